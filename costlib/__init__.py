@@ -1,0 +1,1 @@
+"""costlib measures what language models cost to run and writes portfolio cost reports."""

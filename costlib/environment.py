@@ -1,0 +1,148 @@
+"""What a result depends on besides the model: device, driver, clocks, packages, threads, commit and load.
+
+`describe` returns the whole picture, kept with every run, and a fingerprint of the part that must agree before two
+runs may be pooled. It asks the driver and the operating system only; torch is not imported.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = ("costlib", "torch", "transformers", "bitsandbytes", "accelerate", "numpy")
+
+
+@cache
+def cpu_model() -> str:
+    """The processor's own name, as the operating system tells it."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.lower().startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def cpu_count() -> int:
+    """Cores this process may use, which a container can set below what the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def gpu_facts(index: int = 0) -> dict[str, Any] | None:
+    """Name, driver, memory, power limit and clocks of a GPU by NVML; None where no NVIDIA driver answers."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return None
+    try:
+        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        return {
+            "name": _text(pynvml.nvmlDeviceGetName(handle)),
+            "driver": _text(pynvml.nvmlSystemGetDriverVersion()),
+            "memory_bytes": int(pynvml.nvmlDeviceGetMemoryInfo(handle).total),
+            "capability": _optional(lambda: list(pynvml.nvmlDeviceGetCudaComputeCapability(handle))),
+            "power_limit_w": _optional(lambda: pynvml.nvmlDeviceGetPowerManagementLimit(handle) / 1000),
+            "sm_clock_mhz": _optional(lambda: pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM)),
+            "memory_clock_mhz": _optional(lambda: pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_MEM)),
+        }
+    except pynvml.NVMLError:
+        return None
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def default_device() -> str:
+    """`cuda` where an NVIDIA driver answers, else `cpu`."""
+    return "cuda" if gpu_facts() else "cpu"
+
+
+def device_name(device: str) -> str:
+    """What a reader calls the device: the GPU's name, or the CPU's with the cores in use."""
+    if device.startswith("cuda"):
+        gpu = gpu_facts()
+        return str(gpu["name"]) if gpu else "CUDA device without NVML"
+    return f"CPU, {cpu_count()} cores ({cpu_model()})"
+
+
+def describe(device: str | None = None) -> tuple[dict[str, Any], str]:
+    """The environment as JSON types, and its fingerprint (16 hexadecimal digits)."""
+    import psutil
+
+    device = device or default_device()
+    gpu = gpu_facts() if device.startswith("cuda") else None
+    packages = {name: _version(name) for name in _PACKAGES}
+    environment = {
+        "device": device_name(device),
+        "device_kind": "cuda" if gpu else "cpu",
+        "gpu": gpu,
+        "cpu": cpu_model(),
+        "cores": cpu_count(),
+        "threads": _threads(),
+        "thread_limit": os.environ.get("OMP_NUM_THREADS"),
+        "memory_bytes": psutil.virtual_memory().total,
+        "cpu_clock_mhz": _optional(lambda: round(psutil.cpu_freq().current)),
+        "load_average_1min": round(psutil.getloadavg()[0], 2),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()}",
+        "packages": packages,
+        "git_commit": git_commit(),
+    }
+    # Not the threads: they are known only where torch is loaded; the limit that sets them is known everywhere.
+    keys = ("device", "device_kind", "cpu", "cores", "thread_limit", "python", "packages")
+    decisive = {key: environment[key] for key in keys}
+    decisive["driver"] = gpu["driver"] if gpu else None
+    decisive["power_limit_w"] = gpu["power_limit_w"] if gpu else None
+    text = json.dumps(decisive, sort_keys=True)
+    return environment, hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@cache
+def git_commit() -> str | None:
+    """Commit of the checkout costlib runs from, with `+changes` when files differ from it; None outside one."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        head = _git(root, "rev-parse", "HEAD")
+        return head + "+changes" if _git(root, "status", "--porcelain", "--untracked-files=no") else head
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _git(root: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(root), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def _threads() -> int:
+    torch = sys.modules.get("torch")
+    return int(torch.get_num_threads()) if torch is not None else cpu_count()
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _optional(read: Any) -> Any:
+    """A reading the driver may not support: None rather than a failure of the whole description."""
+    try:
+        return read()
+    except Exception:
+        return None

@@ -1,0 +1,33 @@
+"""Errors a person can act on.
+
+`InputError` is for anything the caller can mend: the command line prints its one sentence and exits with 2.
+`RunError` is for work that started and failed: exit code 1. Everything else that escapes is a defect of costlib.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class CostlibError(Exception):
+    """Base of every error costlib raises on purpose; its text is one sentence."""
+
+
+class InputError(CostlibError):
+    """Bad input: names the field, the value and what is allowed."""
+
+
+class RunError(CostlibError):
+    """A run that started correctly and failed."""
+
+
+def bad(field: str, value: object, allowed: str | Iterable[str], where: str | None = None) -> InputError:
+    """Build the one sentence every bad input gets.
+
+    `field` is the name the user typed, `value` what was passed, `allowed` either a sentence fragment or the set of
+    accepted names, `where` a file, or file and line.
+    """
+    if not isinstance(allowed, str):
+        allowed = "one of " + ", ".join(sorted(allowed))
+    prefix = f"{where}: " if where else ""
+    return InputError(f"{prefix}{field} is {value!r}; allowed: {allowed}")

@@ -1,0 +1,160 @@
+"""Runs one piece of work in a child process of its own, and turns every way it can end into a value.
+
+A model that crashes the interpreter, is killed for memory or never returns must not take the other configurations
+with it. The child is `python -m costlib.isolate module:function FOLDER`; it reads FOLDER/input.json and writes
+FOLDER/output.json, so that whatever libraries print cannot be mistaken for a result. Lines of FOLDER/progress are
+steps for a progress bar.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from costlib.errors import InputError
+
+_POLL_S = 0.1
+_TAIL = 2000
+
+
+class Unsupported(Exception):  # noqa: N818 - an outcome of a run, not a defect
+    """Raised inside a child: this device or model cannot do what was asked."""
+
+
+class Invalid(Exception):  # noqa: N818 - an outcome of a run, not a defect
+    """Raised inside a child: it ran, but not as asked (a quantization silently not applied)."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a child ended: `status` as in `tables.STATUSES`, its value when ok, else the reason."""
+
+    status: str
+    value: dict[str, Any] | None
+    reason: str | None
+    seconds: float
+
+
+def run_isolated(
+    target: str,
+    arguments: dict[str, Any],
+    *,
+    timeout_s: float,
+    on_progress: Callable[[str], None] | None = None,
+    environment: dict[str, str] | None = None,
+) -> Outcome:
+    """Call `target` ("module:function") with keyword `arguments` (JSON types) in a child process.
+
+    Never raises for what happens in the child. Interrupting the parent kills the child and re-raises.
+    `InputError` raised in the child is raised here, because the caller can mend it.
+    """
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="costlib-") as name:
+        folder = Path(name)
+        (folder / "input.json").write_text(json.dumps(arguments), encoding="utf-8")
+        with (folder / "log").open("wb") as log:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "costlib.isolate", target, name],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(environment or {})},
+                start_new_session=True,
+            )
+            seen = 0
+            timed_out = False
+            try:
+                while child.poll() is None:
+                    seen = _report(folder, seen, on_progress)
+                    if time.monotonic() - started > timeout_s:
+                        timed_out = True
+                        break
+                    time.sleep(_POLL_S)
+            finally:
+                if child.poll() is None:
+                    os.killpg(child.pid, signal.SIGKILL)
+                child.wait()
+        _report(folder, seen, on_progress)
+        seconds = time.monotonic() - started
+        if timed_out:
+            return Outcome("error", None, f"stopped after the time limit of {timeout_s:g} s", seconds)
+        return _outcome(folder, child.returncode, seconds)
+
+
+def _report(folder: Path, seen: int, on_progress: Callable[[str], None] | None) -> int:
+    progress = folder / "progress"
+    if on_progress is None or not progress.exists():
+        return seen
+    lines = progress.read_text(encoding="utf-8").splitlines()
+    for line in lines[seen:]:
+        on_progress(line)
+    return len(lines)
+
+
+def _outcome(folder: Path, returncode: int, seconds: float) -> Outcome:
+    output = folder / "output.json"
+    if not output.exists():
+        if returncode == -signal.SIGKILL:
+            return Outcome("oom", None, "killed by the operating system, which does so when memory runs out", seconds)
+        tail = (folder / "log").read_text(encoding="utf-8", errors="replace")[-_TAIL:].strip().splitlines()
+        last = tail[-1] if tail else "no output"
+        return Outcome("error", None, f"the process ended with code {returncode}: {last}", seconds)
+    answer = json.loads(output.read_text(encoding="utf-8"))
+    if answer["status"] == "input":
+        raise InputError(answer["reason"])
+    return Outcome(answer["status"], answer.get("value"), answer.get("reason"), seconds)
+
+
+def step(text: str) -> None:
+    """Called inside a child: report one step to the parent's progress bar; does nothing elsewhere."""
+    folder = os.environ.get("COSTLIB_CHILD_FOLDER")
+    if folder:
+        with (Path(folder) / "progress").open("a", encoding="utf-8") as progress:
+            progress.write(text.replace("\n", " ") + "\n")
+
+
+def _answer(function: Callable[..., dict[str, Any]], arguments: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return {"status": "ok", "value": function(**arguments)}
+    except InputError as error:
+        return {"status": "input", "reason": str(error)}
+    except Unsupported as error:
+        return {"status": "unsupported", "reason": str(error)}
+    except Invalid as error:
+        return {"status": "invalid", "reason": str(error)}
+    except MemoryError:
+        return {"status": "oom", "reason": "the host ran out of memory"}
+    except Exception as error:  # the boundary of the process: whatever happened becomes a row with its reason
+        if type(error).__name__ == "OutOfMemoryError":
+            return {"status": "oom", "reason": str(error).splitlines()[0]}
+        traceback.print_exc()
+        return {"status": "error", "reason": f"{type(error).__name__}: {error}".splitlines()[0]}
+
+
+def main(target: str, folder: str) -> None:
+    """The child's side."""
+    os.environ["COSTLIB_CHILD_FOLDER"] = folder
+    module, _, name = target.partition(":")
+    arguments = json.loads((Path(folder) / "input.json").read_text(encoding="utf-8"))
+    answer = _answer(getattr(importlib.import_module(module), name), arguments)
+    part = Path(folder) / "output.part"
+    part.write_text(json.dumps(answer, allow_nan=False), encoding="utf-8")
+    part.replace(Path(folder) / "output.json")
+
+
+if __name__ == "__main__":
+    # Run as a module, this file would exist twice (as __main__ and as costlib.isolate) with two sets of exceptions.
+    from costlib.isolate import main as run
+
+    run(sys.argv[1], sys.argv[2])

@@ -1,0 +1,224 @@
+"""Measures configurations until sure: child processes, shuffled and interleaved, each one an immutable run.
+
+A round starts one child process for every configuration that is not settled, in shuffled order, so that drift of the
+machine does not look like a difference between configurations. A configuration is settled when its interval is within
+2 %, when its time budget is spent, or when it failed. What is in the store is not measured again, unless `fresh`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from costlib.environment import default_device, describe, device_name
+from costlib.errors import bad
+from costlib.isolate import run_isolated
+from costlib.measure.estimate import CONFIGURATION, MINIMUM_PROCESSES, estimate, precise, summarise, usable
+from costlib.models.load import check_device
+from costlib.models.precision import precision as known_precision
+from costlib.models.reference import parse
+from costlib.progress import Progress, Step, silent
+from costlib.store import Store, new_id
+from costlib.tables import ENGINES, MEASUREMENTS, RUNS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_MAXIMUM_PROCESSES = 10
+_MAXIMUM_ITERATIONS = 100
+_SLICE = 0.15
+"""Share of the time budget that one process spends on timed iterations; loading and warm-up come on top."""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What is measured: a row's key. `device` is the name a reader sees."""
+
+    model: str
+    precision: str
+    engine: str
+    batch: int
+    prompt_tokens: int
+    output_tokens: int
+    device: str
+
+    def __str__(self) -> str:
+        return f"{self.model} {self.precision} {self.engine} batch {self.batch}"
+
+
+def measure(
+    model: str,
+    precision: str | Iterable[str] = "bf16",
+    *,
+    engine: str | Iterable[str] = "eager",
+    batch: int | Iterable[int] = 1,
+    prompt_tokens: int = 128,
+    output_tokens: int = 64,
+    device: str | None = None,
+    store: Store | str | None = None,
+    fresh: bool = False,
+    time_budget_s: float = 120.0,
+    timeout_s: float = 1800.0,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Measure every combination and return one row each (table `measurements`, units in the column names).
+
+    `time_budget_s` bounds each configuration's processes together, `timeout_s` each process. `device` is `cpu`, `cuda`
+    or None for what is there. Failures become rows with a status and a reason. Raises `InputError` for bad input before
+    anything is measured.
+    """
+    parse(model)
+    device = device or default_device()
+    precisions, engines, batches = (
+        list(dict.fromkeys([value] if isinstance(value, (str, int)) else value)) for value in (precision, engine, batch)
+    )
+    for name in precisions:
+        check_device(known_precision(name), device)
+    for name in engines:
+        if name not in ENGINES:
+            raise bad("engine", name, ENGINES)
+    counts = [("batch", value) for value in batches]
+    for field, count in [*counts, ("prompt_tokens", prompt_tokens), ("output_tokens", output_tokens)]:
+        if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= 10**7:
+            raise bad(field, count, "a whole number from 1 to 10,000,000")
+    for field, limit in (("time_budget_s", time_budget_s), ("timeout_s", timeout_s)):
+        if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not math.isfinite(limit) or limit <= 0:
+            raise bad(field, limit, "a number of seconds above 0")
+    for field, values in (("precision", precisions), ("engine", engines), ("batch", batches)):
+        if not values:
+            raise bad(field, values, "at least one value")
+    kept = store if isinstance(store, Store) else Store(store)
+    kept.check_writable()
+    name = device_name(device)
+    wanted = [
+        Configuration(model, held, run, size, prompt_tokens, output_tokens, name)
+        for held, run, size in product(precisions, engines, batches)
+    ]
+    campaign = _Campaign(kept, device, fresh, time_budget_s, timeout_s, progress or silent)
+    campaign.run(wanted)
+    rows = measurements(kept)
+    keys = [tuple(asdict(configuration).values()) for configuration in wanted]
+    order = {key: position for position, key in enumerate(keys)}
+    found = rows[[key in order for key in rows[list(CONFIGURATION)].itertuples(index=False, name=None)]]
+    positions = [order[key] for key in found[list(CONFIGURATION)].itertuples(index=False, name=None)]
+    return found.iloc[sorted(range(len(positions)), key=positions.__getitem__)].reset_index(drop=True)
+
+
+def measurements(store: Store | str | None = None) -> pd.DataFrame:
+    """One row per configuration in the store, from its newest campaign (table `measurements`)."""
+    import pandas as pd
+
+    kept = store if isinstance(store, Store) else Store(store)
+    runs = kept.read(RUNS).frame
+    if runs.empty:
+        return MEASUREMENTS.validate(pd.DataFrame(columns=MEASUREMENTS.names))
+    rows = []
+    for _, group in runs.groupby(list(CONFIGURATION), sort=False):
+        newest = group["campaign"].max()
+        rows.append(summarise(group[group["campaign"] == newest]))
+    return MEASUREMENTS.validate(pd.DataFrame(rows, columns=MEASUREMENTS.names))
+
+
+class _Campaign:
+    """One call of `measure`: decides what is still to be run, and runs it."""
+
+    def __init__(
+        self, store: Store, device: str, fresh: bool, time_budget_s: float, timeout_s: float, progress: Progress
+    ) -> None:
+        self._store, self._device = store, device
+        self._budget, self._timeout, self._progress = time_budget_s, timeout_s, progress
+        self._new_campaign = new_id()
+        self._fingerprint = describe(device)[1]
+        self._runs: dict[Configuration, pd.DataFrame] = {}
+        self._stored = None if fresh else store.read(RUNS).frame
+
+    def run(self, wanted: list[Configuration]) -> None:
+        for configuration in wanted:
+            self._runs[configuration] = self._found(configuration)
+        shuffled = random.Random(self._new_campaign)
+        while pending := [c for c in wanted if not self._settled(c)]:
+            shuffled.shuffle(pending)
+            for configuration in pending:
+                self._start(configuration, sum(self._settled(c) for c in wanted), len(wanted))
+        self._progress(Step("measured", stage="measure", done=len(wanted), total=len(wanted)))
+
+    def _found(self, configuration: Configuration) -> pd.DataFrame:
+        """Runs in the store that may be continued: same configuration and environment, newest campaign."""
+        import pandas as pd
+
+        if self._stored is None or self._stored.empty:
+            return pd.DataFrame(columns=RUNS.names)
+        runs = self._stored
+        same = runs["fingerprint"] == self._fingerprint
+        for name, value in asdict(configuration).items():
+            same &= runs[name] == value
+        runs = runs[same]
+        if not runs.empty:
+            runs = runs[runs["campaign"] == runs["campaign"].max()]
+        # A crash or a timeout may pass; what does not fit or is not supported stays so.
+        return runs if runs.empty or runs.iloc[-1]["status"] != "error" else pd.DataFrame(columns=RUNS.names)
+
+    def _settled(self, configuration: Configuration) -> bool:
+        runs = self._runs[configuration]
+        if runs.empty:
+            return False
+        if runs.iloc[-1]["status"] != "ok" or len(runs) >= _MAXIMUM_PROCESSES:
+            return True
+        spent, last = float(runs["wall_s"].sum()), float(runs["wall_s"].iloc[-1])
+        if len(runs) < MINIMUM_PROCESSES:
+            return spent >= self._budget
+        samples, _ = usable(runs)
+        deciding = estimate([(rest if configuration.output_tokens > 1 else first) for first, rest in samples])
+        return precise(deciding) or spent + last > self._budget
+
+    def _start(self, configuration: Configuration, settled: int, total: int) -> None:
+        import pandas as pd
+
+        runs = self._runs[configuration]
+        label = f"{configuration}, process {len(runs) + 1}"
+
+        def show(text: str) -> None:
+            self._progress(Step(f"{label}: {text}", stage="measure", done=settled, total=total))
+
+        show("starting")
+        arguments = {key: value for key, value in asdict(configuration).items() if key != "device"}
+        arguments |= {
+            "device": self._device,
+            "slice_s": self._budget * _SLICE,
+            "minimum_iterations": 1,
+            "maximum_iterations": _MAXIMUM_ITERATIONS,
+            "seed": random.Random(f"{configuration} {len(runs)}").randrange(2**31),
+        }
+        started_at = datetime.now(UTC).isoformat(timespec="seconds")
+        outcome = run_isolated(
+            "costlib.measure.worker:measure_once", arguments, timeout_s=self._timeout, on_progress=show
+        )
+        run_id = new_id()
+        row: dict[str, Any] = asdict(configuration)
+        row |= {
+            "run_id": run_id,
+            "campaign": self._new_campaign if runs.empty else runs.iloc[-1]["campaign"],
+            "started_at": started_at,
+            "status": outcome.status,
+            "reason": outcome.reason,
+            "wall_s": outcome.seconds,
+            "ttft_s": [],
+            "decode_s": [],
+            "flags": [],
+        }
+        values = outcome.value or {}
+        environment = values.pop("environment", None)
+        if environment is None:
+            environment, values["fingerprint"] = describe(self._device)
+        row |= values
+        row["environment"] = json.dumps(environment, sort_keys=True)
+        frame = pd.DataFrame([row])
+        self._store.write(RUNS, frame, run_id)
+        checked = RUNS.validate(frame)
+        self._runs[configuration] = checked if runs.empty else pd.concat([runs, checked], ignore_index=True)

@@ -1,0 +1,1 @@
+"""What is measured: references, shapes, precisions, predicted memory, loading with proof."""

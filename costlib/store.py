@@ -1,0 +1,124 @@
+"""The store: append-only Parquet, one immutable file per run, read back as one DataFrame.
+
+Layout: `<root>/<table>/<run_id>.parquet`. A file is written under a temporary name in the same folder and linked to
+its final name only when complete, so a torn write never looks like a run and two writers never meet: run ids carry a
+random part and an existing name is never replaced. A file that cannot be read, or that another program wrote, is
+named in `Contents.skipped` and left alone.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from costlib.errors import InputError, bad
+from costlib.paths import store_dir
+from costlib.tables import SCHEMA_VERSION, Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_VERSION_KEY = b"costlib.schema_version"
+_TABLE_KEY = b"costlib.table"
+
+
+def new_id() -> str:
+    """A sortable, unique id: UTC time to the second and 8 random hexadecimal digits."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What was read: one frame, and the files that were left out with the reason of each."""
+
+    frame: pd.DataFrame
+    skipped: tuple[tuple[Path, str], ...]
+
+
+class Store:
+    """A folder of immutable run files. `root` is created on the first write."""
+
+    def __init__(self, root: Path | str | None = None) -> None:
+        self.root = Path(root) if root is not None else store_dir()
+
+    def check_writable(self) -> None:
+        """Raise `InputError` if a run could not be written here; call it before hours of work."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root):
+                pass
+        except OSError as error:
+            raise bad("store", str(self.root), f"a folder that can be written ({error.strerror})") from error
+
+    def write(self, table: Table, frame: pd.DataFrame, run_id: str) -> Path:
+        """Write one run; returns its file. Raises `InputError` if the rows do not fit the table or the id exists."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        checked = table.validate(frame)
+        arrow = pa.Table.from_pylist(
+            [{key: _storable(value) for key, value in row.items()} for row in checked.to_dict("records")],
+            schema=table.arrow_schema().with_metadata(
+                {_VERSION_KEY: str(SCHEMA_VERSION).encode(), _TABLE_KEY: table.name.encode()}
+            ),
+        )
+        self.check_writable()
+        folder = self.root / table.name
+        folder.mkdir(parents=True, exist_ok=True)
+        target = folder / f"{run_id}.parquet"
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".writing-", suffix=".tmp")
+        try:
+            os.close(handle)
+            pq.write_table(arrow, temporary)
+            with Path(temporary).open("rb") as written:
+                os.fsync(written.fileno())
+            Path(temporary).chmod(0o644)
+            try:
+                os.link(temporary, target)
+            except FileExistsError as error:
+                raise bad("run_id", run_id, "an id that is not in the store yet (runs are immutable)") from error
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+        return target
+
+    def read(self, table: Table) -> Contents:
+        """All runs of a table, oldest first; unreadable and foreign files are skipped by name, never fatal."""
+        import pandas as pd
+
+        frames: list[pd.DataFrame] = []
+        skipped: list[tuple[Path, str]] = []
+        folder = self.root / table.name
+        for file in sorted(folder.glob("*.parquet")) if folder.is_dir() else []:
+            try:
+                frames.append(_read_file(file, table))
+            except (InputError, OSError, ValueError) as error:
+                skipped.append((file, str(error).splitlines()[0]))
+        frame = pd.concat(frames, ignore_index=True) if frames else table.validate(pd.DataFrame(columns=table.names))
+        return Contents(frame, tuple(skipped))
+
+
+def _read_file(file: Path, table: Table) -> pd.DataFrame:
+    import pyarrow.parquet as pq
+
+    arrow = pq.read_table(file, partitioning=None)
+    metadata = arrow.schema.metadata or {}
+    if metadata.get(_TABLE_KEY) != table.name.encode():
+        raise InputError("not a costlib run of this table")
+    version = int(metadata.get(_VERSION_KEY, b"0"))
+    if version > SCHEMA_VERSION:
+        raise InputError(f"schema version {version} is newer than this costlib reads ({SCHEMA_VERSION})")
+    import pandas as pd
+
+    return table.validate(pd.DataFrame(arrow.to_pylist(), columns=arrow.column_names), where=file.name)
+
+
+def _storable(value: object) -> object:
+    """Null in every pandas spelling becomes None, which Parquet stores as null."""
+    if isinstance(value, list) or value is None:
+        return value
+    return None if value != value or type(value).__name__ == "NAType" else value
