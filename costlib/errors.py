@@ -7,6 +7,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from difflib import get_close_matches
+
+_LONG = 12
+"""From this many names on, an error shows the nearest ones instead of all."""
 
 
 class CostlibError(Exception):
@@ -28,6 +32,10 @@ def bad(field: str, value: object, allowed: str | Iterable[str], where: str | No
     accepted names, `where` a file, or file and line.
     """
     if not isinstance(allowed, str):
-        allowed = "one of " + ", ".join(sorted(allowed))
+        names = sorted(allowed)
+        near = get_close_matches(str(value), names, n=5, cutoff=0.3) if len(names) > _LONG else names
+        allowed = "one of " + ", ".join(near or names)
+        if near and len(near) < len(names):
+            allowed += f" and {len(names) - len(near)} more"
     prefix = f"{where}: " if where else ""
     return InputError(f"{prefix}{field} is {value!r}; allowed: {allowed}")

@@ -28,8 +28,8 @@ _TABLE_KEY = b"costlib.table"
 
 
 def new_id() -> str:
-    """A sortable, unique id: UTC time to the second and 8 random hexadecimal digits."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+    """A sortable, unique id: UTC time to the microsecond and 8 random hexadecimal digits."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}-{secrets.token_hex(4)}"
 
 
 @dataclass(frozen=True)

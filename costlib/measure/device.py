@@ -40,7 +40,7 @@ class NoEnergy:
     """No counter: the answer is the reason."""
 
     def __init__(self, reason: str, scope: str) -> None:
-        self._reason, self._scope, self._started = reason, scope, 0.0
+        self.reason, self._scope, self._started = reason, scope, 0.0
 
     def idle(self, seconds: float) -> None:
         """Nothing to sample."""
@@ -51,7 +51,7 @@ class NoEnergy:
 
     def stop(self) -> Energy:
         """The window without joules, with the reason."""
-        return Energy(None, time.perf_counter() - self._started, None, self._scope, self._reason)
+        return Energy(None, time.perf_counter() - self._started, None, self._scope, self.reason)
 
 
 class CounterEnergy:

@@ -66,8 +66,9 @@ def usable(runs: pd.DataFrame) -> tuple[list[tuple[list[float], list[float]]], s
     a visible warning, never a silent one.
     """
     ok = runs[runs["status"] == "ok"]
-    rows = [(list(r.ttft_s), list(r.decode_s), list(r.flags)) for r in ok.itertuples()]
-    clean = []
+    rows: list[tuple[list[float], list[float], list[str]]]
+    rows = [(list(a), list(b), list(c)) for a, b, c in zip(ok["ttft_s"], ok["decode_s"], ok["flags"], strict=True)]
+    clean: list[tuple[list[float], list[float]]] = []
     for ttft, decode, flags in rows:
         kept = [i for i, flag in enumerate(flags) if not flag]
         if kept:
@@ -152,9 +153,9 @@ def _speeds(ok: pd.DataFrame) -> dict[str, Any]:
         decode = estimate([rest_s for _, rest_s in samples])
         assert decode is not None
         put("decode_tokens_per_s", rate(batch * (new - 1), decode))
-        put(
-            "tpot_s", Estimate(*(None if v is None else v / (new - 1) for v in (decode.value, decode.low, decode.high)))
-        )  # type: ignore[arg-type]
+        steps = new - 1
+        ends = [None if end is None else end / steps for end in (decode.low, decode.high)]
+        put("tpot_s", Estimate(decode.value / steps, *ends))
         deciding = decode
     else:
         reasons.append("one new token: there is no decode phase")

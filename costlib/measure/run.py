@@ -75,9 +75,9 @@ def measure(
     """
     parse(model)
     device = device or default_device()
-    precisions, engines, batches = (
-        list(dict.fromkeys([value] if isinstance(value, (str, int)) else value)) for value in (precision, engine, batch)
-    )
+    precisions = list(dict.fromkeys([precision] if isinstance(precision, str) else precision))
+    engines = list(dict.fromkeys([engine] if isinstance(engine, str) else engine))
+    batches = list(dict.fromkeys([batch] if isinstance(batch, int) else batch))
     for name in precisions:
         check_device(known_precision(name), device)
     for name in engines:

@@ -1,0 +1,52 @@
+# `make` alone lists the targets. Everything is installed into .venv; nothing outside the repository is touched.
+PYTHON ?= python3
+STUDY ?= data/studies/demo.yml
+# Extra flags for `costlib run`, e.g. make report FLAGS=--fresh
+FLAGS ?=
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup report test test-all lint format lab dictionary clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY)  ## create .venv and install costlib with its demo model and development tools
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "costlib needs Python 3.11 or newer, this is %s; try: make PYTHON=python3.11" % sys.version.split()[0])'
+	@echo "Setting up .venv (a few minutes the first time)"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[demo,dev]'
+	@touch $(READY)
+
+report: setup  ## measure what is missing and write reports/demo
+	$(BIN)/costlib run $(STUDY) $(FLAGS)
+
+test: setup  ## run the test suite (under 5 minutes)
+	$(BIN)/python -m pytest -m "not slow" -n 2
+
+test-all: setup  ## run every test, the slow ones too
+	$(BIN)/python -m pytest -n 2
+
+lint: setup  ## style, types, direction of flow between rooms
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup  ## apply the style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lab: setup  ## open the notebooks in JupyterLab
+	cd notebooks && ../$(BIN)/jupyter lab
+
+dictionary: setup  ## write the data dictionary, data/README.md, from costlib/tables.py
+	$(BIN)/python -m costlib.tables
+
+clean:  ## remove .venv, caches and generated reports; measurements in data/store stay
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	find reports -mindepth 1 -maxdepth 1 ! -name example -exec rm -rf {} +

@@ -1,0 +1,250 @@
+"""How many replicas a workload needs, what is paid for them, and the utilization that follows.
+
+Replicas are whole numbers with a minimum for availability, and may only be rented as whole nodes. Paid time is paid
+busy or idle. Utilization is the share of what the paid time could have served at full speed: it divides the tokens, and
+$/Mtok at that utilization times the tokens gives back the bill.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+from scipy import special
+
+from costlib.cost.arrivals import Arrivals
+from costlib.cost.inputs import HOURS_PER_MONTH, SECONDS_PER_MONTH, fraction, money, number, share, whole
+from costlib.cost.queueing import throughput_within_latency
+from costlib.errors import bad
+from costlib.figure import Kind, Number
+
+Scaling = Literal["fixed", "hourly"]
+
+
+@dataclass(frozen=True)
+class Replica:
+    """One copy of the model: `slots` requests at a time, each for `service_s` seconds, on `devices` devices.
+
+    `start_up_s` is the time from asking for a replica to its first request, paid for. With a `latency_limit_s`, the
+    share `percentile` of requests must be answered within it (see `queueing`).
+    """
+
+    slots: int
+    service_s: float
+    devices: int = 1
+    start_up_s: float = 0.0
+    latency_limit_s: float | None = None
+    percentile: float = 0.95
+    service_scv: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that are not."""
+        whole("slots", self.slots, least=1)
+        whole("devices", self.devices, least=1)
+        number("start_up_s", self.start_up_s, zero=True)
+        self.capacity_per_s()
+
+    @property
+    def full_speed_per_s(self) -> float:
+        """Requests per second with every slot always taken."""
+        return self.slots / self.service_s
+
+    def capacity_per_s(self, arrival_scv: float = 1.0) -> float:
+        """Requests per second that still meet the latency limit; 0 where none do."""
+        return throughput_within_latency(
+            self.slots,
+            self.service_s,
+            self.latency_limit_s,
+            self.percentile,
+            service_scv=self.service_scv,
+            arrival_scv=arrival_scv,
+        )
+
+
+@dataclass(frozen=True)
+class Replicas:
+    """A whole number of replicas and the whole nodes and devices paid for them."""
+
+    replicas: int
+    nodes: int
+    devices: int
+
+
+@dataclass(frozen=True)
+class Utilization:
+    """Share of paid capacity that served tokens; `kind` is assumed when it was typed and derived otherwise."""
+
+    value: float
+    kind: Kind
+    source: str
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """Replicas for a profile, what is paid and how well it is used; None with a `reason` where the limit cannot be met.
+
+    `devices` is the largest number paid at once; `delayed_share` the share of requests that wait for a start-up.
+    """
+
+    replicas: int | None
+    nodes: int | None
+    devices: int | None
+    replicas_by_period: tuple[int, ...]
+    paid_device_hours_per_month: float | None
+    requests_per_month: float
+    utilization: Utilization | None
+    delayed_share: float | None
+    reason: str | None = None
+
+    def usd_per_month(self, usd_per_device_hour: Number) -> float | None:
+        """The bill: paid hours times the rate; utilization has no part in it."""
+        rate = number("usd_per_device_hour", usd_per_device_hour)
+        return None if self.paid_device_hours_per_month is None else self.paid_device_hours_per_month * rate
+
+
+def service_seconds(
+    batch: int,
+    prompt_tokens: Number,
+    output_tokens: Number,
+    prefill_tokens_per_s: Number,
+    decode_tokens_per_s: Number,
+) -> float:
+    """Seconds a full batch takes from first prompt token to last new token; speeds are those of the whole batch."""
+    size = whole("batch", batch, least=1)
+    prefill = number("prompt_tokens", prompt_tokens, zero=True) / number("prefill_tokens_per_s", prefill_tokens_per_s)
+    decode = number("output_tokens", output_tokens, zero=True) / number("decode_tokens_per_s", decode_tokens_per_s)
+    if prefill + decode == 0:
+        raise bad("prompt_tokens + output_tokens", 0, "above 0")
+    return size * (prefill + decode)
+
+
+def replicas(
+    rate_per_s: Number,
+    capacity_per_s: Number,
+    *,
+    minimum: int = 1,
+    devices_per_replica: int = 1,
+    node_devices: int = 1,
+) -> Replicas:
+    """Smallest whole number of replicas for a rate, at least `minimum`, and the whole nodes they fill.
+
+    `capacity_per_s` is what one replica serves within its latency limit, above 0. A replica never spans nodes unless it
+    is larger than one; devices of a started node are paid for, used or not.
+    """
+    need = fraction(number("rate_per_s", rate_per_s, zero=True)) / fraction(number("capacity_per_s", capacity_per_s))
+    count = max(whole("minimum", minimum), math.ceil(need))
+    size = whole("devices_per_replica", devices_per_replica, least=1)
+    node = whole("node_devices", node_devices, least=1)
+    nodes = count * -(-size // node) if size > node else -(-count // (node // size))
+    return Replicas(count, nodes, nodes * node)
+
+
+def typed_utilization(value: Number) -> Utilization:
+    """A utilization somebody typed, above 0 and up to 1: allowed, and marked assumed."""
+    return Utilization(share("utilization", value, zero=False), "assumed", "typed")
+
+
+def rented_usd(usd_per_hour: Number, hours: Number = HOURS_PER_MONTH, devices: int = 1) -> Decimal:
+    """Bill in $ of rented devices; there is no utilization here, because an idle hour costs what a busy one does."""
+    return money("usd_per_hour", usd_per_hour) * money("hours", hours, zero=True) * whole("devices", devices, least=1)
+
+
+def fleet_usd_per_thousand(
+    usd_per_server_hour: Number, rate_per_s: Number, server_rate_per_s: Number, *, whole_servers: bool = True
+) -> Decimal:
+    """$ per 1,000 requests of a fleet that serves `rate_per_s`: cost of all servers over requests of all servers.
+
+    With `whole_servers=False` the last server is charged in part, as if others used the rest.
+    """
+    rate, each = money("rate_per_s", rate_per_s), money("server_rate_per_s", server_rate_per_s)
+    servers = Decimal(math.ceil(rate / each)) if whole_servers else rate / each
+    return money("usd_per_server_hour", usd_per_server_hour) * servers / (rate * 3600) * 1000
+
+
+def fleet(
+    arrivals: Arrivals,
+    replica: Replica,
+    *,
+    scaling: Scaling = "fixed",
+    minimum: int = 1,
+    node_devices: int = 1,
+    idle_timeout_s: Number = 300,
+) -> Fleet:
+    """Size a fleet for a profile.
+
+    `fixed` holds the replicas of the busiest period all the time. `hourly` follows the periods: every device added is
+    paid for `start_up_s` before it serves. With `minimum=0` it also scales to zero where one replica is enough: the
+    replica stops after `idle_timeout_s` without a request, and the next one waits for the start-up.
+    """
+    if scaling not in ("fixed", "hourly"):
+        raise bad("scaling", scaling, ("fixed", "hourly"))
+    timeout = number("idle_timeout_s", idle_timeout_s, zero=True)
+    capacity = replica.capacity_per_s(arrivals.scv)
+    if capacity == 0 and arrivals.peak_rate_per_s > 0:
+        reason = f"one request takes {replica.service_s:g} s, longer than the limit of {replica.latency_limit_s:g} s"
+        return Fleet(None, None, None, (), None, arrivals.requests_per_month, None, None, reason)
+
+    def sized(rate: float) -> Replicas:
+        return replicas(
+            rate,
+            capacity or 1.0,
+            minimum=minimum,
+            devices_per_replica=replica.devices,
+            node_devices=node_devices,
+        )
+
+    peak = sized(arrivals.peak_rate_per_s)
+    steps = [peak if scaling == "fixed" else sized(rate) for rate in arrivals.rates_per_s]
+    paid_s, delayed = 0.0, 0.0
+    before = _standing(steps[-1], minimum, scaling)
+    for rate, duration, step in zip(arrivals.rates_per_s, arrivals.durations_s, steps, strict=True):
+        standing = _standing(step, minimum, scaling)
+        if standing or not step.devices:
+            paid_s += standing * duration + max(0, standing - before) * replica.start_up_s
+        else:
+            on, late = scale_to_zero(rate, replica, timeout)
+            paid_s += step.devices * on * duration
+            delayed += late * rate * duration
+        before = standing
+    requests = arrivals.mean_rate_per_s * arrivals.cycle_s
+    possible = replica.full_speed_per_s * paid_s / replica.devices
+    return Fleet(
+        replicas=peak.replicas,
+        nodes=peak.nodes,
+        devices=peak.devices,
+        replicas_by_period=tuple(step.replicas for step in steps),
+        paid_device_hours_per_month=paid_s / arrivals.cycle_s * SECONDS_PER_MONTH / 3600,
+        requests_per_month=arrivals.requests_per_month,
+        utilization=Utilization(min(1.0, requests / possible), "derived", arrivals.source) if possible else None,
+        delayed_share=delayed / requests if requests else 0.0,
+        reason=None if possible else "nothing is paid for and nothing is served",
+    )
+
+
+def _standing(step: Replicas, minimum: int, scaling: str) -> int:
+    """Devices that stay on for the whole period; 0 where the single replica comes and goes."""
+    return 0 if scaling == "hourly" and minimum == 0 and step.replicas == 1 else step.devices
+
+
+def scale_to_zero(rate_per_s: float, replica: Replica, idle_timeout_s: float) -> tuple[float, float]:
+    """Share of time a replica that scales to zero is paid for, and share of requests its start-up delays.
+
+    A cycle runs from one stop to the next: off until a request comes (1/rate), start-up D, then busy and idle periods
+    in turn until an idle one outlasts the timeout T, which happens with probability exp(-rate*T). With B the mean busy
+    period, the cycle lasts 1/rate + D + (exp(rate*T)-1)/rate + (exp(rate*T) + rate*D)*B, where the last part counts
+    that requests which come during the start-up lengthen the first busy period. With 1/(1 + rate*B) = P, the share of
+    time a replica that never stops is empty, this is (exp(rate*T) + rate*D) / (rate*P). Exact for one slot (M/G/1 with
+    set-up, tested by simulation); for more slots it overstates the paid time, because those requests overlap.
+    """
+    load = rate_per_s * replica.service_s
+    waits = rate_per_s * idle_timeout_s
+    if load >= replica.slots or load + waits > 600:
+        return 1.0, 0.0  # beyond exp's range the replica never stops
+    full = math.exp(replica.slots * math.log(load) - load - special.gammaln(replica.slots + 1)) if load else 0.0
+    some_free = special.gammaincc(replica.slots, load)
+    empty = math.exp(-load) / (some_free + full / (1 - load / replica.slots))
+    during_start = rate_per_s * replica.start_up_s
+    off = float(empty / (math.exp(waits) + during_start))
+    return 1 - off, off * (1 + during_start)

@@ -1,0 +1,238 @@
+"""When money spent now comes back: owned hardware, a distilled model, a migration.
+
+A project costs something at once and saves something every period. Capital enters once: a monthly cost of ownership
+that already contains amortization must give it back before it is compared with a bill for the cloud, because
+amortization is the capital, spread. NPV and IRR are those of numpy-financial with monthly cash flows at the end of each
+month; the monthly rate of a yearly rate r is (1 + r)^(1/12) - 1.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy_financial as npf
+
+from costlib.cost.inputs import SMALLEST, number, signed, whole
+from costlib.errors import bad
+from costlib.figure import Number
+
+_LONGEST_MONTHS = 240
+
+
+@dataclass(frozen=True)
+class Payback:
+    """What a project with capital at the start gives back.
+
+    `months` and `discounted_months` count until the savings equal the capital, without and with the discount rate;
+    None where that never happens within the life. `irr_per_year` is None where no rate makes the project worth zero.
+    `reason` explains every None.
+    """
+
+    capex_usd: float
+    saving_usd_per_month: float
+    months: float | None
+    discounted_months: float | None
+    npv_usd: float | None
+    irr_per_year: float | None
+    reason: str | None
+
+
+def payback(
+    capex_usd: Number,
+    saving_usd_per_month: Number,
+    *,
+    life_months: int | None = None,
+    discount_rate_per_year: Number = 0,
+    residual_usd: Number = 0,
+) -> Payback:
+    """Payback, NPV and IRR of capital that saves a constant amount every month (which may be negative).
+
+    `life_months` (at most 240) ends the savings and returns `residual_usd`; without it payback may take for ever, and
+    NPV and IRR are unknown. The residual does not count towards payback. Raises `InputError` for a bad number.
+    """
+    capex, saving = number("capex_usd", capex_usd), signed("saving_usd_per_month", saving_usd_per_month)
+    yearly = number("discount_rate_per_year", discount_rate_per_year, zero=True, most=10)
+    residual = number("residual_usd", residual_usd, zero=True)
+    life = None if life_months is None else whole("life_months", life_months, least=1)
+    if life is not None and life > _LONGEST_MONTHS:
+        raise bad("life_months", life_months, f"at most {_LONGEST_MONTHS}")
+    monthly = (1 + yearly) ** (1 / 12) - 1
+    reasons: list[str] = []
+    months = _months(capex, saving, 0.0, life, reasons)
+    discounted = _months(capex, saving, monthly, life, reasons)
+    npv = irr = None
+    if life is None:
+        reasons.append("NPV and IRR need life_months")
+    else:
+        flows = np.full(life + 1, saving)
+        flows[0] = -capex
+        flows[-1] += residual
+        npv = float(npf.npv(monthly, flows))
+        irr = _irr_per_year(flows)
+        if irr is None:
+            reasons.append("no discount rate above -100 % makes the project worth zero")
+    return Payback(capex, saving, months, discounted, npv, irr, "; ".join(dict.fromkeys(reasons)) or None)
+
+
+def owned_payback(
+    capex_usd: Number,
+    cloud_usd_per_month: Number,
+    owned_usd_per_month: Number,
+    *,
+    amortization_usd_per_month: Number = 0,
+    life_months: int | None = None,
+    discount_rate_per_year: Number = 0,
+    residual_usd: Number = 0,
+) -> Payback:
+    """Payback of owned hardware against a cloud bill, with the capital counted once.
+
+    `amortization_usd_per_month` is the part of `owned_usd_per_month` that is the capital spread over its life; it is
+    taken out, because `capex_usd` already is that money.
+    """
+    owned = number("owned_usd_per_month", owned_usd_per_month, zero=True)
+    amortization = number("amortization_usd_per_month", amortization_usd_per_month, zero=True)
+    if amortization > owned:
+        raise bad("amortization_usd_per_month", amortization_usd_per_month, f"at most owned_usd_per_month, {owned:g}")
+    cloud = number("cloud_usd_per_month", cloud_usd_per_month, zero=True)
+    return payback(
+        capex_usd,
+        cloud - (owned - amortization),
+        life_months=life_months,
+        discount_rate_per_year=discount_rate_per_year,
+        residual_usd=residual_usd,
+    )
+
+
+def _months(capex: float, saving: float, rate: float, life: int | None, reasons: list[str]) -> float | None:
+    """Months until the savings, discounted at a monthly rate, equal the capital; the last month counts in part."""
+    kind = "discounted savings" if rate else "savings"
+    if saving < SMALLEST:
+        reasons.append("it saves nothing per month")
+        return None
+    if rate * capex >= saving:
+        reasons.append("the savings never earn back the capital at this discount rate")
+        return None
+    months = -math.log1p(-rate * capex / saving) / math.log1p(rate) if rate else capex / saving
+    if life is not None and months > life:
+        reasons.append(f"{kind} would need {months:.1f} months, longer than the life of {life}")
+        return None
+    return months
+
+
+def _irr_per_year(flows: np.ndarray) -> float | None:
+    """Yearly IRR of monthly flows, or None; numpy-financial's root is checked, because polynomials can mislead it."""
+    if not (flows[1:] > 0).any() or flows[1:].sum() <= 0:
+        return None
+    scaled = flows / -flows[0]
+    with np.errstate(over="ignore"):  # a far month at a huge rate is worth nothing
+        monthly = float(npf.irr(scaled))
+        if not math.isfinite(monthly) or monthly <= -1 or abs(npf.npv(monthly, scaled)) > 1e-6:
+            return None
+    yearly = math.expm1(12 * math.log1p(monthly))
+    return yearly if -1 < yearly < math.inf else None
+
+
+@dataclass(frozen=True)
+class ProjectPayback:
+    """When a distilled model or a migration has paid for itself, retraining included.
+
+    `weeks` is when it is paid back for good: no later retraining puts it below zero again. `first_weeks` is when it
+    first touches zero, `spread_weeks` the same with retraining spread evenly, as a budget shows it. `requests` is the
+    volume served by `weeks`, `sustaining_requests_per_week` what it takes to pay for retraining alone. `reason`
+    explains a None.
+    """
+
+    weeks: float | None
+    requests: float | None
+    first_weeks: float | None
+    spread_weeks: float | None
+    sustaining_requests_per_week: float | None
+    reason: str | None
+
+
+def distillation_effort_usd(
+    *,
+    teacher_mtok: Number = 0,
+    teacher_usd_per_mtok: Number = 0,
+    gpu_hours: Number = 0,
+    usd_per_gpu_hour: Number = 0,
+    people_hours: Number = 0,
+    usd_per_people_hour: Number = 0,
+) -> float:
+    """Effort of a distillation in $ = teacher tokens * price + GPU hours * rate + people's hours * their rate."""
+    amounts = {
+        "teacher_mtok": (teacher_mtok, teacher_usd_per_mtok),
+        "gpu_hours": (gpu_hours, usd_per_gpu_hour),
+        "people_hours": (people_hours, usd_per_people_hour),
+    }
+    return math.fsum(
+        number(field, amount, zero=True) * number(f"rate of {field}", rate, zero=not amount)
+        for field, (amount, rate) in amounts.items()
+    )
+
+
+def project_payback(
+    effort_usd: Number,
+    saving_usd_per_request: Number,
+    requests_per_week: Number,
+    *,
+    retraining_usd: Number = 0,
+    retrain_every_weeks: Number | None = None,
+) -> ProjectPayback:
+    """Break-even of an effort that saves on every request and is retrained at weeks R, 2R, 3R, ...
+
+    Raises `InputError` for a bad number, or a retraining cost without a cadence. A saving of 0 or less, or a saving per
+    cycle that does not exceed its retraining, never pays back for good: None, with the reason.
+    """
+    effort = number("effort_usd", effort_usd, zero=True)
+    weekly = signed("saving_usd_per_request", saving_usd_per_request) * number(
+        "requests_per_week", requests_per_week, zero=True
+    )
+    retraining = number("retraining_usd", retraining_usd, zero=True)
+    if retraining and retrain_every_weeks is None:
+        raise bad("retrain_every_weeks", None, "weeks between retrainings, because retraining_usd is above 0")
+    cadence = None if retrain_every_weeks is None else number("retrain_every_weeks", retrain_every_weeks)
+    if weekly < SMALLEST:
+        return ProjectPayback(None, None, None, None, None, "it saves nothing per week")
+    requests_per_usd = float(requests_per_week) / weekly
+    if not retraining or cadence is None:
+        weeks = effort / weekly
+        return ProjectPayback(weeks, effort * requests_per_usd, weeks, weeks, 0.0, None)
+    sustaining = retraining / cadence * requests_per_usd
+    cycle = weekly * cadence
+    margin = cycle - retraining
+    if margin <= 0:
+        reason = f"{cadence:g} weeks save ${cycle:.2f}, no more than the ${retraining:.2f} the retraining then costs"
+        first = effort / weekly if effort <= cycle else None
+        return ProjectPayback(None, None, first, None, sustaining, reason)
+    paid_before = max(0, math.ceil(effort / margin) - 1)  # retrainings due before it is paid back for good
+    paid_before_first = max(0, math.ceil((effort - cycle) / margin))
+    weeks = (effort + paid_before * retraining) / weekly
+    return ProjectPayback(
+        weeks=weeks,
+        requests=weeks * float(requests_per_week),
+        first_weeks=(effort + paid_before_first * retraining) / weekly,
+        spread_weeks=effort * cadence / margin,
+        sustaining_requests_per_week=sustaining,
+        reason=None,
+    )
+
+
+def requests_per_week_needed(
+    effort_usd: Number,
+    saving_usd_per_request: Number,
+    within_weeks: Number,
+    *,
+    retraining_usd: Number = 0,
+    retrain_every_weeks: Number | None = None,
+) -> float:
+    """Weekly volume at which the savings of `within_weeks` equal the effort and the retrainings due before the end."""
+    horizon = number("within_weeks", within_weeks)
+    saving = number("saving_usd_per_request", saving_usd_per_request)
+    cost = number("effort_usd", effort_usd, zero=True)
+    if number("retraining_usd", retraining_usd, zero=True):
+        cadence = number("retrain_every_weeks", retrain_every_weeks)
+        cost += (math.ceil(horizon / cadence) - 1) * float(retraining_usd)
+    return cost / (saving * horizon)

@@ -1,0 +1,86 @@
+"""Published speeds: what others measured on hardware that is not at hand, quoted with their source.
+
+`data/speeds.csv` holds one configuration per line. `metric` says what the number in `decode_tokens_per_s` counts, in
+the words of its publication: a text that begins with `output` or `end_to_end` is output tokens over the whole time,
+prefill included, so its phases cannot be told apart; any other is the speed of the decode phase alone.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from costlib.cost.inputs import number
+from costlib.errors import bad
+from costlib.figure import KINDS
+from costlib.paths import data_dir
+from costlib.prices.csvfile import Row, read_rows
+from costlib.tables import Column, Table
+
+SPEEDS = Table(
+    "speeds",
+    "One published configuration: its speed on named hardware, with its source; a row of any kind but measured.",
+    (
+        Column("model", "text", "model, as its publication names it", required=True),
+        Column("architecture", "text", "shape in architectures.csv", required=True),
+        Column("device", "text", "device in rates.csv", required=True),
+        Column("devices", "integer", "devices that served together", "devices", required=True, minimum=1),
+        Column("precision", "text", "how the weights were held", required=True),
+        Column("engine", "text", "how the model was executed", required=True),
+        Column("batch", "integer", "sequences run together; empty where unknown", "sequences", minimum=1),
+        Column("prompt_tokens", "integer", "prompt tokens of a request; empty where unknown", "tokens", minimum=0),
+        Column("output_tokens", "integer", "new tokens of a request; empty where unknown", "tokens", minimum=0),
+        Column("prefill_tokens_per_s", "number", "prompt tokens per second of prefill", "tokens/s"),
+        Column("decode_tokens_per_s", "number", "new tokens per second, of decode unless `metric` says", "tokens/s"),
+        Column("peak_bytes", "integer", "peak memory, where published", "bytes", minimum=1),
+        Column("joules_per_output_token", "number", "energy per new token, where published", "J/token"),
+        Column("metric", "text", "what was published, in its own words", required=True),
+        Column("kind", "text", "quoted, or derived from quoted numbers", required=True, allowed=KINDS),
+        Column("source", "text", "publication", required=True),
+        Column("note", "text", "conditions a reader must know"),
+    ),
+)
+
+_KEY = (*SPEEDS.names[:9], "metric", "source")
+
+
+def whole_time(metric: object) -> bool:
+    """Whether a speed of this metric counts output tokens over the whole time, prefill included."""
+    return isinstance(metric, str) and metric.startswith(("output", "end_to_end"))
+
+
+def load_speeds(path: str | Path | None = None) -> pd.DataFrame:
+    """Read and check a table of published speeds; by default the shipped `data/speeds.csv`.
+
+    Columns and units are those of `SPEEDS`; an unknown number is null. Raises `InputError` naming file, line, field,
+    value and what is allowed: a missing file, a byte order mark, semicolons, a missing, unknown or repeated column, a
+    bad number, a row without any speed, a row that claims to be measured, two rows for the same configuration.
+    """
+    file = Path(path) if path is not None else data_dir() / "speeds.csv"
+    rows: list[dict[str, Any]] = []
+    seen: dict[tuple[Any, ...], str] = {}
+    for line in read_rows(file, SPEEDS.names):
+        where = line.where
+        row = {column.name: _value(column, line) for column in SPEEDS.columns}
+        if row["kind"] == "measured":
+            raise bad("kind", "measured", "quoted, derived or assumed: measurements live in the store", where)
+        if row["prefill_tokens_per_s"] is None and row["decode_tokens_per_s"] is None:
+            raise bad("decode_tokens_per_s", "", "a speed here or in prefill_tokens_per_s", where)
+        key = tuple(row[name] for name in _KEY)
+        if key in seen:
+            raise bad("row", row["model"], f"one row per configuration; {seen[key]} has the same one", where)
+        seen[key] = where
+        rows.append(row)
+    return SPEEDS.validate(pd.DataFrame(rows, columns=SPEEDS.names), str(file))
+
+
+def _value(column: Column, row: Row) -> str | int | float | None:
+    if not row.cells[column.name] and not column.required:
+        return None
+    if column.type == "text":
+        return row.text(column.name, column.allowed)
+    if column.type == "integer":
+        return row.count(column.name, least=int(column.minimum or 0))
+    return number(column.name, float(row.number(column.name)), row.where)

@@ -1,0 +1,285 @@
+"""$ per million tokens of every configuration in a table of speeds, under each split convention.
+
+A request of P prompt and N output tokens takes P / prefill speed + N / decode speed seconds of the device, so that
+under `phase_time` the rates are the identity `usd_per_mtok` at the two speeds shown beside them. (Forced windows run
+N-1 decode steps, because the first new token comes out of prefill; charging N overstates such a window by at most one
+step in N.) A speed quoted over the whole time, prefill included, gives the bill of a request but not its phases.
+
+The interval is the widest one: the low end takes the lowest rate with the highest speeds, the high end the highest rate
+with the lowest speeds. Cost rises with the rate and falls with each speed, so no combination inside lies outside of it;
+it covers at least as much as the intervals it is made of.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import pandas as pd
+
+from costlib.cost.inputs import Interval, number, share, whole
+from costlib.cost.speeds import whole_time
+from costlib.cost.token import CONVENTIONS, per_good_answer, split, usd_per_mtok
+from costlib.errors import bad
+from costlib.figure import KINDS, Kind, Number
+
+Hourly = Number | Interval | tuple[Number, Number, Number]
+"""$/hour: a number, or (low, base, high)."""
+
+AMOUNTS = (
+    "input_usd_per_mtok",
+    "output_usd_per_mtok",
+    "blended_usd_per_mtok",
+    "usd_per_request",
+    "usd_per_1k_requests",
+    "usd_per_good_answer",
+)
+"""Columns of money, each followed by `_low` and `_high`."""
+
+_CONFIGURATION = ("model", "architecture", "device", "devices", "precision", "engine", "batch", "metric")
+_SPEEDS = ("prefill_tokens_per_s", "decode_tokens_per_s")
+
+
+def cost_per_token(
+    speeds: pd.DataFrame,
+    usd_per_hour: Hourly | Mapping[str, Hourly],
+    *,
+    conventions: Sequence[str] = CONVENTIONS,
+    output_to_input_price_ratio: Number | None = None,
+    utilization: Number = 1.0,
+    utilization_kind: Kind = "assumed",
+    success_rate: Number | None = None,
+    prompt_tokens: int | None = None,
+    output_tokens: int | None = None,
+) -> pd.DataFrame:
+    """One row per configuration and convention: $/Mtok of input, output and both, $ per request and per good answer.
+
+    `speeds` has `prefill_tokens_per_s` and `decode_tokens_per_s` (both optionally with `_low` and `_high`),
+    `prompt_tokens`, `output_tokens`, `devices` (1 where absent), and whatever names the configuration; a row whose
+    `status` is not ok keeps its reason. `usd_per_hour` is $ per hour of ONE device, as a number, (low, base, high), or
+    by device name. `utilization` (above 0, up to 1) divides the tokens of a paid hour. `prompt_tokens` and
+    `output_tokens` replace those of the rows. Every amount is a float, null where unknown with the cause in `reason`;
+    `kind` is derived, `speed_kind` that of the speed.
+
+    Raises `InputError` for a bad number, an unknown convention, or a table without any speed column.
+    """
+    if not any(name in speeds.columns for name in _SPEEDS):
+        raise bad("speeds columns", ", ".join(map(str, speeds.columns)), f"at least one of {', '.join(_SPEEDS)}")
+    for convention in conventions:
+        if convention not in CONVENTIONS:
+            raise bad("convention", convention, CONVENTIONS)
+    if utilization_kind not in KINDS:
+        raise bad("utilization_kind", utilization_kind, KINDS)
+    used = share("utilization", utilization, zero=False)
+    good = None if success_rate is None else share("success_rate", success_rate, zero=False)
+    ratio = None
+    if output_to_input_price_ratio is not None:
+        ratio = number("output_to_input_price_ratio", output_to_input_price_ratio)
+    tables = []
+    for position, cells in enumerate(speeds.to_dict("records")):
+        record = {str(name): value for name, value in cells.items()}
+        row = _row(record, position, prompt_tokens, output_tokens)
+        hourly, unpriced = _hourly(usd_per_hour, record)
+        for convention in conventions:
+            priced = _priced(row, hourly, unpriced, convention, used, ratio, good)
+            tables.append({**row.shown, "convention": convention, **priced, "utilization": used})
+    names = [
+        *(name for name in _CONFIGURATION if name in speeds.columns),
+        *("prompt_tokens", "output_tokens", *_SPEEDS, "convention"),
+        *(f"{name}{end}" for name in ("usd_per_hour", *AMOUNTS) for end in ("", "_low", "_high")),
+        *("utilization", "kind", "speed_kind", "utilization_kind", "source", "interval_reason", "reason"),
+    ]
+    frame = pd.DataFrame(tables, columns=names)
+    frame["kind"] = "derived"
+    frame["utilization_kind"] = utilization_kind
+    amounts = [name for name in names if name.startswith(("usd_per_", *AMOUNTS))]
+    counts = [name for name in ("devices", "batch", "prompt_tokens", "output_tokens") if name in names]
+    types = dict.fromkeys((*amounts, *_SPEEDS, "utilization"), "float64") | dict.fromkeys(counts, "Int64")
+    return frame.astype(types)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A checked row: intervals of its speeds and the request that is priced."""
+
+    shown: dict[str, Any]
+    prefill: Interval | None
+    decode: Interval | None
+    whole: Interval | None
+    devices: int
+    prompt: int | None
+    output: int | None
+    reason: str | None
+
+
+def _row(record: dict[str, Any], position: int, prompt_tokens: int | None, output_tokens: int | None) -> _Row:
+    where = f"speeds row {position}"
+    own = {name: _whole(name, record.get(name), where) for name in ("prompt_tokens", "output_tokens")}
+    asked = {"prompt_tokens": prompt_tokens, "output_tokens": output_tokens}
+    length = {name: own[name] if asked[name] is None else _whole(name, asked[name], None) for name in own}
+    prefill, decode = (_interval(record, name, where) for name in _SPEEDS)
+    mixed = whole_time(record.get("metric"))
+    reason = None
+    status = record.get("status")
+    if isinstance(status, str) and status != "ok":
+        why = record.get("reason")
+        reason = f"not measured ({status}): {why if isinstance(why, str) and why else 'no reason was stored'}"
+    elif prefill is None and decode is None:
+        reason = "no speed is known"
+    elif mixed and length != own:
+        reason = "the published throughput holds only for the prompt and output lengths it was measured with"
+    shown: dict[str, Any] = {name: record.get(name) for name in (*_CONFIGURATION, *_SPEEDS)}
+    source = record.get("source")
+    shown |= {**length, "speed_kind": record.get("kind"), "source": record.get("run_ids") if source is None else source}
+    return _Row(
+        shown=shown,
+        prefill=None if mixed else prefill,
+        decode=None if mixed else decode,
+        whole=decode if mixed else None,
+        devices=_whole("devices", record.get("devices"), where, least=1) or 1,
+        prompt=length["prompt_tokens"],
+        output=length["output_tokens"],
+        reason=reason,
+    )
+
+
+def _hourly(usd_per_hour: Hourly | Mapping[str, Hourly], record: dict[str, Any]) -> tuple[Interval | None, str | None]:
+    """The rate of the row's device, or why there is none."""
+    if not isinstance(usd_per_hour, Mapping):
+        return Interval.of("usd_per_hour", usd_per_hour), None
+    device = str(record.get("device"))
+    if device not in usd_per_hour:
+        return None, f"no hourly rate is given for device {device!r}"
+    return Interval.of(f"usd_per_hour of {device}", usd_per_hour[device]), None
+
+
+def _priced(
+    row: _Row,
+    hourly: Interval | None,
+    unpriced: str | None,
+    convention: str,
+    utilization: float,
+    ratio: float | None,
+    success_rate: float | None,
+) -> dict[str, Any]:
+    """Every amount of one output row, with its ends and reasons."""
+    reason = row.reason or unpriced
+    if hourly is None or reason:
+        return {"reason": reason, "interval_reason": "nothing is priced"}
+    bill = Interval(*(rate * row.devices for rate in (hourly.low, hourly.base, hourly.high)))
+    cells: dict[str, Any] = {"usd_per_hour": bill.base}
+    cells["interval_reason"], shown = _interval_reason(row, hourly)
+    if hourly.known:
+        cells |= {"usd_per_hour_low": bill.low, "usd_per_hour_high": bill.high}
+    reasons: list[str] = []
+    ends = {"": (bill.base, "base"), "_low": (bill.low, "high"), "_high": (bill.high, "low")}
+    for end, (rate, speed) in ends.items():
+        if end and not shown:
+            continue
+        at = {name: getattr(getattr(row, name), speed, None) for name in ("prefill", "decode", "whole")}
+        amounts = _amounts(rate / utilization, at, row, convention, ratio, reasons if not end else [])
+        if success_rate is not None and amounts.get("usd_per_request") is not None:
+            amounts["usd_per_good_answer"] = per_good_answer(amounts["usd_per_request"], success_rate)
+        cells |= {f"{name}{end}": None if value is None else float(value) for name, value in amounts.items()}
+    return cells | {"reason": "; ".join(dict.fromkeys(reasons)) or None}
+
+
+def _amounts(
+    rate: float,
+    speed: dict[str, float | None],
+    row: _Row,
+    convention: str,
+    ratio: float | None,
+    reasons: list[str],
+) -> dict[str, Decimal]:
+    """The amounts at one end of the interval; what is unknown is left out and explained in `reasons`."""
+    prefill, decode, mixed = speed["prefill"], speed["decode"], speed["whole"]
+    prompt, output = row.prompt, row.output
+    amounts: dict[str, Decimal] = {}
+    if convention == "phase_time":
+        if prefill is not None and prompt != 0:
+            amounts["input_usd_per_mtok"] = usd_per_mtok(rate, prefill)
+        if decode is not None and output != 0:
+            amounts["output_usd_per_mtok"] = usd_per_mtok(rate, decode)
+    elif convention == "output_carries_all" and mixed is not None and output != 0:
+        amounts["output_usd_per_mtok"] = usd_per_mtok(rate, mixed)
+    seconds = _seconds(prefill, decode, mixed, prompt, output, reasons)
+    if seconds is None or prompt is None or output is None:
+        return amounts
+    bill = Decimal(str(rate)) * Decimal(str(seconds)) / 3600
+    amounts["usd_per_request"] = bill
+    amounts["usd_per_1k_requests"] = bill * 1000
+    amounts["blended_usd_per_mtok"] = bill * 1_000_000 / (prompt + output)
+    if convention == "phase_time":
+        if mixed is not None:
+            reasons.append("the published throughput mixes prefill and decode, so phase_time cannot split it")
+        elif decode is None and output:
+            reasons.append("one new token comes out of prefill: no decode phase to charge it by")
+    elif convention == "price_ratio" and ratio is None:
+        reasons.append("price_ratio needs output_to_input_price_ratio")
+    elif convention == "output_carries_all" and not output:
+        reasons.append("there are no output tokens to carry the bill")
+    else:
+        rates = split(bill, prompt, output, convention, output_to_input_price_ratio=ratio)
+        known = {"input_usd_per_mtok": rates.input_usd_per_mtok, "output_usd_per_mtok": rates.output_usd_per_mtok}
+        amounts |= {name: value for name, value in known.items() if value is not None}
+    return amounts
+
+
+def _seconds(
+    prefill: float | None,
+    decode: float | None,
+    mixed: float | None,
+    prompt: int | None,
+    output: int | None,
+    reasons: list[str],
+) -> float | None:
+    """Device seconds of one request, or None with the cause."""
+    missing = [name for name, tokens in (("prompt_tokens", prompt), ("output_tokens", output)) if tokens is None]
+    if missing or prompt is None or output is None:
+        reasons.append(f"{' and '.join(missing)} unknown: no bill of a request to split or blend")
+    elif prompt + output == 0:
+        reasons.append("a request without tokens has no price per token")
+    elif mixed is not None:
+        if output:
+            return output / mixed
+        reasons.append("an output throughput says nothing about requests without output tokens")
+    elif prompt and prefill is None:
+        reasons.append("no prefill speed is known")
+    elif output > 1 and decode is None:
+        reasons.append("no decode speed is known")
+    else:
+        seconds = (prompt / prefill if prefill and prompt else 0.0) + (output / decode if decode else 0.0)
+        if seconds:
+            return seconds
+        reasons.append("no decode speed is known")
+    return None
+
+
+def _interval_reason(row: _Row, hourly: Interval) -> tuple[str | None, bool]:
+    """What the interval leaves out, and whether there is one."""
+    parts = {"rate": hourly, "prefill speed": row.prefill, "decode speed": row.decode, "throughput": row.whole}
+    known = {name: part.known for name, part in parts.items() if part is not None}
+    if not any(known.values()):
+        return f"no interval is known for the {' or the '.join(known)}", False
+    left_out = [name for name, has_interval in known.items() if not has_interval]
+    return f"leaves out the spread of the {' and the '.join(left_out)}" if left_out else None, True
+
+
+def _interval(record: dict[str, Any], name: str, where: str) -> Interval | None:
+    ends = [record.get(name), record.get(f"{name}_low"), record.get(f"{name}_high")]
+    value, low, high = (None if _null(end) else end for end in ends)
+    if value is None:
+        return None
+    return Interval.of(name, value if low is None or high is None else (low, value, high), where)
+
+
+def _whole(name: str, value: Any, where: str | None, least: int = 0) -> int | None:
+    return None if _null(value) else whole(name, value, where, least=least)
+
+
+def _null(value: Any) -> bool:
+    return value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value))

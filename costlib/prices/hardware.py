@@ -1,0 +1,77 @@
+"""The rate of the very device a measurement ran on, found by the name its driver gives it.
+
+A GPU is matched by NVML's name. A CPU is priced as a share of a cloud machine: the rate of the shipped two-core row
+times cores / 2, because clouds price general-purpose machines by the core.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+from costlib.errors import bad
+from costlib.prices.book import AsOf
+from costlib.prices.rates import Rate, load_rates, rate
+
+_CPU = re.compile(r"CPU, (\d+) cores")
+_CPU_ROW, _CPU_ROW_CORES = "CPU 2 cores", 2
+
+_GPU_NAMES: tuple[tuple[str, str], ...] = (
+    (r"H100 PCIe", "H100 PCIe"),
+    (r"H100.*(HBM3|SXM)", "H100 SXM"),
+    (r"H200", "H200 SXM"),
+    (r"B200", "B200"),
+    (r"A100.*SXM.*80", "A100 SXM 80GB"),
+    (r"A100.*80GB PCIe", "A100 PCIe 80GB"),
+    (r"A100.*40", "A100 40GB"),
+    (r"L40S", "L40S"),
+    (r"A10G", "A10G"),
+    (r"RTX 4090", "RTX 4090"),
+    (r"\bL4\b", "L4"),
+    (r"\bT4\b", "T4"),
+)
+"""NVML names of NVIDIA GPUs (regular expression) and their rows in data/rates.csv; the first match wins."""
+
+
+def rated_name(measured: str) -> str:
+    """The device of data/rates.csv that stands for a measured one; raises `InputError` where none does."""
+    if _CPU.match(measured):
+        return _CPU_ROW
+    for pattern, name in _GPU_NAMES:
+        if re.search(pattern, measured):
+            return name
+    allowed = "a device of data/rates.csv (add a row there, or give the $/hour yourself)"
+    raise bad("device", measured, allowed)
+
+
+def measured_rate(
+    measured: str,
+    rate_kind: str = "on_demand",
+    provider: str | None = None,
+    as_of: AsOf = None,
+    path: Path | None = None,
+) -> Rate:
+    """The rate of a measured device; that of a CPU with other than two cores is scaled and of kind derived."""
+    found = rate(rated_name(measured), rate_kind, provider, as_of=as_of, path=path)
+    cpu = _CPU.match(measured)
+    cores = int(cpu[1]) if cpu else _CPU_ROW_CORES
+    if cores == _CPU_ROW_CORES:
+        return found
+    factor = Decimal(cores) / _CPU_ROW_CORES
+    return replace(
+        found,
+        device=f"CPU {cores} cores",
+        usd_per_hour=found.usd_per_hour * factor,
+        low=found.low * factor,
+        high=found.high * factor,
+        kind="derived",
+        source=f"{found.source}; {_CPU_ROW} scaled to {cores} cores",
+    )
+
+
+def device_memory() -> dict[str, int]:
+    """Bytes of memory of every GPU in data/rates.csv, by name."""
+    found = {row.device: row.memory_bytes for row in load_rates() if not row.device.startswith("CPU")}
+    return {name: memory for name, memory in found.items() if memory is not None}

@@ -1,0 +1,71 @@
+"""What an hour of one's own hardware costs: capital once, then power, hosting and people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from costlib.errors import bad
+from costlib.prices.amounts import Amount, exact
+
+HOURS_PER_YEAR = 8760
+
+
+@dataclass(frozen=True)
+class OwnedHour:
+    """US dollars for an hour of owned hardware, by what they pay for; the hour costs the same busy or idle."""
+
+    capital: Decimal
+    energy: Decimal
+    hosting: Decimal
+    staff: Decimal
+
+    @property
+    def total(self) -> Decimal:
+        """The whole hour."""
+        return self.capital + self.energy + self.hosting + self.staff
+
+
+def owned_hour(
+    capex: Amount,
+    residual: Amount,
+    life_hours: Amount,
+    kw: Amount,
+    pue: Amount,
+    usd_per_kwh: Amount,
+    hosting_per_hour: Amount = 0,
+    staff_per_hour: Amount = 0,
+    discount_rate: Amount = 0,
+) -> OwnedHour:
+    """The hour of hardware bought for `capex` and sold for `residual` US dollars after `life_hours` of wall clock.
+
+    (capex - residual) / life hours + kW * PUE * $/kWh + hosting + staff. Capital enters once: an instalment or a
+    depreciation is this same money and is not added. With a yearly `discount_rate` (0.08 for 8 %) capital is the level
+    payment that repays capex less the present value of the residual over the life, paid yearly. Raises `InputError`
+    for a number that is negative or not finite, a life of zero, a residual above capex, or a PUE below 1.
+    """
+    given: dict[str, Amount] = {
+        "capex": capex,
+        "residual": residual,
+        "life_hours": life_hours,
+        "kw": kw,
+        "pue": pue,
+        "usd_per_kwh": usd_per_kwh,
+        "hosting_per_hour": hosting_per_hour,
+        "staff_per_hour": staff_per_hour,
+        "discount_rate": discount_rate,
+    }
+    numbers = {name: exact(name, value, zero=name != "life_hours") for name, value in given.items()}
+    bought, sold, life = numbers["capex"], numbers["residual"], numbers["life_hours"]
+    if sold > bought:
+        raise bad("residual", residual, f"at most capex ({capex})")
+    if numbers["pue"] < 1:
+        raise bad("pue", pue, "a number >= 1 (1 is no overhead)")
+    interest = numbers["discount_rate"]
+    if interest == 0:
+        capital = (bought - sold) / life
+    else:
+        shrunk = (1 + interest) ** -(life / HOURS_PER_YEAR)
+        capital = (bought - sold * shrunk) * interest / (1 - shrunk) / HOURS_PER_YEAR
+    energy = numbers["kw"] * numbers["pue"] * numbers["usd_per_kwh"]
+    return OwnedHour(capital, energy, numbers["hosting_per_hour"], numbers["staff_per_hour"])

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import run_row
+
+from costlib.errors import InputError
+from costlib.isolate import Outcome
+from costlib.measure import run as module
+from costlib.measure.run import measure, measurements
+from costlib.store import Store
+from costlib.tables import RUNS
+
+
+def test_a_tiny_model_is_really_measured(tiny_model: Path, tmp_path: Path) -> None:
+    """Two precisions through real child processes; then a second call finds everything in the store."""
+    store = Store(tmp_path / "s")
+    arguments: dict[str, Any] = {"prompt_tokens": 16, "output_tokens": 4, "device": "cpu", "store": store}
+    rows = measure(f"path:{tiny_model}", ["nf4", "bf16"], time_budget_s=1, **arguments)
+    assert list(rows["precision"]) == ["nf4", "bf16"]
+    assert (rows["status"] == "ok").all() and (rows["decode_tokens_per_s"] > 0).all()
+    assert (rows["kv_cache_bytes"] == rows["kv_cache_bytes_expected"]).all()
+    assert (rows["weight_bytes"] == rows["weight_bytes_expected"]).all()
+    assert rows["energy_j_per_output_token"].isna().all() == rows["energy_reason"].notna().all()
+    before = store.read(RUNS).frame
+    again = measure(f"path:{tiny_model}", ["nf4", "bf16"], time_budget_s=1, **arguments)
+    assert len(store.read(RUNS).frame) == len(before)
+    assert again.equals(rows)
+
+
+class FakeWorker:
+    """Stands for the child process: plays back decode times, or an ending."""
+
+    def __init__(self, times: dict[str, list[float]], seconds: float = 10.0) -> None:
+        self.times, self.seconds, self.calls = times, seconds, list[str]()
+        self.endings: dict[str, Outcome] = {}
+
+    def __call__(self, target: str, arguments: dict[str, Any], **_: Any) -> Outcome:
+        assert target == "costlib.measure.worker:measure_once"
+        precision = arguments["precision"]
+        self.calls.append(precision)
+        if precision in self.endings:
+            return self.endings[precision]
+        played = self.times[precision]
+        time = played[min(self.calls.count(precision) - 1, len(played) - 1)]
+        value = {"ttft_s": [0.1], "decode_s": [time], "flags": [""], "fingerprint": "set below", "environment": {}}
+        value["fingerprint"] = module.describe(arguments["device"])[1]
+        return Outcome("ok", value, None, self.seconds)
+
+
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch) -> FakeWorker:
+    fake = FakeWorker({"bf16": [1.0], "nf4": [1.0, 1.4, 0.8, 1.2, 1.0, 0.9]})
+    monkeypatch.setattr(module, "run_isolated", fake)
+    return fake
+
+
+def go(tiny_model: Path, *precisions: str, **changes: Any) -> Any:
+    return measure(f"path:{tiny_model}", precisions, device="cpu", **changes)
+
+
+def test_it_repeats_until_precise_or_out_of_time(tiny_model: Path, worker: FakeWorker) -> None:
+    rows = go(tiny_model, "bf16", "nf4", time_budget_s=45)
+    assert worker.calls.count("bf16") == 2  # equal times: precise after two processes
+    assert worker.calls.count("nf4") == 4  # 40 of 45 s spent: a fifth would exceed the budget
+    assert list(rows["stopped_by"]) == ["precision", "time budget"]
+    assert rows["relative_half_width"].iloc[1] > 0.02
+
+
+def test_processes_of_configurations_are_interleaved(tiny_model: Path, worker: FakeWorker) -> None:
+    go(tiny_model, "bf16", "nf4", time_budget_s=45)
+    assert set(worker.calls[:2]) == set(worker.calls[2:4]) == {"bf16", "nf4"}
+
+
+def test_an_interrupted_campaign_goes_on_where_it_stopped(tiny_model: Path, worker: FakeWorker) -> None:
+    class StopError(Exception):
+        pass
+
+    def stop_after_three(text: str) -> None:
+        if len(worker.calls) == 3:
+            raise StopError
+
+    with pytest.raises(StopError):
+        go(tiny_model, "bf16", "nf4", time_budget_s=45, progress=stop_after_three)
+    kept = len(Store().read(RUNS).frame)
+    assert kept == 3
+    rows = go(tiny_model, "bf16", "nf4", time_budget_s=45)
+    assert len(worker.calls) == 6 and rows["campaign"].nunique() == 1
+
+
+def test_fresh_measures_again_and_keeps_the_old_runs(tiny_model: Path, worker: FakeWorker) -> None:
+    first = go(tiny_model, "bf16")
+    worker.times["bf16"] = [2.0]
+    second = go(tiny_model, "bf16", fresh=True)
+    assert second["decode_tokens_per_s"].iloc[0] == pytest.approx(first["decode_tokens_per_s"].iloc[0] / 2)
+    assert len(Store().read(RUNS).frame) == 4 and len(measurements()) == 1
+
+
+def test_a_failure_becomes_a_row_and_the_next_configuration_goes_on(tiny_model: Path, worker: FakeWorker) -> None:
+    worker.endings["nf4"] = Outcome("oom", None, "killed", 3.0)
+    rows = go(tiny_model, "nf4", "bf16")
+    assert list(rows["status"]) == ["oom", "ok"] and rows["reason"].iloc[0] == "killed"
+    assert worker.calls.count("nf4") == 1
+    go(tiny_model, "nf4", "bf16")
+    assert worker.calls.count("nf4") == 1  # out of memory stays so
+    worker.endings["nf4"] = Outcome("error", None, "crashed", 3.0)
+    go(tiny_model, "nf4", fresh=True)
+    del worker.endings["nf4"]
+    rows = go(tiny_model, "nf4")
+    assert rows["status"].iloc[0] == "ok"  # a crash is tried again
+
+
+def test_another_environment_is_not_pooled(
+    tiny_model: Path, worker: FakeWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go(tiny_model, "bf16")
+    monkeypatch.setattr(module, "describe", lambda device: ({}, "another driver"))
+    go(tiny_model, "bf16")
+    frame = Store().read(RUNS).frame
+    assert frame.groupby("campaign")["fingerprint"].nunique().max() == 1 and frame["campaign"].nunique() == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch": 0}, "batch is 0; allowed: a whole number from 1"),
+        ({"batch": True}, "batch is True"),
+        ({"prompt_tokens": -5}, "prompt_tokens is -5"),
+        ({"output_tokens": 1.5}, "output_tokens is 1.5"),
+        ({"engine": "warp"}, "engine is 'warp'; allowed: one of eager"),
+        ({"time_budget_s": math.nan}, "time_budget_s is nan"),
+        ({"timeout_s": 0}, "timeout_s is 0"),
+        ({"device": "cuda"}, "device is 'cuda'"),
+        ({"batch": []}, r"batch is \[\]; allowed: at least one value"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_runs(
+    tiny_model: Path, worker: FakeWorker, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], message: str
+) -> None:
+    monkeypatch.setattr("costlib.models.load.gpu_facts", lambda index: None)
+    arguments: dict[str, Any] = {"device": "cpu"} | changes
+    with pytest.raises(InputError, match=message):
+        measure(f"path:{tiny_model}", "bf16", **arguments)
+    assert not worker.calls
+
+
+def test_unknown_precision_and_model_are_refused(worker: FakeWorker, tiny_model: Path) -> None:
+    with pytest.raises(InputError, match="precision is 'bf61'; allowed: one of bf16"):
+        go(tiny_model, "bf61")
+    with pytest.raises(InputError, match="model is 'gpt'"):
+        measure("gpt")
+    assert not worker.calls
+
+
+def test_the_newest_campaign_is_the_measurement(tmp_path: Path) -> None:
+    import pandas as pd
+
+    store = Store(tmp_path)
+    for run, campaign, time in (("a", "1", 1.0), ("b", "2", 4.0), ("c", "2", 4.0)):
+        row = run_row(run_id=run, campaign=campaign, decode_s=[time])
+        store.write(RUNS, pd.DataFrame([row]), run)
+    found = measurements(store)
+    assert len(found) == 1 and found["tpot_s"].iloc[0] == pytest.approx(0.4) and found["processes"].iloc[0] == 2
+
+
+def test_an_empty_store_gives_an_empty_table(tmp_path: Path) -> None:
+    assert measurements(tmp_path / "nothing").empty

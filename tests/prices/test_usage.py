@@ -1,0 +1,155 @@
+"""Usage tables: equal to pricing each row by itself, in every column and format."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from costlib.errors import InputError
+from costlib.prices.api import price_request
+from costlib.prices.book import load_book
+from costlib.prices.entries import DateOutsideCoverage, MissingPrice, UnknownModel
+from costlib.prices.usage import price_usage
+
+BOOK = load_book()
+
+
+def table(**columns: Any) -> pd.DataFrame:
+    return pd.DataFrame({"model": ["gpt-4o"], "input_tokens": [1000], "output_tokens": [100]} | columns)
+
+
+ROW = st.fixed_dictionaries(
+    {
+        "model": st.sampled_from(["gpt-4o", "o3", "claude-sonnet-4-5", "gpt-5.4", "claude-haiku-5-5"]),
+        "tier": st.sampled_from(["standard", "batch", None]),
+        "timestamp": st.datetimes(datetime(2026, 10, 15), datetime(2026, 11, 10, 23, 59)),
+        "input_tokens": st.one_of(st.integers(0, 10**6), st.integers(0, 10**15 - 1)),
+        "output_tokens": st.integers(0, 10**6),
+        "part": st.integers(0, 4),
+    }
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(ROW, min_size=1, max_size=30))
+def test_a_table_costs_what_its_rows_cost_one_by_one(rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        has_cache = row["tier"] != "batch" or row["model"].startswith("claude")
+        row["cached_tokens"] = row["input_tokens"] * row.pop("part") // 4 if has_cache else 0
+    priced = price_usage(BOOK, pd.DataFrame(rows))
+    singly = [
+        price_request(
+            BOOK,
+            row["model"],
+            tier=row["tier"] or "standard",
+            as_of=row["timestamp"],
+            **{name: row[name] for name in ("input_tokens", "output_tokens", "cached_tokens")},
+        ).total
+        for row in rows
+    ]
+    assert round(priced.total, 12) == round(sum(singly, Decimal(0)), 12)
+    assert np.allclose(priced.amounts, [float(total) for total in singly], rtol=1e-12)
+    assert priced.total == sum(priced.lines["amount"], Decimal(0))
+    assert priced.lines["tokens"].sum() == sum(row["input_tokens"] + row["output_tokens"] for row in rows)
+
+
+def test_sums_beyond_64_bits_are_exact() -> None:
+    most = 10**15 - 1
+    frame = pd.DataFrame({"model": "gpt-4o", "input_tokens": np.full(20_000, most), "output_tokens": 0})
+    assert price_usage(BOOK, frame).total == Decimal(20_000) * most * Decimal("2.5") / 10**6
+
+
+def test_csv_and_parquet_cost_the_same(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {
+            "model": ["gpt-4o", "o3"],
+            "provider": ["openai", None],
+            "date": ["2026-10-01", "2025-05-01"],
+            "input_tokens": [1000, 10**6],
+            "output_tokens": [100, 10**5],
+            "user": ["a", "b"],
+        }
+    )
+    frame.to_csv(tmp_path / "usage.csv", index=False)
+    frame.to_parquet(tmp_path / "usage.parquet")
+    for usage in (frame, tmp_path / "usage.csv", str(tmp_path / "usage.parquet")):
+        priced = price_usage(BOOK, usage)
+        assert priced.total == Decimal("14.0035") and priced.dated_by == "date"
+
+
+def test_the_day_is_the_rows_own_the_one_asked_for_or_the_snapshots() -> None:
+    frame = pd.DataFrame({"model": ["o3"], "input_tokens": [10**6], "output_tokens": [0], "date": ["2025-05-01"]})
+    assert price_usage(BOOK, frame).total == 10
+    asked = price_usage(BOOK, frame, as_of="2025-07-01")
+    assert (asked.total, asked.dated_by) == (2, "as_of")
+    undated = price_usage(BOOK, frame.drop(columns="date"))
+    assert (undated.total, undated.dated_by) == (2, "snapshot day")
+
+
+def test_moments_are_taken_in_utc() -> None:
+    late = pd.Timestamp("2025-06-09T23:30:00-05:00")
+    frame = table(model=["o3"], timestamp=[late])
+    assert price_usage(BOOK, frame).total == Decimal("0.0028")
+    frame = table(model=["o3"], timestamp=[datetime(2025, 6, 9, 23, 30, tzinfo=UTC)])
+    assert price_usage(BOOK, frame).total == Decimal("0.014")
+
+
+def test_prices_by_the_hour_follow_the_timestamp() -> None:
+    frame = pd.DataFrame(
+        {
+            "model": "deepseek-v4-pro",
+            "provider": "deepseek",
+            "timestamp": ["2026-11-01T03:59:59Z", "2026-11-01T04:00:00Z"],
+            "input_tokens": 10**6,
+            "output_tokens": 0,
+        }
+    )
+    assert price_usage(BOOK, frame).amounts.tolist() == [1.32, 0.66]
+
+
+def test_rows_without_provider_or_tier_take_the_callers() -> None:
+    frame = pd.DataFrame({"model": ["text-embedding-3-small"], "input_tokens": [10**6], "output_tokens": [0]})
+    assert price_usage(BOOK, frame, provider="openai").total == Decimal("0.02")
+    assert price_usage(BOOK, table(), tier="batch").total == Decimal("0.00175")
+
+
+def test_the_bill_names_each_price_once_and_keeps_the_index() -> None:
+    frame = pd.concat([table(), table(), table(model=["o3"])])
+    frame.index = pd.Index([7, 7, 9])
+    priced = price_usage(BOOK, frame)
+    assert priced.lines["price_id"].is_unique and len(priced.lines) == 4
+    assert priced.amounts.index.tolist() == [7, 7, 9]
+    assert (priced.currency, priced.source) == ("USD", "genai-prices@0.2.3")
+
+
+def test_an_empty_table_costs_nothing() -> None:
+    priced = price_usage(BOOK, table().iloc[:0])
+    assert priced.total == 0 and priced.lines.empty and priced.amounts.empty
+
+
+@pytest.mark.parametrize(
+    ("columns", "error", "message"),
+    [
+        ({"model": [None]}, InputError, "row 0: model is .*; allowed: a model name"),
+        ({"model": ["gpt-4oo"]}, UnknownModel, "row 0: model is 'gpt-4oo'"),
+        ({"date": ["2020-01-01"]}, DateOutsideCoverage, "row 0: as-of date"),
+        ({"date": ["soon"]}, InputError, "row 0: date is 'soon'"),
+        ({"cached_tokens": [1001]}, InputError, "row 0: cached_tokens . cache writes is 1001"),
+        ({"reasoning_tokens": [101]}, InputError, "row 0: reasoning_tokens is 101"),
+        ({"tier": ["batch"], "cached_tokens": [1]}, MissingPrice, "cache_read"),
+    ],
+)
+def test_a_row_that_cannot_be_priced_is_named(columns: Any, error: type[InputError], message: str) -> None:
+    with pytest.raises(error, match=message):
+        price_usage(BOOK, table(**columns))
+
+
+def test_a_missing_column_is_named() -> None:
+    with pytest.raises(InputError, match="missing column is 'output_tokens'"):
+        price_usage(BOOK, table().drop(columns="output_tokens"))

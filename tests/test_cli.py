@@ -1,0 +1,161 @@
+"""The command line as a stranger uses it: one JSON document, one sentence, the right exit code."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from costlib import cli
+
+
+def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[int, str, str]:
+    monkeypatch.setattr(sys, "argv", ["costlib", *words])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    out, err = capsys.readouterr()
+    return int(end.value.code or 0), out, err
+
+
+@pytest.fixture
+def costlib(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
+    return lambda *words: call(capsys, monkeypatch, *words)
+
+
+def test_json_is_exactly_one_document(costlib: Any) -> None:
+    code, out, _ = costlib("price", "gpt-4o", "--provider", "openai", "--input", "1000", "--output", "100", "--json")
+    document = json.loads(out)
+    assert code == 0 and out.count("\n") == 1
+    assert document["total"] == "0.0035" and len(document["lines"]) == 2
+    assert sum(Decimal(line["amount"]) for line in document["lines"]) == Decimal(document["total"])
+    assert document["price_ids"] and document["source"].startswith("genai-prices@") and document["kind"] == "quoted"
+
+
+def test_the_card_shows_the_same_total_and_the_date(costlib: Any) -> None:
+    code, out, _ = costlib("price", "gpt-4o", "--provider", "openai", "--input", "1000", "--output", "100")
+    assert code == 0 and "0.0035" in out and "prices as of" in out
+
+
+def test_memory_names_each_part(costlib: Any) -> None:
+    code, out, _ = costlib("memory", "llama-3.1-70b", "--precision", "nf4", "--context", "1", "--json")
+    found = json.loads(out)
+    parts = ("linear_bytes", "quantization_state_bytes", "embedding_bytes", "other_bytes")
+    assert code == 0 and found["weight_bytes"] == sum(found[part] for part in parts)
+    assert found["total_bytes"] == found["weight_bytes"] + found["kv_cache_bytes"]
+    assert "L40S" in found["fits_on"] and "L4" not in found["fits_on"]
+
+
+def test_doctor_tells_what_is_here(costlib: Any) -> None:
+    code, out, _ = costlib("doctor", "--json")
+    found = json.loads(out)
+    assert code == 0 and found["packages"]["torch"]["version"].startswith("2.13.0")
+    assert {"device", "cuda", "nvml", "packages", "demo_models"} <= set(found)
+    assert found["cuda"]["available"] or found["cuda"]["reason"]
+
+
+def test_cost_of_given_speeds_conserves_the_bill(costlib: Any) -> None:
+    """published.csv token-2: 128 prompt tokens in 0.040 s and 242 new in 9.425 s on two devices at 2.21 $/h each."""
+    code, out, _ = costlib(
+        *("cost", "--prefill-speed", str(128 / 0.040), "--decode-speed", str(242 / 9.425), "--usd-per-hour", "4.42"),
+        *("--prompt-tokens", "128", "--output-tokens", "242", "--price-ratio", "4", "--json"),
+    )
+    rows = {row["convention"]: row for row in json.loads(out)["rows"]}
+    assert code == 0 and set(rows) == {"phase_time", "price_ratio", "output_carries_all"}
+    bill = 4.42 / 3600 * (0.040 + 9.425)
+    for row in rows.values():
+        spent = (128 * row["input_usd_per_mtok"] + 242 * row["output_usd_per_mtok"]) / 1e6
+        assert spent == pytest.approx(bill, rel=1e-12)
+    assert rows["phase_time"]["input_usd_per_mtok"] / 1000 == pytest.approx(0.000384, abs=1e-6)
+    assert rows["phase_time"]["output_usd_per_mtok"] / 1000 == pytest.approx(0.0478, abs=1e-4)
+
+
+def test_breakeven_answers_with_crossings_and_words(costlib: Any) -> None:
+    words = ("breakeven", "gpt-4o", "--provider", "openai", "--input", "1000", "--output", "200")
+    speeds = ("--prefill-speed", "30000", "--decode-speed", "6000", "--json")
+    code, out, _ = costlib(*words, *speeds, "--usd-per-hour", "2")
+    found = json.loads(out)
+    assert code == 0 and found["verdict"] == "crosses"
+    assert found["crossings"][0]["requests_per_month"] == pytest.approx(730 * 2 / 0.0045, abs=1)
+    never = json.loads(costlib(*words, *speeds, "--usd-per-hour", "200000")[1])
+    assert never["verdict"] == "never" and never["crossings"] == []
+    words_max = (*words, *speeds, "--usd-per-hour", "2", "--maximum-replicas", "1")
+    small = ("--prefill-speed", "3", "--decode-speed", "3")
+    beyond = json.loads(costlib(*words_max, *small)[1])
+    assert beyond["verdict"] in ("beyond capacity", "never")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("price", "gpt-99", "--input", "1", "--output", "1"), "gpt-99"),
+        (("price", "gpt-4o", "--provider", "openai", "--input", "-1", "--output", "1"), "input_tokens is -1"),
+        (("price", "gpt-4o", "--input", "1", "--output", "1", "--as-of", "2031-01-01"), "2031-01-01"),
+        (("price", "gpt-4o", "--input", "1", "--output", "1", "--cached", "2"), "cached_tokens"),
+        (("measure", "llama"), "model is 'llama'"),
+        (("measure", "demo:gemma-3-270m", "--precision", "int3"), "precision is 'int3'"),
+        (("measure", "demo:gemma-3-270m", "--batch", "x"), "batch is 'x'"),
+        (("measure", "demo:gemma-3-270m", "--precision", ""), "at least one value"),
+        (("memory", "llama-9"), "shape is 'llama-9'"),
+        (("cost",), "speeds are missing"),
+        (("cost", "--decode-speed", "5"), "the rate is missing"),
+        (("cost", "--decode-speed", "5", "--device", "Abacus"), "Abacus"),
+        (("cost", "demo:gemma-3-270m"), "a measured model in the store"),
+        (("plan", "nowhere.yml"), "nowhere.yml"),
+        (("dance",), "dance"),
+        (("price",), "Missing"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(costlib: Any, words: tuple[str, ...], sentence: str) -> None:
+    code, out, err = costlib(*words)
+    assert code == 2 and out == ""
+    assert err.startswith("costlib: ") and err.count("\n") == 1 and sentence in err
+    code, out, _ = costlib(*words, "--json")
+    assert code == 2 and sentence in json.loads(out)["error"]
+
+
+def test_a_store_that_cannot_be_written_is_bad_input(costlib: Any, tiny_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    words = ("measure", f"path:{tiny_model}", "--device", "cpu", "--store", str(tmp_path / "file"))
+    code, _, err = costlib(*words)
+    assert code == 2 and "a folder that can be written" in err
+
+
+def test_measure_and_cost_from_the_command_line(tiny_model: Path, tmp_path: Path, costlib: Any) -> None:
+    """Progress goes to stderr, the document to stdout; what was measured can then be priced."""
+    model = f"path:{tiny_model}"
+    shared = ("--store", str(tmp_path / "s"), "--json")
+    words = ("measure", model, "--device", "cpu", "--prompt-tokens", "8", "--output-tokens", "3", "--time-budget", "1")
+    code, out, err = costlib(*words, *shared)
+    row = json.loads(out)["rows"][0]
+    assert code == 0 and row["status"] == "ok" and "[measure 0/1]" in err
+    assert row["weight_bytes"] == row["weight_bytes_expected"] and row["energy_reason"]
+    code, out, _ = costlib("cost", model, "--usd-per-hour", "0.1", *shared)
+    priced = next(r for r in json.loads(out)["rows"] if r["convention"] == "phase_time")
+    by_hand = 0.1 / (row["decode_tokens_per_s"] * 3600 / 1e6)
+    assert code == 0 and priced["output_usd_per_mtok"] == pytest.approx(by_hand, rel=1e-9)
+
+
+def test_every_command_has_help_with_an_example() -> None:
+    commands = [
+        command.name or command.callback.__name__ for command in cli.app.registered_commands if command.callback
+    ]
+    assert set(commands) == {"doctor", "measure", "memory", "price", "cost", "breakeven", "plan", "run", "report"}
+    for command in cli.app.registered_commands:
+        assert command.callback is not None and "Example: costlib " in (command.callback.__doc__ or "")
+
+
+def test_help_comes_without_loading_a_room() -> None:
+    script = (
+        "import sys\n"
+        "sys.argv = ['costlib', '--help']\n"
+        "from costlib.cli import main\n"
+        "try:\n    main()\n"
+        "finally:\n    print(','.join(sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert not {"torch", "pandas", "genai_prices"} & set(done.stdout.split("\n")[-2].split(","))

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+import costlib as cl
+
+
+def test_every_name_of_the_door_opens() -> None:
+    for name in cl.__all__:
+        assert getattr(cl, name) is not None
+    assert 15 <= len(cl.__all__) <= 26
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'measur'"):
+        _ = cl.measur
+
+
+def test_a_room_is_called_like_its_function_even_after_its_modules_are_imported() -> None:
+    import costlib.cost.token
+    import costlib.measure.run
+
+    assert callable(cl.measure) and callable(cl.cost)
+    assert "precision" in inspect.signature(cl.measure).parameters
+    assert cl.measure.run.measurements is costlib.measure.run.measurements  # type: ignore[attr-defined]
+    assert costlib.cost.token.usd_per_mtok is not None
+
+
+def _modules_after(statement: str) -> set[str]:
+    script = f"import sys\n{statement}\nprint('\\n'.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines())
+
+
+def test_import_costlib_loads_nothing_heavy() -> None:
+    """Light enough for 0.3 s anywhere: no third-party module at all."""
+    heavy = {"torch", "transformers", "pandas", "numpy", "scipy", "pydantic", "genai_prices", "typer", "rich"}
+    loaded = _modules_after("import costlib")
+    assert not heavy & loaded
+    assert len({name for name in loaded if name.startswith("costlib")}) <= 2
+
+
+def test_pricing_never_loads_torch() -> None:
+    statement = (
+        "from costlib.door import price\nprice('gpt-4o', 'openai', input_tokens=1, output_tokens=1)\nimport costlib.cli"
+    )
+    loaded = _modules_after(statement)
+    assert "genai_prices" in loaded and not {"torch", "transformers", "bitsandbytes"} & loaded

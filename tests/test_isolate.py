@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from costlib.errors import InputError
+from costlib.isolate import run_isolated
+
+CHILD = """
+import os, signal, time
+from costlib.errors import InputError
+from costlib.isolate import Invalid, Unsupported, step
+
+def add(a, b):
+    print("noise that is not a result")
+    step("adding")
+    return {"sum": a + b}
+
+def crash():
+    os.abort()
+
+def killed():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def full():
+    raise MemoryError
+
+def raises():
+    raise KeyError("boom")
+
+def unsupported():
+    raise Unsupported("not on this device")
+
+def invalid():
+    raise Invalid("not applied")
+
+def bad():
+    raise InputError("batch is 0; allowed: 1 or more")
+
+def hang():
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "child_work.py").write_text(CHILD)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+
+@pytest.mark.usefixtures("child")
+@pytest.mark.parametrize(
+    ("function", "status", "reason"),
+    [
+        ("crash", "error", "ended with code -6"),
+        ("killed", "oom", "killed by the operating system"),
+        ("full", "oom", "ran out of memory"),
+        ("raises", "error", "KeyError: 'boom'"),
+        ("unsupported", "unsupported", "not on this device"),
+        ("invalid", "invalid", "not applied"),
+    ],
+)
+def test_every_end_becomes_a_status_with_a_reason(function: str, status: str, reason: str) -> None:
+    outcome = run_isolated(f"child_work:{function}", {}, timeout_s=30)
+    assert outcome.status == status
+    assert outcome.value is None and outcome.reason is not None and reason in outcome.reason
+
+
+@pytest.mark.usefixtures("child")
+def test_a_result_and_its_steps_come_back() -> None:
+    steps: list[str] = []
+    outcome = run_isolated("child_work:add", {"a": 2, "b": 3}, timeout_s=30, on_progress=steps.append)
+    assert (outcome.status, outcome.value, steps) == ("ok", {"sum": 5}, ["adding"])
+
+
+@pytest.mark.usefixtures("child")
+def test_a_hanging_child_is_stopped_at_its_limit() -> None:
+    started = time.monotonic()
+    outcome = run_isolated("child_work:hang", {}, timeout_s=1.0)
+    assert outcome.status == "error" and outcome.reason == "stopped after the time limit of 1 s"
+    assert time.monotonic() - started < 20
+
+
+@pytest.mark.usefixtures("child")
+def test_bad_input_found_in_the_child_is_bad_input_for_the_caller() -> None:
+    with pytest.raises(InputError, match="batch is 0"):
+        run_isolated("child_work:bad", {}, timeout_s=30)
+
+
+@pytest.mark.usefixtures("child")
+def test_an_interrupted_parent_takes_its_child_along(tmp_path: Path) -> None:
+    import os
+    import signal
+    import subprocess
+
+    script = "import costlib.isolate as i\ni.run_isolated('child_work:hang', {}, timeout_s=60)\n"
+    parent = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 20
+    children: list[str] = []
+    while time.monotonic() < deadline and not children:
+        time.sleep(0.2)
+        found = subprocess.run(["pgrep", "-P", str(parent.pid)], capture_output=True, text=True, check=False)
+        children = found.stdout.split()
+    assert children
+    os.kill(parent.pid, signal.SIGINT)
+    assert parent.wait(timeout=20) != 0
+    time.sleep(0.2)
+    assert not Path(f"/proc/{children[0]}").exists()

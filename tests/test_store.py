@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import run_row
+
+from costlib.errors import InputError
+from costlib.store import Store, new_id
+from costlib.tables import RUNS
+
+
+def write(store: Store, **changes: object) -> Path:
+    row = run_row(**changes)
+    return store.write(RUNS, pd.DataFrame([row]), row["run_id"])
+
+
+def test_what_is_written_comes_back_with_its_nulls(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    write(store, ttft_s=[0.5, 0.25], reason=None, energy_j=None)
+    row = store.read(RUNS).frame.iloc[0]
+    assert list(row["ttft_s"]) == [0.5, 0.25]
+    assert row["weight_bytes"] == 1000
+    assert pd.isna(row["energy_j"]) and pd.isna(row["reason"]) and pd.isna(row["kv_cache_bytes"])
+
+
+def test_a_run_is_immutable(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    first = write(store).read_bytes()
+    with pytest.raises(InputError, match="immutable"):
+        write(store, weight_bytes=7)
+    assert next(tmp_path.glob("runs/*.parquet")).read_bytes() == first
+    assert [file.name for file in (tmp_path / "runs").iterdir()] == ["20261101T000000Z-00000000.parquet"]
+
+
+def test_torn_foreign_and_newer_files_are_named_and_skipped(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    good = write(store)
+    torn = tmp_path / "runs" / "torn.parquet"
+    torn.write_bytes(good.read_bytes()[:500])
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "runs" / "foreign.parquet")
+    table = pq.read_table(good)
+    metadata = {**table.schema.metadata, b"costlib.schema_version": b"999"}
+    pq.write_table(table.replace_schema_metadata(metadata), tmp_path / "runs" / "newer.parquet")
+    (tmp_path / "runs" / ".writing-x.tmp").write_bytes(b"half")
+    contents = store.read(RUNS)
+    assert len(contents.frame) == 1
+    reasons = {file.name: reason for file, reason in contents.skipped}
+    assert set(reasons) == {"torn.parquet", "foreign.parquet", "newer.parquet"}
+    assert "not a costlib run" in reasons["foreign.parquet"] and "999" in reasons["newer.parquet"]
+    assert torn.exists()
+
+
+def test_two_writers_at_once_lose_nothing(tmp_path: Path) -> None:
+    script = (
+        "import sys, json, pandas as pd\n"
+        "from costlib.store import Store, new_id\n"
+        "from costlib.tables import RUNS\n"
+        "row = json.loads(sys.argv[2])\n"
+        "for _ in range(20):\n"
+        "    row['run_id'] = new_id()\n"
+        "    Store(sys.argv[1]).write(RUNS, pd.DataFrame([row]), row['run_id'])\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path), json.dumps(run_row())]
+    writers = [subprocess.Popen(command) for _ in range(2)]
+    assert [writer.wait(timeout=120) for writer in writers] == [0, 0]
+    contents = Store(tmp_path).read(RUNS)
+    assert len(contents.frame) == 40 and contents.frame["run_id"].is_unique and not contents.skipped
+
+
+def test_a_store_that_cannot_be_written_is_bad_input(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    with pytest.raises(InputError, match=r"store is .*file.*allowed: a folder that can be written"):
+        Store(blocked).check_writable()
+
+
+def test_a_row_that_does_not_fit_writes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="status is 'fine'; allowed: one of error, invalid, ok, oom, unsupported"):
+        write(Store(tmp_path), status="fine")
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_ids_sort_by_time_and_never_repeat() -> None:
+    ids = [new_id() for _ in range(1000)]
+    assert len(set(ids)) == 1000
+    assert [i[:-9] for i in ids] == sorted(i[:-9] for i in ids)
