@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from costlib import cli
+from costlib.cli import main as cli
 
 
 def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[int, str, str]:
@@ -153,7 +153,7 @@ def test_help_comes_without_loading_a_room() -> None:
     script = (
         "import sys\n"
         "sys.argv = ['costlib', '--help']\n"
-        "from costlib.cli import main\n"
+        "from costlib.cli.main import main\n"
         "try:\n    main()\n"
         "finally:\n    print(','.join(sys.modules))\n"
     )

@@ -121,7 +121,7 @@ def test_the_line_is_the_line_of_the_field(tmp_path: Path) -> None:
 
 def test_unreadable_studies(tmp_path: Path) -> None:
     with pytest.raises(
-        InputError, match="study is 'nowhere'; allowed: an existing YAML file, or a shipped study: .*demo"
+        InputError, match=r"study is 'nowhere'; allowed: an existing YAML file, or a shipped study: .*demo"
     ):
         load_study("nowhere")
     (tmp_path / "binary.yml").write_bytes(b"\xff\xfe\x00n")

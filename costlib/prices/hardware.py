@@ -66,6 +66,7 @@ def measured_rate(
         usd_per_hour=found.usd_per_hour * factor,
         low=found.low * factor,
         high=found.high * factor,
+        node_usd_per_hour=found.node_usd_per_hour * factor,
         kind="derived",
         source=f"{found.source}; {_CPU_ROW} scaled to {cores} cores",
     )

@@ -47,6 +47,11 @@ def test_the_library_takes_any_ending_and_this_only_a_date() -> None:
         find(BOOK.names, "claude-3-5-sonnet-20241399")
 
 
+def test_a_model_without_dated_names_takes_no_date() -> None:
+    with pytest.raises(UnknownModel):
+        find(BOOK.names, "gpt-4o-2026-01-01", "openai")
+
+
 def test_near_names_are_suggested() -> None:
     with pytest.raises(UnknownModel, match=r"model is 'gpt4o'; allowed: a model of openai, such as gpt-4o"):
         find(BOOK.names, "gpt4o", "openai")

@@ -59,6 +59,12 @@ def test_a_table_costs_what_its_rows_cost_one_by_one(rows: list[dict[str, Any]])
     assert priced.lines["tokens"].sum() == sum(row["input_tokens"] + row["output_tokens"] for row in rows)
 
 
+def test_the_cliff_of_a_table_is_where_that_of_a_request_is() -> None:
+    """api-3 of genai-prices: 0.60 USD at 200,000 input tokens, 1.200006 USD at one more."""
+    frame = pd.DataFrame({"model": "claude-sonnet-4-5", "input_tokens": [200_000, 200_001], "output_tokens": 0})
+    assert price_usage(BOOK, frame).amounts.tolist() == pytest.approx([0.60, 1.200006], rel=1e-12)
+
+
 def test_sums_beyond_64_bits_are_exact() -> None:
     most = 10**15 - 1
     frame = pd.DataFrame({"model": "gpt-4o", "input_tokens": np.full(20_000, most), "output_tokens": 0})
@@ -87,9 +93,9 @@ def test_the_day_is_the_rows_own_the_one_asked_for_or_the_snapshots() -> None:
     frame = pd.DataFrame({"model": ["o3"], "input_tokens": [10**6], "output_tokens": [0], "date": ["2025-05-01"]})
     assert price_usage(BOOK, frame).total == 10
     asked = price_usage(BOOK, frame, as_of="2025-07-01")
-    assert (asked.total, asked.dated_by) == (2, "as_of")
+    assert asked.total == 2 and asked.dated_by == "as_of"
     undated = price_usage(BOOK, frame.drop(columns="date"))
-    assert (undated.total, undated.dated_by) == (2, "snapshot day")
+    assert undated.total == 2 and undated.dated_by == "snapshot day"
 
 
 def test_moments_are_taken_in_utc() -> None:

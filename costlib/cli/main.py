@@ -1,0 +1,65 @@
+"""The `costlib` command: a thin shell over the public door.
+
+Every command takes `--json` and then prints exactly one JSON document on stdout, money as decimal strings; progress and
+messages go to stderr. Exit codes: 0 success, 2 bad input with one sentence, 1 a failed run, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import typer
+
+from costlib.cli import measuring, money, portfolio
+from costlib.errors import CostlibError, InputError
+
+app = typer.Typer(
+    name="costlib",
+    help="Measures what language models cost to run and writes portfolio cost reports.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+for part in (measuring, money, portfolio):
+    for command in part.COMMANDS:
+        app.command()(command)
+
+_UsageError: Any = typer.BadParameter.__mro__[1]
+"""Typer carries its own copy of click, whose error classes it does not export; this is the base of usage errors."""
+
+
+def main() -> None:
+    """Entry point: turns every expected error into its exit code."""
+    wants_json = "--json" in sys.argv[1:]
+    code: Any
+    if len(sys.argv) == 1:
+        sys.argv.append("--help")
+    try:
+        code = app(standalone_mode=False)
+    except _UsageError as error:
+        code = _failed(error.format_message(), 2, wants_json)
+    except InputError as error:
+        code = _failed(str(error), 2, wants_json)
+    except CostlibError as error:
+        code = _failed(str(error), 1, wants_json)
+    except (KeyboardInterrupt, typer.Abort):
+        message = "interrupted; what was finished is kept in the store, and the same command goes on from there"
+        code = _failed(message, 130, wants_json)
+    except BrokenPipeError:
+        sys.stderr.close()
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _failed(message: str, code: int, wants_json: bool) -> int:
+    print(f"costlib: {message}", file=sys.stderr)
+    if wants_json:
+        print(json.dumps({"error": message, "exit_code": code}))
+    return code
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""Commands that look at this machine and measure models: doctor, measure, memory."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from costlib.cli.show import Device, Json, StoreOption, answer, counts, names, number, table, watching
+
+
+def doctor(as_json: Json = False) -> None:
+    """What this machine can measure, what is missing, and the command that adds it.
+
+    Example: costlib doctor --json
+    """
+    from costlib.doctor import doctor as look
+
+    found = look()
+
+    def show() -> None:
+        gib = 1024**3
+        rows = [
+            ["measurements run on", found["device"]["name"]],
+            ["memory", f"{found['memory_bytes']['total'] / gib:.0f} GiB"],
+            ["CUDA", "yes" if found["cuda"]["available"] else f"no: {found['cuda']['reason']}"],
+            [
+                "energy",
+                found["energy"]["scope"] if found["energy"]["available"] else f"no: {found['energy']['reason']}",
+            ],
+        ]
+        for name, demo in found["demo_models"].items():
+            rows.append([name, "installed" if demo["installed"] else f"missing: {demo['add']}"])
+            rows.append(["terms of use", demo["terms"]])
+        for name, entry in found["packages"].items():
+            rows.append([name, entry["version"] or f"missing: {entry['add']}"])
+        rows.append(["store", found["store"]])
+        table("costlib doctor", ["what", "found"], rows)
+
+    answer(found, as_json, show)
+
+
+def measure(
+    model: Annotated[str, typer.Argument(help="demo:gemma-3-270m, hub:ORG/NAME or path:FOLDER.")],
+    precision: Annotated[str, typer.Option(help="Comma-separated: fp32, bf16, fp16, int8, nf4, ...")] = "bf16",
+    engine: Annotated[str, typer.Option(help="Comma-separated: eager.")] = "eager",
+    batch: Annotated[str, typer.Option(help="Comma-separated sequences run together.")] = "1",
+    prompt_tokens: Annotated[int, typer.Option(help="Prompt tokens of each sequence.")] = 128,
+    output_tokens: Annotated[int, typer.Option(help="New tokens of each sequence, forced.")] = 64,
+    device: Device = None,
+    time_budget: Annotated[float, typer.Option(help="Seconds for each configuration.")] = 120.0,
+    timeout: Annotated[float, typer.Option(help="Seconds after which one process is stopped.")] = 1800.0,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Measure again what is in the store.")] = False,
+    store: StoreOption = None,
+    as_json: Json = False,
+) -> None:
+    """Measure speed, memory and energy, each configuration in a process of its own.
+
+    Example: costlib measure demo:gemma-3-270m --precision bf16,int8,nf4 --batch 1 --output-tokens 32
+    """
+    from costlib.measure.run import measure as run_measure
+
+    with watching(as_json) as progress:
+        rows = run_measure(
+            model,
+            names(precision),
+            engine=names(engine),
+            batch=counts("batch", batch),
+            prompt_tokens=prompt_tokens,
+            output_tokens=output_tokens,
+            device=device,
+            store=store,
+            fresh=fresh,
+            time_budget_s=time_budget,
+            timeout_s=timeout,
+            progress=progress,
+        )
+
+    def show() -> None:
+        mib = 1 / 1024**2
+        body = []
+        reasons = []
+        for row in rows.to_dict("records"):
+            body.append(
+                [
+                    f"{row['precision']} batch {row['batch']}",
+                    str(row["status"]),
+                    number(row, "prefill_tokens_per_s"),
+                    number(row, "decode_tokens_per_s"),
+                    number(row, "ttft_s"),
+                    number(row, "weight_bytes", scale=mib),
+                    number(row, "peak_bytes", scale=mib),
+                    number(row, "energy_j_per_output_token"),
+                ]
+            )
+            for name in ("reason", "interval_reason", "flags", "energy_reason", "weights_note"):
+                if isinstance(row[name], str) and row[name] not in reasons:
+                    reasons.append(row[name])
+        columns = "configuration status prefill_tokens/s decode_tokens/s TTFT_s weights_MiB peak_MiB J/output_token"
+        caption = f"{model} on {rows.iloc[0]['device']}; measured; [95 % interval over processes]"
+        table("costlib measure", [c.replace("_", " ") for c in columns.split()], body, caption)
+        for reason in reasons:
+            print(f"  note: {reason}")
+
+    answer({"rows": rows, "kind": "measured"}, as_json, show)
+    if not (rows["status"] == "ok").any():
+        raise typer.Exit(1)
+
+
+def memory(
+    model: Annotated[str, typer.Argument(help="A shape (llama-3.1-70b), random:SHAPE, demo:, path: or hub: model.")],
+    precision: Annotated[str, typer.Option(help="Comma-separated precisions.")] = "bf16,int8,nf4",
+    batch: Annotated[int, typer.Option(help="Sequences held at once.")] = 1,
+    context: Annotated[int, typer.Option(help="Tokens of each sequence in the key-value cache.")] = 4096,
+    as_json: Json = False,
+) -> None:
+    """Predict bytes of weights and key-value cache; needs no weights.
+
+    Example: costlib memory llama-3.1-70b --precision bf16,nf4 --batch 8 --context 8192
+    """
+    from costlib.door import memory as predict
+
+    rows = predict(model, names(precision), batch=batch, context=context)
+
+    def show() -> None:
+        found = [{str(key): value for key, value in row.items()} for row in rows.to_dict("records")]
+        parts = ("linear", "quantization_state", "embedding", "other", "weight", "kv_cache", "total")
+        body = [[part.replace("_", " "), *(f"{row[f'{part}_bytes'] / 1e9:,.3f}" for row in found)] for part in parts]
+        body.append(["smallest GPU that holds it", *((row["fits_on"] or ["none"])[0] for row in found)])
+        caption = "GB (10^9 bytes); derived; activations and the CUDA context come on top"
+        table(
+            f"{model}, batch {batch}, {context} tokens", ["part", *(row["precision"] for row in found)], body, caption
+        )
+
+    first = {str(key): value for key, value in rows.iloc[0].to_dict().items()} if len(rows) == 1 else {}
+    answer({**first, "rows": rows}, as_json, show)
+
+
+COMMANDS = (doctor, measure, memory)

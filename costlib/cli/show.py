@@ -1,0 +1,142 @@
+"""What every command shares: its options, JSON answers, terminal tables and progress bars."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from costlib.errors import bad
+from costlib.figure import plain
+from costlib.progress import Step
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+StoreOption = Annotated[str | None, typer.Option("--store", help="Folder of measurements [default: data/store].")]
+Provider = Annotated[str | None, typer.Option(help="API provider, e.g. anthropic; needed where several offer a model.")]
+Device = Annotated[str | None, typer.Option(help="cpu or cuda[:n] [default: the GPU when there is one].")]
+RateDevice = Annotated[str | None, typer.Option("--device", help="Device of data/rates.csv, e.g. 'H100 SXM'.")]
+RateKind = Annotated[str, typer.Option(help="on_demand, spot, reserved_1y, reserved_3y or owned.")]
+RateProvider = Annotated[str | None, typer.Option(help="Provider of the rate [default: median of all].")]
+UsdPerHour = Annotated[float | None, typer.Option(help="$ per hour of one device, instead of --device.")]
+AsOf = Annotated[str | None, typer.Option(help="Date of the prices, YYYY-MM-DD [default: day of the snapshot].")]
+
+
+def plain_types(value: Any) -> Any:
+    """JSON types: money as decimal strings, unknown as null, tables as lists of rows."""
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, (date, datetime)):
+        return value.isoformat()
+    if isinstance(value, Path):
+        return str(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain_types(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(key): plain_types(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [plain_types(inner) for inner in value]
+    if type(value).__name__ == "DataFrame":
+        return [plain_types(row) for row in value.to_dict("records")]
+    if type(value).__name__ in ("NAType", "NaTType"):
+        return None
+    if hasattr(value, "item"):
+        return plain_types(value.item())
+    return str(value)
+
+
+def answer(document: dict[str, Any], as_json: bool, show: Callable[[], None]) -> None:
+    """Print the document as one JSON line, or let `show` draw it."""
+    if as_json:
+        print(json.dumps(plain_types(document), allow_nan=False, ensure_ascii=False))
+    else:
+        show()
+
+
+@contextmanager
+def watching(as_json: bool) -> Iterator[Callable[[str], None]]:
+    """A callable that draws progress on stderr: one bar per stage, and the step under way."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    stages: dict[str, Any] = {}
+    if not console.is_terminal:
+
+        def line(text: str) -> None:
+            counted = f"[{text.stage} {text.done}/{text.total}] " if isinstance(text, Step) else ""
+            print(f"{counted}{text}", file=sys.stderr, flush=True)
+
+        yield line
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.fields[stage]}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
+    with Progress(*columns, console=console, transient=as_json) as bars:
+
+        def draw(text: str) -> None:
+            if isinstance(text, Step):
+                if text.stage not in stages:
+                    stages[text.stage] = bars.add_task("", total=text.total, stage=text.stage)
+                bars.update(stages[text.stage], completed=text.done, total=text.total, description=str(text))
+            else:
+                bars.console.print(text, markup=False, highlight=False)
+
+        yield draw
+
+
+def table(title: str, columns: list[str], rows: list[list[str]], caption: str = "") -> None:
+    """Draw a table on stdout; the first column is text, the others are numbers."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, caption=caption or None, title_justify="left", caption_justify="left")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console(markup=False).print(table)
+
+
+def number(row: Any, name: str, unit: str = "", scale: float = 1.0) -> str:
+    """A number with its interval, or a dash; the reason stands in a column of its own."""
+    value = row.get(name)
+    if value is None or value != value or type(value).__name__ == "NAType":
+        return "-"
+    text = f"{plain(float(value) * scale)}{unit}"
+    low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
+    if low is None or low != low or high is None or high != high:
+        return text
+    return f"{text} [{plain(float(low) * scale)}, {plain(float(high) * scale)}]"
+
+
+def names(text: str) -> list[str]:
+    """The parts of a comma-separated list."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def counts(field: str, text: str) -> list[int]:
+    """Whole numbers of a comma-separated list; raises `InputError` naming `field`."""
+    counts = []
+    for part in names(text):
+        if not part.isdigit():
+            raise bad(field, part, "whole numbers separated by commas")
+        counts.append(int(part))
+    return counts
