@@ -11,34 +11,26 @@ value is believed to lie in; risk.py of the portfolio room draws from it.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from costlib.errors import InputError, bad
 from costlib.figure import Kind
 from costlib.paths import data_dir
 from costlib.tables import ENGINES
+from costlib.yamlfile import line_of, near, read_yaml, validated
 
-PRECISIONS = ("fp32", "bf16", "fp16", "int8", "int8-nosplit", "nf4", "nf4-dq", "fp4")
+PRECISIONS = ("fp32", "bf16", "fp16", "int8", "int8-nosplit", "nf4", "nf4-double", "fp4")
 """Precisions a study may ask to be measured (bitsandbytes names)."""
 
 _DAYS_PER_MONTH = 365 / 12
-
-
-def near(name: object, allowed: Iterable[str]) -> str:
-    """What is allowed, as a sentence part, with the closest name first when there is one."""
-    names = sorted(allowed)
-    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
-    listed = "one of " + ", ".join(names)
-    return f"{listed} (did you mean {close[0]}?)" if close else listed
 
 
 def _as_number(value: object) -> object:
@@ -269,7 +261,7 @@ class Study(_Part):
     seed: Annotated[int, BeforeValidator(_as_number), Field(ge=0)] = 0
     notebooks: tuple[Text, ...] = ()
     path: Path = Field(default=Path(), exclude=True)
-    hash: str = ""
+    hash: str = Field(default="", exclude=True)
 
     def assume(self, name: str) -> float:
         """The value of an assumption by name."""
@@ -289,15 +281,11 @@ def load_study(path: str | Path) -> Study:
     Raises `InputError` naming file and line, field, value and what is allowed.
     """
     file = _find(path)
-    tree = _parse(file)
+    tree = read_yaml(file, "study")
     for key in ("path", "hash"):
         if key in tree:
-            raise _unknown(key, Study, f"{file}:{line_of(tree, (key,))}")
-    try:
-        study = Study.model_validate(tree)
-    except ValidationError as error:
-        found = sorted(error.errors(), key=lambda one: one["type"] != "extra_forbidden")  # a misspelt key comes first
-        raise _translated(found[0], tree, file) from None
+            raise bad("key", key, "left out: it is filled in when the file is read", f"{file}:{line_of(tree, (key,))}")
+    study = validated(Study, tree, file)
     tables = {key: (file.parent / getattr(study, key)).resolve() for key in ("workloads", "quality_scores")}
     for key, table in tables.items():
         if not table.is_file():
@@ -310,20 +298,6 @@ def load_study(path: str | Path) -> Study:
     return study.model_copy(update={**tables, "path": file, "hash": digest.hexdigest()})
 
 
-def line_of(tree: Any, location: Sequence[str | int]) -> int:
-    """The 1-based line of the deepest part of `location` that the file has."""
-    line = 1
-    for part in location:
-        if isinstance(tree, Mapping) and part in tree:
-            line = tree.lc.key(part)[0] + 1  # type: ignore[attr-defined]
-        elif isinstance(tree, list) and isinstance(part, int) and part < len(tree):
-            line = tree.lc.item(part)[0] + 1  # type: ignore[attr-defined]
-        else:
-            continue  # a missing key, or the name pydantic gives a member of a union
-        tree = tree[part]
-    return int(line)
-
-
 def _find(path: str | Path) -> Path:
     file = Path(path).expanduser()
     shipped = data_dir() / "studies" / f"{path}.yml"
@@ -333,79 +307,6 @@ def _find(path: str | Path) -> Path:
         names = [found.stem for found in sorted((data_dir() / "studies").glob("*.yml"))]
         raise bad("study", str(path), f"an existing YAML file, or a shipped study: {', '.join(names) or 'none'}")
     return file.resolve()
-
-
-def _parse(file: Path) -> Any:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        tree = YAML(typ="rt").load(file.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise bad("study", str(file), f"a file that can be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise bad("study", str(file), "a text file in UTF-8") from error
-    except YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{file}:{mark.line + 1}" if mark else str(file)
-        problem = str(getattr(error, "problem", None) or error).splitlines()[0]
-        raise bad("study", problem, "valid YAML: one mapping of keys to values", where) from error
-    if not isinstance(tree, Mapping):
-        raise bad("study", type(tree).__name__, "one mapping of keys to values", str(file))
-    return tree
-
-
-def _translated(error: ErrorDetails, tree: Any, file: Path) -> InputError:
-    """A pydantic error as our one sentence."""
-    location = [part for part in error["loc"] if part not in ("api", "measured", "quoted", "human")]
-    where = f"{file}:{line_of(tree, location)}"
-    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
-    kind, context = error["type"], error.get("ctx", {})
-    if kind == "extra_forbidden":
-        return _unknown(str(location[-1]), _owner(error["loc"]), where, field)
-    if kind == "missing":
-        return bad(field, None, "a value (required)", where)
-    if kind in ("literal_error", "union_tag_invalid"):
-        names = str(context.get("expected") or context.get("expected_tags")).replace(" or ", ", ").replace("'", "")
-        value = error["input"] if kind == "literal_error" else context["tag"]
-        return bad(field if kind == "literal_error" else f"{field}.type", value, near(value, names.split(", ")), where)
-    if kind == "union_tag_not_found":
-        return bad(f"{field}.type", None, ("api", "measured", "quoted", "human"), where)
-    message = error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-    value = error["input"]
-    shown = value if isinstance(value, (str, int, float, Decimal, date)) else type(value).__name__
-    return bad(field, shown, message, where)
-
-
-def _owner(location: Sequence[str | int]) -> type[BaseModel] | None:
-    """The model class whose key `location` names: walks the annotations of `Study`."""
-    nested: dict[str, type[BaseModel]] = {
-        "api": ApiOption,
-        "measured": MeasuredOption,
-        "quoted": QuotedOption,
-        "human": HumanOption,
-        "measure": MeasureSpec,
-        "quality": QualitySpec,
-        "workload_columns": ColumnRule,
-        "profiles": Profile,
-        "baseline": Baseline,
-        "exceptions": BaselineException,
-        "latency": Latency,
-    }
-    owner: type[BaseModel] | None = Study
-    for part in location[:-1]:
-        if owner is Assumptions:
-            owner = Assumption
-        elif part == "assumptions":
-            owner = Assumptions
-        else:
-            owner = nested.get(str(part), owner)
-    return owner
-
-
-def _unknown(key: str, owner: type[BaseModel] | None, where: str, field: str | None = None) -> InputError:
-    names = [name for name in (owner or Study).model_fields if name not in ("path", "hash")]
-    return bad("key", field or key, near(key, names), where)
 
 
 def _check(study: Study, tree: Any, file: Path) -> None:

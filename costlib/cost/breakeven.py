@@ -21,6 +21,7 @@ import pandas as pd
 
 from costlib.cost.inputs import Interval, fraction, number, whole
 from costlib.cost.staircase import Staircase, changes
+from costlib.errors import bad
 from costlib.figure import Number
 
 Side = Literal["self-hosted", "api"]
@@ -29,6 +30,8 @@ Corner = Literal["base", "favourable", "unfavourable"]
 CORNERS: tuple[Corner, ...] = ("base", "favourable", "unfavourable")
 Uncertain = Number | Interval | tuple[Number, Number, Number]
 """A number, or (low, base, high)."""
+
+_SMALLEST_CAPACITY = 0.001  # a request in 83 years
 
 MOST_CROSSINGS = 1000
 """Crossings listed; a staircase that hugs the line can have millions, which are counted instead."""
@@ -200,6 +203,8 @@ def _stairs(hosting: SelfHosting, api: Api, corner: Corner) -> Staircase:
     """The checked problem at a corner."""
     step = Interval.of("usd_per_step_month", hosting.usd_per_step_month)
     capacity = Interval.of("requests_per_step_month", hosting.requests_per_step_month, zero=True)
+    if 0 < capacity.base < _SMALLEST_CAPACITY or 0 < capacity.low < _SMALLEST_CAPACITY:
+        raise bad("requests_per_step_month", hosting.requests_per_step_month, f"0, or at least {_SMALLEST_CAPACITY:g}")
     price = Interval.of("api usd_per_request", api.usd_per_request)
     least = whole("minimum_steps", hosting.minimum_steps)
     most = hosting.maximum_steps

@@ -40,10 +40,11 @@ class Replica:
     service_scv: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuse numbers that are not."""
-        whole("slots", self.slots, least=1)
-        whole("devices", self.devices, least=1)
-        number("start_up_s", self.start_up_s, zero=True)
+        """Refuse what is no number; take a decimal as the float it is."""
+        object.__setattr__(self, "slots", whole("slots", self.slots, least=1))
+        object.__setattr__(self, "devices", whole("devices", self.devices, least=1))
+        object.__setattr__(self, "service_s", number("service_s", self.service_s))
+        object.__setattr__(self, "start_up_s", number("start_up_s", self.start_up_s, zero=True))
         self.capacity_per_s()
 
     @property

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy_financial as npf
 
-from costlib.cost.inputs import SMALLEST, number, signed, whole
+from costlib.cost.inputs import SMALLEST, fraction, number, signed, whole
 from costlib.errors import bad
 from costlib.figure import Number
 
 _LONGEST_MONTHS = 240
+_LARGEST_MONTHLY_RATE = 100.0  # the capital back a hundredfold every month
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def payback(
         npv = float(npf.npv(monthly, flows))
         irr = _irr_per_year(flows)
         if irr is None:
-            reasons.append("no discount rate above -100 % makes the project worth zero")
+            reasons.append("no usable discount rate makes the project worth zero")
     return Payback(capex, saving, months, discounted, npv, irr, "; ".join(dict.fromkeys(reasons)) or None)
 
 
@@ -126,12 +127,15 @@ def _irr_per_year(flows: np.ndarray) -> float | None:
     if not (flows[1:] > 0).any() or flows[1:].sum() <= 0:
         return None
     scaled = flows / -flows[0]
-    with np.errstate(over="ignore"):  # a far month at a huge rate is worth nothing
-        monthly = float(npf.irr(scaled))
-        if not math.isfinite(monthly) or monthly <= -1 or abs(npf.npv(monthly, scaled)) > 1e-6:
+    with np.errstate(all="ignore"):  # a far month at a huge rate is worth nothing
+        try:
+            monthly = float(npf.irr(scaled))
+        except np.linalg.LinAlgError:
+            return None
+        if not -1 < monthly < _LARGEST_MONTHLY_RATE or abs(npf.npv(monthly, scaled)) > 1e-6:
             return None
     yearly = math.expm1(12 * math.log1p(monthly))
-    return yearly if -1 < yearly < math.inf else None
+    return yearly if yearly > -1 else None
 
 
 @dataclass(frozen=True)
@@ -186,35 +190,31 @@ def project_payback(
     Raises `InputError` for a bad number, or a retraining cost without a cadence. A saving of 0 or less, or a saving per
     cycle that does not exceed its retraining, never pays back for good: None, with the reason.
     """
-    effort = number("effort_usd", effort_usd, zero=True)
-    weekly = signed("saving_usd_per_request", saving_usd_per_request) * number(
-        "requests_per_week", requests_per_week, zero=True
-    )
-    retraining = number("retraining_usd", retraining_usd, zero=True)
+    effort = fraction(number("effort_usd", effort_usd, zero=True))
+    volume = fraction(number("requests_per_week", requests_per_week, zero=True))
+    weekly = fraction(signed("saving_usd_per_request", saving_usd_per_request)) * volume
+    retraining = fraction(number("retraining_usd", retraining_usd, zero=True))
     if retraining and retrain_every_weeks is None:
         raise bad("retrain_every_weeks", None, "weeks between retrainings, because retraining_usd is above 0")
-    cadence = None if retrain_every_weeks is None else number("retrain_every_weeks", retrain_every_weeks)
+    cadence = fraction(1 if retrain_every_weeks is None else number("retrain_every_weeks", retrain_every_weeks))
     if weekly < SMALLEST:
         return ProjectPayback(None, None, None, None, None, "it saves nothing per week")
-    requests_per_usd = float(requests_per_week) / weekly
-    if not retraining or cadence is None:
-        weeks = effort / weekly
-        return ProjectPayback(weeks, effort * requests_per_usd, weeks, weeks, 0.0, None)
-    sustaining = retraining / cadence * requests_per_usd
     cycle = weekly * cadence
     margin = cycle - retraining
+    sustaining = float(retraining / cycle * volume)
     if margin <= 0:
-        reason = f"{cadence:g} weeks save ${cycle:.2f}, no more than the ${retraining:.2f} the retraining then costs"
-        first = effort / weekly if effort <= cycle else None
+        saved, due = float(cycle), float(retraining)
+        reason = f"{float(cadence):g} weeks save ${saved:.2f}, no more than the ${due:.2f} the retraining then costs"
+        first = float(effort / weekly) if effort <= cycle else None
         return ProjectPayback(None, None, first, None, sustaining, reason)
-    paid_before = max(0, math.ceil(effort / margin) - 1)  # retrainings due before it is paid back for good
-    paid_before_first = max(0, math.ceil((effort - cycle) / margin))
-    weeks = (effort + paid_before * retraining) / weekly
+    paid = max(0, math.ceil(effort / margin) - 1) if retraining else 0  # retrainings before it is paid back for good
+    paid_first = max(0, math.ceil((effort - cycle) / margin)) if retraining else 0
+    weeks = (effort + paid * retraining) / weekly
     return ProjectPayback(
-        weeks=weeks,
-        requests=weeks * float(requests_per_week),
-        first_weeks=(effort + paid_before_first * retraining) / weekly,
-        spread_weeks=effort * cadence / margin,
+        weeks=float(weeks),
+        requests=float(weeks * volume),
+        first_weeks=float((effort + paid_first * retraining) / weekly),
+        spread_weeks=float(effort * cadence / margin),
         sustaining_requests_per_week=sustaining,
         reason=None,
     )

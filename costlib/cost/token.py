@@ -88,8 +88,8 @@ def split(
     number, no tokens at all, or a share of the bill that would fall on tokens that are not there.
     """
     bill = money("bill_usd", bill_usd, zero=True)
-    tokens_in = money("input_tokens", input_tokens, zero=True)
-    tokens_out = money("output_tokens", output_tokens, zero=True)
+    tokens_in = money("input_tokens", input_tokens, zero=input_tokens == 0)
+    tokens_out = money("output_tokens", output_tokens, zero=output_tokens == 0)
     if tokens_in + tokens_out == 0:
         raise bad("input_tokens + output_tokens", 0, "above 0, because a bill without tokens has no $ per token")
     with localcontext() as context:

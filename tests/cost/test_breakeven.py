@@ -201,6 +201,7 @@ def test_a_curve_of_a_million_steps_stays_small():
     [
         (SelfHosting(0, 1), Api(1), "usd_per_step_month is 0"),
         (SelfHosting(1, -1), Api(1), "requests_per_step_month is -1"),
+        (SelfHosting(1, 1e-9), Api(1), "requests_per_step_month is 1e-09; allowed: 0, or at least 0.001"),
         (SelfHosting(1, 1), Api(0), "api usd_per_request is 0"),
         (SelfHosting(1, 1), Api(float("nan")), "api usd_per_request is nan"),
         (SelfHosting(1, 1, minimum_steps=3, maximum_steps=2), Api(1), "maximum_steps is 2; .* at least 3"),

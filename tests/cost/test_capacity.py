@@ -188,6 +188,13 @@ def test_a_log_plans_for_its_bursts():
     assert fleet(from_log(bursty), replica).replicas > fleet(from_log(even), replica).replicas
 
 
+def test_decimals_are_taken_as_the_numbers_they_are():
+    exact = Replica(8, Decimal(4), start_up_s=Decimal(90))
+    assert fleet(steady(1e6), exact, scaling="hourly") == fleet(
+        steady(1e6), Replica(8, 4.0, start_up_s=90.0), scaling="hourly"
+    )
+
+
 def test_a_typed_utilization_is_marked_assumed():
     assert typed_utilization(0.3).kind == "assumed"
     for nonsense in (0, 1.5, True, float("nan")):

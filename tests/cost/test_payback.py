@@ -1,4 +1,5 @@
 import math
+from fractions import Fraction
 
 import numpy as np
 import numpy_financial as npf
@@ -86,7 +87,7 @@ def test_npv_is_zero_at_the_irr_and_no_number_is_not_finite(capex, share, life, 
     [
         (0, {}, "it saves nothing per month; NPV and IRR need life_months"),
         (-5, {"life_months": 9},
-         "it saves nothing per month; no discount rate above -100 % makes the project worth zero"),
+         "it saves nothing per month; no usable discount rate makes the project worth zero"),
         (5, {"life_months": 12}, "savings would need 20.0 months, longer than the life of 12"),
         (1, {"discount_rate_per_year": 0.5, "life_months": 120},
          "the savings never earn back the capital at this discount rate"),
@@ -124,12 +125,14 @@ def test_a_project_with_retraining_every_four_weeks_by_hand():
     cadence=st.integers(1, 26),
 )
 def test_weeks_until_paid_back_for_good_against_a_walk_through_the_weeks(effort, weekly, retraining, cadence):
-    found = project_payback(effort, weekly / 1000, 1000, retraining_usd=retraining, retrain_every_weeks=cadence)
+    saving = weekly / 1000
+    found = project_payback(effort, saving, 1000, retraining_usd=retraining, retrain_every_weeks=cadence)
+    weekly = float(Fraction(str(saving)) * 1000)
 
     def balance(week: float, retrainings: int) -> float:
         return weekly * week - effort - retrainings * retraining
 
-    if weekly * cadence <= retraining:
+    if Fraction(str(saving)) * 1000 * cadence <= Fraction(str(retraining)):
         assert found.weeks is None
         assert "no more than" in found.reason
         return
@@ -150,6 +153,11 @@ def test_retraining_that_eats_the_saving_never_pays():
     assert found.sustaining_requests_per_week == 125_000
     quick = project_payback(3000, 0.01, 100_000, retraining_usd=5000, retrain_every_weeks=4)
     assert (quick.weeks, quick.first_weeks) == (None, 3)
+
+
+def test_a_saving_that_equals_its_retraining_never_pays_whatever_binary_says():
+    """2.023 * 1000 is 2023.0000000000002 in binary; the cycle saves exactly what the retraining costs."""
+    assert project_payback(1, 2.023, 1000, retraining_usd=2023, retrain_every_weeks=1).weeks is None
 
 
 @pytest.mark.parametrize(("saving", "volume"), [(0, 100), (-0.1, 100), (0.1, 0)])

@@ -97,6 +97,8 @@ def test_a_rate_without_tokens_is_unknown_not_zero():
         ((1, 0, 0), "bill without tokens"),
         ((-1, 1, 1), "bill_usd is -1"),
         ((1, True, 1), "input_tokens is True"),
+        ((1, False, 1), "input_tokens is False"),
+        ((1, 5e-324, 1), "input_tokens is 5e-324"),
         ((1, 1e15, 1), "input_tokens is 1000000000000000.0; allowed: .* below 1e15"),
         ((1, 1, float("nan")), "output_tokens is nan"),
         (

@@ -1,0 +1,118 @@
+"""YAML read into pydantic models, with messages that name file and line, field, value and what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from costlib.errors import InputError, bad
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def near(name: object, allowed: Iterable[str]) -> str:
+    """What is allowed, as a sentence part, with the closest name when there is one."""
+    names = sorted(allowed)
+    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
+    listed = "one of " + ", ".join(names)
+    return f"{listed} (did you mean {close[0]}?)" if close else listed
+
+
+def read_yaml(file: Path, name: str) -> Any:
+    """The mapping in a YAML file, with line numbers kept; `name` is what messages call the file."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        tree = YAML(typ="rt").load(file.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise bad(name, str(file), f"a file that can be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise bad(name, str(file), "a text file in UTF-8") from error
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{file}:{mark.line + 1}" if mark else str(file)
+        problem = str(getattr(error, "problem", None) or error).splitlines()[0]
+        raise bad(name, problem, "valid YAML: one mapping of keys to values", where) from error
+    if not isinstance(tree, Mapping):
+        raise bad(name, type(tree).__name__, "one mapping of keys to values", str(file))
+    return tree
+
+
+def line_of(tree: Any, location: Sequence[str | int]) -> int:
+    """The 1-based line of the deepest part of `location` that the file has."""
+    line = 1
+    for part in location:
+        if isinstance(tree, Mapping) and part in tree:
+            line = tree.lc.key(part)[0] + 1  # type: ignore[attr-defined]
+        elif isinstance(tree, list) and isinstance(part, int) and part < len(tree):
+            line = tree.lc.item(part)[0] + 1  # type: ignore[attr-defined]
+        else:
+            break
+        tree = tree[part]
+    return int(line)
+
+
+def validated(model: type[Model], tree: Any, file: Path) -> Model:
+    """The tree as a `model`; raises `InputError` for the first thing wrong, a misspelt key before all else."""
+    try:
+        return model.model_validate(tree)
+    except ValidationError as error:
+        found = sorted(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+        raise _sentence(found[0], model, tree, file) from None
+
+
+def _sentence(error: ErrorDetails, model: type[BaseModel], tree: Any, file: Path) -> InputError:
+    """A pydantic error as our one sentence."""
+    kind, value, context = error["type"], error["input"], error.get("ctx", {})
+    location, members = _walk(model, error["loc"])
+    where = f"{file}:{line_of(tree, location)}"
+    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+    if kind == "extra_forbidden":
+        names = [name for name, found in members[0].model_fields.items() if not found.exclude]
+        return bad("key", field, near(location[-1], names), where)
+    if kind == "missing":
+        return bad(field, None, "a value (required)", where)
+    if kind.startswith("union_tag"):
+        return bad(f"{field}.type", context.get("tag"), near(context.get("tag"), map(_tag, members)), where)
+    if kind == "literal_error":
+        names = context["expected"].replace(" or ", ", ").replace("'", "").split(", ")
+        return bad(field, value, near(value, names), where)
+    shown = value if isinstance(value, (str, int, float, Decimal, date)) else type(value).__name__
+    return bad(field, shown, error["msg"].removeprefix("Input should be "), where)
+
+
+def _walk(model: type[BaseModel], location: Sequence[str | int]) -> tuple[list[str | int], list[type[BaseModel]]]:
+    """A pydantic location as it is written in the file, and the model or union of models it lies in.
+
+    Members of a union are told apart by their `type`; pydantic puts the member's into the location.
+    """
+    written: list[str | int] = []
+    members = [model]
+    for part in location:
+        tagged = [member for member in members if len(members) > 1 and _tag(member) == part]
+        if tagged:
+            members = tagged
+            continue
+        written.append(part)
+        found = members[0].model_fields.get(part) if isinstance(part, str) else None
+        members = (found and _models(found.annotation)) or members
+    return written, members
+
+
+def _tag(member: type[BaseModel]) -> str:
+    return str(get_args(member.model_fields["type"].annotation)[0])
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """Every model class inside a type annotation."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models(part)]
