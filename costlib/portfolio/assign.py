@@ -1,0 +1,308 @@
+"""Which option serves which workload, for the least money: a mixed-integer program, solved by HiGHS.
+
+Each workload goes wholly to one option. Options that run on the same pool share whole replicas, sized for the hour of
+the day in which the workloads that chose them need most. Every model kept in the portfolio costs a fixed sum a month,
+once. So choices are not independent: a replica paid for one workload may carry another for nothing, and a cheaper
+model may not be worth keeping for one workload alone.
+
+    minimize   sum x[w,o] * usd[w,o] + sum replicas[p] * replica_usd[p] + sum kept[m] * model_usd[m]
+    such that  each workload has one option; replicas[p] >= load of its workloads in every hour;
+               replicas[p] >= minimum[p] where it is used; cash <= budget
+
+Before solving, an option is left out for a workload when another one is cheaper even if it had to pay for its model and
+its pool alone; that never changes the optimum, and makes 1,000 workloads x 50 options a matter of seconds.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import Bounds, LinearConstraint, milp
+from scipy.sparse import csr_array
+
+from costlib.errors import InputError, RunError
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+_WHOLE = 1e-9
+"""A load this little above a whole number of replicas is rounding, not a reason for one more."""
+
+
+class Infeasible(InputError):  # noqa: N818 - the solver's word for it
+    """No plan keeps every requirement; `requirements` is a smallest set that cannot hold together."""
+
+    def __init__(self, message: str, requirements: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.requirements = requirements
+
+
+@dataclass(frozen=True)
+class Problem:
+    """W workloads, O options, P pools, M models, H hours; money in $ per month.
+
+    `usd` (W, O) is what an assignment costs besides shared replicas and models, `cash` (W, O) the part of it that is
+    paid in money (not expected misses). `load` (W, O) is replicas needed if all requests came in one hour of the month,
+    and `hours` (W, H) the share of the month's requests in an hour, so load * hours is replicas needed in that hour.
+    `pool` and `model` (O,) give the index of each option's, -1 for none.
+    """
+
+    usd: Floats
+    cash: Floats
+    eligible: Flags
+    load: Floats
+    hours: Floats
+    pool: Ints
+    replica_usd: Floats
+    minimum: Ints
+    maximum: Floats
+    model: Ints
+    model_usd: Floats
+    budget: float | None = None
+
+
+@dataclass(frozen=True)
+class Solution:
+    """`choice` (W,) is an option per workload, `replicas` (P,) whole replicas, `usd` $ per month.
+
+    `bound` is the proven lower bound and `gap` = (usd - bound) / usd.
+    """
+
+    choice: Ints
+    replicas: Ints
+    usd: float
+    bound: float
+    gap: float
+
+
+def busiest_hours(hours: Floats) -> Floats:
+    """The columns of `hours` (W, H) that can decide a size; an hour no busier than another for any workload cannot."""
+    columns = np.unique(hours, axis=1)
+    keep = [
+        index
+        for index in range(columns.shape[1])
+        if not any(
+            other != index and bool(np.all(columns[:, other] >= columns[:, index])) for other in range(columns.shape[1])
+        )
+    ]
+    return columns[:, keep]
+
+
+def whole(load: Any) -> Any:
+    """Whole replicas for a load in replicas."""
+    return np.ceil(np.asarray(load) - _WHOLE)
+
+
+def replicas(problem: Problem, choice: Ints) -> Ints:
+    """Replicas (P,) that a choice needs: the busiest hour, at least the minimum, 0 where no workload uses the pool."""
+    needed = np.zeros(len(problem.replica_usd), dtype=np.int64)
+    for pool in range(len(needed)):
+        users = np.flatnonzero(problem.pool[choice] == pool)
+        if len(users):
+            peak = (problem.load[users, choice[users], None] * problem.hours[users]).sum(axis=0).max()
+            needed[pool] = max(problem.minimum[pool], whole(peak))
+    return needed
+
+
+def total_usd(problem: Problem, choice: Ints, *, cash: bool = False) -> float:
+    """$ per month of a choice; `cash` leaves expected misses out."""
+    chosen = problem.model[choice]
+    variable = (problem.cash if cash else problem.usd)[np.arange(len(choice)), choice].sum()
+    shared = (replicas(problem, choice) * problem.replica_usd).sum()
+    return float(variable + shared + problem.model_usd[np.unique(chosen[chosen >= 0])].sum())
+
+
+def switch_usd(problem: Problem, choice: Ints) -> Floats:
+    """(W, O): change of the total, in $ per month, when one workload moves to another option and all else stays.
+
+    Counts replicas freed and added and models dropped and added; infinite where the option is not eligible.
+    """
+    rows = np.arange(len(choice))
+    change = problem.usd - problem.usd[rows, choice][:, None]
+    model_users = np.bincount(problem.model[choice][problem.model[choice] >= 0], minlength=len(problem.model_usd))
+    own_model = problem.model[choice]
+    freed = np.where((own_model >= 0) & (model_users[own_model] == 1), _take(problem.model_usd, own_model), 0.0)
+    added = np.where(
+        (problem.model >= 0) & (_take(model_users, problem.model) == 0), _take(problem.model_usd, problem.model), 0.0
+    )
+    change = change + np.where(problem.model[None, :] == own_model[:, None], 0.0, added[None, :] - freed[:, None])
+    own_pool = problem.pool[choice]
+    own_load = problem.load[rows, choice][:, None] * problem.hours
+    for pool in range(len(problem.replica_usd)):
+        users = own_pool == pool
+        load = (own_load * users[:, None]).sum(axis=0)
+        now = _pool_usd(problem, pool, load, np.asarray(users.sum()))
+        rest = load[None, :] - own_load * users[:, None]
+        others = users.sum() - users
+        without = _pool_usd(problem, pool, rest, others)
+        change = change + (without - now)[:, None]
+        for option in np.flatnonzero(problem.pool == pool):
+            with_it = rest + problem.load[:, option, None] * problem.hours
+            change[:, option] += _pool_usd(problem, pool, with_it, others + 1) - without
+    change[~problem.eligible] = np.inf
+    change[rows, choice] = 0.0
+    return change
+
+
+def _take(values: Any, index: Ints) -> Any:
+    """values[index], 0 where the index is -1."""
+    return np.where(index >= 0, values[np.maximum(index, 0)], 0) if len(values) else np.zeros(len(index))
+
+
+def _pool_usd(problem: Problem, pool: int, load: Floats, users: Any) -> Any:
+    needed = np.maximum(whole(load.max(axis=-1)), problem.minimum[pool])
+    return np.where(users > 0, needed, 0) * problem.replica_usd[pool]
+
+
+def solve(problem: Problem, *, gap: float = 1e-9, time_limit_s: float = 60.0) -> Solution:
+    """The cheapest assignment, proven to within `gap` (relative) or as far as `time_limit_s` allows.
+
+    Raises `Infeasible` when budget and replica limits cannot be kept, naming a smallest set of them that conflict, and
+    `RunError` when the time limit ends without any plan. Every workload must have an eligible option.
+    """
+    problem = replace(problem, hours=busiest_hours(problem.hours))
+    if not problem.eligible.any(axis=1).all():
+        raise ValueError("a workload without an eligible option")
+    result, columns = _milp(problem, gap, time_limit_s)
+    if result.status == 2:
+        raise _infeasible(problem, gap, time_limit_s)
+    if result.x is None:
+        raise RunError(f"no plan was found within {time_limit_s:g} s: {result.message}")
+    choice = np.zeros(len(problem.usd), dtype=np.int64)
+    best = np.full(len(problem.usd), -1.0)
+    for (workload, option), value in zip(columns, result.x, strict=False):
+        if value > best[workload]:
+            choice[workload], best[workload] = option, value
+    usd = total_usd(problem, choice)
+    bound = min(float(result.mip_dual_bound), usd)
+    return Solution(choice, replicas(problem, choice), usd, bound, (usd - bound) / usd if usd else 0.0)
+
+
+def _useful(problem: Problem) -> Flags:
+    """Eligible cells that could be in an optimal plan; see the module docstring. A budget disables the shortcut."""
+    if problem.budget is not None or np.isfinite(problem.maximum).any():
+        return problem.eligible
+    peak = problem.hours.max(axis=1)[:, None] * problem.load
+    alone = np.zeros_like(problem.usd)
+    for pool in range(len(problem.replica_usd)):
+        members = problem.pool == pool
+        # joining a pool adds at most its own load rounded up, and the minimum
+        alone[:, members] = (whole(peak[:, members]) + problem.minimum[pool]) * problem.replica_usd[pool]
+    alone += problem.usd + _take(problem.model_usd, problem.model)[None, :]
+    alone[~problem.eligible] = np.inf
+    keep = problem.eligible & (problem.usd <= alone.min(axis=1)[:, None] * (1 + 1e-12))
+    return np.asarray(keep)
+
+
+class _Rows:
+    """Collects the rows of the constraint matrix; every row reads: sum of entries <= limit."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[Any, Any, Any]] = []
+        self.limits: list[Floats] = []
+        self.count = 0
+
+    def add(self, rows: Any, columns: Any, values: Any, limits: Floats) -> None:
+        """Add len(limits) rows whose entries are `values` at (`rows`, `columns`), rows counted from 0."""
+        self.entries.append((np.asarray(rows) + self.count, columns, values))
+        self.limits.append(limits)
+        self.count += len(limits)
+
+    def gate(self, owners: Ints, columns: Ints, gate: int) -> None:
+        """An owner may use any of its columns only where the `gate` variable is 1."""
+        names, row = np.unique(owners, return_inverse=True)
+        count = len(names)
+        rows, values = (
+            np.concatenate([row, np.arange(count)]),
+            np.concatenate([np.ones(len(row)), np.full(count, -1.0)]),
+        )
+        self.add(rows, np.concatenate([columns, np.full(count, gate)]), values, np.zeros(count))
+
+
+def _milp(problem: Problem, gap: float, time_limit_s: float) -> tuple[Any, list[tuple[int, int]]]:
+    """Build and solve; returns scipy's result and the (workload, option) of each leading variable.
+
+    Variables: one per useful cell, then replicas and open or not of each pool, then kept or not of each model.
+    """
+    cells = np.argwhere(_useful(problem))
+    workload, option = cells[:, 0], cells[:, 1]
+    count, hours = len(cells), problem.hours.shape[1]
+    pool_of, model_of = problem.pool[option], problem.model[option]
+    pools, models = np.unique(pool_of[pool_of >= 0]), np.unique(model_of[model_of >= 0])
+    first_open, first_model = count + len(pools), count + 2 * len(pools)
+    size = first_model + len(models)
+    rows, direct = _Rows(), np.ones(count, dtype=bool)
+    for index, pool in enumerate(pools):
+        users = np.flatnonzero(pool_of == pool)
+        load = problem.load[workload[users], option[users]][:, None] * problem.hours[workload[users]]
+        size_rows = np.concatenate([np.tile(np.arange(hours), len(users)), np.arange(hours)])
+        size_columns = np.concatenate([np.repeat(users, hours), np.full(hours, count + index)])
+        rows.add(size_rows, size_columns, np.concatenate([load.ravel(), np.full(hours, -1.0)]), np.zeros(hours))
+        rows.add([0, 0], [first_open + index, count + index], [problem.minimum[pool], -1.0], np.zeros(1))
+        rows.gate(workload[users], users, first_open + index)
+        served = np.unique(model_of[users])
+        if len(served) == 1 and served[0] >= 0:  # the gate of the pool then leads on to its only model
+            model = first_model + np.searchsorted(models, served[0])
+            rows.add([0, 0], [first_open + index, model], [1.0, -1.0], np.zeros(1))
+            direct[users] = False
+    for index, model in enumerate(models):
+        users = np.flatnonzero(direct & (model_of == model))
+        rows.gate(workload[users], users, first_model + index)
+    cost = np.concatenate(
+        [problem.usd[workload, option], problem.replica_usd[pools], np.zeros(len(pools)), problem.model_usd[models]]
+    )
+    if problem.budget is not None:
+        cash = np.concatenate([problem.cash[workload, option], cost[count:]])
+        rows.add(np.zeros(size), np.arange(size), cash, np.array([problem.budget]))
+    assigned = LinearConstraint(
+        csr_array((np.ones(count), (workload, np.arange(count))), shape=(len(problem.usd), size)), 1, 1
+    )
+    constraints = [assigned]
+    if rows.count:
+        place_rows, columns, values = (np.concatenate(part) for part in zip(*rows.entries, strict=True))
+        matrix = csr_array((values, (place_rows.astype(int), columns.astype(int))), shape=(rows.count, size))
+        constraints.append(LinearConstraint(matrix, -np.inf, np.concatenate(rows.limits)))
+    result = milp(
+        cost,
+        integrality=np.ones(size),
+        bounds=Bounds(0, np.concatenate([np.ones(count), problem.maximum[pools], np.ones(size - first_open)])),
+        constraints=constraints,
+        options={"mip_rel_gap": gap, "time_limit": time_limit_s},
+    )
+    return result, [(int(w), int(o)) for w, o in cells]
+
+
+def _infeasible(problem: Problem, gap: float, time_limit_s: float) -> Infeasible:
+    """Find a smallest set of limits that cannot hold together by trying all sets of one, then of two, and so on."""
+    limits: list[tuple[str, int]] = [("budget", -1)] if problem.budget is not None else []
+    limits += [("replicas", int(pool)) for pool in np.flatnonzero(np.isfinite(problem.maximum))]
+    for size in range(1, len(limits) + 1):
+        for kept in itertools.combinations(limits, size):
+            maximum = np.full(len(problem.maximum), np.inf)
+            for name, pool in kept:
+                if name == "replicas":
+                    maximum[pool] = problem.maximum[pool]
+            budget = problem.budget if ("budget", -1) in kept else None
+            if _milp(replace(problem, maximum=maximum, budget=budget), gap, time_limit_s)[0].status == 2:
+                names = tuple("budget" if name == "budget" else f"pool {pool}" for name, pool in kept)
+                return Infeasible(f"these limits cannot be kept together: {', '.join(names)}", names)
+    return Infeasible("the limits of the study cannot be kept together", tuple(name for name, _ in limits))
+
+
+def smallest_conflict(failures: Sequence[Collection[str]]) -> tuple[str, ...]:
+    """A smallest set of requirements such that every option (one entry of `failures` each) fails at least one of them.
+
+    `failures` names the requirements each option fails; none may be empty. Ties go to the alphabetical order.
+    """
+    names = sorted(set().union(*failures))
+    for size in range(1, len(names) + 1):
+        for kept in itertools.combinations(names, size):
+            if all(set(kept) & set(failed) for failed in failures):
+                return kept
+    raise ValueError("an option that fails nothing")

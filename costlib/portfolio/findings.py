@@ -1,0 +1,151 @@
+"""What a plan teaches, as tables: what would change the answer, where the saving comes from, what matters most."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+
+from costlib.portfolio.bill import Bill, Work, cents
+from costlib.portfolio.economics import FACTORS
+from costlib.portfolio.offers import Offer
+from costlib.portfolio.risk import Flip, Sensitivity
+from costlib.study import ApiOption, HumanOption
+
+
+def flip_table(work: Work, found: Iterator[Flip]) -> pd.DataFrame:
+    """One row per workload, factor and direction: the value at which another option takes over, or why none does."""
+    rows = []
+    for flip in found:
+        choice = work.found[work.choice[flip.workload]].name
+        other = None if flip.option is None else work.found[flip.option].name
+        rows.append(
+            {
+                "workload": work.table[flip.workload][0].workload.workload,
+                "option": choice,
+                "factor": flip.factor,
+                "direction": flip.direction,
+                "now": flip.now,
+                "flips_at": np.nan if flip.at is None else flip.at,
+                "unit": flip.unit,
+                "to_option": other,
+                "reason": flip.reason,
+                "sentence": _flip_sentence(flip, choice, other),
+                "kind": "derived",
+                "source": f"study {work.study.name}",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _flip_sentence(flip: Flip, choice: str, other: str | None) -> str:
+    if flip.at is None:
+        return f"No {flip.factor} changes the choice of {choice}: {(flip.reason or '').removeprefix('never: ')}."
+    side, than = ("below", "less") if flip.direction == "down" else ("above", "more")
+    if flip.factor == "miss cost":
+        return f"{other} takes over {side} {flip.at:,.4g} USD a miss; now {flip.now:,.4g}."
+    if flip.factor == "volume":
+        return f"{other} takes over {side} {flip.at:,.0f} requests a month; now {flip.now:,.0f}."
+    if flip.factor == "success rate":
+        return f"{other} takes over if {choice} succeeds {than} than {flip.at:.2%} of the time; now {flip.now:.2%}."
+    priced = choice if flip.factor == "price of the choice" else other
+    return f"{other} takes over if {priced} costs {than} than {flip.at:.3g} times what it does now."
+
+
+def causes(work: Work, plan: Bill, base: Bill) -> pd.DataFrame:
+    """The saving by workload and cause, in cents; positive saves. The rows add up to the saving exactly.
+
+    What using an option costs (API, busy hours, people) is told apart in steps: from the baseline to the same model
+    without batching or at 16 bit, where the study lists that option, and from there to the choice.
+    """
+    rows = []
+    for w, option in enumerate(work.choice):
+        before, after = base[w], plan[w]
+        found = {
+            "idle capacity": before["idle"] - after["idle"],
+            "misses": before["misses"] - after["misses"],
+            "evaluation": before["evaluation"] - after["evaluation"],
+            "operations": before["operations"] - after["operations"],
+        }
+        use = before["inference"] + before["human"] - after["inference"] - after["human"]
+        first, second = _use_causes(work.table[w][option])
+        step = _sibling_usd(work, w, int(option)) if second else None
+        if step is None:
+            found[first] = use
+        else:
+            found[first] = before["inference"] + before["human"] - step
+            found[second] = use - found[first]
+        rows += [
+            {
+                "workload": work.table[w][0].workload.workload,
+                "cause": cause,
+                "usd_per_month": usd,
+                "unit": "USD/month",
+                "kind": "derived",
+                "source": f"study {work.study.name}",
+            }
+            for cause, usd in found.items()
+            if usd
+        ]
+    return pd.DataFrame(rows, columns=["workload", "cause", "usd_per_month", "unit", "kind", "source"])
+
+
+def _use_causes(offer: Offer) -> tuple[str, str]:
+    option = offer.supply.option
+    if isinstance(option, ApiOption):
+        return "cheaper model", "batch tier" if option.tier == "batch" else ""
+    return ("people", "") if isinstance(option, HumanOption) else ("own hardware", "precision")
+
+
+def _sibling_usd(work: Work, w: int, option: int) -> Decimal | None:
+    """$ per month of using the same model at the standard tier, or at 16 bit on the same device; None: not listed."""
+    own = work.found[option].option
+    for o, supply in enumerate(work.found):
+        other = supply.option
+        offer = work.table[w][o]
+        if o == option or {"price", "speed"} & offer.failed.keys() or other.type != own.type:
+            continue
+        same = (
+            ("provider", "model") if isinstance(own, ApiOption) else ("model", "device", "devices", "engine", "batch")
+        )
+        if any(getattr(other, name, None) != getattr(own, name, None) for name in same):
+            continue
+        plain = "standard" if isinstance(own, ApiOption) else ("bf16", "fp16")
+        if getattr(other, "tier" if isinstance(own, ApiOption) else "precision") in plain:
+            return cents((work.scenario.parts["api"] + work.scenario.parts["busy"])[w, o])
+    return None
+
+
+def sensitivity_table(work: Work, found: list[Sensitivity]) -> pd.DataFrame:
+    """One row per factor with a range: plan and saving at its ends, and what the plan would become there."""
+    rows = []
+    for factor in found:
+        moves = sorted(
+            {
+                f"{work.table[w][0].workload.workload} to {work.found[o].name} at the {end} end"
+                for end, moved in zip(("low", "high"), factor.moved, strict=True)
+                for w, o in moved.items()
+            }
+        )
+        rows.append(
+            {
+                "factor": FACTORS[factor.factor],
+                "unit": "times as stated" if factor.relative else getattr(work.study.assumptions, factor.factor).unit,
+                "low": factor.ends[0],
+                "value": factor.ends[1],
+                "high": factor.ends[2],
+                "plan_usd_low": factor.plan[0],
+                "plan_usd_high": factor.plan[1],
+                "swing_usd": abs(factor.plan[1] - factor.plan[0]),
+                "saving_usd_low": factor.saving[0],
+                "saving_usd_high": factor.saving[1],
+                "changes": "; ".join(moves),
+                "n_changes": len({w for moved in factor.moved for w in moved}),
+                "regret_usd_per_month": factor.regret,
+                "kind": "derived",
+                "source": f"study {work.study.name}",
+            }
+        )
+    return pd.DataFrame(rows)

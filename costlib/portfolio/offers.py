@@ -1,0 +1,161 @@
+"""One option for one workload: $ and seconds per request, success rate, latency, and every requirement it fails.
+
+An offer that fails one is shown and never chosen. Expected $ of a request = inference + P(miss) * cost of a miss.
+Self-hosted: seconds of a replica per request = input tokens / prefill speed + output tokens / decode speed, with no
+prefix cache (cached tokens are computed again). The rented hour is paid busy or idle; assign.py sizes the pool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from costlib.figure import plain
+from costlib.portfolio.options import Ends, Supply
+from costlib.portfolio.workloads import Score, Workload
+from costlib.prices.api import PricedRequest, price_request
+from costlib.prices.book import PriceBook, load_book
+from costlib.prices.entries import MissingPrice
+from costlib.study import ApiOption, HumanOption, MeasuredOption, Study
+
+UNKNOWN = ("price", "speed", "quality result")
+"""Requirements failed by an option nothing is known about."""
+
+REQUIREMENTS = (*UNKNOWN, "quality gate", "own machines only", "latency limit", "quality floor")
+"""Everything an offer must meet."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One option for one workload; money is $ per request, seconds are of one replica per request."""
+
+    workload: Workload
+    supply: Supply
+    input_usd: Decimal
+    output_usd: Decimal
+    input_s: Ends
+    output_s: Ends
+    score: Score | None
+    latency_s: float | None
+    failed: Mapping[str, str]
+    note: str
+    source: str
+    """Where the inference cost comes from; the success rate has its own."""
+
+    @property
+    def eligible(self) -> bool:
+        """Whether the offer fails nothing."""
+        return not self.failed
+
+
+def offers(
+    study: Study,
+    workloads: tuple[Workload, ...],
+    scores: Mapping[tuple[str, str], Score],
+    found: tuple[Supply, ...],
+    book: PriceBook | None = None,
+) -> list[list[Offer]]:
+    """Every option for every workload: offers[w][o]. Raises `InputError` for a model or date the price book lacks."""
+    book = book or load_book()
+    return [[_offer(study, workload, supply, scores, book) for supply in found] for workload in workloads]
+
+
+def _offer(
+    study: Study, workload: Workload, supply: Supply, scores: Mapping[tuple[str, str], Score], book: PriceBook
+) -> Offer:
+    option = supply.option
+    failed = dict(supply.failed or {})
+    quote = _Quote()
+    sources: list[str] = []
+    if isinstance(option, ApiOption):
+        quote = _quote(study, workload, option, book, workload.cached_tokens)
+        sources.append(quote.source)
+        if quote.problem:
+            failed["price"] = quote.problem
+        if workload.own_machines_only:
+            failed["own machines only"] = "requests may not leave for an API"
+    elif isinstance(option, HumanOption):
+        if workload.human_minutes is None:
+            failed["speed"] = "no minutes per task for a person"
+    elif supply.speed_source:
+        sources += [supply.speed_source, supply.rate_source]
+    score = scores.get((workload.workload, option.capability))
+    if score is None:
+        failed["quality result"] = f"no success rate of {option.capability} on {workload.workload}"
+    elif score.success_rate < workload.quality_floor:
+        failed["quality floor"] = (
+            f"success rate {score.success_rate:g} is below the floor of {workload.quality_floor:g}"
+        )
+    latency = _latency(workload, supply)
+    limit = workload.latency_limit_s
+    if limit is not None and latency is not None and latency > limit:
+        failed["latency limit"] = f"an answer takes {plain(latency)} s, the limit is {limit:g} s"
+    return Offer(
+        workload=workload,
+        supply=supply,
+        input_usd=quote.input_usd,
+        output_usd=quote.output_usd,
+        input_s=_seconds(workload.input_tokens, supply.prefill_tokens_per_s),
+        output_s=_seconds(workload.output_tokens, supply.decode_tokens_per_s),
+        score=score,
+        latency_s=latency,
+        failed={name: failed[name] for name in REQUIREMENTS if name in failed},
+        note="; ".join(text for text in (supply.note, quote.note) if text),
+        source="; ".join(text for text in sources if text) or "study",
+    )
+
+
+@dataclass(frozen=True)
+class _Quote:
+    """Price of a mean request, $ of its input and of its output, or the reason why there is none."""
+
+    input_usd: Decimal = Decimal(0)
+    output_usd: Decimal = Decimal(0)
+    source: str = ""
+    problem: str = ""
+    note: str = ""
+
+
+def _quote(study: Study, workload: Workload, option: ApiOption, book: PriceBook, cached_tokens: int) -> _Quote:
+    """A long-context tier follows the mean input length; without a cache price all input costs the full price."""
+
+    def ask(output_tokens: int) -> PricedRequest:
+        return price_request(
+            book,
+            option.model,
+            option.provider,
+            input_tokens=workload.input_tokens,
+            output_tokens=output_tokens,
+            cached_tokens=cached_tokens,
+            tier=option.tier,
+            as_of=study.as_of,
+        )
+
+    try:
+        inputs, whole = ask(0).total, ask(workload.output_tokens)
+    except MissingPrice as error:
+        if not cached_tokens:
+            return _Quote(problem=str(error))
+        quote = _quote(study, workload, option, book, 0)
+        return quote if quote.problem else replace(quote, note="no cache price, so all input costs the full price")
+    return _Quote(inputs, whole.total - inputs, f"{whole.source}, as of {whole.as_of}")
+
+
+def _seconds(tokens: int, speed: Ends | None) -> Ends:
+    return (0.0, 0.0, 0.0) if speed is None else (tokens / speed[2], tokens / speed[1], tokens / speed[0])
+
+
+def _latency(workload: Workload, supply: Supply) -> float | None:
+    """Seconds to the whole answer; None when nothing is known."""
+    option = supply.option
+    if isinstance(option, MeasuredOption):
+        if supply.prefill_tokens_per_s is None or supply.decode_tokens_per_s is None:
+            return None
+        prefill, decode = supply.prefill_tokens_per_s[1], supply.decode_tokens_per_s[1]
+        return option.batch * (workload.input_tokens / prefill + workload.output_tokens / decode)
+    latency = option.latency
+    minutes = workload.human_minutes or 0.0 if isinstance(option, HumanOption) else 0.0
+    speed = latency.tokens_per_s_per_user
+    writing = workload.output_tokens / speed if speed and not isinstance(option, HumanOption) else 0.0
+    return latency.wait_s + latency.ttft_s + minutes * 60 + writing

@@ -1,0 +1,189 @@
+"""What an option is by itself: the speed of a replica and its hourly rate, or nothing for an API and for people.
+
+Speeds are measured (from the store), or published (data/speeds.csv, kind quoted, or derived from quoted numbers). A
+configuration that was not measured yet, or that loses more quality than the study's gate allows, is kept with the
+reason, so that it can be shown and never chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+from costlib.cost.speeds import load_speeds, whole_time
+from costlib.errors import InputError, bad
+from costlib.measure.run import measurements
+from costlib.prices.hardware import measured_rate
+from costlib.prices.rates import Rate, rate
+from costlib.quality.text import quality_results
+from costlib.store import Store
+from costlib.study import ApiOption, HumanOption, MeasuredOption, QuotedOption, Study
+from costlib.yamlfile import near
+
+Ends = tuple[float, float, float]
+"""Low end, value, high end."""
+
+
+@dataclass(frozen=True)
+class Supply:
+    """An option by itself. Speeds are tokens/s of one replica, `usd_per_hour` is of one replica (all its devices)."""
+
+    option: ApiOption | MeasuredOption | QuotedOption | HumanOption
+    model: str | None = None
+    """What is kept in the portfolio and evaluated; None for people."""
+    prefill_tokens_per_s: Ends | None = None
+    decode_tokens_per_s: Ends | None = None
+    device: str = ""
+    devices: int = 0
+    """Devices that hold one replica together."""
+    usd_per_hour: Ends | None = None
+    speed_kind: str = ""
+    speed_source: str = ""
+    rate_kind: str = ""
+    rate_source: str = ""
+    failed: Mapping[str, str] | None = None
+    """Requirement -> reason, where the option cannot serve anything."""
+    perplexity_ratio: float | None = None
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name of the option."""
+        return self.option.name
+
+
+def supplies(study: Study, store: Store | None = None) -> tuple[Supply, ...]:
+    """The study's options with their speeds and rates.
+
+    Raises `InputError` where the study names a published speed or a rate that is not there; a configuration that was
+    not measured yet, or breaks the quality gate, is kept with the reason.
+    """
+    measured = measurements(store)
+    quality = quality_results(store)
+    speeds = load_speeds()
+    found: list[Supply] = []
+    for option in study.options:
+        if isinstance(option, MeasuredOption):
+            found.append(_gated(_measured(option, study, measured), study, quality))
+        elif isinstance(option, QuotedOption):
+            found.append(_quoted(option, study, speeds))
+        elif isinstance(option, ApiOption):
+            found.append(Supply(option, f"{option.provider}/{option.model}", note=option.note))
+        else:
+            found.append(Supply(option, note=option.note))
+    return tuple(found)
+
+
+def _rented(supply: Supply, found: Rate, devices: int) -> Supply:
+    ends = tuple(float(usd) * devices for usd in (found.low, found.usd_per_hour, found.high))
+    return replace(
+        supply,
+        device=found.device,
+        devices=devices,
+        usd_per_hour=(ends[0], ends[1], ends[2]),
+        rate_kind=found.kind,
+        rate_source=f"{found.source} ({found.observed_on})",
+    )
+
+
+def _measured(option: MeasuredOption, study: Study, frame: pd.DataFrame) -> Supply:
+    supply = Supply(option, f"{option.model} {option.precision}", note=option.note)
+    specs = {spec.model: spec for spec in study.measure}
+    if option.model not in specs:
+        raise bad("model", option.model, near(option.model, specs), f"study {study.name}, option {option.name}")
+    spec = specs[option.model]
+    wanted = {name: getattr(option, name) for name in ("model", "precision", "engine", "batch")}
+    for name, value in {**wanted, "prompt_tokens": spec.prompt_tokens, "output_tokens": spec.output_tokens}.items():
+        frame = frame[frame[name] == value]
+    if frame.empty:
+        return replace(supply, failed={"speed": "not measured yet"})
+    row = frame.sort_values("measured_at").iloc[-1]
+    if row["status"] != "ok":
+        return replace(supply, failed={"speed": f"measurement ended as {row['status']}: {row['reason']}"})
+    note = "; ".join(text for text in (option.note, _text(row["weights_note"])) if text)
+    if pd.isna(row["prefill_tokens_per_s"]) or pd.isna(row["decode_tokens_per_s"]):
+        return replace(supply, failed={"speed": "measured without a prefill or a decode speed"})
+    try:
+        found = measured_rate(row["device"], option.rate_kind, option.rate_provider, as_of=study.as_of)
+    except InputError as error:
+        return replace(supply, failed={"price": f"no hourly rate: {error}"})
+    return replace(
+        _rented(supply, found, 1),
+        prefill_tokens_per_s=_ends(row, "prefill_tokens_per_s"),
+        decode_tokens_per_s=_ends(row, "decode_tokens_per_s"),
+        speed_kind="measured",
+        speed_source=f"run {row['run_ids']} on {row['device']}",
+        note=note,
+    )
+
+
+def _gated(supply: Supply, study: Study, frame: pd.DataFrame) -> Supply:
+    """Apply the study's quality gate: the perplexity of this precision over that of the baseline precision."""
+    option, gate = supply.option, study.quality
+    assert isinstance(option, MeasuredOption)
+    if gate is None or option.precision == gate.baseline:
+        return supply
+    wanted = {"model": option.model, "precision": option.precision, "baseline": gate.baseline, "text": gate.text}
+    for name, value in {**wanted, "window": gate.window, "tokens": gate.tokens}.items():
+        frame = frame[frame[name] == value]
+    failed = dict(supply.failed or {})
+    if frame.empty:
+        return replace(supply, failed={**failed, "quality gate": "text quality not measured yet"})
+    row = frame.iloc[-1]
+    if row["status"] != "ok" or pd.isna(row["ppl_ratio"]):
+        return replace(
+            supply, failed={**failed, "quality gate": f"text quality ended as {row['status']}: {row['reason']}"}
+        )
+    ratio = float(row["ppl_ratio"])
+    if ratio > gate.max_perplexity_ratio:
+        failed["quality gate"] = (
+            f"perplexity is {ratio:.3f} times that of {gate.baseline}, above the gate of {gate.max_perplexity_ratio:g}"
+        )
+    return replace(supply, perplexity_ratio=ratio, failed=failed or None)
+
+
+def _quoted(option: QuotedOption, study: Study, frame: pd.DataFrame) -> Supply:
+    """The published row; its interval spans every published row of the same configuration."""
+    where = f"study {study.name}, option {option.name}"
+    for name in ("model", "device", "devices", "precision", "engine"):
+        wanted = getattr(option, name)
+        if not (frame[name] == wanted).any():
+            raise bad(name, wanted, near(wanted, {str(value) for value in frame[name]}), f"{where}: data/speeds.csv")
+        frame = frame[frame[name] == wanted]
+    separate = frame["prefill_tokens_per_s"].notna() & frame["decode_tokens_per_s"].notna()
+    frame = frame[separate & ~frame["metric"].map(whole_time)]
+    chosen = frame[frame["source"].str.startswith(option.speed_source)] if option.speed_source else frame
+    if len(chosen) != 1:
+        sources = (
+            near(option.speed_source or "", set(frame["source"])) if len(frame) else "a row with prefill and decode"
+        )
+        raise bad("speed_source", option.speed_source, f"the start of {sources}", where)
+    row = chosen.iloc[0]
+
+    def spread(name: str) -> Ends:
+        return float(frame[name].min()), float(row[name]), float(frame[name].max())
+
+    supply = Supply(
+        option,
+        f"{option.model} {option.precision}",
+        spread("prefill_tokens_per_s"),
+        spread("decode_tokens_per_s"),
+        speed_kind=row["kind"],
+        speed_source=f"{row['source']}: {row['metric']}",
+        note="; ".join(text for text in (option.note, _text(row["note"])) if text),
+    )
+    found = rate(option.device, option.rate_kind, option.rate_provider, as_of=study.as_of)
+    return _rented(supply, found, option.devices)
+
+
+def _ends(row: Any, name: str) -> Ends:
+    value = float(row[name])
+    low, high = (value if pd.isna(row[f"{name}_{end}"]) else float(row[f"{name}_{end}"]) for end in ("low", "high"))
+    return min(low, value), value, max(high, value)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,163 @@
+"""The plan of a study: which option serves which workload, what it costs, how sure that is, and what would change it.
+
+`make_plan` reads workloads, success rates, prices, speeds and rates, assigns every workload to its option for the least
+expected money, and lays everything out as tidy tables. Money that must tie is `Decimal`: each part of each workload is
+rounded to cents (half to even) before anything is added, so parts, workloads, causes and totals agree to the cent.
+Columns ending in `_low` and `_high` are the 2.5 and 97.5 percentiles over the draws of risk.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from costlib.errors import bad
+from costlib.figure import plain
+from costlib.portfolio import findings, frames
+from costlib.portfolio.assign import Infeasible, Ints, Solution, smallest_conflict, solve
+from costlib.portfolio.bill import Work, bill_of
+from costlib.portfolio.economics import Economy, economy
+from costlib.portfolio.offers import UNKNOWN, Offer, offers
+from costlib.portfolio.options import Supply, supplies
+from costlib.portfolio.risk import flips, sensitivity, simulate
+from costlib.portfolio.workloads import load_scores, load_workloads
+from costlib.prices.book import load_book
+from costlib.store import Store
+from costlib.study import Study
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A plan as tables; columns and units are described by the functions below that build them.
+
+    `gap` is the proven relative distance to the best possible plan; `notes` are sentences a reader must see with it.
+    """
+
+    study: Study
+    assignments: pd.DataFrame
+    alternatives: pd.DataFrame
+    baseline: pd.DataFrame
+    totals: pd.DataFrame
+    flips: pd.DataFrame
+    saving_by_cause: pd.DataFrame
+    prices: pd.DataFrame
+    pools: pd.DataFrame
+    sensitivity: pd.DataFrame
+    assumptions: pd.DataFrame
+    workloads: pd.DataFrame
+    gap: float
+    notes: tuple[str, ...]
+
+
+def make_plan(study: Study, store: Store | None = None) -> Plan:
+    """Make the plan. `store` holds the measurements; the default store when None.
+
+    Raises `InputError` for a workload, score, price, speed or rate that is missing or wrong, and `Infeasible` (an
+    `InputError`) naming the smallest set of requirements that cannot be kept together.
+    """
+    workloads = load_workloads(study)
+    scores = load_scores(study, workloads)
+    found = supplies(study, store)
+    book = load_book()
+    table = offers(study, workloads, scores, found, book)
+    _check_each(study, table)
+    base = _baseline_choice(study, table)
+    money = economy(study, found, table)
+    solution = _solved(study, found, money)
+    choice = solution.choice
+    floors = np.array([workload.quality_floor for workload in workloads])
+    correlation = study.assume("quality_correlation")
+    drawn = simulate(money, choice, base, floors, draws=study.draws, seed=study.seed, correlation=correlation)
+    work = Work(study, table, found, money, money.at(), choice, base, drawn)
+    planned, compared = bill_of(work, choice), bill_of(work, base)
+    swings = sensitivity(money, choice, base, seed=study.seed, correlation=correlation)
+    return Plan(
+        study=study,
+        assignments=frames.assignments(work, planned),
+        alternatives=frames.alternatives(work),
+        baseline=frames.baseline(work, compared),
+        totals=frames.totals(work, planned, compared),
+        flips=findings.flip_table(work, flips(money, choice, floors)),
+        saving_by_cause=findings.causes(work, planned, compared),
+        prices=frames.prices(work, book),
+        pools=frames.pools(work, planned),
+        sensitivity=findings.sensitivity_table(work, swings),
+        assumptions=frames.assumption_table(study),
+        workloads=pd.DataFrame([vars(workload) for workload in workloads]),
+        gap=solution.gap,
+        notes=_notes(work),
+    )
+
+
+def _solved(study: Study, found: tuple[Supply, ...], money: Economy) -> Solution:
+    try:
+        return solve(money.at().problem)
+    except Infeasible as error:
+        names = {f"pool {pool}": found[option].name for pool, option in enumerate(money.pool_option)}
+        limits = tuple(
+            f"budget_usd_per_month {study.budget_usd_per_month}"
+            if name == "budget"
+            else f"maximum_replicas of {names[name]}"
+            for name in error.requirements
+        )
+        allowed = "a larger budget, more replicas or cheaper workloads"
+        raise Infeasible(str(bad("limits", ", ".join(limits), allowed, str(study.path))), limits) from error
+
+
+def _check_each(study: Study, table: list[list[Offer]]) -> None:
+    """Every workload needs an option that fails nothing."""
+    for row in table:
+        if any(offer.eligible for offer in row):
+            continue
+        workload = row[0].workload
+        known = [offer for offer in row if not offer.failed.keys() & set(UNKNOWN)] or row
+        conflict = smallest_conflict([offer.failed.keys() for offer in known])
+        detail = []
+        for name in conflict:
+            close = [offer for offer in known if not (offer.failed.keys() & set(conflict)) - {name}]
+            if name == "quality floor":
+                best = max(offer.score.success_rate for offer in close if offer.score)
+                detail.append(f"the best success rate is {best:g}, the floor {workload.quality_floor:g}")
+            if name == "latency limit":
+                fastest = min(offer.latency_s for offer in close if offer.latency_s is not None)
+                detail.append(
+                    f"the fastest answer takes {plain(fastest)} s, the limit is {workload.latency_limit_s:g} s"
+                )
+        if len(known) < len(row):
+            detail.append(f"{len(row) - len(known)} options have no price, speed or success rate for it")
+        shown = f" ({'; '.join(detail)})" if detail else ""
+        allowed = f"requirements that an option meets: every one fails on {' or '.join(conflict)}{shown}"
+        raise Infeasible(str(bad("workload", workload.workload, allowed, str(study.workloads))), conflict)
+
+
+def _baseline_choice(study: Study, table: list[list[Offer]]) -> Ints:
+    """Option index per workload of the baseline; it may miss a floor or a limit, but must have a price and a score."""
+    names = [offer.supply.name for offer in table[0]]
+    exceptions = {exception.workload: exception.option for exception in study.baseline.exceptions}
+    chosen = [names.index(exceptions.get(row[0].workload.workload, study.baseline.option)) for row in table]
+    for row, option in zip(table, chosen, strict=True):
+        offer = row[option]
+        for requirement in (*UNKNOWN, "own machines only"):
+            if requirement in offer.failed:
+                allowed = f"an option that serves {offer.workload.workload!r} too, or an exception for it"
+                raise bad(
+                    "baseline.option", offer.supply.name, f"{allowed} ({offer.failed[requirement]})", str(study.path)
+                )
+    return np.array(chosen)
+
+
+def _notes(work: Work) -> tuple[str, ...]:
+    """What a reader must know to read the plan right."""
+    missing = [supply.name for supply in work.found if "not measured yet" in (supply.failed or {}).values()]
+    notes = [
+        work.study.synthetic,
+        "Every part of every workload is rounded to cents before it is added; parts, causes and totals agree exactly.",
+        "Expected misses are P(miss) x cost of a miss: a real cost, but no invoice; the cash part leaves them out.",
+        "In the draws the plan stays as it is, and which options are eligible is judged at the stated values.",
+        "Self-hosted models compute cached tokens again; API prices hold for the mean request.",
+    ]
+    if missing:
+        notes.append(f"Not measured yet, so not eligible: {', '.join(missing)}.")
+    return tuple(notes)

@@ -1,0 +1,267 @@
+"""How sure a plan is, and what would change it.
+
+`simulate` draws every uncertain number from its range with a fixed seed and keeps the plan as it is: the intervals of
+its cost and of the saving, and how often each choice stays the best one when a single workload could still move.
+Success rates of one workload move together, by the study's `quality_correlation`, because what is unknown is mostly how
+hard the work is. `flips` finds the values at which another option takes over, one number at a time. `sensitivity` moves
+one factor to its ends, and says what not knowing it costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.special import ndtr
+
+from costlib.portfolio.assign import Floats, Infeasible, Ints, Problem, replicas, solve, switch_usd, total_usd
+from costlib.portfolio.economics import FACTORS, PARTS, Economy, Scenario
+
+_MULTIPLES = np.geomspace(0.01, 100, 81)
+_FACTOR_DRAWS = 100
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """Draws of the fixed plan. `plan` and `baseline` are (D, 6, W): $ per month by part and workload."""
+
+    plan: Floats
+    baseline: Floats
+    best: Floats
+    """(W,): share of draws in which the choice is the best option of its workload."""
+    regret: Floats
+    """(W,): mean $ per month lost by not knowing better: what the uncertainty of the choice costs."""
+    floor_met: Floats
+    """(W,): share of draws in which the success rate of the choice reaches the floor."""
+
+
+def draw(economy: Economy, rng: np.random.Generator, correlation: float, only: str | None = None) -> dict[str, Floats]:
+    """Quantiles of every factor, or of `only` one: one draw per workload, device, option or workload and capability."""
+    workloads, options = economy.eligible.shape
+    devices, capabilities = economy.device.max() + 1, economy.capability.max() + 1
+    shared = rng.standard_normal((workloads, 1))
+    own = rng.standard_normal((workloads, capabilities))
+    found: dict[str, Floats] = {
+        "success_rate": ndtr(np.sqrt(correlation) * shared + np.sqrt(1 - correlation) * own)[:, economy.capability],
+        "device_rate": np.asarray(rng.random(devices))[economy.device],
+        "speed": np.asarray(rng.random(options)),
+    }
+    for name in (*economy.ends, "speed"):
+        if name not in found:
+            found[name] = np.asarray(rng.random(workloads if economy.ends[name].ndim == 2 else None))
+    return {only: found[only]} if only else found
+
+
+def simulate(
+    economy: Economy, choice: Ints, baseline: Ints, floors: Floats, *, draws: int, seed: int, correlation: float
+) -> Simulation:
+    """`draws` scenarios with the plan and the baseline kept as they are; replicas follow the load of each draw."""
+    rng = np.random.default_rng(seed)
+    rows = np.arange(len(choice))
+    plan, base = np.zeros((draws, len(PARTS), len(choice))), np.zeros((draws, len(PARTS), len(choice)))
+    best, regret, floor_met = np.zeros(len(choice)), np.zeros(len(choice)), np.zeros(len(choice))
+    for index in range(draws):
+        scenario = economy.at(draw(economy, rng, correlation))
+        plan[index], base[index] = scenario.split(choice), scenario.split(baseline)
+        gain = -switch_usd(scenario.problem, choice).min(axis=1)
+        best += gain <= 1e-9
+        regret += np.maximum(gain, 0)
+        floor_met += scenario.level["success_rate"][rows, choice] >= floors
+    return Simulation(plan, base, best / draws, regret / draws, floor_met / draws)
+
+
+@dataclass(frozen=True)
+class Flip:
+    """The value `at` which `option` takes over from the choice when `factor` alone moves `direction`; None: never."""
+
+    workload: int
+    factor: str
+    direction: str
+    now: float
+    at: float | None
+    unit: str
+    option: int | None
+    reason: str | None = None
+
+
+def break_even_miss_usd(economy: Economy, choice: Ints) -> Floats:
+    """(W, O): cost of a miss at which an option costs as much as the choice, all else staying; NaN: at none.
+
+    L* = (c_F - c_S) / (q_F - q_S), with c the $ per request of everything but misses and q the success rates.
+    """
+    scenario = economy.at(miss_cost_usd=np.zeros(len(choice)))
+    without = switch_usd(scenario.problem, choice)
+    success, requests = scenario.level["success_rate"], scenario.level["requests_per_month"]
+    better = (success - success[np.arange(len(choice)), choice][:, None]) * requests[:, None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = without / better
+    return np.where(np.isfinite(found) & (found >= 0) & (better != 0), found, np.nan)
+
+
+def flips(economy: Economy, choice: Ints, floors: Floats) -> Iterator[Flip]:
+    """What would change the answer, for each workload: miss cost, volume, success rate, prices."""
+    scenario = economy.at()
+    switch = switch_usd(scenario.problem, choice)
+    for workload in range(len(choice)):
+        others = switch[workload].copy()
+        others[choice[workload]] = np.inf
+        rival = int(np.argmin(others)) if np.isfinite(others).any() else None
+        yield from _miss_flips(economy, scenario, choice, workload)
+        yield from _volume_flips(economy, scenario, choice, workload)
+        yield from _rival_flips(scenario, choice, workload, rival, float(others.min()), float(floors[workload]))
+
+
+def _miss_flips(economy: Economy, scenario: Scenario, choice: Ints, workload: int) -> Iterator[Flip]:
+    now = float(scenario.level["miss_cost_usd"][workload])
+    break_even = np.where(economy.eligible, break_even_miss_usd(economy, choice), np.nan)[workload]
+    success = scenario.level["success_rate"][workload]
+    for direction, crossed, pick in (
+        ("down", (break_even <= now) & (success < success[choice[workload]]), np.nanargmax),
+        ("up", (break_even >= now) & (success > success[choice[workload]]), np.nanargmin),
+    ):
+        if crossed.any():
+            option = int(pick(np.where(crossed, break_even, np.nan)))
+            yield Flip(workload, "miss cost", direction, now, float(break_even[option]), "USD/miss", option)
+        else:
+            worse = "cheaper and worse" if direction == "down" else "dearer and better"
+            reason = f"never: no eligible option is {worse} than the choice"
+            yield Flip(workload, "miss cost", direction, now, None, "USD/miss", None, reason)
+
+
+def _volume_flips(economy: Economy, scenario: Scenario, choice: Ints, workload: int) -> Iterator[Flip]:
+    """Nearest volume below and above at which another option is cheaper, within a hundredth to a hundredfold."""
+    requests = scenario.level["requests_per_month"]
+    now = float(requests[workload])
+
+    def cheapest(volume: float) -> int:
+        moved = requests.copy()
+        moved[workload] = volume
+        change = switch_usd(economy.at(requests_per_month=moved).problem, choice)[workload]
+        option = int(np.argmin(change))
+        return int(choice[workload]) if change[option] > -1e-9 else option
+
+    for direction, multiples in (("down", _MULTIPLES[_MULTIPLES < 1][::-1]), ("up", _MULTIPLES[_MULTIPLES > 1])):
+        inside, found = now, None
+        for multiple in multiples:
+            if cheapest(now * multiple) != choice[workload]:
+                found = now * float(multiple)
+                break
+            inside = now * float(multiple)
+        if found is None:
+            ends = f"never between {now * _MULTIPLES[0]:,.0f} and {now * _MULTIPLES[-1]:,.0f} requests a month"
+            yield Flip(workload, "volume", direction, now, None, "requests/month", None, ends)
+            continue
+        for _ in range(40):
+            middle = (inside + found) / 2
+            inside, found = (inside, middle) if cheapest(middle) != choice[workload] else (middle, found)
+        yield Flip(workload, "volume", direction, now, found, "requests/month", cheapest(found))
+
+
+def _rival_flips(
+    scenario: Scenario, choice: Ints, workload: int, rival: int | None, gap: float, floor: float
+) -> Iterator[Flip]:
+    """Success rate of the choice, its price, and the price of the runner-up, at which the runner-up wins."""
+    own = int(choice[workload])
+    success = float(scenario.level["success_rate"][workload, own])
+    units = {
+        "success rate": "share",
+        "price of the choice": "times the price",
+        "price of the runner-up": "times the price",
+    }
+    if rival is None:
+        for factor, unit in units.items():
+            now = success if factor == "success rate" else 1.0
+            direction = "up" if factor == "price of the choice" else "down"
+            yield Flip(workload, factor, direction, now, None, unit, None, "never: no other option is eligible")
+        return
+    at_stake = float(scenario.level["requests_per_month"][workload] * scenario.level["miss_cost_usd"][workload])
+    by_cost = success - gap / at_stake if at_stake else -1.0
+    yield Flip(workload, "success rate", "down", success, max(by_cost, floor), "share", rival)
+    price = {option: added_usd(scenario, choice, workload, option) for option in (own, rival)}
+    dearer = 1 + gap / price[own] if price[own] else None
+    yield Flip(
+        workload, "price of the choice", "up", 1.0, dearer, units["price of the choice"], rival if dearer else None,
+        None if dearer else "never: the choice adds nothing that is paid by use",
+    )  # fmt: skip
+    cheaper = 1 - gap / price[rival] if price[rival] > gap else None
+    yield Flip(
+        workload, "price of the runner-up", "down", 1.0, cheaper, units["price of the runner-up"],
+        None if cheaper is None else rival, None if cheaper is not None else "never: not even free of charge",
+    )  # fmt: skip
+
+
+def added_usd(scenario: Scenario, choice: Ints, workload: int, option: int) -> float:
+    """$ per month of the API, the people or the added replicas that serve the workload with an option.
+
+    0 where the option runs on replicas that other workloads of the choice pay for anyway.
+    """
+    problem, pool = scenario.problem, scenario.problem.pool[option]
+    usd = float(scenario.parts["api"][workload, option] + scenario.parts["human"][workload, option])
+    if pool < 0:
+        return usd
+    moved, others = choice.copy(), np.arange(len(choice)) != workload
+    moved[workload] = option
+    rest = replace(problem, load=problem.load[others], hours=problem.hours[others])
+    added = replicas(problem, moved)[pool] - replicas(rest, choice[others])[pool]
+    return usd + float(added * problem.replica_usd[pool])
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """One factor at the two ends of its range, everything else as stated; $ per month."""
+
+    factor: str
+    ends: tuple[float, float, float]
+    relative: bool
+    """Whether `ends` are multiples of many stated values rather than one number with a unit."""
+    plan: tuple[float, float]
+    saving: tuple[float, float]
+    moved: tuple[dict[int, int], dict[int, int]]
+    """Workload -> option that would serve it if the plan were made anew at the low and at the high end."""
+    regret: float
+    """Mean $ per month lost because this factor alone is not known when the plan is made."""
+
+
+def sensitivity(economy: Economy, choice: Ints, baseline: Ints, *, seed: int, correlation: float) -> list[Sensitivity]:
+    """Every factor that has a range, the widest swing of the plan's cost first."""
+    found = []
+    for factor in FACTORS:
+        ends = economy.seconds.sum(axis=0) if factor == "speed" else economy.ends[factor]
+        if np.array_equal(ends[0], ends[2]):
+            continue
+        problems = [economy.at({factor: quantile}).problem for quantile in (0.0, 1.0)]
+        plan = [total_usd(problem, choice) for problem in problems]
+        base = [total_usd(problem, baseline) for problem in problems]
+        moved = [_moved(problem, choice) for problem in problems]
+        rng = np.random.default_rng(seed)
+        gains = [
+            -switch_usd(economy.at(draw(economy, rng, correlation, factor)).problem, choice).min(axis=1)
+            for _ in range(_FACTOR_DRAWS)
+        ]
+        relative = ends.ndim > 1
+        if ends.ndim == 3:  # a range per workload and option: show those of the plan
+            ends = ends[:, np.arange(len(choice)), choice]
+        stated = ends[:, ends[1] > 0]
+        low, middle, high = (stated / stated[1]).mean(axis=1) if relative else ends
+        found.append(
+            Sensitivity(
+                factor,
+                (float(low), float(middle), float(high)),
+                relative,
+                (plan[0], plan[1]),
+                (base[0] - plan[0], base[1] - plan[1]),
+                (moved[0], moved[1]),
+                float(np.maximum(gains, 0).sum(axis=1).mean()),
+            )
+        )
+    return sorted(found, key=lambda row: -abs(row.plan[1] - row.plan[0]))
+
+
+def _moved(problem: Problem, choice: Ints) -> dict[int, int]:
+    """Workloads another option would serve if the plan were made for this problem; none if it cannot be made."""
+    try:
+        best = solve(problem).choice
+    except Infeasible:
+        return {}
+    return {int(w): int(best[w]) for w in np.flatnonzero(best != choice)}

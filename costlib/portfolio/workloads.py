@@ -1,0 +1,224 @@
+"""Workloads and how well each capability serves them: two CSV tables, typed and checked line by line.
+
+A workload is a stream of requests: its volume and hours, its tokens, how good and how fast an answer must be, what a
+wrong answer costs and what a right one is worth. A score is the success rate of one capability (a model family or a
+person) on one workload, with its interval, kind and source. Token counts are means per request.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, fields
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import TypeVar
+
+from costlib.errors import bad
+from costlib.figure import KINDS
+from costlib.study import Study
+from costlib.yamlfile import near
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One stream of requests. Money is $ per request, tokens are means per request."""
+
+    workload: str
+    task: str
+    requests_per_month: float
+    profile: str
+    input_tokens: int
+    cached_tokens: int
+    """Input tokens that repeat from request to request and can be read from an API's prompt cache."""
+    output_tokens: int
+    latency_limit_s: float | None
+    """Longest acceptable time to the whole answer; None: no limit."""
+    quality_floor: float
+    miss_cost_usd: Decimal
+    value_usd: Decimal | None
+    human_minutes: float | None
+    own_machines_only: bool
+    """Requests may not leave for somebody else's API; own and rented machines, and people, are fine."""
+    source: str
+
+
+@dataclass(frozen=True)
+class Score:
+    """Success rate of a capability on a workload; `low` and `high` are the ends of its interval."""
+
+    workload: str
+    capability: str
+    success_rate: float
+    low: float
+    high: float
+    kind: str
+    source: str
+
+
+UNITS: Mapping[str, str] = {
+    "requests_per_month": "requests/month",
+    "input_tokens": "tokens/request",
+    "cached_tokens": "tokens/request",
+    "output_tokens": "tokens/request",
+    "latency_limit_s": "s",
+    "quality_floor": "success rate",
+    "miss_cost_usd": "USD/miss",
+    "value_usd": "USD/good answer",
+    "human_minutes": "minutes/request",
+}
+"""Unit of each numeric column of the workload table."""
+
+
+def load_workloads(study: Study) -> tuple[Workload, ...]:
+    """The study's workloads, in file order.
+
+    Raises `InputError` naming file and line for a wrong header, a negative, NaN, infinite or absurd number, more cached
+    than input tokens, an unknown profile, a repeated name, or a column the study says no source for.
+    """
+    for column in UNITS:
+        if column not in study.workload_columns:
+            raise bad("workload_columns", f"no {column}", "a kind and a source for every number", str(study.path))
+    for column in study.workload_columns:
+        if column not in UNITS:
+            raise bad("workload_columns", column, near(column, UNITS), str(study.path))
+    found: dict[str, Workload] = {}
+    for where, row in _rows(study.workloads, [field.name for field in fields(Workload)]):
+        workload = Workload(
+            workload=_text("workload", row, where),
+            task=_text("task", row, where),
+            requests_per_month=_number("requests_per_month", row, where, least=1),
+            profile=_choice("profile", row, where, study.profiles),
+            input_tokens=_whole("input_tokens", row, where),
+            cached_tokens=_whole("cached_tokens", row, where),
+            output_tokens=_whole("output_tokens", row, where),
+            latency_limit_s=_optional(_number, "latency_limit_s", row, where),
+            quality_floor=_number("quality_floor", row, where, most=1),
+            miss_cost_usd=_money("miss_cost_usd", row, where),
+            value_usd=_optional(_money, "value_usd", row, where),
+            human_minutes=_optional(_number, "human_minutes", row, where),
+            own_machines_only=_choice("own_machines_only", row, where, ("yes", "no")) == "yes",
+            source=_text("source", row, where),
+        )
+        if workload.workload in found:
+            raise bad("workload", workload.workload, "a name no other line has", where)
+        if workload.cached_tokens > workload.input_tokens:
+            raise bad("cached_tokens", workload.cached_tokens, f"at most input_tokens ({workload.input_tokens})", where)
+        if workload.input_tokens + workload.output_tokens == 0:
+            raise bad("input_tokens + output_tokens", 0, "at least 1 token", where)
+        found[workload.workload] = workload
+    if not found:
+        raise bad("workloads", "no rows", "at least one workload", str(study.workloads))
+    for exception in study.baseline.exceptions:
+        if exception.workload not in found:
+            raise bad("exceptions.workload", exception.workload, near(exception.workload, found), str(study.path))
+    return tuple(found.values())
+
+
+def load_scores(study: Study, workloads: tuple[Workload, ...]) -> dict[tuple[str, str], Score]:
+    """Success rates by (workload, capability); the same errors as `load_workloads`."""
+    names = [workload.workload for workload in workloads]
+    capabilities = {option.capability for option in study.options}
+    found: dict[tuple[str, str], Score] = {}
+    for where, row in _rows(study.quality_scores, [field.name for field in fields(Score)]):
+        score = Score(
+            workload=_choice("workload", row, where, names),
+            capability=_choice("capability", row, where, capabilities),
+            success_rate=_number("success_rate", row, where, most=1),
+            low=_number("low", row, where, most=1),
+            high=_number("high", row, where, most=1),
+            kind=_choice("kind", row, where, KINDS),
+            source=_text("source", row, where),
+        )
+        if not score.low <= score.success_rate <= score.high:
+            ends = (score.low, score.success_rate, score.high)
+            raise bad("low, success_rate, high", ends, "low <= success_rate <= high", where)
+        if (score.workload, score.capability) in found:
+            raise bad("workload and capability", f"{score.workload}, {score.capability}", "one line for both", where)
+        found[score.workload, score.capability] = score
+    return found
+
+
+def _rows(file: Path, names: list[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """`file:line` and cells of every data row; lines that are empty or start with # are left out."""
+    try:
+        text = file.read_text(encoding="utf-8-sig")  # a spreadsheet's byte-order mark is not part of the first name
+    except OSError as error:
+        raise bad("file", str(file), f"a CSV file that can be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise bad("encoding", "not UTF-8", "a CSV file saved as UTF-8", str(file)) from error
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    header: list[str] | None = None
+    try:
+        for cells in reader:
+            where = f"{file}:{reader.line_num}"
+            if not any(cells) or cells[0].startswith("#"):
+                continue
+            if header is None:
+                header = [cell.strip() for cell in cells]
+                _check_header(header, names, where)
+            elif len(cells) != len(header):
+                raise bad("cells", len(cells), f"{len(header)}, one per column", where)
+            else:
+                yield where, dict(zip(header, (cell.strip() for cell in cells), strict=True))
+    except csv.Error as error:
+        raise bad("line", str(error), "comma-separated values", f"{file}:{reader.line_num}") from error
+    if header is None:
+        raise bad("file", "empty", f"a header with {', '.join(names)}", str(file))
+
+
+def _check_header(header: list[str], names: list[str], where: str) -> None:
+    for name in header:
+        if name not in names:
+            raise bad("column", name, near(name, names), where)
+        if header.count(name) > 1:
+            raise bad("column", name, "each column once", where)
+    for name in names:
+        if name not in header:
+            raise bad("missing column", name, f"a header with {', '.join(names)}", where)
+
+
+def _text(name: str, row: dict[str, str], where: str) -> str:
+    if not row[name]:
+        raise bad(name, "", "a text", where)
+    return row[name]
+
+
+def _choice(name: str, row: dict[str, str], where: str, allowed: Collection[str]) -> str:
+    if row[name] not in allowed:
+        raise bad(name, row[name], near(row[name], allowed), where)
+    return row[name]
+
+
+def _money(name: str, row: dict[str, str], where: str) -> Decimal:
+    _number(name, row, where)
+    try:
+        return Decimal(row[name])
+    except InvalidOperation as error:
+        raise bad(name, row[name], "a plain number", where) from error
+
+
+def _whole(name: str, row: dict[str, str], where: str) -> int:
+    value = _number(name, row, where)
+    if value != int(value):
+        raise bad(name, row[name], "a whole number", where)
+    return int(value)
+
+
+def _number(name: str, row: dict[str, str], where: str, *, least: float = 0, most: float = 1e15) -> float:
+    try:
+        value = float(row[name])
+    except ValueError:
+        value = math.nan
+    if not least <= value <= most or value >= 1e15:
+        upper = f"at most {most:g}" if most < 1e15 else "below 1e15"
+        raise bad(name, row[name], f"a finite number of at least {least:g} and {upper}", where)
+    return value
+
+
+def _optional(read: Callable[[str, dict[str, str], str], T], name: str, row: dict[str, str], where: str) -> T | None:
+    return read(name, row, where) if row[name] else None

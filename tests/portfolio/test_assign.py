@@ -1,0 +1,202 @@
+"""The assignment: equal to brute force, and true to a published fleet."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from costlib.portfolio.assign import (
+    Infeasible,
+    Problem,
+    busiest_hours,
+    replicas,
+    smallest_conflict,
+    solve,
+    switch_usd,
+    total_usd,
+)
+
+
+@st.composite
+def problems(draw: st.DrawFn, *, limits: bool = False) -> Problem:
+    """Up to 4 workloads, 5 options, 2 pools, 3 models; some pools serve several options, some models are free."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    workloads, options = draw(st.integers(1, 4)), draw(st.integers(1, 5))
+    cash = rng.uniform(0, 100, (workloads, options))
+    eligible = rng.random((workloads, options)) < 0.7
+    eligible[np.arange(workloads), rng.integers(0, options, workloads)] = True
+    pool = rng.integers(-1, 2, options)
+    return Problem(
+        usd=cash + rng.uniform(0, 50, cash.shape),
+        cash=cash,
+        eligible=eligible,
+        load=np.where(pool >= 0, rng.uniform(0, 4, cash.shape), 0),
+        hours=rng.uniform(0, 1, (workloads, draw(st.integers(1, 3)))),
+        pool=pool,
+        replica_usd=rng.uniform(1, 60, 2),
+        minimum=rng.integers(1, 3, 2),
+        maximum=rng.integers(1, 4, 2).astype(float) if limits else np.full(2, np.inf),
+        model=rng.integers(-1, 3, options),
+        model_usd=rng.uniform(0, 40, 3),
+        budget=float(rng.uniform(50, 300)) if limits else None,
+    )
+
+
+def brute(problem: Problem, keep: frozenset[str] = frozenset({"budget", "pool 0", "pool 1"})) -> float | None:
+    """The cheapest total over every choice, or None where none keeps the limits."""
+    best = None
+    rows = [np.flatnonzero(row) for row in problem.eligible]
+    for combination in itertools.product(*rows):
+        choice = np.array(combination)
+        counts = replicas(problem, choice)
+        if any(counts[pool] > problem.maximum[pool] and f"pool {pool}" in keep for pool in range(2)):
+            continue
+        if problem.budget is not None and "budget" in keep and total_usd(problem, choice, cash=True) > problem.budget:
+            continue
+        usd = total_usd(problem, choice)
+        best = usd if best is None else min(best, usd)
+    return best
+
+
+@settings(max_examples=60, deadline=None)
+@given(problems())
+def test_equal_to_brute_force(problem: Problem) -> None:
+    found = solve(problem)
+    assert found.usd == pytest.approx(brute(problem), rel=1e-9, abs=1e-6)
+    assert found.usd == total_usd(problem, found.choice)
+    assert problem.eligible[np.arange(len(found.choice)), found.choice].all()
+    assert found.gap <= 1e-6
+
+
+@settings(max_examples=60, deadline=None)
+@given(problems(limits=True))
+def test_equal_to_brute_force_with_a_budget_and_replica_limits_or_a_smallest_conflict(problem: Problem) -> None:
+    best = brute(problem)
+    if best is not None:
+        assert solve(problem).usd == pytest.approx(best, rel=1e-9, abs=1e-6)
+        return
+    with pytest.raises(Infeasible) as caught:
+        solve(problem)
+    named = frozenset(caught.value.requirements)
+    assert brute(problem, named) is None
+    for size in range(len(named)):
+        for fewer in itertools.combinations({"budget", "pool 0", "pool 1"}, size):
+            assert brute(problem, frozenset(fewer)) is not None
+
+
+@settings(max_examples=40, deadline=None)
+@given(problems(), st.randoms(use_true_random=False))
+def test_a_switch_costs_the_difference_of_the_totals(problem: Problem, random: object) -> None:
+    rng = np.random.default_rng(random.randint(0, 1000))  # type: ignore[attr-defined]
+    choice = np.array([rng.choice(np.flatnonzero(row)) for row in problem.eligible])
+    change = switch_usd(problem, choice)
+    before = total_usd(problem, choice)
+    for workload, option in np.ndindex(change.shape):
+        moved = choice.copy()
+        moved[workload] = option
+        if problem.eligible[workload, option]:
+            assert change[workload, option] == pytest.approx(total_usd(problem, moved) - before, abs=1e-9)
+        else:
+            assert change[workload, option] == np.inf
+
+
+@settings(max_examples=40, deadline=None)
+@given(problems())
+def test_only_hours_that_no_other_hour_covers_matter(problem: Problem) -> None:
+    choice = np.array([np.flatnonzero(row)[0] for row in problem.eligible])
+    fewer = replace(problem, hours=busiest_hours(problem.hours))
+    assert fewer.hours.shape[1] <= problem.hours.shape[1]
+    assert (replicas(fewer, choice) == replicas(problem, choice)).all()
+
+
+def test_published_fleet_three_a10g_and_one_a100() -> None:
+    """melange-release example.json (case fleet-2): 6.70 USD per hour; all A100 costs 7.34."""
+    rate = 30 * np.array([[0.2], [0.1], [0.5], [0.2]])
+    sustained = np.array([[2, 20], [1, 20], [5, 40], [2, 20]])
+    problem = Problem(
+        usd=np.zeros((4, 2)),
+        cash=np.zeros((4, 2)),
+        eligible=np.ones((4, 2), dtype=bool),
+        load=rate / sustained,
+        hours=np.ones((4, 1)),
+        pool=np.array([0, 1]),
+        replica_usd=np.array([1.01, 3.67]),
+        minimum=np.array([1, 1]),
+        maximum=np.full(2, np.inf),
+        model=np.array([-1, -1]),
+        model_usd=np.zeros(0),
+    )
+    found = solve(problem)
+    assert found.usd == pytest.approx(6.70)
+    assert found.replicas.tolist() == [3, 1]
+    assert total_usd(problem, np.ones(4, dtype=np.int64)) == pytest.approx(7.34)
+
+
+def test_peaks_in_different_hours_share_a_replica() -> None:
+    """Two workloads of 0.8 replicas each fit one replica if one runs by day and the other by night."""
+    day_and_night = Problem(
+        usd=np.zeros((2, 1)),
+        cash=np.zeros((2, 1)),
+        eligible=np.ones((2, 1), dtype=bool),
+        load=np.full((2, 1), 0.8),
+        hours=np.eye(2),
+        pool=np.array([0]),
+        replica_usd=np.array([100.0]),
+        minimum=np.array([1]),
+        maximum=np.array([np.inf]),
+        model=np.array([0]),
+        model_usd=np.array([7.0]),
+    )
+    assert solve(day_and_night).usd == pytest.approx(107)
+    assert solve(replace(day_and_night, hours=np.ones((2, 1)))).usd == pytest.approx(207)
+    assert solve(replace(day_and_night, minimum=np.array([3]))).usd == pytest.approx(307)
+
+
+def test_a_load_that_is_whole_but_for_rounding_needs_no_further_replica() -> None:
+    third = 0.1 + 0.2 - 0.3  # 5.6e-17
+    problem = Problem(
+        usd=np.zeros((1, 1)),
+        cash=np.zeros((1, 1)),
+        eligible=np.ones((1, 1), dtype=bool),
+        load=np.array([[2 + third]]),
+        hours=np.ones((1, 1)),
+        pool=np.array([0]),
+        replica_usd=np.array([1.0]),
+        minimum=np.array([1]),
+        maximum=np.array([np.inf]),
+        model=np.array([-1]),
+        model_usd=np.zeros(0),
+    )
+    assert solve(problem).replicas.tolist() == [2]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sets(st.sampled_from("abcde"), min_size=1), min_size=1, max_size=6))
+def test_the_conflict_named_is_a_smallest_one(failures: list[set[str]]) -> None:
+    found = smallest_conflict(failures)
+    assert all(set(found) & failed for failed in failures)
+    for fewer in itertools.combinations("abcde", len(found) - 1):
+        assert not all(set(fewer) & failed for failed in failures)
+
+
+def test_a_workload_without_an_option_is_a_defect_of_the_caller() -> None:
+    problem = Problem(
+        usd=np.zeros((1, 1)),
+        cash=np.zeros((1, 1)),
+        eligible=np.zeros((1, 1), dtype=bool),
+        load=np.zeros((1, 1)),
+        hours=np.ones((1, 1)),
+        pool=np.array([-1]),
+        replica_usd=np.zeros(0),
+        minimum=np.zeros(0, dtype=np.int64),
+        maximum=np.zeros(0),
+        model=np.array([-1]),
+        model_usd=np.zeros(0),
+    )
+    with pytest.raises(ValueError, match="without an eligible option"):
+        solve(problem)

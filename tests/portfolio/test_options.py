@@ -1,0 +1,168 @@
+"""Supplies and offers: unit economics by hand, and every reason why an option may not serve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+
+import pytest
+
+from costlib.errors import InputError
+from costlib.portfolio.offers import Offer, offers
+from costlib.portfolio.options import supplies
+from costlib.portfolio.workloads import load_scores, load_workloads
+from costlib.prices.entries import DateOutsideCoverage, UnknownModel
+from costlib.prices.rates import rate
+from costlib.study import Study
+
+MakeStudy = Callable[..., Study]
+StoreHolds = Callable[..., None]
+
+
+def table(study: Study) -> dict[tuple[str, str], Offer]:
+    workloads = load_workloads(study)
+    found = offers(study, workloads, load_scores(study, workloads), supplies(study))
+    return {(offer.workload.workload, offer.supply.name): offer for row in found for offer in row}
+
+
+def test_an_api_is_priced_from_the_book_with_its_cache_and_batch_prices(make_study: MakeStudy) -> None:
+    """genai-prices 0.2.3: claude-fable-5-2 8 / 0.2 / 40 and claude-haiku-5-5 0.1 / 0.01 / 0.5 USD per million."""
+    found = table(make_study())
+    offer = found["bulk", "frontier"]
+    assert offer.input_usd == (500 * Decimal(8) + 500 * Decimal("0.2")) / 1_000_000
+    assert offer.output_usd == 100 * Decimal(40) / 1_000_000
+    assert found["tail", "small"].input_usd == 200 * Decimal("0.1") / 1_000_000
+    assert found["tail", "small batch"].input_usd * 2 == found["tail", "small"].input_usd
+    assert "genai-prices@0.2.3, as of 2026-11-10" in offer.source
+
+
+def test_a_model_without_a_cache_price_pays_full_price_and_says_so(make_study: MakeStudy) -> None:
+    together = (
+        "provider: anthropic\n    model: claude-haiku-5-5\n    latency",
+        "provider: together\n    model: meta-llama/Llama-3.3-70B-Instruct-Turbo\n    latency",
+    )
+    offer = table(make_study(together))["bulk", "small"]
+    assert offer.input_usd == 1000 * Decimal("0.88") / 1_000_000
+    assert "no cache price" in offer.note
+
+
+def test_seconds_and_rate_of_a_published_configuration(make_study: MakeStudy) -> None:
+    """data/speeds.csv: 64,832 and 23,223 tokens/s; the slow end is the other publication of the same configuration."""
+    study = make_study()
+    offer = table(study)["private", "open"]
+    assert offer.input_s[1] == pytest.approx(400 / 64832)
+    assert offer.output_s[1] == pytest.approx(50 / 23223)
+    assert offer.input_s[2] == pytest.approx(400 / 45312)
+    assert offer.output_s[2] == pytest.approx(50 / 8026)
+    assert offer.supply.speed_kind == "derived"
+    hourly = rate("H100 SXM", as_of=study.as_of)
+    assert offer.supply.usd_per_hour == tuple(float(usd) for usd in (hourly.low, hourly.usd_per_hour, hourly.high))
+    assert offer.latency_s == pytest.approx(0.5 + 50 / 50)
+
+
+def test_a_replica_of_two_devices_costs_twice(make_study: MakeStudy) -> None:
+    pair = ("model: llama-3.1-8b\n    precision: fp8\n    device: H100 SXM\n    speed_source: TensorRT-LLM",
+            "model: llama-3.3-70b\n    precision: fp8\n    device: H100 SXM\n    devices: 2")  # fmt: skip
+    study = make_study(pair)
+    supply = table(study)["private", "open"].supply
+    assert supply.usd_per_hour is not None
+    assert supply.usd_per_hour[1] == pytest.approx(2 * float(rate("H100 SXM", as_of=study.as_of).usd_per_hour))
+    assert supply.devices == 2
+
+
+def test_a_measured_configuration(make_study: MakeStudy, store_holds: StoreHolds) -> None:
+    store_holds({}, {})
+    study = make_study()
+    offer = table(study)["private", "tiny"]
+    assert offer.eligible
+    assert offer.input_s == (400 / 810, 400 / 800, 400 / 790)
+    assert offer.latency_s == pytest.approx(400 / 800 + 50 / 20)
+    assert offer.supply.usd_per_hour is not None
+    assert offer.supply.usd_per_hour[1] == float(rate("CPU 2 cores", as_of=study.as_of).usd_per_hour)
+    assert offer.supply.perplexity_ratio == pytest.approx(1.02)
+    assert "de-quantized" in offer.note
+    assert "run-1" in offer.source
+
+
+@pytest.mark.parametrize(
+    ("measured", "judged", "requirement", "reason"),
+    [
+        (None, {}, "speed", "not measured yet"),
+        ({"output_tokens": 64}, {}, "speed", "not measured yet"),
+        ({"precision": "nf4"}, {}, "speed", "not measured yet"),
+        ({"status": "oom", "reason": "too big"}, {}, "speed", "measurement ended as oom: too big"),
+        ({"decode_tokens_per_s": None}, {}, "speed", "measured without a prefill or a decode speed"),
+        ({"device": "a box"}, {}, "price", "no hourly rate: device is 'a box'; allowed: a device of data/rates.csv"),
+        ({}, None, "quality gate", "text quality not measured yet"),
+        ({}, {"window": 512}, "quality gate", "text quality not measured yet"),
+        (
+            {},
+            {"status": "error", "reason": "crash", "ppl_ratio": None},
+            "quality gate",
+            "text quality ended as error: crash",
+        ),
+        ({}, {"ppl_ratio": 1.2}, "quality gate", "perplexity is 1.200 times that of bf16, above the gate of 1.1"),
+    ],
+)
+def test_what_keeps_a_measured_configuration_out(
+    make_study: MakeStudy, store_holds: StoreHolds, measured: object, judged: object, requirement: str, reason: str
+) -> None:
+    store_holds(measured, judged)
+    offer = table(make_study())["private", "tiny"]
+    assert not offer.eligible
+    assert offer.failed[requirement].startswith(reason)
+
+
+def test_the_baseline_precision_needs_no_quality_result(make_study: MakeStudy, store_holds: StoreHolds) -> None:
+    store_holds({"precision": "bf16"}, None)
+    assert table(make_study(("demo:gemma-3-270m\n    precision: int8", "demo:gemma-3-270m\n    precision: bf16")))[
+        "private", "tiny"
+    ].eligible
+
+
+def test_every_failed_requirement_is_named_with_its_amount(make_study: MakeStudy) -> None:
+    found = table(make_study())
+    assert found["private", "frontier"].failed["own machines only"] == "requests may not leave for an API"
+    assert found["private", "frontier"].failed["quality result"] == "no success rate of frontier on private"
+    assert found["bulk", "small batch"].failed["latency limit"] == "an answer takes 86,400 s, the limit is 20 s"
+    assert found["bulk", "people"].failed["latency limit"] == "an answer takes 120 s, the limit is 20 s"
+    raised = table(
+        make_study(("tail,classification,1000000,flat,200,0,5,,0.5", "tail,classification,1000000,flat,200,0,5,,0.975"))
+    )
+    assert raised["tail", "open"].failed == {"quality floor": "success rate 0.97 is below the floor of 0.975"}
+    assert raised["tail", "small"].eligible
+
+
+def test_a_tier_without_a_price_is_a_reason_and_no_price(make_study: MakeStudy) -> None:
+    flex = table(make_study(("tier: batch", "tier: flex")))["tail", "small batch"]
+    assert "flex" in flex.failed["price"]
+    assert (flex.input_usd, flex.output_usd) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error", "message"),
+    [
+        ("model: claude-fable-5-2", "model: claude-fabel-5-2", UnknownModel, "claude-fabel-5-2"),
+        ("as_of: 2026-11-10", "as_of: 2010-01-01", DateOutsideCoverage, "2010-01-01"),
+        ("precision: fp8", "precision: fp7", InputError, "precision is 'fp7'; .*did you mean fp8"),
+        (
+            "speed_source: TensorRT-LLM",
+            "speed_source: nobody",
+            InputError,
+            "speed_source is 'nobody'; allowed: the start",
+        ),
+        ("    speed_source: TensorRT-LLM\n", "", InputError, "speed_source is None; allowed: the start of one of"),
+        ("device: H100 SXM", "device: H100 SMX", InputError, "device is 'H100 SMX'; .*did you mean H100 SXM"),
+        (
+            "    model: demo:gemma-3-270m",
+            "    model: demo:gemma",
+            InputError,
+            "model is 'demo:gemma'; .*mean demo:gemma-3",
+        ),
+    ],
+)
+def test_what_the_books_do_not_hold_is_bad_input(
+    make_study: MakeStudy, old: str, new: str, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        table(make_study((old, new)))

@@ -1,0 +1,243 @@
+"""The plan: tables that tie to the cent, reasons that can be acted on, and the demo's answers by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from costlib.cost.misses import break_even_miss
+from costlib.errors import InputError
+from costlib.figure import KINDS
+from costlib.portfolio import Infeasible, Plan, make_plan
+from costlib.portfolio.economics import PARTS
+from costlib.prices.rates import rate
+from costlib.store import Store
+from costlib.study import Study, load_study
+
+MakeStudy = Callable[..., Study]
+StoreHolds = Callable[..., None]
+FRAMES = ("assignments", "alternatives", "baseline", "totals", "flips", "saving_by_cause", "prices", "pools",
+          "sensitivity", "assumptions")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    study = load_study("demo").model_copy(update={"draws": 100})
+    return make_plan(study, Store(tmp_path_factory.mktemp("empty")))
+
+
+def usd(plan: Plan, side: str, part: str) -> Decimal:
+    rows = plan.totals[(plan.totals["side"] == side) & (plan.totals["part"] == part)]
+    return rows["usd_per_month"].iloc[0]
+
+
+def row(frame: pd.DataFrame, **values: object) -> pd.Series:
+    for name, value in values.items():
+        frame = frame[frame[name] == value]
+    assert len(frame) == 1
+    return frame.iloc[0]
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_every_row_has_its_kind_and_source(demo: Plan, name: str) -> None:
+    frame = getattr(demo, name)
+    assert len(frame)
+    assert set(frame["kind"]) <= set(KINDS)
+    assert frame["source"].str.len().gt(0).all()
+
+
+def test_parts_workloads_causes_and_totals_tie_to_the_cent(demo: Plan) -> None:
+    for frame in (demo.assignments, demo.baseline):
+        for _, found in frame.iterrows():
+            parts = [found[f"{part}_usd"] for part in PARTS]
+            assert all(isinstance(part, Decimal) and part == round(part, 2) for part in parts)
+            assert sum(parts) == found["usd_per_month"]
+    for side, frame in (("plan", demo.assignments), ("baseline", demo.baseline)):
+        assert sum(frame["usd_per_month"]) == usd(demo, side, "total")
+        for part in PARTS:
+            assert sum(frame[f"{part}_usd"]) == usd(demo, side, part)
+        assert usd(demo, side, "cash") + usd(demo, side, "misses") == usd(demo, side, "total")
+    assert usd(demo, "baseline", "total") - usd(demo, "plan", "total") == usd(demo, "saving", "total")
+    assert sum(demo.saving_by_cause["usd_per_month"]) == usd(demo, "saving", "total")
+    by_workload = demo.saving_by_cause.groupby("workload")["usd_per_month"].sum()
+    for _, found in demo.assignments.iterrows():
+        before = row(demo.baseline, workload=found["workload"])["usd_per_month"]
+        assert before - found["usd_per_month"] == by_workload.get(found["workload"], Decimal(0))
+
+
+def test_pools_are_paid_by_the_hour_and_their_bill_is_split_exactly(demo: Plan) -> None:
+    for _, pool in demo.pools.iterrows():
+        assert pool["usd_per_month"] == round(Decimal(repr(pool["usd_per_hour"])) * 730 * pool["replicas"], 2)
+        assert pool["busy_usd"] + pool["idle_usd"] == pool["usd_per_month"]
+        assert pool["replicas"] >= pool["minimum_replicas"]
+        assert 0 < pool["utilization_mean"] <= pool["utilization_peak"] <= demo.study.assume("max_utilization")
+        users = demo.assignments[demo.assignments["option"] == pool["pool"]]
+        assert sum(users["inference_usd"] + users["idle_usd"]) == pool["usd_per_month"]
+        assert pool["workloads"].split(", ") == list(users["workload"])
+
+
+def test_points_lie_inside_their_intervals(demo: Plan) -> None:
+    for frame in (demo.assignments, demo.baseline, demo.totals[demo.totals["part"] == "total"]):
+        low, high = frame["usd_per_month_low"], frame["usd_per_month_high"]
+        points = frame["usd_per_month"].astype(float)
+        assert ((low <= points) & (points <= high)).all()
+
+
+def test_legal_review_stays_on_the_frontier_for_its_misses_and_says_at_which_miss_cost_it_would_not(demo: Plan) -> None:
+    legal = row(demo.assignments, workload="Contract and liability review")
+    assert legal["option"] == "Claude Fable 5.2"
+    assert legal["misses_share"] > 0.5
+    down = row(demo.flips, workload=legal["workload"], factor="miss cost", direction="down")
+    assert down["to_option"] == "Claude Sonnet 5.5"
+    frontier, mid = (30000 * 8 + 2500 * 40) / 1e6, (30000 * 2 + 2500 * 10) / 1e6
+    assert down["flips_at"] == pytest.approx((frontier - mid) / (0.965 - 0.92))
+    assert down["flips_at"] == pytest.approx(break_even_miss(mid, 0.92, frontier, 0.965).miss_usd)
+    up = row(demo.flips, workload=legal["workload"], factor="miss cost", direction="up")
+    assert up["to_option"] == "Support agent"
+    human = 60 / 60 * 38 - 180 / 1200
+    assert up["flips_at"] == pytest.approx((human - frontier) / (0.97 - 0.965))
+    assert "takes over below 5.667 USD a miss; now 900" in down["sentence"]
+    table = row(demo.alternatives, workload=legal["workload"], option="Claude Sonnet 5.5")
+    assert table["break_even_miss_cost_usd"] == down["flips_at"]
+
+
+def test_three_numbers_of_the_demo_by_hand(demo: Plan) -> None:
+    """Prices of genai-prices 0.2.3, tokens and volumes of demo_workloads.csv."""
+    chat = row(demo.baseline, workload="Help chat turn")
+    per_turn = (800 * Decimal(8) + 1800 * Decimal("0.2") + 180 * Decimal(40)) / 1_000_000
+    assert chat["inference_usd"] == round(per_turn * 2_400_000, 2)
+    assert chat["misses_usd"] == round(Decimal("0.045") * Decimal("0.25") * 2_400_000, 2)
+    pool = row(demo.pools, pool="Llama 3.3 70B fp8 on 1 x H200")
+    hourly = rate("H200 SXM", as_of=demo.study.as_of).usd_per_hour
+    assert pool["usd_per_month"] == round(2 * 730 * hourly, 2)
+
+
+def test_the_plan_works_before_anything_is_measured(demo: Plan) -> None:
+    gemma = demo.alternatives[demo.alternatives["type"] == "measured"]
+    assert len(gemma) == 3 * len(demo.workloads)
+    assert not gemma["eligible"].any()
+    assert gemma["reason"].str.contains("speed: not measured yet").all()
+    assert gemma["usd_per_month"].isna().all()
+    assert any("Not measured yet" in note for note in demo.notes)
+
+
+def test_a_choice_is_explained_by_its_runner_up(demo: Plan) -> None:
+    for _, found in demo.assignments.iterrows():
+        assert found["gap_usd_per_month"] >= 0
+        assert found["runner_up"] in found["why"]
+        assert f"{found['gap_usd_per_month']:,.0f} USD" in found["why"]
+        alternative = row(demo.alternatives, workload=found["workload"], option=found["option"])
+        assert alternative["chosen"]
+        assert alternative["eligible"]
+    assert demo.alternatives["chosen"].sum() == len(demo.workloads)
+    unexplained = demo.alternatives["break_even_miss_cost_usd"].isna() & demo.alternatives["break_even_reason"].isna()
+    assert not unexplained.any()
+    refused = demo.alternatives[~demo.alternatives["eligible"]]
+    assert refused["reason"].str.len().gt(0).all()
+
+
+def test_the_same_study_gives_the_same_plan(make_study: MakeStudy) -> None:
+    first, again = make_plan(make_study()), make_plan(make_study())
+    for name in FRAMES:
+        pd.testing.assert_frame_equal(getattr(first, name), getattr(again, name))
+
+
+def test_a_measured_option_is_used_and_its_precision_saving_is_told_apart(
+    make_study: MakeStudy, store_holds: StoreHolds
+) -> None:
+    """private may only run on the small CPU: 0.01 s and 0.1 s of prefill and decode make replicas of 70 USD enough."""
+    store_holds({"prefill_tokens_per_s": 40000, "decode_tokens_per_s": 500}, {})
+    plan = make_plan(make_study(("private,open,0.95,0.9,0.97", "private,open,0.82,0.8,0.85")))
+    private = row(plan.assignments, workload="private")
+    assert (private["option"], private["inference_kind"]) == ("tiny", "measured")
+    assert "run-1" in private["source"]
+    assert "de-quantized" in private["note"]
+    assert row(plan.alternatives, workload="private", option="tiny")["replicas"] == 1
+
+
+def test_a_variant_that_breaks_the_gate_gets_no_dollars(make_study: MakeStudy, store_holds: StoreHolds) -> None:
+    store_holds({}, {"ppl_ratio": 1.3})
+    plan = make_plan(make_study())
+    refused = row(plan.alternatives, workload="private", option="tiny")
+    assert "above the gate" in refused["reason"]
+    assert np.isnan(refused["usd_per_month"])
+    assert np.isnan(refused["usd_per_request"])
+    assert refused["break_even_reason"].startswith("unknown")
+
+
+def test_the_batch_tier_is_told_apart_from_the_cheaper_model(make_study: MakeStudy) -> None:
+    plan = make_plan(make_study(("tail,open,0.97,0.95,0.98,assumed,us\n", "")))
+    assert row(plan.assignments, workload="tail")["option"] == "small batch"
+    tail = plan.saving_by_cause[plan.saving_by_cause["workload"] == "tail"].set_index("cause")["usd_per_month"]
+    tokens = (200 * Decimal("0.1") + 5 * Decimal("0.5")) * 1_000_000 / 1_000_000
+    assert tail["batch tier"] == tokens / 2
+    assert tail["cheaper model"] == (200 * 8 + 5 * 40) - tokens
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "requirements", "message"),
+    [
+        (
+            "400,100,50,10,0.8",
+            "400,100,50,10,0.96",
+            ("quality floor",),
+            r"fails on quality floor \(the best success rate is 0.95, the floor 0.96; 5 options have no price",
+        ),
+        (
+            "400,100,50,10,0.8",
+            "400,100,50,1,0.8",
+            ("latency limit",),
+            r"\(the fastest answer takes 1.50 s, the limit is 1 s;",
+        ),
+        ("20000,0,2000,,0.8", "20000,0,2000,,0.99", ("quality floor",), "best success rate is 0.975, the floor 0.99"),
+        ("20000,0,2000,,0.8", "20000,0,2000,1,0.98", ("latency limit",), "answer takes 21.0 s, the limit is 1 s"),
+        ("draws: 100", "draws: 100\nbudget_usd_per_month: 100", ("budget_usd_per_month 100",), "limits is"),
+        (
+            "    device: H100 SXM",
+            "    maximum_replicas: 1\n    minimum_replicas: 2\n    device: H100 SXM",
+            ("maximum_replicas of open",),
+            "limits is 'maximum_replicas of open'",
+        ),
+    ],
+)
+def test_requirements_that_cannot_be_kept_are_named_with_the_amount(
+    make_study: MakeStudy, old: str, new: str, requirements: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(Infeasible, match=message) as caught:
+        make_plan(make_study((old, new)))
+    assert caught.value.requirements == requirements
+    assert "\n" not in str(caught.value)
+
+
+def test_a_budget_moves_the_plan_below_it(make_study: MakeStudy) -> None:
+    free = make_plan(make_study())
+    cash = usd(free, "plan", "cash")
+    tight = make_plan(make_study(("draws: 100", f"draws: 100\nbudget_usd_per_month: {float(cash) - 100:.0f}")))
+    assert usd(tight, "plan", "cash") <= cash - 100
+    assert usd(tight, "plan", "total") > usd(free, "plan", "total")
+
+
+def test_a_baseline_that_cannot_serve_a_workload_needs_an_exception(make_study: MakeStudy) -> None:
+    cut = "  exceptions:\n    - {workload: private, option: open, reason: these requests may not leave}\n"
+    with pytest.raises(
+        InputError, match=r"baseline.option is 'frontier'; allowed: an option that serves 'private' too"
+    ):
+        make_plan(make_study((cut, "")))
+
+
+def test_spreadsheet_and_browser_text_passes_through_unchanged(make_study: MakeStudy) -> None:
+    """Escaping is the publisher's work; the plan keeps names as they are."""
+    plan = make_plan(make_study(("tail,classification", "<script>,classification"), ("tail,", "<script>,")))
+    assert "<script>" in set(plan.assignments["workload"])
+
+
+def test_a_stored_foreign_file_is_no_obstacle(make_study: MakeStudy, tmp_path: Path) -> None:
+    store = Store(tmp_path / "other")
+    (store.root / "measurements").mkdir(parents=True)
+    (store.root / "measurements" / "torn.parquet").write_bytes(b"PAR1")
+    assert len(make_plan(make_study(), store).assignments) == 4
