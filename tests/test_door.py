@@ -45,6 +45,7 @@ def test_import_costlib_loads_nothing_heavy() -> None:
 
 
 def test_pricing_never_loads_torch() -> None:
-    statement = "from costlib.door import price\nprice('gpt-4o', 'openai', input_tokens=1, output_tokens=1)\nimport costlib.cli.main"
+    ask = "price('gpt-4o', 'openai', input_tokens=1, output_tokens=1)"
+    statement = f"from costlib.door import price\n{ask}\nimport costlib.cli.main"
     loaded = _modules_after(statement)
     assert "genai_prices" in loaded and not {"torch", "transformers", "bitsandbytes"} & loaded

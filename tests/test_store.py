@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import run_row
+from samples import run_row
 
 from costlib.errors import InputError
 from costlib.store import Store, new_id

@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 import pytest
-from conftest import run_row
+from samples import run_row
 
 from costlib.errors import InputError
 from costlib.paths import data_dir

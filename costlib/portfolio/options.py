@@ -18,6 +18,7 @@ from costlib.errors import InputError, bad
 from costlib.measure.run import measurements
 from costlib.prices.hardware import measured_rate
 from costlib.prices.rates import Rate, rate
+from costlib.quality.gate import gate
 from costlib.quality.text import quality_results
 from costlib.store import Store
 from costlib.study import ApiOption, HumanOption, MeasuredOption, QuotedOption, Study
@@ -121,27 +122,27 @@ def _measured(option: MeasuredOption, study: Study, frame: pd.DataFrame) -> Supp
 
 
 def _gated(supply: Supply, study: Study, frame: pd.DataFrame) -> Supply:
-    """Apply the study's quality gate: the perplexity of this precision over that of the baseline precision."""
-    option, gate = supply.option, study.quality
+    """Apply the study's quality gate: the perplexity of this precision over that of the baseline precision.
+
+    The baseline has nothing to be compared with, but garbage is refused there too.
+    """
+    option, spec = supply.option, study.quality
     assert isinstance(option, MeasuredOption)
-    if gate is None or option.precision == gate.baseline:
+    if spec is None:
         return supply
-    wanted = {"model": option.model, "precision": option.precision, "baseline": gate.baseline, "text": gate.text}
-    for name, value in {**wanted, "window": gate.window, "tokens": gate.tokens}.items():
+    wanted = {"model": option.model, "precision": option.precision, "baseline": spec.baseline, "text": spec.text}
+    for name, value in {**wanted, "window": spec.window, "tokens": spec.tokens}.items():
         frame = frame[frame[name] == value]
     failed = dict(supply.failed or {})
+    if frame.empty and option.precision == spec.baseline:
+        return supply
     if frame.empty:
         return replace(supply, failed={**failed, "quality gate": "text quality not measured yet"})
-    row = frame.iloc[-1]
-    if row["status"] != "ok" or pd.isna(row["ppl_ratio"]):
-        return replace(
-            supply, failed={**failed, "quality gate": f"text quality ended as {row['status']}: {row['reason']}"}
-        )
-    ratio = float(row["ppl_ratio"])
-    if ratio > gate.max_perplexity_ratio:
-        failed["quality gate"] = (
-            f"perplexity is {ratio:.3f} times that of {gate.baseline}, above the gate of {gate.max_perplexity_ratio:g}"
-        )
+    row = {str(name): value for name, value in frame.iloc[-1].to_dict().items()}
+    verdict = gate(row, spec.max_perplexity_ratio)
+    if not verdict.passed:
+        failed["quality gate"] = verdict.reason
+    ratio = None if pd.isna(row["ppl_ratio"]) else float(row["ppl_ratio"])
     return replace(supply, perplexity_ratio=ratio, failed=failed or None)
 
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from conftest import run_row, runs_frame
+from samples import run_row, runs_frame
 
 from costlib.measure.estimate import estimate, rate, summarise
 from costlib.tables import MEASUREMENTS

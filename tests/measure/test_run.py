@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import run_row
+from samples import run_row
 
 from costlib.errors import InputError
 from costlib.isolate import Outcome

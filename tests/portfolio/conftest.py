@@ -177,7 +177,10 @@ def quality(**values: object) -> pd.DataFrame:
         "tokens": 4096,
         "status": "ok",
         "kind": "measured",
+        "ppl_rolling": 20.0,
         "ppl_ratio": 1.02,
+        "ppl_ratio_low": 1.01,
+        "ppl_ratio_high": 1.03,
         "fingerprint": "f",
         "environment": "{}",
     }

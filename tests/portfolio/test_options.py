@@ -99,9 +99,16 @@ def test_a_measured_configuration(make_study: MakeStudy, store_holds: StoreHolds
             {},
             {"status": "error", "reason": "crash", "ppl_ratio": None},
             "quality gate",
-            "text quality ended as error: crash",
+            "no quality result: it ended as error (crash)",
         ),
-        ({}, {"ppl_ratio": 1.2}, "quality gate", "perplexity is 1.200 times that of bf16, above the gate of 1.1"),
+        (
+            {},
+            {"ppl_ratio": 1.2, "ppl_ratio_high": 1.3},
+            "quality gate",
+            "perplexity is 1.200 times that of bf16, at most 1.300 at 95 %, above the gate of 1.1",
+        ),
+        ({}, {"ppl_ratio_high": 1.2}, "quality gate", "perplexity is 1.020 times that of bf16, at most 1.200"),
+        ({}, {"ppl_rolling": 900.0}, "quality gate", "garbage: perplexity 900.0"),
     ],
 )
 def test_what_keeps_a_measured_configuration_out(

@@ -161,7 +161,7 @@ def test_a_measured_option_is_used_and_its_precision_saving_is_told_apart(
 
 
 def test_a_variant_that_breaks_the_gate_gets_no_dollars(make_study: MakeStudy, store_holds: StoreHolds) -> None:
-    store_holds({}, {"ppl_ratio": 1.3})
+    store_holds({}, {"ppl_ratio": 1.3, "ppl_ratio_high": 1.4})
     plan = make_plan(make_study())
     refused = row(plan.alternatives, workload="private", option="tiny")
     assert "above the gate" in refused["reason"]

@@ -1,0 +1,248 @@
+"""Scores one model at one precision on a text; runs in a child process, the only place of this room that needs torch.
+
+Window rule (`ppl_rolling`): the text's tokens are scored once each, in disjoint windows. With the beginning-of-text
+token in front, s = [bos, t1, ..., tn], a window that scores t(a+1)..t(b) reads s[b-window : b], so the first token of
+the text is conditioned on bos, and the first token of every later window on the one token before it. A last window
+that is not full reads earlier tokens again as context, but does not score them again. This is the rolling
+log-likelihood rule of lm-evaluation-harness with a context length of 1.
+
+Comparing whole distributions would mean keeping vocabulary * tokens numbers (4.3 GB in float32 for 4,096 tokens of a
+262,144-word vocabulary). The baseline hands over its final hidden states and output layer instead (a few hundred MB,
+nearly all of it the layer), from which the same logits are made again, a slice at a time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from costlib.environment import describe
+from costlib.errors import bad
+from costlib.isolate import Invalid, Unsupported, step
+
+_POSITIONS = 128
+"""Positions whose logits are made together: large enough for a fast matrix product, 134 MB of a 262,144 vocabulary."""
+_ROWS = 16
+"""Positions normalized together: few enough to stay in a processor's cache."""
+_COMPARED_ROWS = 8192
+_CHECKED_TOKENS = 8
+_CHECK_TOLERANCE = 0.02
+_NOT_FINITE = "the model gives likelihoods that are not finite numbers"
+
+
+def rolling_windows(tokens: int, window: int) -> list[tuple[int, int]]:
+    """Half-open ranges of tokens scored by each window, covering `tokens` once; see the module for what each reads."""
+    return [(start, min(tokens, start + window)) for start in range(0, tokens, window)]
+
+
+def token_hash(ids: Sequence[int]) -> str:
+    """SHA-256 of token ids written as a JSON list without spaces."""
+    return hashlib.sha256(json.dumps(list(ids), separators=(",", ":")).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Head:
+    """A model's last step, final hidden states to logits: linear, then a scale, then a soft cap (Gemma 2, Cohere)."""
+
+    weight: Any
+    bias: Any
+    scale: float
+    softcap: float | None
+
+    @classmethod
+    def of(cls, model: Any) -> Head:
+        """The head of a loaded model; raises `Unsupported` when its output layer is not a dense linear one."""
+        import torch
+
+        layer = model.get_output_embeddings()
+        if type(layer) is not torch.nn.Linear:
+            raise Unsupported(f"the output layer is {type(layer).__name__}, not a dense linear layer")
+        config = model.config.get_text_config()
+        scale = getattr(config, "logit_scale", None) or 1 / (getattr(config, "logits_scaling", None) or 1)
+        bias = None if layer.bias is None else layer.bias.detach()
+        return cls(layer.weight.detach(), bias, float(scale), getattr(config, "final_logit_softcapping", None))
+
+    def prepared(self) -> Head:
+        """The same head, its 16-bit weights widened on a CPU.
+
+        Most CPUs have no 16-bit matrix product. A product in float32 that `logits` rounds to 16 bit is what the
+        library emulates for them, and is 3 times faster.
+        """
+        if self.weight.device.type != "cpu" or self.weight.element_size() > 2:
+            return self
+        return Head(self.weight.float(), None if self.bias is None else self.bias.float(), self.scale, self.softcap)
+
+    def project(self, hidden: Any, out: Any = None) -> Any:
+        """Hidden states (positions, width) times the weights, into `out` (at least as many positions) if given."""
+        import torch
+
+        into = None if out is None else out[: len(hidden)]
+        return torch.mm(hidden.to(self.weight.dtype), self.weight.t(), out=into)
+
+    def logits(self, projected: Any, dtype: Any) -> Any:
+        """Logits (positions, vocabulary) of what `project` gave, in `dtype`, the model's own."""
+        import torch
+
+        logits = (projected if self.bias is None else projected + self.bias).to(dtype)
+        if self.scale != 1:
+            logits = logits * self.scale
+        return logits if self.softcap is None else torch.tanh(logits / self.softcap) * self.softcap
+
+
+def compare_logits(variant: Any, baseline: Any) -> tuple[Any, Any]:
+    """KL(baseline || variant) in nats over the full vocabulary, and whether both rank the same token first.
+
+    Takes log-probabilities (positions, vocabulary) in float32; identical ones give exactly 0 and True. Rounding can
+    push the KL of nearly identical ones below 0 by about 1e-7, which is cut off.
+    """
+    import torch
+
+    divergence = torch.linalg.vecdot(baseline.exp(), baseline - variant).clamp_min(0)
+    return divergence, baseline.max(-1).indices == variant.max(-1).indices
+
+
+def score(
+    model: str, precision: str, device: str, text: str, tokens: int, window: int, folder: str, hand_over: bool
+) -> dict[str, Any]:
+    """Score the first `tokens` tokens of `text`; the target of `run_isolated`.
+
+    The baseline runs first and with `hand_over` leaves `baseline.pt` in `folder`; where that file lies, this is a
+    variant, which takes its tokens from there and compares itself with it. Per token: `nll` (nats), and for a variant
+    `kl` (nats) and `top1` (0 or 1).
+    """
+    import torch
+
+    from costlib.models.load import load_model
+
+    handed = Path(folder) / "baseline.pt"
+    baseline = torch.load(handed, map_location="cpu", mmap=True, weights_only=True) if handed.exists() else None
+    loaded = load_model(model, precision, device, tokenizer=baseline is None)
+    sequence, size = (
+        _sequence(loaded.tokenizer, text, tokens) if baseline is None else (baseline["sequence"], baseline["size"])
+    )
+    longest = getattr(loaded.model.config.get_text_config(), "max_position_embeddings", None)
+    if longest is not None and window > longest:
+        raise bad("window", window, f"at most {longest:,} tokens, the longest context of {model}")
+    with torch.inference_mode():
+        head = _checked_head(loaded.model, sequence[:_CHECKED_TOKENS], device)
+        other = None if baseline is None else (baseline["hidden"].to(device), _other_head(baseline, head, device))
+        answer = _walk(loaded.model, head, other, sequence, window, device)
+        hidden = answer.pop("hidden")
+        if hand_over:
+            layer = Head.of(loaded.model)
+            left = {"sequence": sequence, "size": size, "hidden": hidden.cpu(), "weight": layer.weight.cpu()}
+            left |= {"bias": None if layer.bias is None else layer.bias.cpu()}
+            torch.save({**left, "scale": layer.scale, "softcap": layer.softcap}, handed)
+    environment, fingerprint = describe(device)
+    return {
+        **answer,
+        "utf8_bytes": size,
+        "text_sha256": token_hash(sequence[1:]),
+        "weights_note": loaded.weights_note,
+        "environment": environment,
+        "fingerprint": fingerprint,
+    }
+
+
+def _sequence(tokenizer: Any, text: str, tokens: int) -> tuple[list[int], int]:
+    """The token everything starts from and the first `tokens` of the text; the UTF-8 bytes the latter stand for.
+
+    What the text starts from is beginning of text, or end of text where a tokenizer has none.
+    """
+    if not tokenizer.is_fast:
+        raise Unsupported("this tokenizer does not tell which characters a token stands for, so bytes are unknown")
+    special = [token for token in (tokenizer.bos_token_id, tokenizer.eos_token_id) if token is not None]
+    if not special:
+        raise Unsupported("the tokenizer has neither a beginning-of-text nor an end-of-text token to start from")
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    ids = encoded["input_ids"]
+    if len(ids) < tokens:
+        raise bad("tokens", tokens, f"at most {len(ids):,}, which is all the text holds with this tokenizer")
+    end = encoded["offset_mapping"][tokens - 1][1]
+    return [int(special[0]), *ids[:tokens]], len(text[:end].encode())
+
+
+def _hidden(model: Any, ids: Sequence[int], device: str) -> Any:
+    """Final hidden states (positions, width) of one sequence."""
+    import torch
+
+    batch = torch.tensor([list(ids)], device=device)
+    return model.base_model(input_ids=batch, use_cache=False).last_hidden_state[0]
+
+
+def _checked_head(model: Any, ids: Sequence[int], device: str) -> Head:
+    """The head, prepared, once it has been seen to give the model's own logits on a few tokens."""
+    import torch
+
+    head = Head.of(model).prepared()
+    expected = model(input_ids=torch.tensor([list(ids)], device=device), use_cache=False).logits[0].float()
+    if not torch.isfinite(expected).all():
+        raise Invalid(_NOT_FINITE)
+    hidden = _hidden(model, ids, device)
+    difference = (head.logits(head.project(hidden), hidden.dtype).float() - expected).abs().max()
+    if not difference <= _CHECK_TOLERANCE * expected.abs().max():
+        raise Unsupported("this model does more to its final hidden states than a linear layer, a scale and a soft cap")
+    return head
+
+
+def _walk(
+    model: Any, head: Head, baseline: tuple[Any, Head] | None, sequence: Sequence[int], window: int, device: str
+) -> dict[str, Any]:
+    """Score every token but the first of `sequence`, window by window and slice by slice.
+
+    Results and projections live in tensors made once: fresh memory of their size costs a third of the time in page
+    faults, and small results allocated between large slices would fragment the heap by gigabytes.
+    """
+    import torch
+
+    tokens = len(sequence) - 1
+    targets = torch.tensor(sequence[1:], device=device)
+    nll, kl, top1 = (torch.zeros(tokens, device=device) for _ in range(3))
+    heads = [head] if baseline is None else [head, baseline[1]]
+    buffers = [each.weight.new_empty((min(_POSITIONS, window), len(each.weight))) for each in heads]
+    hidden = None
+    windows = rolling_windows(tokens, window)
+    for number, (start, stop) in enumerate(windows, 1):
+        step(f"window {number} of {len(windows)}")
+        states = _hidden(model, sequence[max(0, stop - window) : stop], device)[start - stop :]
+        hidden = states.new_empty((tokens, states.shape[1])) if hidden is None else hidden
+        hidden[start:stop] = states
+        sources = [hidden] if baseline is None else [hidden, baseline[0]]
+        for at in range(start, stop, _POSITIONS):
+            end = min(stop, at + _POSITIONS)
+            slabs = [
+                each.project(source[at:end], buffer)
+                for each, source, buffer in zip(heads, sources, buffers, strict=True)
+            ]
+            for row in range(at, end, _ROWS):
+                rows = slice(row, min(end, row + _ROWS))
+                cut = slice(rows.start - at, rows.stop - at)
+                logs = [
+                    torch.log_softmax(each.logits(slab[cut], source.dtype).float(), -1)
+                    for each, slab, source in zip(heads, slabs, sources, strict=True)
+                ]
+                nll[rows] = -logs[0].gather(1, targets[rows, None])[:, 0]
+                if baseline is not None:
+                    kl[rows], top1[rows] = compare_logits(*logs)
+    if not (torch.isfinite(nll).all() and torch.isfinite(kl).all()):
+        raise Invalid(_NOT_FINITE)
+    compared = {"kl": kl.double().tolist(), "top1": top1.double().tolist()} if baseline else {"kl": None, "top1": None}
+    return {"nll": nll.double().tolist(), **compared, "hidden": hidden}
+
+
+def _other_head(handed: Mapping[str, Any], own: Head, device: str) -> Head:
+    """The baseline's head; its weights are not held twice when the variant's are the same, as they usually are."""
+    import torch
+
+    bias = None if handed["bias"] is None else handed["bias"].to(device)
+    other = Head(handed["weight"].to(device), bias, handed["scale"], handed["softcap"])
+    if other.weight.shape != own.weight.shape:
+        raise Invalid(f"its output layer is {tuple(own.weight.shape)}, not the baseline's {tuple(other.weight.shape)}")
+    pairs = zip(own.weight.split(_COMPARED_ROWS), other.weight.split(_COMPARED_ROWS), strict=True)
+    if not all(torch.equal(ours, theirs.to(ours.dtype)) for ours, theirs in pairs):
+        return other.prepared()
+    return replace(other, weight=own.weight, bias=None if bias is None else bias.to(own.weight.dtype))

@@ -1,0 +1,64 @@
+import math
+
+import pandas as pd
+import pytest
+
+from costlib.errors import InputError
+from costlib.quality.gate import gate
+
+
+def row(perplexity=22.0, ratio=1.01, high=1.02, **other):
+    values = {"status": "ok", "reason": None, "baseline": "bf16"}
+    return {**values, "ppl_rolling": perplexity, "ppl_ratio": ratio, "ppl_ratio_high": high, **other}
+
+
+def test_a_variant_whose_whole_interval_is_within_the_limit_passes():
+    verdict = gate(row(ratio=1.01, high=1.02), 1.02)
+    assert verdict.passed
+    assert verdict.reason == "perplexity is 1.010 times that of bf16, at most 1.020 at 95 %, within the gate of 1.02"
+
+
+def test_an_estimate_within_the_limit_is_refused_while_its_interval_reaches_above():
+    verdict = gate(row(ratio=1.01, high=1.06), 1.05)
+    assert not verdict.passed
+    assert verdict.reason.endswith("so a loss above the gate of 1.05 is not ruled out")
+
+
+def test_a_worse_variant_is_refused_with_its_ratio():
+    verdict = gate(row(perplexity=28.1, ratio=1.289, high=1.31), 1.1)
+    assert not verdict.passed
+    assert "1.289 times that of bf16" in verdict.reason
+    assert verdict.reason.endswith("above the gate of 1.1")
+
+
+@pytest.mark.parametrize(("perplexity", "ratio"), [(200.0, 1.0), (5000.0, 230.0)])
+def test_perplexity_in_the_hundreds_is_garbage_whatever_the_limit(perplexity, ratio):
+    verdict = gate(row(perplexity=perplexity, ratio=ratio, high=ratio), 1e6)
+    assert not verdict.passed
+    assert verdict.reason.startswith(f"garbage: perplexity {perplexity:,.1f}")
+
+
+def test_five_times_the_baseline_is_garbage_whatever_the_limit():
+    verdict = gate(row(perplexity=110.0, ratio=5.0, high=5.1), 10.0)
+    assert (verdict.passed, verdict.reason) == (False, "garbage: perplexity is 5.0 times that of bf16")
+
+
+def test_a_failed_run_is_refused_with_its_reason():
+    verdict = gate({"status": "oom", "reason": "the host ran out of memory"}, 1.05)
+    assert (verdict.passed, verdict.reason) == (
+        False,
+        "no quality result: it ended as oom (the host ran out of memory)",
+    )
+
+
+@pytest.mark.parametrize("unknown", [None, math.nan, pd.NA, math.inf, "1.0"])
+@pytest.mark.parametrize("column", ["ppl_rolling", "ppl_ratio", "ppl_ratio_high"])
+def test_an_unknown_number_is_refused_never_passed(column, unknown):
+    verdict = gate({**row(), column: unknown}, 1.05)
+    assert (verdict.passed, verdict.reason) == (False, "its perplexity against the baseline is unknown")
+
+
+@pytest.mark.parametrize("limit", [0.99, math.nan, math.inf, True, -1])
+def test_a_limit_that_makes_no_sense_is_an_input_error(limit):
+    with pytest.raises(InputError, match="max_perplexity_ratio"):
+        gate(row(), limit)

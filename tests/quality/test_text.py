@@ -1,0 +1,295 @@
+import json
+import math
+
+import numpy as np
+import pytest
+
+from costlib import isolate
+from costlib.errors import InputError
+from costlib.isolate import Outcome
+from costlib.quality import text as room
+from costlib.quality.gate import gate
+from costlib.quality.text import measure_text, quality_results, read_text, statistics
+from costlib.store import Store
+from costlib.tables import QUALITY
+
+PROSE = "It was a bright cold day in April, and the clocks were striking thirteen; nobody looked up. " * 8
+
+
+@pytest.fixture
+def prose(tmp_path):
+    file = tmp_path / "prose.txt"
+    file.write_text(PROSE, encoding="utf-8")
+    return file
+
+
+@pytest.fixture
+def children(monkeypatch):
+    """Runs every child's work in this process, and lets a test say how a precision ends instead."""
+    seen = []
+    endings = {}
+
+    def run(target, arguments, *, timeout_s, on_progress=None, environment=None):
+        seen.append(arguments["precision"])
+        on_progress("window 1 of 1")
+        if arguments["precision"] in endings:
+            return endings[arguments["precision"]]
+        module, _, name = target.partition(":")
+        answer = isolate._answer(getattr(__import__(module, fromlist=[name]), name), arguments)
+        if answer["status"] == "input":
+            raise InputError(answer["reason"])
+        value = json.loads(json.dumps(answer.get("value"), allow_nan=False))
+        return Outcome(answer["status"], value, answer.get("reason"), 1.0)
+
+    monkeypatch.setattr(room, "run_isolated", run)
+    run.seen, run.endings = seen, endings
+    return run
+
+
+@pytest.fixture
+def ask(tiny, prose, tmp_path):
+    def call(precisions=("bf16",), **settings):
+        given = {"baseline": "fp32", "text": prose, "tokens": 200, "window": 64, "store": tmp_path / "store"}
+        return measure_text(f"path:{tiny}", precisions, device="cpu", **{**given, **settings})
+
+    return call
+
+
+def test_a_real_child_process_scores_and_stores(ask, tmp_path):
+    found = ask(["fp32"])
+    row = found.iloc[0]
+    assert (row["status"], row["reason"] is None or row["reason"] != row["reason"]) == ("ok", True)
+    assert (row["tokens"], row["window"], len(row["nll"])) == (200, 64, 200)
+    assert row["ppl_rolling"] == pytest.approx(math.exp(np.mean(row["nll"])))
+    assert json.loads(row["environment"])["packages"]["torch"]
+    assert quality_results(tmp_path / "store")["run_id"].tolist() == [row["run_id"]]
+
+
+def test_rows_come_baseline_first_and_once_each(ask, children):
+    found = ask(["bf16", "fp32", "bf16"])
+    assert found["precision"].tolist() == ["fp32", "bf16"]
+    assert found["status"].tolist() == ["ok", "ok"]
+    assert children.seen == ["fp32", "bf16"]
+    baseline, variant = found.to_dict("records")
+    assert [baseline[f"ppl_ratio{end}"] for end in ("", "_low", "_high")] == [1, 1, 1]
+    assert [baseline[f"kl_mean{end}"] for end in ("", "_low", "_high")] == [0, 0, 0]
+    assert [baseline[f"top1_agreement{end}"] for end in ("", "_low", "_high")] == [1, 1, 1]
+    ratio = math.exp(np.mean(variant["nll"]) - np.mean(baseline["nll"]))
+    assert variant["ppl_ratio"] == pytest.approx(ratio, rel=1e-12)
+    assert 0 < variant["kl_mean"] < variant["kl_p99"] <= variant["kl_max"]
+    assert variant["bits_per_byte"] == pytest.approx(sum(variant["nll"]) / math.log(2) / 200)
+    assert baseline["text_sha256"] == variant["text_sha256"]
+
+
+def test_random_weights_do_not_pass_the_gate(ask, children):
+    verdict = gate(ask(["fp32"]).iloc[0].to_dict(), 1.05)
+    assert not verdict.passed
+    assert verdict.reason.startswith("garbage: perplexity")
+
+
+def test_what_is_stored_is_not_repeated(ask, children, tmp_path):
+    first = ask()
+    assert ask()["run_id"].tolist() == first["run_id"].tolist()
+    assert children.seen == ["fp32", "bf16"]
+    assert ask()["nll"].tolist() == first["nll"].tolist()
+    assert len(Store(tmp_path / "store").read(QUALITY).frame) == 2
+
+
+def test_fresh_repeats_and_keeps_the_old_rows(ask, children, tmp_path):
+    first, again = ask(), ask(fresh=True)
+    assert children.seen == ["fp32", "bf16"] * 2
+    assert set(first["run_id"]).isdisjoint(again["run_id"])
+    assert len(Store(tmp_path / "store").read(QUALITY).frame) == 4
+    assert sorted(quality_results(tmp_path / "store")["run_id"]) == sorted(again["run_id"])
+
+
+def test_a_missing_precision_needs_the_baseline_again_but_stores_it_once(ask, children, tmp_path):
+    ask(["fp32"])
+    found = ask(["bf16"])
+    assert children.seen == ["fp32", "fp32", "bf16"]
+    assert found["status"].tolist() == ["ok", "ok"]
+    assert Store(tmp_path / "store").read(QUALITY).frame["precision"].tolist() == ["fp32", "bf16"]
+
+
+@pytest.mark.parametrize("change", [{"tokens": 190}, {"window": 50}, {"baseline": "bf16"}])
+def test_another_question_is_another_result(ask, children, change):
+    ask(["fp32"])
+    ask(["fp32"], **change)
+    assert len(children.seen) >= 2
+
+
+def test_a_changed_file_of_the_same_name_is_measured_again(ask, children, prose):
+    first = ask(["fp32"])
+    prose.write_text(PROSE.upper(), encoding="utf-8")
+    again = ask(["fp32"])
+    assert children.seen == ["fp32", "fp32"]
+    assert first["text"].tolist() == again["text"].tolist()
+    assert first["text_sha256"].tolist() != again["text_sha256"].tolist()
+
+
+def test_another_version_of_a_package_is_measured_again(ask, children, monkeypatch):
+    ask(["fp32"])
+    real = room.describe
+
+    def upgraded(device):
+        environment, fingerprint = real(device)
+        return {**environment, "packages": {**environment["packages"], "torch": "99"}}, fingerprint
+
+    monkeypatch.setattr(room, "describe", upgraded)
+    ask(["fp32"])
+    assert children.seen == ["fp32", "fp32"]
+
+
+def test_a_variant_that_fails_is_a_row_and_the_next_goes_on(ask, children):
+    children.endings["nf4"] = Outcome("oom", None, "the host ran out of memory", 3.0)
+    found = ask(["nf4", "bf16"]).set_index("precision")
+    assert found["status"].to_dict() == {"fp32": "ok", "nf4": "oom", "bf16": "ok"}
+    failed = found.loc["nf4"]
+    assert failed["reason"] == "the host ran out of memory"
+    assert failed[["ppl_rolling", "ppl_ratio", "kl_mean", "bits_per_byte"]].isna().all()
+    assert failed["tokens"] == 200
+    assert failed["text_sha256"] == found.loc["fp32", "text_sha256"]
+
+
+def test_without_a_baseline_nothing_is_compared(ask, children):
+    children.endings["fp32"] = Outcome("oom", None, "too large", 3.0)
+    found = ask(["bf16"]).set_index("precision")
+    assert children.seen == ["fp32"]
+    assert found["status"].to_dict() == {"fp32": "oom", "bf16": "error"}
+    assert found.loc["bf16", "reason"] == "not scored, because its baseline fp32 ended as oom: too large"
+
+
+def test_a_crash_is_tried_again_and_a_lack_of_memory_is_not(ask, children):
+    children.endings["bf16"] = Outcome("error", None, "the process ended with code -11", 3.0)
+    children.endings["nf4"] = Outcome("oom", None, "too large", 3.0)
+    ask(["bf16", "nf4"])
+    del children.endings["bf16"], children.endings["nf4"]
+    found = ask(["bf16", "nf4"]).set_index("precision")
+    assert children.seen == ["fp32", "bf16", "nf4", "fp32", "bf16"]
+    assert found["status"].to_dict() == {"fp32": "ok", "bf16": "ok", "nf4": "oom"}
+
+
+def test_progress_says_what_is_done_of_how_much(ask, children):
+    steps = []
+    ask(["bf16"], progress=steps.append)
+    assert [(step.stage, step.done, step.total) for step in steps] == [
+        ("quality", 0, 2),
+        ("quality", 0, 2),
+        ("quality", 1, 2),
+        ("quality", 1, 2),
+        ("quality", 2, 2),
+    ]
+    assert "at bf16: window 1 of 1" in steps[3]
+
+
+def test_interrupting_keeps_what_is_finished(ask, children, tmp_path):
+    def stop(step):
+        if "at bf16" in step:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ask(["bf16"], progress=stop)
+    assert quality_results(tmp_path / "store")["precision"].tolist() == ["fp32"]
+
+
+def test_an_empty_store_has_no_results(tmp_path):
+    found = quality_results(tmp_path / "nothing")
+    assert (len(found), list(found.columns)) == (0, QUALITY.names)
+
+
+# Statistics
+
+
+def test_statistics_of_three_known_tokens():
+    nll, baseline = [1.0, 2.0, 3.0], [1.0, 1.0, 1.0]
+    found = statistics(nll, 6, baseline, [0.0, 0.3, 0.6], [1.0, 0.0, 1.0])
+    assert found["ppl_rolling"] == pytest.approx(math.e**2)
+    assert found["ppl_ratio"] == pytest.approx(math.e)
+    assert found["kl_mean"] == pytest.approx(0.3)
+    assert (found["kl_p99"], found["kl_max"]) == (0.6, 0.6)
+    assert found["top1_agreement"] == pytest.approx(2 / 3)
+    assert found["bits_per_byte"] == pytest.approx(1 / math.log(2))
+    assert 0 <= found["kl_mean_low"] <= found["kl_mean"] <= found["kl_mean_high"]
+    assert found["top1_agreement_high"] == 1
+
+
+def test_the_99th_percentile_leaves_one_percent_above():
+    nll = [1.0] * 200
+    found = statistics(nll, 800, nll, [float(i) for i in range(1, 201)], [1.0] * 200)
+    assert found["kl_p99"] == 198
+
+
+# Texts
+
+
+def test_the_default_text_is_the_prose_every_python_ships():
+    from pydoc_data.topics import topics
+
+    name, content = read_text(None)
+    assert name == "pydoc_data.topics"
+    assert read_text("pydoc_data.topics") == (name, content)
+    first, second = sorted(topics)[:2]
+    assert content.startswith(f"{topics[first]}\n\n{topics[second]}\n\n")
+    assert len(content) == sum(map(len, topics.values())) + 2 * (len(topics) - 1)
+
+
+def test_a_file_keeps_its_bytes(tmp_path):
+    file = tmp_path / "windows.txt"
+    file.write_bytes("né\r\n\r\nx".encode())
+    assert read_text(file) == (str(file), "né\r\n\r\nx")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "this one is empty"), (b" \n", "this one is empty"), (b"ab\xff", r"byte 2 is not")],
+)
+def test_a_file_without_text_is_an_input_error(tmp_path, content, message):
+    file = tmp_path / "bad.txt"
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        read_text(file)
+
+
+def test_a_missing_file_is_an_input_error(tmp_path):
+    with pytest.raises(InputError, match=r"text is '.*none\.txt'; allowed: .*No such file"):
+        read_text(tmp_path / "none.txt")
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"precisions": ["int3"]}, "^precision is 'int3'"),
+        ({"baseline": "best"}, "^precision is 'best'"),
+        ({"window": 1}, "^window is 1;"),
+        ({"window": True}, "^window is True;"),
+        ({"tokens": 63}, "^tokens is 63; allowed: a whole number of tokens from 64, one window,"),
+        ({"tokens": 200.0}, "^tokens is 200.0;"),
+        ({"tokens": 10**15}, "^tokens is 1000000000000000;"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_runs(ask, children, settings, message):
+    with pytest.raises(InputError, match=message):
+        ask(**settings)
+    assert children.seen == []
+
+
+def test_random_weights_are_refused(tmp_path):
+    with pytest.raises(InputError, match="a model with trained weights"):
+        measure_text("random:llama-3.1-8b", ["bf16"], store=tmp_path)
+
+
+def test_a_text_shorter_than_one_window_is_refused_and_nothing_is_stored(ask, children, prose, tmp_path):
+    prose.write_text("Too short.", encoding="utf-8")
+    with pytest.raises(InputError, match=r"^tokens is 64; allowed: at most 10, which is all the text holds"):
+        ask(tokens=64)
+    assert quality_results(tmp_path / "store").empty
+
+
+def test_a_store_that_cannot_be_written_is_refused_first(ask, children, tmp_path):
+    (tmp_path / "file").write_text("not a folder", encoding="utf-8")
+    with pytest.raises(InputError, match=r"^store is "):
+        ask(store=tmp_path / "file")
+    assert children.seen == []
