@@ -78,27 +78,27 @@ def measure(
 
     def show() -> None:
         mib = 1 / 1024**2
+        energy = bool(rows["energy_j_per_output_token"].notna().any())
+        columns = ["configuration", "prefill", "decode", "weights", "peak", *(["energy"] if energy else [])]
         body = []
-        reasons = []
+        reasons: list[str] = []
         for row in rows.to_dict("records"):
-            body.append(
-                [
-                    f"{row['precision']} batch {row['batch']}",
-                    str(row["status"]),
-                    number(row, "prefill_tokens_per_s"),
-                    number(row, "decode_tokens_per_s"),
-                    number(row, "ttft_s"),
-                    number(row, "weight_bytes", scale=mib),
-                    number(row, "peak_bytes", scale=mib),
-                    number(row, "energy_j_per_output_token"),
-                ]
-            )
+            shown = [
+                number(row, "prefill_tokens_per_s"),
+                number(row, "decode_tokens_per_s"),
+                number(row, "weight_bytes", scale=mib),
+                number(row, "peak_bytes", scale=mib),
+            ]
+            if energy:
+                shown.append(number(row, "energy_j_per_output_token"))
+            status = "" if row["status"] == "ok" else f": {row['status']}"
+            body.append([f"{row['precision']} {row['engine']} batch {row['batch']}{status}", *shown])
             for name in ("reason", "interval_reason", "flags", "energy_reason", "weights_note"):
                 if isinstance(row[name], str) and row[name] not in reasons:
                     reasons.append(row[name])
-        columns = "configuration status prefill_tokens/s decode_tokens/s TTFT_s weights_MiB peak_MiB J/output_token"
-        caption = f"{model} on {rows.iloc[0]['device']}; measured; [95 % interval over processes]"
-        table("costlib measure", [c.replace("_", " ") for c in columns.split()], body, caption)
+        units = "tokens/s and MiB" + (", energy in J per output token" if energy else "")
+        caption = f"{units}; [95 % interval over processes]; measured on {rows.iloc[0]['device']}"
+        table(model, columns, body, caption)
         for reason in reasons:
             print(f"  note: {reason}")
 

@@ -1,4 +1,4 @@
-"""Commands about money: price, cost, breakeven."""
+"""Commands about money: price, cost, breakeven. What bills are made of is in `billing`."""
 
 from __future__ import annotations
 
@@ -20,13 +20,17 @@ from costlib.cli.show import (
     plain_types,
     table,
 )
+from costlib.errors import InputError, bad
 from costlib.figure import plain
 
 
 def price(
-    model: Annotated[str, typer.Argument(help="API model, e.g. gpt-4o.")],
-    input_tokens: Annotated[int, typer.Option("--input", help="Input tokens, cached and cache-write ones included.")],
-    output_tokens: Annotated[int, typer.Option("--output", help="Output tokens.")],
+    model: Annotated[str | None, typer.Argument(help="API model, e.g. gpt-4o; leave out with --usage.")] = None,
+    input_tokens: Annotated[
+        int | None, typer.Option("--input", help="Input tokens, cached and cache-write ones included.")
+    ] = None,
+    output_tokens: Annotated[int | None, typer.Option("--output", help="Output tokens.")] = None,
+    usage: Annotated[str | None, typer.Option(help="CSV or Parquet of requests to price instead of one.")] = None,
     provider: Provider = None,
     cached_tokens: Annotated[int, typer.Option("--cached", help="Input tokens read from a prompt cache.")] = 0,
     cache_write_tokens: Annotated[int, typer.Option("--cache-write", help="Input tokens written to a cache.")] = 0,
@@ -35,10 +39,24 @@ def price(
     as_of: AsOf = None,
     as_json: Json = False,
 ) -> None:
-    """Price one API request, line by line, at the list price of a date.
+    """Price one API request, or a table of them, line by line, at the list price of a date.
 
     Example: costlib price gpt-4o --provider openai --input 1000 --output 100
+    Example: costlib price --usage requests.parquet
     """
+    tokens = {
+        "--cached": cached_tokens,
+        "--cache-write": cache_write_tokens,
+        "--cache-write-1h": cache_write_1h_tokens,
+    }
+    if usage is not None:
+        for name, given in {"MODEL": model, "--input": input_tokens, "--output": output_tokens, **tokens}.items():
+            if given:
+                raise bad(name, given, "nothing beside --usage, whose columns say it")
+        _price_usage(usage, provider, tier, as_of, as_json)
+        return
+    if model is None or input_tokens is None or output_tokens is None:
+        raise InputError("Missing MODEL, --input or --output; allowed: these three, or --usage FILE")
     from costlib.door import price as priced_by
 
     priced = priced_by(
@@ -58,13 +76,49 @@ def price(
         body.append(["total", "", "", f"{priced.total:f}"])
         when = f"prices as of {priced.as_of}" + ("" if priced.as_of_given else ", the day of the snapshot")
         title = f"{priced.provider}/{priced.model}, {priced.tier}"
-        caption = f"USD; quoted; {when}; {priced.source}"
+        caption = f"USD; {priced.kind}; {when}; {priced.source}"
         table(title, ["bucket", "tokens", "USD per million", "USD"], body, caption)
         for line in priced.lines:
             print(f"  {line.price_id}")
 
     document = {"currency": priced.currency, "kind": "quoted", **plain_types(priced)}
     document["price_ids"] = [line.price_id for line in priced.lines]
+    answer(document, as_json, show)
+
+
+def _price_usage(usage: str, provider: str | None, tier: str, as_of: str | None, as_json: bool) -> None:
+    from costlib.prices.book import load_book
+    from costlib.prices.usage import price_usage
+
+    book = load_book()
+    priced = price_usage(book, usage, provider=provider, tier=tier, as_of=as_of)
+    day, _ = book.moment(as_of)
+    dated = {"as_of": f"prices as of {day}", "snapshot day": f"prices as of {day}, the day of the snapshot"}
+    assumed = {price.id for price in book.prices if price.kind == "assumed"}
+
+    def show() -> None:
+        body = []
+        for line in priced.lines.to_dict("records"):
+            name = f"{line['provider']}/{line['model']} {line['tier']} {line['token_kind']}"
+            body.append([name, f"{line['tokens']:,}", f"{line['usd_per_mtok']:f}", f"{line['amount']:f}"])
+        body.append([f"total of {len(priced.amounts):,} requests", "", "", f"{priced.total:f}"])
+        caption = (
+            f"USD; {dated.get(priced.dated_by, f'prices of the day in column {priced.dated_by}')}; {priced.source}"
+        )
+        table(usage, ["model, tier and bucket", "tokens", "USD per million", "USD"], body, caption)
+
+    document = {
+        "total": priced.total,
+        "currency": priced.currency,
+        "rows": len(priced.amounts),
+        "lines": priced.lines,
+        "price_ids": list(priced.lines["price_id"]),
+        "dated_by": priced.dated_by,
+        "as_of": day if priced.dated_by in dated else None,
+        "kind": "assumed" if assumed & set(priced.lines["price_id"]) else "quoted",
+        "source": priced.source,
+        "snapshot": priced.snapshot,
+    }
     answer(document, as_json, show)
 
 

@@ -32,8 +32,13 @@ if TYPE_CHECKING:
 
 _MAXIMUM_PROCESSES = 10
 _MAXIMUM_ITERATIONS = 100
-_SLICE = 0.15
-"""Share of the time budget that one process spends on timed iterations; loading and warm-up come on top."""
+_PATIENCE = 3
+"""The second process, without which there is no interval, may still start until this many budgets are spent."""
+_SLICE = 0.05
+"""Share of the time budget that one process spends on timed iterations; loading and warm-up come on top.
+
+Small, because the process is the unit of the interval: more processes narrow it, more iterations in one hardly do.
+"""
 
 
 @dataclass(frozen=True)
@@ -172,7 +177,7 @@ class _Campaign:
             return True
         spent, last = float(runs["wall_s"].sum()), float(runs["wall_s"].iloc[-1])
         if len(runs) < MINIMUM_PROCESSES:
-            return spent >= self._budget
+            return spent >= _PATIENCE * self._budget
         samples, _ = usable(runs)
         deciding = estimate([(rest if configuration.output_tokens > 1 else first) for first, rest in samples])
         return precise(deciding) or spent + last > self._budget
