@@ -278,7 +278,9 @@ QUALITY = Table(
         Column("text", "text", "name of the text", required=True),
         Column("text_sha256", "text", "hash of the token ids scored; unknown when nothing was"),
         Column("window", "integer", "tokens per disjoint window", "tokens", required=True, minimum=2),
-        Column("tokens", "integer", "tokens scored, or asked for where the run failed", "tokens", required=True, minimum=0),
+        Column(
+            "tokens", "integer", "tokens scored, or asked for if the run failed", "tokens", required=True, minimum=0
+        ),
         Column("status", "text", "how the run ended", required=True, allowed=STATUSES),
         Column("reason", "text", "why the status is not ok"),
         Column("kind", "text", "always measured", required=True, allowed=KINDS),

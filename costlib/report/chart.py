@@ -1,0 +1,166 @@
+"""Charts in one style: the finding as title, direct labels, intervals drawn, plain numbers on every axis, alt text.
+
+A `Chart` cannot be made without a finding of at most ten words and alt text of the form "chart type of data where
+reason". Charts are SVG with text kept as text (it can be read out, searched and enlarged); ids come from the chart's
+name and a fixed salt, so the same data draw the same bytes. The forms are here; `charts` says what each one shows.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from costlib.figure import Figure
+from costlib.report.ledger import Html, Ledger, number, spread
+
+PALETTE = ("#12355b", "#e3a83b", "#7c2d3c", "#c3ccd4")
+"""Neighbours differ at least 3:1 in contrast, also to a reader who sees no colour; at most these four in one chart."""
+INK, SOFT, LINE, PAPER = "#1b2733", "#51606e", "#d7dde2", "#ffffff"
+WIDTH = 7.4
+
+Row = tuple[str, Figure]
+Draw = Callable[[Any], None]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A drawn chart with the words around it; `source` says where its data come from, and their date."""
+
+    name: str
+    finding: str
+    measure: str
+    source: str
+    alt: str
+    svg: str
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.finding.split()) <= 10:
+            raise ValueError(f"finding of chart {self.name} is {self.finding!r}; allowed: 1 to 10 words")
+        if " of " not in self.alt or " where " not in self.alt:
+            allowed = "'<chart type> of <data> where <reason>'"
+            raise ValueError(f"alt text of chart {self.name} is {self.alt!r}; allowed: {allowed}")
+
+    def html(self) -> Html:
+        """The figure with its finding above and its caption below."""
+        alt = escape(self.alt)
+        svg = self.svg.replace("<svg ", f'<svg role="img" aria-label="{alt}" ', 1)
+        svg = re.sub(r"(<svg [^>]*>)", lambda m: f"{m[1]}<title>{alt}</title>", svg, count=1)
+        return Html(
+            f'<figure id="{self.name}"><h3>{escape(self.finding)}</h3><p class="measure">{escape(self.measure)}</p>'
+            f'<div class="scroll" tabindex="0">{svg}</div><figcaption>{escape(self.source)}</figcaption></figure>'
+        )
+
+    def _repr_html_(self) -> str:
+        return self.html()._repr_html_()
+
+
+def draw(name: str, height: float, paint: Callable[[Any], None]) -> str:
+    """An SVG of `WIDTH` by `height` inches; `paint` receives the empty matplotlib figure."""
+    import matplotlib as mpl
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure as Canvas
+
+    style: Any = {
+        "svg.hashsalt": name,
+        "svg.fonttype": "none",
+        "font.family": "sans-serif",
+        "font.sans-serif": ["DejaVu Sans"],  # ships with matplotlib, and wider than what a browser will use
+        "font.size": 8,
+        "text.parse_math": False,  # a workload's name may hold dollar signs
+        "text.color": INK,
+        "axes.labelcolor": SOFT,
+        "axes.edgecolor": LINE,
+        "axes.linewidth": 0.8,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.titlesize": 8.5,
+        "axes.titleweight": "bold",
+        "axes.titlelocation": "left",
+        "axes.axisbelow": True,
+        "xtick.color": LINE,
+        "ytick.color": LINE,
+        "xtick.labelcolor": SOFT,
+        "ytick.labelcolor": INK,
+        "grid.color": LINE,
+        "grid.linewidth": 0.6,
+        "hatch.linewidth": 0.8,
+        "lines.linewidth": 1.6,
+        "figure.constrained_layout.use": True,
+    }
+    with mpl.rc_context(style):
+        canvas = Canvas(figsize=(WIDTH, height), facecolor=PAPER)
+        FigureCanvasSVG(canvas)
+        paint(canvas)
+        buffer = io.StringIO()
+        canvas.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    return _tidy(buffer.getvalue(), name)
+
+
+def _tidy(svg: str, name: str) -> str:
+    """Drop the prologue and unused ids, and make the others unique to the chart."""
+    svg = svg[svg.index("<svg ") :]
+    svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", svg, flags=re.S)
+    svg = re.sub(r'<g id="(n\d+)">', r'<g data-n="\1">', svg)
+    used = set(re.findall(r'(?:url\(#|xlink:href="#|href="#)([\w.-]+)', svg))
+    svg = re.sub(r' id="([\w.-]+)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", svg)
+    svg = re.sub(r"(url\(#|href=\"#)", rf"\g<1>{name}-", svg)
+    svg = re.sub(r'<svg ([^>]*?)\bheight="[^"]*"', r"<svg \1", svg, count=1)
+    svg = re.sub(r'<svg ([^>]*?)\bwidth="[^"]*"', r"<svg \1", svg, count=1)
+    return re.sub(r"\n\s*", "\n", svg).strip()
+
+
+def note(ax: Any, text: str, xy: tuple[Any, Any], offset: tuple[float, float], **style: Any) -> Any:
+    """Small words beside a point, `offset` in points from it."""
+    given: dict[str, Any] = {"va": "center", "color": SOFT, "fontsize": 7, "annotation_clip": False, **style}
+    return ax.annotate(text, xy, xytext=offset, textcoords="offset points", **given)
+
+
+def label(ax: Any, x: float, y: float, ledger: Ledger, what: str, figure: Figure, **style: Any) -> Any:
+    """Write a figure's number beside its mark, in the unit its axis names, and list it in the ledger."""
+    text = number(figure.value, figure.unit) if figure.value is not None else "unknown"
+    offset = style.pop("offset", (5, 0))
+    shown = note(ax, text, (x, y), offset, **{"color": INK, "fontsize": 8, **style})
+    shown.set_gid(ledger.add(what, figure))
+    return shown
+
+
+def plain_axis(axis: Any, unit: str, *, log: bool = False) -> None:
+    """Ticks as plain numbers with at most a handful of them, and a light grid."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+    axis.set_major_locator(LogLocator(numticks=7) if log else MaxNLocator(5))
+    if log:
+        axis.set_minor_locator(NullLocator())
+    zeros = re.compile(r"\.0+(?=\D|$)|(\.\d*?[1-9])0+(?=\D|$)")
+    axis.set_major_formatter(FuncFormatter(lambda value, _: zeros.sub(r"\1", number(value, unit))))
+    axis.grid(visible=True)
+    axis.set_tick_params(length=0)
+
+
+def rows_axis(ax: Any, names: Sequence[str], *, show: bool = True, space: float = 0) -> None:
+    """One line per name, the first on top, with `space` lines above it."""
+    ax.set_ylim(len(names) - 0.5, -0.5 - space)
+    ax.set_yticks(range(len(names)), [name for name in names] if show else [""] * len(names))
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    ax.spines["bottom"].set_visible(False)
+
+
+def reach(figure: Figure) -> float:
+    """How far to the right a mark and its interval go."""
+    return max(float(figure.value or 0), (spread(figure) or (0, 0))[1])
+
+
+def whisker(ax: Any, y: float, figure: Figure) -> None:
+    """The 95 % interval as a line with ends, where there is one."""
+    ends = spread(figure)
+    if ends is None:
+        return
+    low, high = ends
+    xs, ys = [low, low, None, low, high, None, high, high], [y - 0.1, y + 0.1, None, y, y, None, y - 0.1, y + 0.1]
+    for paint, width in ((PAPER, 3.0), (INK, 1.1)):  # a pale edge, to be seen on a dark bar
+        ax.plot(xs, ys, color=paint, linewidth=width, solid_capstyle="butt", zorder=4)

@@ -1,0 +1,273 @@
+"""Is a published folder what it claims to be? Each check reads the files, not the program that made them.
+
+`check(folder)` parses every page and the ledger, so a report can be checked long after it was made, by whoever received
+it. The same results stand in the provenance block of each page.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from costlib.errors import InputError, bad
+from costlib.figure import KINDS, Figure
+from costlib.paths import notebooks_dir
+from costlib.report.ledger import interval, number
+from costlib.report.publish import machine_paths
+
+MANIFEST = "manifest.json"
+
+_LOADING = {"script", "link", "iframe", "object", "embed", "base", "source", "video", "audio"}
+_LOADED = re.compile(r"url\(\s*['\"]?(?!#|data:)|@import", re.I)
+_STRAY = re.compile(r"\$\s?\d|\d\s*(?:%|tokens/s|[kMGT]B\b|USD\b)")
+_NO_ALT = "No description has been provided"  # what nbconvert writes where a notebook gave no alt text
+_SPELT = re.compile(r"95\s%")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that must hold of a report folder, whether it does, and what was seen."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class _Folder:
+    root: Path
+    manifest: Mapping[str, Any]
+    pages: Mapping[str, Any]
+    ledger: Mapping[tuple[str, str], Mapping[str, str]]
+    study: Path | None
+
+    @property
+    def reports(self) -> dict[str, Any]:
+        """Pages that carry numbers: all but the index."""
+        return {name: soup for name, soup in self.pages.items() if name != "index.html"}
+
+
+def check(folder: Path | str, study: Path | None = None) -> list[Check]:
+    """Every check of a report folder; raises `InputError` if it is not one.
+
+    `study` is the study file it was made from, where that is not one shipped with costlib.
+    """
+    from bs4 import BeautifulSoup
+
+    root = Path(folder)
+    try:
+        manifest = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
+        with (root / "ledger.csv").open(encoding="utf-8", newline="") as file:
+            ledger = {(row["report"], row["id"]): row for row in csv.DictReader(file)}
+    except (OSError, ValueError, KeyError) as error:
+        raise bad("report folder", str(folder), f"a folder that costlib report wrote, with {MANIFEST}") from error
+    pages = {
+        file.name: BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser")
+        for file in sorted(root.glob("*.html"))
+    }
+    opened = _Folder(root, manifest, pages, ledger, study)
+    return [
+        Check(name, not problems, (problems or [good])[0] + _more(problems)) for name, problems, good in _all(opened)
+    ]
+
+
+def markup(checks: list[Check]) -> str:
+    """The checks as a list for the provenance block."""
+    lines = "".join(
+        f'<li><span class="{"" if c.ok else "failed"}">{"passed" if c.ok else "FAILED"}</span> · {escape(c.name)}: '
+        f"{escape(c.detail)}</li>"
+        for c in checks
+    )
+    return f'<ul class="checks">{lines}</ul>'
+
+
+def sources(notebooks: list[str], study_hash: str) -> dict[str, str]:
+    """SHA-256 of what a report is made from: its notebooks, the package, the study with its tables."""
+    package = Path(__file__).resolve().parent.parent
+    digest = hashlib.sha256()
+    for file in sorted(
+        p for p in package.rglob("*") if p.suffix in (".py", ".j2", ".css") and "_shipped" not in p.parts
+    ):
+        digest.update(str(file.relative_to(package)).encode() + b"\0" + file.read_bytes())
+    found = {f"notebooks/{name}.ipynb": sha256(notebooks_dir() / f"{name}.ipynb") for name in notebooks}
+    return {**found, "costlib package": digest.hexdigest(), "study": study_hash}
+
+
+def _all(folder: _Folder) -> Iterator[tuple[str, list[str], str]]:
+    tests: dict[str, Callable[[_Folder], tuple[list[str], str]]] = {
+        "complete": _complete,
+        "nothing loaded from elsewhere": _remote,
+        "alt text on every figure": _alt,
+        "links resolve": _links,
+        "every number in the ledger": _numbers,
+        "every ledger line explained": _ledger,
+        "totals tie": _ties,
+        "no paths of the machine": _paths,
+        "files unchanged": _files,
+        "sources unchanged": _sources,
+    }
+    for name, test in tests.items():
+        problems, good = test(folder)
+        yield name, problems, good
+
+
+def _more(problems: list[str]) -> str:
+    return f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+
+
+def _complete(folder: _Folder) -> tuple[list[str], str]:
+    listed = [report["file"] for report in folder.manifest["reports"]]
+    problems = [f"{name} is missing" for name in listed if name not in folder.pages]
+    problems += [f"{name} has no end" for name, soup in folder.reports.items() if not soup.select_one("details.ledger")]
+    return problems, f"{len(listed)} of {len(listed)} reports have their end marker"
+
+
+def _remote(folder: _Folder) -> tuple[list[str], str]:
+    problems = []
+    for name, soup in folder.pages.items():
+        for tag in soup.find_all(True):
+            attributes = {key: str(value) for key, value in tag.attrs.items()}
+            loads = [v for k, v in attributes.items() if k in ("src", "srcset", "poster", "data") and v[:5] != "data:"]
+            loads += [v for k, v in attributes.items() if k == "xlink:href" and not v.startswith(("#", "data:"))]
+            style = attributes.get("style", "") + (tag.get_text() if tag.name == "style" else "")
+            if (
+                tag.name in _LOADING
+                or loads
+                or _LOADED.search(style)
+                or any(key.startswith("on") for key in attributes)
+            ):
+                problems.append(f"{name}: <{tag.name}> {(loads or [''])[0]}"[:200])
+    return problems, f"{len(folder.pages)} pages hold all they need"
+
+
+def _alt(folder: _Folder) -> tuple[list[str], str]:
+    problems, count = [], 0
+    for name, soup in folder.pages.items():
+        for image in soup.select("figure, img"):
+            shown = image.select("[role=img]") if image.name == "figure" else [image]
+            count += image.name == "figure"
+            texts = [str(part.get("aria-label") or part.get("alt") or "").strip() for part in shown]
+            texts = ["" if text.startswith(_NO_ALT) else text for text in texts]
+            if not all(texts) or (image.name == "figure" and not texts and not image.select("img")):
+                problems.append(f"{name}: {image.get('id') or image.name}")
+    return problems, f"{count} figures"
+
+
+def _links(folder: _Folder) -> tuple[list[str], str]:
+    problems, count = [], 0
+    for name, soup in folder.pages.items():
+        ids = [str(tag["id"]) for tag in soup.select("[id]")]
+        problems += [f"{name}: id {i} is used twice" for i in sorted({i for i in ids if ids.count(i) > 1})[:5]]
+        known = set(ids)
+        for link in soup.select("a[href]"):
+            target = str(link["href"])
+            count += 1
+            if (target.startswith("#") and target[1:] not in known) or (
+                not target.startswith(("#", "https://", "http://")) and not (folder.root / target).is_file()
+            ):
+                problems.append(f"{name}: {target}")
+    return problems, f"{count} links"
+
+
+def _numbers(folder: _Folder) -> tuple[list[str], str]:
+    problems, count = [], 0
+    for name, soup in folder.reports.items():
+        for shown in soup.select("[data-n]"):
+            row = folder.ledger.get((name, str(shown["data-n"])))
+            text = shown.get_text().strip()
+            count += 1
+            if row is None:
+                problems.append(f"{name}: {text} ({shown['data-n']}) is not in the ledger")
+            elif not _agrees(text, row):
+                problems.append(f"{name}: {text} is not what the ledger holds, {row['value']} {row['unit']}")
+        problems += [f"{name}: '{text}' is outside the ledger" for text in _stray(soup)]
+    return problems, f"{count} numbers shown, {len(folder.ledger)} in the ledger"
+
+
+def _agrees(text: str, row: Mapping[str, str]) -> bool:
+    """Whether a text shows what its ledger line holds: the number, its interval, or the reason for none."""
+    if not row["value"] or text == row["reason"]:
+        return True
+    try:
+        value, low, high = (Decimal(row[name]) if row[name] else None for name in ("value", "low", "high"))
+    except ArithmeticError:
+        return False
+    figure = Figure(value, row["unit"], "derived", row["source"], low, high)
+    known = [number(value or 0, figure.unit), interval(figure)]
+    return any(re.search(rf"(?<![\d.,]){re.escape(shown)}(?!\d|[.,]\d)", text) for shown in known if shown)
+
+
+def _stray(soup: Any) -> list[str]:
+    """Money, percentages, speeds and bytes written without a figure behind them."""
+    outside = ("style", "title", "code", "script", "svg", "details", "nav")
+    found = []
+    for text in soup.find_all(string=_STRAY):
+        parents = list(text.parents)
+        covered = any(p.name in outside or p.get("data-n") or p.get("class") == ["cite"] for p in parents)
+        if not covered and _STRAY.search(_SPELT.sub("", text)):
+            found.append(" ".join(str(text).split())[:80])
+    return found
+
+
+def _ledger(folder: _Folder) -> tuple[list[str], str]:
+    problems = []
+    for (report, identity), row in folder.ledger.items():
+        explained = (row["low"] and row["high"]) or row["reason"]
+        if row["kind"] not in KINDS or not row["source"] or not explained or (row["value"] and not row["unit"]):
+            problems.append(f"{report} {identity} ({row['what']}) lacks its kind, source, unit, or interval or reason")
+    return problems, f"{len(folder.ledger)} lines have a unit, a kind, a source, and an interval or the reason for none"
+
+
+def _ties(folder: _Folder) -> tuple[list[str], str]:
+    problems, count = [], 0
+    for report in folder.manifest["reports"]:
+        for tie in report.get("ties", []):
+            count += 1
+            total, parts = Decimal(tie["total"]), sum((Decimal(part) for part in tie["parts"]), Decimal(0))
+            if total != parts:
+                problems.append(f"{tie['what']}: parts add up to {parts}, total is {total}")
+    return problems, f"{count} totals equal the sum of their parts to the cent"
+
+
+def _paths(folder: _Folder) -> tuple[list[str], str]:
+    problems = []
+    for file in sorted(folder.root.iterdir()):
+        if file.suffix in (".html", ".csv", ".json"):
+            problems += [f"{file.name} names {path}" for path in machine_paths(file.read_text(encoding="utf-8"))]
+    return problems, "none found"
+
+
+def _files(folder: _Folder) -> tuple[list[str], str]:
+    listed = folder.manifest["files"]
+    problems = [
+        f"{name} was changed or is missing"
+        for name, digest in listed.items()
+        if not (folder.root / name).is_file() or sha256(folder.root / name) != digest
+    ]
+    return problems, f"{len(listed)} files have the hash they were written with"
+
+
+def _sources(folder: _Folder) -> tuple[list[str], str]:
+    from costlib.study import load_study
+
+    then = dict(folder.manifest["sources"])
+    try:
+        study_hash = load_study(folder.study or folder.manifest["study"]).hash
+    except InputError:  # a study that is not at hand is no fault of the report
+        study_hash = then.pop("study")
+    now = sources([report["name"] for report in folder.manifest["reports"]], study_hash)
+    problems = [f"{name} is not the one the report was made from" for name in then if then[name] != now.get(name)]
+    return problems, f"{len(then)} sources have the hash the report was made from"
+
+
+def sha256(file: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -1,0 +1,155 @@
+"""What would change the answer: where choices turn, which factors move the plan, and what was assumed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from costlib.figure import Figure, Kind
+from costlib.report.chart import Chart
+from costlib.report.decisions import flips, tornado
+from costlib.report.ledger import Html
+from costlib.report.page import cited, figure_of, records
+from costlib.report.plan_page import STATED, PlanPage
+
+_SOLVED = "solved exactly from stated numbers"
+_WORKLOAD_COLUMNS = {
+    "requests_per_month": ("Volume", "requests/month"),
+    "input_tokens": ("Input", "tokens"),
+    "cached_tokens": ("of it cached", "tokens"),
+    "output_tokens": ("Output", "tokens"),
+    "latency_limit_s": ("Answer within", "s"),
+    "quality_floor": ("Success at least", "share"),
+    "miss_cost_usd": ("A miss costs", "USD/miss"),
+}
+
+
+class DoubtPage(PlanPage):
+    """Flips, sensitivity and assumptions of a plan."""
+
+    def _turns(self, factor: str) -> list[dict[str, Any]]:
+        rows = [row for row in records(self.plan.flips) if row["factor"] == factor and row["flips_at"] and row["now"]]
+        return sorted(rows, key=lambda row: abs(math.log(row["flips_at"] / float(row["now"]))))
+
+    def flips_heading(self) -> Html:
+        """The choice that is closest to turning, by the cost of a miss."""
+        rows = self._turns("miss cost")
+        if not rows:
+            return self.heading("No cost of a miss would change the plan")
+        near = rows[0]
+        at, now = self.derived(near["flips_at"], near["unit"], _SOLVED), self.stated(float(near["now"]), near["unit"])
+        sentence = "{name} turns first: at {at}, not {now:bare}"
+        return self.heading(sentence, name=near["workload"], at=at, now=now)
+
+    def flips_chart(self) -> Chart | Html:
+        """The cost of a miss now, and where it would turn the choice."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for row in sorted(self._turns("miss cost"), key=lambda row: -float(row["now"])):
+            found.setdefault(row["workload"], []).append(row)
+        rows = [
+            (name, self.stated(float(both[0]["now"]), "USD/miss"),
+             [(self.derived(r["flips_at"], "USD/miss", _SOLVED), r["to_option"]) for r in both])
+            for name, both in found.items()
+        ]  # fmt: skip
+        if not rows:
+            return self.text("Every choice holds at any cost of a miss.")
+        return Chart(
+            "flips",
+            "Where a dearer or cheaper miss turns the choice",
+            "USD for one miss. Dot: as stated; diamond: where the named option takes over",
+            f"Source: {self.source}. A workload that is not listed keeps its choice at any cost of a miss.",
+            "Dot chart of the cost of a miss by workload where diamonds mark the cost that turns the choice",
+            flips(self.ledger, "flips", rows, "USD for one miss, logarithmic"),
+        )
+
+    def flips_table(self) -> Html:
+        """Flips within reach: success rates inside their interval, prices and volumes within a factor of two."""
+        rows = []
+        success = {row["workload"]: row for row in self.chosen}
+        for factor in ("success rate", "volume", "price of the choice", "price of the runner-up"):
+            for r in self._turns(factor):
+                at, row = r["flips_at"], success[r["workload"]]
+                if factor == "success rate":
+                    near = row["success_rate_low"] <= at <= row["success_rate_high"]
+                else:
+                    near = 0.5 <= at / r["now"] <= 2
+                unit = "times" if "price" in factor else r["unit"]
+                rows += [
+                    {
+                        "name": r["workload"],
+                        "factor": factor,
+                        "what": f"{r['workload']} · {factor} {r['direction']}",
+                        "now": self.stated(r["now"], unit) if unit != "times" else "as it is",
+                        "at": self.derived(at, unit, _SOLVED),
+                        "to": r["to_option"],
+                    }
+                ] * near
+        columns = {"name": "Workload", "factor": "If this changes", "now": "from", "at": "to", "to": "then served by"}
+        caption = "Other flips within reach, one change at a time (all are in flips.csv)"
+        return self.table("flip-list", caption, columns, rows, mixed=("now", "at"))
+
+    def sensitivity_heading(self) -> Html:
+        """The factor that moves the plan most."""
+        top = records(self.plan.sensitivity)[0]
+        low, high = sorted((top["plan_usd_low"], top["plan_usd_high"]))
+        sentence = "{factor} moves the plan most: from {low:bare} to {high}"
+        return self.heading(sentence, factor=top["factor"].capitalize(), low=self.derived(low), high=self.derived(high))
+
+    def sensitivity_chart(self) -> Chart:
+        """One factor at a time between its ends, the plan unchanged."""
+        found = [row for row in records(self.plan.sensitivity) if row["swing_usd"]][:9]
+        rows = [
+            (
+                r["factor"],
+                self.derived(r["plan_usd_low"]),
+                self.derived(r["plan_usd_high"]),
+                f"{r['low']:.3g}",
+                f"{r['high']:.3g}",
+            )
+            for r in found
+        ]
+        return Chart(
+            "sensitivity",
+            f"{found[0]['factor'].capitalize()} moves the plan most",
+            "USD per month of the plan when one factor moves between the ends of its range and the choices stay",
+            f"Source: {self.source}; the ranges are in the table of assumptions.",
+            f"Tornado chart of plan cost by factor where {found[0]['factor']} moves it most",
+            tornado(self.ledger, "sensitivity", rows, self.total("plan"), "USD per month"),
+        )
+
+    def remarks(self) -> Html:
+        """How the plan was made."""
+        return Html(f'<ul class="note-line">{"".join(f"<li>{cited(note)}</li>" for note in self.plan.notes[1:])}</ul>')
+
+    def workloads_table(self) -> Html:
+        """What was asked for."""
+        rules = self.study.workload_columns
+
+        def cell(row: Mapping[str, Any], key: str, unit: str) -> Figure:
+            kind: Kind = rules[key].kind if key in rules else "assumed"
+            source = rules[key].source if key in rules else row["source"]
+            reason = "no limit" if row[key] is None else STATED
+            return figure_of(row, key, unit, kind=kind, source=source, reason=reason)
+
+        rows = [
+            {"name": row["workload"]} | {key: cell(row, key, unit) for key, (_, unit) in _WORKLOAD_COLUMNS.items()}
+            for row in records(self.plan.workloads)
+        ]
+        columns = {"name": "Workload"} | {key: title for key, (title, _) in _WORKLOAD_COLUMNS.items()}
+        return self.table("workloads", "The workloads as stated", columns, rows)
+
+    def assumptions_table(self) -> Html:
+        """Every assumption with its range, kind and source."""
+        rows = []
+        for r in records(self.plan.assumptions):
+            ends = (r["low"], r["high"], None) if r["low"] != r["high"] else (None, None, "no range stated")
+            value = Figure(r["value"], r["unit"] or "ratio", r["kind"], r["source"], *ends)
+            name = str(r["name"]).replace("_", " ")
+            rows.append(
+                {"name": name[0].upper() + name[1:], "value": value, "source": cited(f"{r['meaning']}; {r['source']}")}
+            )
+        columns = {"name": "Assumption", "value": "Value and range", "source": "Meaning and source"}
+        return self.table(
+            "assumptions", "Assumptions, with the range each is believed to lie in", columns, rows, mixed=("value",)
+        )

@@ -1,0 +1,245 @@
+"""Runs a notebook into an executed copy; the notebook itself is never modified.
+
+papermill does the running. What it leaves to chance is decided here: parameters are checked against the notebook's own
+`parameters` cell before a kernel starts (papermill only logs an unknown one), the kernel is the running interpreter and
+not whatever kernelspec happens to be installed, and success is a marker the notebook's last cell displays, because a
+killed kernel can leave a notebook whose metadata says "completed". The copy appears at its final name only when whole.
+"""
+
+from __future__ import annotations
+
+import ast
+import logging
+import math
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import costlib
+from costlib.errors import InputError, RunError, bad
+from costlib.progress import Progress, Step
+
+END = "application/vnd.costlib.report+json"
+"""MIME type of what the last cell displays: the report's ledger and facts. Without it a notebook has not succeeded."""
+
+_ADDED = {"injected-parameters", "papermill-error-cell-tag"}
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_TYPES: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One line of a notebook's `parameters` cell."""
+
+    name: str
+    annotation: str
+    default: Any
+    comment: str
+
+
+class NotebookError(RunError):
+    """A notebook that did not reach its end marker: which cell failed, and why."""
+
+    def __init__(self, name: str, cell: int | None, error: str, details: str) -> None:
+        place = "" if cell is None else f" in cell {cell}"
+        super().__init__(f"notebook {name} failed{place}: {error}")
+        self.name, self.cell, self.error, self.details = name, cell, error, details
+
+
+def parameters_of(notebook: Path) -> dict[str, Parameter]:
+    """The notebook's parameters, read from the cell tagged `parameters`.
+
+    Raises `InputError` unless there is exactly one such cell and each of its lines is `name: type = literal`.
+    """
+    cells = [c for c in _read(notebook).cells if "parameters" in c.metadata.get("tags", [])]
+    if len(cells) != 1:
+        raise bad("cells tagged parameters", len(cells), "exactly one", notebook.name)
+    found: dict[str, Parameter] = {}
+    lines = cells[0].source.splitlines()
+    for statement in ast.parse(cells[0].source).body:
+        line = lines[statement.lineno - 1]
+        try:
+            if not isinstance(statement, ast.AnnAssign) or not isinstance(statement.target, ast.Name):
+                raise ValueError
+            default = ast.literal_eval(statement.value) if statement.value else None
+        except ValueError as error:
+            raise bad("parameters line", line, "name: type = literal  # unit or meaning", notebook.name) from error
+        found[statement.target.id] = Parameter(
+            statement.target.id, ast.unparse(statement.annotation), default, line.partition("#")[2].strip()
+        )
+    return found
+
+
+def check_parameters(notebook: Path, given: Mapping[str, object]) -> dict[str, Any]:
+    """`given` as values YAML can carry, or an `InputError` naming the parameter and what is allowed."""
+    known = parameters_of(notebook)
+    checked: dict[str, Any] = {}
+    for name, value in given.items():
+        if name not in known:
+            raise bad("parameter", name, known, notebook.name)
+        checked[name] = _fitting(known[name], value, notebook.name)
+    return checked
+
+
+def _fitting(parameter: Parameter, value: object, where: str) -> Any:
+    """Paths, dates and Decimals become the text they are read back from; everything else must already fit."""
+    plain = value.isoformat() if isinstance(value, date) else value
+    plain = str(plain) if isinstance(plain, (Path, Decimal)) else plain
+    names = [name.strip() for name in parameter.annotation.split("|")]
+    if plain is None and "None" in names:
+        return None
+    accepted = tuple(kind for name in names for kind in _TYPES.get(name, ()))
+    fits = isinstance(plain, accepted) and (not isinstance(plain, bool) or bool in accepted)
+    if not fits or (isinstance(plain, float) and not math.isfinite(plain)):
+        raise bad(parameter.name, value, f"a value of type {parameter.annotation}", where)
+    return plain
+
+
+def execute(
+    notebook: Path,
+    out: Path,
+    parameters: Mapping[str, object] | None = None,
+    *,
+    environment: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+    timeout_s: int = 600,
+) -> dict[str, Any]:
+    """Run `notebook` with `parameters` into `out`; returns its title and what its end marker carries.
+
+    The kernel starts in the notebook's own folder, as in JupyterLab. Raises `InputError` before any kernel starts for
+    a parameter that does not fit, and `NotebookError` when the end is not reached; `out` then does not exist.
+    """
+    import nbformat
+    import papermill
+
+    checked = check_parameters(notebook, parameters or {})
+    source = _read(notebook)
+    total = sum(cell.cell_type == "code" for cell in source.cells) + bool(checked)  # papermill adds a cell
+    done = 0
+
+    def count(**_: object) -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            text = f"{notebook.stem}: cell {done} of {total}"
+            progress(Step(text, stage=notebook.stem, done=done, total=total))
+
+    with tempfile.TemporaryDirectory(prefix="costlib-notebook-") as name:
+        folder = Path(name)
+        part = folder / "part.ipynb"
+        failure: Exception | None = None
+        logging.getLogger("papermill").setLevel(logging.ERROR)  # it takes `float | None` for no declaration
+        try:
+            papermill.execute_notebook(
+                notebook,
+                part,
+                parameters=checked,
+                kernel_name="python3",
+                language="python",
+                cwd=notebook.parent,
+                progress_bar=False,
+                execution_timeout=timeout_s,
+                kernel_manager_class=_kernel_of_this_interpreter(folder, environment or {}),
+                on_cell_execute=count,
+            )
+        except Exception as error:  # whatever stops a notebook is reported the same way
+            failure = error
+        executed = nbformat.read(part, as_version=4) if part.exists() else None
+        facts = end_marker(executed) if executed is not None and failure is None else None
+        if executed is None or facts is None:
+            raise _failed(notebook.stem, executed, failure)
+        executed.metadata.pop("papermill", None)
+        _move(nbformat.writes(executed), out)
+    return {"title": title_of(source), **facts}
+
+
+def end_marker(notebook: Any) -> dict[str, Any] | None:
+    """What the last code cell displayed under `END`, or None: then the notebook did not finish."""
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for output in code[-1].outputs if code else []:
+        found = output.get("data", {}).get(END)
+        if isinstance(found, dict) and found.get("complete") is True:
+            return dict(found)
+    return None
+
+
+def title_of(notebook: Any) -> str:
+    """The text of the first H1 of its Markdown."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and (found := re.search(r"^# +(.+)$", cell.source, re.M)):
+            return found[1].strip()
+    return "Report"
+
+
+def _read(notebook: Path) -> Any:
+    import nbformat
+
+    try:
+        return nbformat.read(notebook, as_version=4)
+    except (OSError, ValueError) as error:
+        raise bad("notebook", notebook.name, "a readable Jupyter notebook, format 4") from error
+
+
+def _failed(name: str, executed: Any, failure: Exception | None) -> NotebookError:
+    cells = [
+        c for c in (executed.cells if executed is not None else []) if not _ADDED & set(c.metadata.get("tags", []))
+    ]
+    for number, cell in enumerate(cells, start=1):
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":
+                details = "\n".join(_ANSI.sub("", line) for line in output.traceback)
+                return NotebookError(name, number, f"{output.ename}: {output.evalue}", details)
+    if isinstance(failure, InputError):
+        raise failure
+    if failure is not None:
+        reason = (str(failure).strip() or type(failure).__name__).splitlines()[0]
+        return NotebookError(name, None, f"{type(failure).__name__}: {reason}", str(failure))
+    return NotebookError(name, None, "it ended without its end marker", "The last cell must be `page.end()`.")
+
+
+def _move(text: str, out: Path) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = out.with_name(f".{out.name}.part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(out)
+
+
+def _kernel_of_this_interpreter(folder: Path, environment: Mapping[str, str]) -> type:
+    """A kernel manager that knows one kernel, this interpreter, and keeps its files in `folder`."""
+    from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+    from jupyter_client.manager import AsyncKernelManager
+
+    root = Path(costlib.__file__).resolve().parent.parent
+    checkout = str(root) if (root / "pyproject.toml").exists() else ""  # also where costlib is not installed
+    packages = [checkout, os.environ.get("PYTHONPATH", "")]
+    spec = KernelSpec(
+        argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        display_name="Python 3",
+        language="python",
+        env={
+            **environment,
+            "PYTHONPATH": os.pathsep.join(filter(None, packages)),
+            "IPYTHONDIR": str(folder / "ipython"),  # a user's start-up files must not change a report
+            "MPLBACKEND": "agg",
+            "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        },
+    )
+
+    class Specs(KernelSpecManager):
+        def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+            return spec
+
+    class Manager(AsyncKernelManager):
+        def __init__(self, **arguments: Any) -> None:
+            transport = "ipc" if os.name == "posix" else "tcp"  # sockets in `folder`: no port, no other user
+            connection = str(folder / "kernel.json")
+            super().__init__(kernel_spec_manager=Specs(), connection_file=connection, transport=transport, **arguments)
+
+    return Manager

@@ -1,0 +1,237 @@
+"""Every number a report shows, in one list: what it is, its interval or why there is none, its unit, kind and source.
+
+A view shows a number only through `Ledger.show`, which numbers it, renders it and links it to its line of the ledger,
+so that no number can reach a reader without them. Numbers are numbered in the order they are first shown, which makes
+the same inputs give the same page, byte for byte.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from costlib.figure import KINDS, Figure, Number, plain
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = ["id", "what", "value", "low", "high", "reason", "unit", "kind", "source"]
+"""Columns of the ledger, as a table and as CSV."""
+
+KIND_MEANINGS = {
+    "measured": "measured by costlib",
+    "quoted": "published by someone else, source given",
+    "assumed": "an assumption of the study",
+    "derived": "calculated from the others",
+}
+
+WIDEST = 100
+"""An interval wider than this factor (two busy runs can give one) is told in words; its ends are in the ledger."""
+
+_LARGE = ((1e12, "trillion"), (1e9, "billion"), (1e6, "million"))
+_BYTES = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+_NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
+_NARROW = "\u202f"
+_MINUS = "\u2212"
+DASH = "\u2013"
+
+
+@dataclass(frozen=True)
+class Html:
+    """A piece of a report; JupyterLab and the publisher render it, `str()` is its markup."""
+
+    text: str
+
+    def _repr_html_(self) -> str:
+        # JupyterLab would typeset what stands between two dollar signs as mathematics.
+        return f'<div class="tex2jax_ignore mathjax_ignore">{self.text}</div>'
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def number(value: Number, unit: str) -> str:
+    """A number in its unit as a person writes it: `$1,240`, `12.3 %`, `536 MB`, `1.29`.
+
+    Money below $100 keeps its cents, and $0.0000015 its digits. Shares become percentages, bytes GB or MB (decimal),
+    counts of a million or more words.
+    """
+    size = abs(float(value))
+    sign = _MINUS if value < 0 else ""
+    if unit.startswith("USD"):
+        return f"{sign}${_money(size)}"
+    if unit in ("share", "probability"):
+        return f"{sign}{plain(100 * size)}{_NARROW}%"
+    if unit == "p-value" and size < 1e-4:
+        return "< 0.0001"
+    if unit == "bytes":
+        scale, name = next((s for s in _BYTES if size >= s[0]), (1.0, "bytes"))
+        return f"{sign}{_whole(size / scale)}{_NARROW}{name}"
+    if unit.endswith("/month") and size >= 1000:  # a volume: its interval is wider than a fourth digit
+        size = round(size, 2 - math.floor(math.log10(size)))
+    return sign + _worded(size, _whole(size))
+
+
+def _whole(size: float) -> str:
+    """Whole numbers without decimals, others with three significant digits."""
+    return f"{size:,.0f}" if math.isclose(size, round(size), rel_tol=1e-9, abs_tol=1e-12) else plain(size)
+
+
+def _money(size: float) -> str:
+    if size >= 1e6:
+        return _worded(size, "")
+    if size >= 100 or size == 0:
+        return f"{size:,.0f}"
+    cents = f"{size:.2f}"
+    return cents if size >= 1 or math.isclose(float(cents), size, rel_tol=1e-9) else plain(size)
+
+
+def _worded(size: float, otherwise: str) -> str:
+    scale, word = next((s for s in _LARGE if size >= s[0]), (1.0, ""))
+    return f"{size / scale:.3g}{_NARROW}{word}" if word else otherwise
+
+
+def unit_text(unit: str) -> str:
+    """What follows the number: ` per month` of USD/month, ` tokens/s`, nothing where the number says it itself."""
+    if unit.startswith("USD"):
+        per = unit.partition("/")[2].replace("Mtok", "million tokens")
+        return f" per {per}" if per else ""
+    named = {"share": "", "probability": "", "bytes": "", "ratio": "\u202f\u00d7", "": "", "tokens/s": " tokens/s"}
+    return named.get(unit, f" {unit.replace('/', ' per ')}")
+
+
+def header_unit(unit: str) -> str:
+    """The unit as a column header or an axis names it."""
+    names = {
+        "share": "%",
+        "probability": "%",
+        "ratio": "\u00d7",
+        "bytes": "MB or GB",
+        "USD/Mtok": "USD per million tokens",
+    }
+    return names.get(unit, unit if unit == "tokens/s" else unit.replace("/", " per "))
+
+
+def spread(figure: Figure) -> tuple[float, float] | None:
+    """The ends of the interval where there is one that says something: not wider than a factor of `WIDEST`."""
+    if figure.low is None or figure.high is None:
+        return None
+    low, high = float(figure.low), float(figure.high)
+    return None if low > 0 and high / low > WIDEST else (low, high)
+
+
+def interval(figure: Figure) -> str:
+    """The 95 % interval in words; nothing where there is none or it adds nothing to the number."""
+    if figure.low is None or figure.high is None:
+        return ""
+    if spread(figure) is None:
+        return f"interval over {WIDEST}-fold"
+    low, high = number(figure.low, figure.unit), number(figure.high, figure.unit)
+    if figure.value is not None and low == high == number(figure.value, figure.unit):
+        return ""
+    for end in (f"{_NARROW}%", f"{_NARROW}MB", f"{_NARROW}GB", f"{_NARROW}million", f"{_NARROW}billion"):
+        if low.endswith(end) and high.endswith(end):
+            low = low.removesuffix(end)
+    return f"{low} to {high}"
+
+
+def badge(kind: str) -> str:
+    """The kind as a letter in a frame of its own shape, spelt out for a screen reader and on hover."""
+    return f'<abbr class="kind {kind}" title="{kind}: {KIND_MEANINGS[kind]}">{kind[0].upper()}</abbr>'
+
+
+def kinds_key() -> Html:
+    """The key to the letters, shown once per report."""
+    items = "".join(f"<li>{badge(kind)} <b>{kind}</b>, {KIND_MEANINGS[kind]}</li>" for kind in KINDS)
+    return Html(f'<ul class="key" aria-label="Kinds of numbers">{items}</ul>')
+
+
+class Ledger:
+    """The figures of one report, numbered as they are first shown."""
+
+    def __init__(self) -> None:
+        self._ids: dict[tuple[str, Figure], str] = {}
+
+    def add(self, what: str, figure: Figure) -> str:
+        """List a figure under the words that say what it is; returns its id. The same again keeps its id."""
+        return self._ids.setdefault((what, figure), f"n{len(self._ids) + 1}")
+
+    def words(self, figure: Figure) -> str | None:
+        """What a figure is already listed as."""
+        return next((what for what, listed in self._ids if listed == figure), None)
+
+    def show(self, what: str, figure: Figure, *, unit: bool = True, kind: bool = True, bounds: bool = True) -> str:
+        """Markup of one number, linked to the ledger; `unit`, `kind`, `bounds` leave out what a header says."""
+        identity = self.add(what, figure)
+        if figure.value is None:
+            why = escape(figure.reason or "")
+            return f'<a class="n unknown" data-n="{identity}" href="#{identity}" title="{why}">{DASH}</a>'
+        shown = number(figure.value, figure.unit) + (unit_text(figure.unit) if unit else "")
+        text = f'<a class="n" data-n="{identity}" href="#{identity}">{escape(shown)}</a>'
+        between = interval(figure)
+        if bounds and between:
+            text += f' <span class="interval" data-n="{identity}">{escape(between)}</span>'
+        return text + (f" {badge(figure.kind)}" if kind else "")
+
+    def frame(self) -> pd.DataFrame:
+        """One row per figure, columns as in `COLUMNS`."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows(), columns=COLUMNS)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One mapping per figure with JSON types; money keeps its digits as text."""
+        return [
+            {"id": identity, "what": what}
+            | {name: _plain_json(getattr(figure, name)) for name in COLUMNS[2:]}
+            | {"reason": figure.reason or (None if figure.low is not None else "no interval was given")}
+            for (what, figure), identity in self._ids.items()
+        ]
+
+    def html(self) -> Html:
+        """The ledger as the last table of a report, folded away until a number is followed to it."""
+        lines = []
+        for (what, figure), identity in self._ids.items():
+            value = DASH if figure.value is None else escape(plain(figure.value))
+            known = figure.low is not None and figure.high is not None
+            ends = f"{plain(figure.low or 0)} to {plain(figure.high or 0)}" if known else ""
+            lines.append(
+                f'<tr id="{identity}"><th scope="row">{identity[1:]}</th><td>{escape(what)}</td>'
+                f'<td class="num">{value}</td>'
+                f"<td>{escape(ends or figure.reason or 'no interval was given')}</td><td>{escape(figure.unit)}</td>"
+                f"<td>{figure.kind}</td><td>{escape(figure.source)}</td></tr>"
+            )
+        heads = ("No.", "What", "Value", "95 % interval, or why there is none", "Unit", "Kind", "Source")
+        return Html(
+            f'<details class="ledger" id="ledger"><summary>All {len(lines)} numbers of this report, with unit, '
+            f"interval, kind and source</summary>{scrolling(heads, lines, 'small')}</details>"
+            f'<p class="print-only">The ledger of all {len(lines)} numbers is in ledger.csv, and in this page on a '
+            "screen.</p>"
+        )
+
+
+def scrolling(heads: Sequence[str], rows: Sequence[str], style: str = "") -> str:
+    """A plain table in a frame that scrolls sideways on a narrow screen."""
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in heads)
+    return (
+        f'<div class="scroll" tabindex="0"><table class="{style}"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _plain_json(value: object) -> object:
+    if value is None or isinstance(value, (int, float, str)):
+        return value
+    return str(value)
+
+
+def spreadsheet_cell(value: object) -> object:
+    """A value a spreadsheet cannot take for a formula: text that starts like one gets a leading apostrophe."""
+    if not isinstance(value, str) or _NUMBER.fullmatch(value):
+        return value
+    risky = value[:1] in ("\t", "\r") or value.lstrip()[:1] in ("=", "+", "-", "@")
+    return "'" + value if risky else value

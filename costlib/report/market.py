@@ -1,0 +1,136 @@
+"""APIs beside self-hosting for one kind of request: the study's mean request, priced and served both ways.
+
+The mean request weighs every workload that gets an answer in words by its volume. It makes unlike options comparable
+in one number; the plan itself prices each workload by its own token counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from costlib.cost.breakeven import Api, BreakEven, SelfHosting, break_even, monthly_usd
+from costlib.cost.inputs import Interval
+from costlib.errors import InputError
+from costlib.figure import Figure
+from costlib.portfolio.options import Supply
+from costlib.prices.api import price_request
+from costlib.prices.book import PriceBook
+from costlib.study import ApiOption, Study
+
+LIST_PRICE = "a list price: exact, until it changes"
+
+
+@dataclass(frozen=True)
+class Request:
+    """The mean request: tokens in, of these from the cache, tokens out, and how many there are in a month."""
+
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    per_month: float
+
+    @property
+    def tokens(self) -> int:
+        """All tokens of a request."""
+        return self.input_tokens + self.output_tokens
+
+
+def mean_request(workloads: pd.DataFrame) -> Request:
+    """The mean request of the workloads that have output tokens, weighted by volume."""
+    text = workloads[workloads["output_tokens"] > 0]
+    weights = text["requests_per_month"].astype(float)
+    means = [round(float(np.average(text[f"{part}_tokens"].astype(float), weights=weights)))
+             for part in ("input", "cached", "output")]  # fmt: skip
+    return Request(means[0], means[1], means[2], float(weights.sum()))
+
+
+def api_usd(book: PriceBook, option: ApiOption, request: Request, study: Study) -> Figure | None:
+    """$ per request at list price with the cached share, or None where the option prices no such request."""
+    for cached in (request.cached_tokens, 0):  # a provider without a cache price charges every token in full
+        tokens = {"input_tokens": request.input_tokens, "output_tokens": request.output_tokens, "cached_tokens": cached}
+        try:
+            priced = price_request(book, option.model, option.provider, **tokens, tier=option.tier, as_of=study.as_of)
+        except InputError:
+            continue
+        return Figure(float(priced.total), "USD/request", "derived", priced.source, reason=LIST_PRICE)
+    return None
+
+
+def served_s(supply: Supply, request: Request) -> Interval | None:
+    """Seconds of one replica per request; None without a speed."""
+    prefill, decode = supply.prefill_tokens_per_s, supply.decode_tokens_per_s
+    if prefill is None or decode is None:
+        return None
+    low, base, high = (
+        request.input_tokens / p + request.output_tokens / d for p, d in zip(prefill, decode, strict=True)
+    )
+    return Interval(min(low, high), base, max(low, high))
+
+
+def hosted_usd(supply: Supply, request: Request) -> Figure | None:
+    """$ per request of a replica that is busy all the time; None without a speed or a rate."""
+    seconds, rate = served_s(supply, request), supply.usd_per_hour
+    if seconds is None or rate is None:
+        return None
+    ends = [rate[0] * seconds.low, rate[1] * seconds.base, rate[2] * seconds.high]
+    low, base, high = (end / 3600 for end in ends)
+    source = f"{supply.speed_source}; {supply.rate_source}"
+    return Figure(base, "USD/request", "derived", source, low, high)
+
+
+def per_mtok(figure: Figure, request: Request) -> Figure:
+    """The same cost per million tokens of the mean request."""
+    ends = (figure.value, figure.low, figure.high)
+    value, low, high = (None if end is None else float(end) * 1e6 / request.tokens for end in ends)
+    return Figure(value, "USD/Mtok", figure.kind, figure.source, low, high, figure.reason)
+
+
+@dataclass(frozen=True)
+class Duel:
+    """One self-hosted option against one API for the mean request."""
+
+    supply: Supply
+    api: ApiOption
+    hosting: SelfHosting
+    price: Api
+    result: BreakEven
+
+    def usd(self, volumes: Sequence[float]) -> tuple[list[float], list[float]]:
+        """Monthly cost of self-hosting and of the API at each volume."""
+        both = [monthly_usd(self.hosting, self.price, volume) for volume in volumes]
+        return [own if own is not None else float("nan") for own, _ in both], [other for _, other in both]
+
+    def figure(self) -> Figure:
+        """The volume above which self-hosting is cheaper, or why there is none."""
+        found = self.result
+        source = f"{self.supply.speed_source}; {self.supply.rate_source}; prices of {self.api.name}"
+        known = found.first_low is not None and found.first_high is not None
+        return Figure(
+            found.first_requests_per_month,
+            "requests/month",
+            "derived",
+            source,
+            found.first_low if known else None,
+            found.first_high if known else None,
+            None if known else found.reason,
+        )
+
+
+def duel(supply: Supply, api: ApiOption, price: Figure, request: Request, study: Study) -> Duel | None:
+    """Break-even of a self-hosted option and an API; None where the option has no speed or rate."""
+    seconds, rate = served_s(supply, request), supply.usd_per_hour
+    if seconds is None or rate is None or price.value is None:
+        return None
+    hours = study.assume("hours_per_month")
+    used = study.assumptions.max_utilization.ends
+    capacity = tuple(
+        hours * 3600 * share / s for share, s in zip(used, (seconds.high, seconds.base, seconds.low), strict=True)
+    )
+    minimum = getattr(supply.option, "minimum_replicas", None) or int(study.assume("minimum_replicas"))
+    hosting = SelfHosting(tuple(r * hours for r in rate), capacity, minimum_steps=minimum)  # type: ignore[arg-type]
+    line = Api(float(price.value))
+    return Duel(supply, api, hosting, line, break_even(hosting, line, request.tokens))

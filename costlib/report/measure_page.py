@@ -1,0 +1,417 @@
+"""What the measure notebook shows: speed, memory, $/Mtok and quality of each precision, and what could not be measured.
+
+`measure_page` reads what the study asks for from the store; each method returns one piece for a notebook cell.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from costlib.cost.token import CONVENTIONS
+from costlib.cost.token_table import cost_per_token
+from costlib.errors import InputError
+from costlib.figure import Figure, Kind
+from costlib.prices.hardware import measured_rate
+from costlib.prices.rates import Rate
+from costlib.report.chart import PALETTE, Chart
+from costlib.report.figures import Group, Panel, bars, dots
+from costlib.report.ledger import Html
+from costlib.report.measured_rows import Row, configurations, price_ratio, qualities
+from costlib.report.page import End, Page, figure_of, listed, long_date, records
+from costlib.store import Store
+from costlib.study import Study, load_study
+
+_SPLITS = {"phase_time": "by phase time", "price_ratio": "by price ratio", "output_carries_all": "all on output"}
+_COUNTED = "counted, not sampled"
+_LARGEST = "the largest of all processes"
+_PREDICTED = "predicted from the shape"
+_QUALITY = {
+    "ppl_rolling": ("Perplexity", "perplexity"),
+    "ppl_ratio": ("Over the baseline's", "ratio"),
+    "ppl_p_value": ("Difference", "p-value"),
+    "kl_mean": ("KL divergence", "nats/token"),
+    "top1_agreement": ("Same first token", "share"),
+}
+
+
+@dataclass
+class MeasurePage(Page):
+    """The page, and the rows behind it by label: configurations of the newest device, and their quality."""
+
+    study: Study = field(kw_only=True)
+    rows: dict[str, Row] = field(kw_only=True)
+    quality: dict[str, Row] = field(kw_only=True)
+    rate: Rate | None = None
+    price_ratio: tuple[str, float] | None = None
+
+    def __post_init__(self) -> None:
+        self.ok = {name: row for name, row in self.rows.items() if row["status"] == "ok"}
+        row = next(iter(self.ok.values()), next(iter(self.rows.values())))
+        self.where = f"costlib measurements on {row['device']}, {long_date(row['measured_at'])}"
+        self.setting = (
+            f"{row['engine']} engine, batch {row['batch']}, {row['prompt_tokens']} prompt and "
+            f"{row['output_tokens']} output tokens"
+        )
+        wanted = self.study.quality.baseline if self.study.quality else None
+        self.baseline = next((name for name, row in self.ok.items() if row["precision"] == wanted), "")
+        self.fast, self.slow = self._best("decode_tokens_per_s", max), self._best("decode_tokens_per_s", min)
+        self.small = self._best("weight_bytes", min)
+        losses = {n: r["ppl_ratio"] for n, r in self.quality.items() if r["ppl_ratio"] and n != self.baseline}
+        self.worst = max(losses, key=lambda name: losses[name], default="")
+
+    def _best(self, column: str, choose: Any) -> str:
+        known = [name for name, row in self.ok.items() if row[column] is not None]
+        return str(choose(known, key=lambda name: self.ok[name][column], default=""))
+
+    @property
+    def sure(self) -> bool:
+        """Whether the intervals of the fastest and the slowest lie apart."""
+        low, high = self.ok[self.fast]["decode_tokens_per_s_low"], self.ok[self.slow]["decode_tokens_per_s_high"]
+        return low is not None and high is not None and bool(low > high)
+
+    def of(self, name: str, column: str, unit: str, reason: str = "", kind: Kind = "measured") -> Figure:
+        """One number of a configuration."""
+        row = self.rows[name]
+        why = row["reason"] if row["status"] != "ok" else reason or row.get("interval_reason")
+        return figure_of(row, column, unit, kind=kind, source=f"runs {row.get('run_ids') or 'none'}", reason=why)
+
+    def every(self, column: str, unit: str, reason: str = "") -> list[tuple[str, Figure]]:
+        """The same number of every configuration."""
+        return [(name, self.of(name, column, unit, reason)) for name in self.rows]
+
+    def opening(self) -> Html:
+        """The executive summary."""
+        if not self.ok:
+            return self.summary("No configuration could be measured; the last section says why.", [])
+        speed, size = self.of(self.fast, "decode_tokens_per_s", "tokens/s"), self._size(self.small)
+        sentence = (
+            "On {device}, {fast} decodes fastest, at {speed}; {small} holds the weights in the least memory, {size}"
+        )
+        costs = self.blended
+        cards = [(f"Fastest decode: {self.fast}", speed)]
+        cards += [
+            (f"Cheapest at full use: {n}", costs[n]) for n in sorted(costs, key=lambda n: costs[n].value or 0)[:1]
+        ]
+        cards.append((f"Smallest weights: {self.small}", size))
+        loss: Figure | str = ""
+        if self.worst:
+            loss = self._quality(self.worst, "ppl_ratio")
+            sentence += "; {worst} multiplies perplexity by {loss:bare}"
+            cards.append((f"Largest loss of quality, perplexity: {self.worst}", loss))
+        model = listed(sorted({str(row["model"]) for row in self.rows.values()}))
+        return self.summary(
+            sentence + ".",
+            cards,
+            "Measured: {model}, {n} precisions, {setting}.",
+            device=str(self.ok[self.fast]["device"]),
+            fast=self.fast,
+            speed=speed,
+            small=self.small,
+            size=size,
+            worst=self.worst,
+            loss=loss,
+            model=model,
+            n=str(len(self.rows)),
+            setting=self.setting,
+        )
+
+    def _size(self, name: str) -> Figure:
+        return self.of(name, "weight_bytes", "bytes", _COUNTED)
+
+    def cautions(self) -> Html:
+        """What a reader must know about the weights, once each."""
+        rows = [*self.rows.values(), *self.quality.values()]
+        notes = sorted({str(row["weights_note"]) for row in rows if row.get("weights_note")})
+        return Html("".join(str(self.text("Note: {note}.", "caution", note=note)) for note in notes))
+
+    def speed_heading(self) -> Html:
+        """Which precision decodes fastest, and by how much."""
+        if self.fast == self.slow:
+            return self.heading("One precision was measured" if self.ok else "No speed could be measured")
+        ratio = self.ok[self.fast]["decode_tokens_per_s"] / self.ok[self.slow]["decode_tokens_per_s"]
+        source = f"runs {self.ok[self.fast]['run_ids']} {self.ok[self.slow]['run_ids']}"
+        times = Figure(ratio, "ratio", "derived", source, reason="ratio of two estimates whose intervals are shown")
+        sentence = "{fast} decodes {x:bare} times as fast as {slow}" + ("" if self.sure else ", perhaps by chance")
+        return self.heading(sentence, fast=self.fast, slow=self.slow, x=times)
+
+    def speed_chart(self) -> Chart:
+        """Prefill and decode tokens/s with intervals."""
+        panels = [
+            Panel("Prefill, tokens/s", self.every("prefill_tokens_per_s", "tokens/s")),
+            Panel("Decode, tokens/s", self.every("decode_tokens_per_s", "tokens/s")),
+        ]
+        return Chart(
+            "speed",
+            f"{self.fast} decodes fastest here{'' if self.sure else ', perhaps by chance'}"
+            if self.fast
+            else "No speed yet",
+            f"Tokens per second, {self.setting}; lines are 95 % intervals",
+            f"Source: {self.where}. Metrics: prefill_tokens_per_s, decode_tokens_per_s.",
+            f"Bar chart of prefill and decode speed by precision where {self.fast or 'none'} decodes fastest",
+            bars(self.ledger, "speed", panels),
+        )
+
+    def speed_table(self) -> Html:
+        """Time to first token, speeds, samples."""
+        units = {"ttft_s": ("Time to first token", "s"), "prefill_tokens_per_s": ("Prefill", "tokens/s"),
+                 "decode_tokens_per_s": ("Decode", "tokens/s"), "end_to_end_tokens_per_s": ("End to end", "tokens/s"),
+                 "processes": ("Processes", "processes"), "samples": ("Samples", "samples")}  # fmt: skip
+        rows = [
+            {"name": n} | {k: self.of(n, k, u, "a count" if k == u else "") for k, (_, u) in units.items()}
+            for n in self.rows
+        ]
+        columns = {"name": "Precision"} | {key: title for key, (title, _) in units.items()}
+        return self.table("speeds", f"Speed, {self.setting}", columns, rows)
+
+    def memory_heading(self) -> Html:
+        """How much memory the smallest precision saves."""
+        if not self.baseline or self.small == self.baseline:
+            return self.heading("Memory of each precision")
+        share = 1 - self.ok[self.small]["weight_bytes"] / self.ok[self.baseline]["weight_bytes"]
+        saved = Figure(share, "share", "derived", self._size(self.small).source, reason="from two counts")
+        return self.heading(
+            "{small} holds its weights in {saved} less memory than {base}",
+            small=self.small,
+            saved=saved,
+            base=self.baseline,
+        )
+
+    def memory_chart(self) -> Chart:
+        """Weights, key-value cache and peak; predictions as marks."""
+
+        def predicted(column: str) -> list[Figure | None]:
+            made: dict[str, Any] = {"kind": "derived", "source": "costlib.models.memory", "reason": _PREDICTED}
+            return [figure_of(r, column, "bytes", **made) if r["status"] == "ok" else None for r in self.rows.values()]
+
+        panels = [
+            Panel("Weights", self.every("weight_bytes", "bytes", _COUNTED), predicted("weight_bytes_expected")),
+            Panel(
+                "Key-value cache", self.every("kv_cache_bytes", "bytes", _COUNTED), predicted("kv_cache_bytes_expected")
+            ),
+            Panel("Peak of the process", self.every("peak_bytes", "bytes", _LARGEST)),
+        ]
+        return Chart(
+            "memory",
+            f"{self.small} needs the least memory for weights" if self.small else "No memory was measured",
+            f"Bytes (a MB is a million), {self.setting}; the upright mark is the prediction",
+            f"Source: {self.where}. The peak includes Python and its libraries.",
+            f"Bar chart of memory by precision where {self.small or 'none'} holds its weights in the fewest bytes",
+            bars(self.ledger, "memory", panels),
+        )
+
+    def memory_table(self) -> Html:
+        """Bytes of every part, counted and predicted."""
+        columns: dict[str, tuple[str, str, Kind]] = {
+            "weight_bytes": ("Weights", _COUNTED, "measured"),
+            "weight_bytes_expected": ("predicted", _PREDICTED, "derived"),
+            "kv_cache_bytes": ("Key-value cache", _COUNTED, "measured"),
+            "peak_bytes": ("Peak", _LARGEST, "measured"),
+            "load_peak_bytes": ("Peak while loading", _LARGEST, "measured"),
+        }
+        rows = [
+            {"name": n} | {key: self.of(n, key, "bytes", why, kind) for key, (_, why, kind) in columns.items()}
+            for n in self.rows
+        ]
+        titles = {"name": "Precision"} | {key: title for key, (title, *_) in columns.items()}
+        return self.table("memories", f"Memory, {self.setting}", titles, rows)
+
+    def cost_heading(self) -> Html:
+        """From the cheapest to the dearest precision."""
+        costs = self.blended
+        if not costs:
+            return self.heading("No $ per token: no hourly rate is known for this device")
+        low, *_, high = sorted([*costs, *costs], key=lambda name: costs[name].value or 0)
+        if low == high:
+            return self.heading("{low} costs {least}", low=low, least=costs[low])
+        return self.heading(
+            "A million tokens cost {least:bare} with {low}, {most:bare} with {high}",
+            least=costs[low], low=low, most=costs[high], high=high,
+        )  # fmt: skip
+
+    def cost_text(self) -> Html:
+        """The rate behind the costs."""
+        if self.rate is None:
+            return self.text("data/rates.csv holds no rate for this device.")
+        rate = Figure(
+            self.rate.usd_per_hour, "USD/hour", self.rate.kind, self.rate.source, self.rate.low, self.rate.high
+        )
+        sentence = (
+            "The hour of {device} is charged at {rate}, from the cheapest to the dearest provider, seen on {day}."
+        )
+        ratio: Figure | str = ""
+        if self.price_ratio:
+            ratio = Figure(self.price_ratio[1], "input tokens", "quoted", self.price_ratio[0], reason="a list price")
+            sentence += " The split by price ratio counts an output token as {ratio}, the way {api} is priced."
+        api = self.price_ratio[0] if self.price_ratio else ""
+        day = long_date(self.rate.observed_on)
+        return self.text(sentence, device=self.rate.device, rate=rate, day=day, ratio=ratio, api=api)
+
+    def cost_chart(self) -> Chart | Html:
+        """$ per million input and output tokens under each convention."""
+        if not self.costs:
+            return self.text("No cost can be drawn yet.")
+        groups = Group("input", "o", "#ffffff"), Group("output", "s", PALETTE[0])
+        rows = [(row["what"], [(g, self._cost(row, g.name)) for g in groups]) for row in self.costs]
+        return Chart(
+            "cost",
+            "How the hour is split decides the price of input",
+            "USD per million tokens at full use of the device, by precision and split convention",
+            f"Source: {self.where}; rate: {self.rate.source if self.rate else 'none'}.",
+            "Dot chart of dollars per million tokens where the split convention moves cost between input and output",
+            dots(self.ledger, "cost", rows, "USD per million tokens, logarithmic"),
+        )
+
+    def cost_table(self) -> Html:
+        """The same as numbers, with the blended rate."""
+        names = {"input": "Input tokens", "output": "Output tokens", "blended": "All tokens"}
+        rows = [row | {key: self._cost(row, key) for key in names} for row in self.costs]
+        columns = {"label": "Precision", "split": "Split of the hour", **names}
+        return self.table("costs", "Cost of a million tokens at full use of the device", columns, rows)
+
+    @cached_property
+    def costs(self) -> list[dict[str, Any]]:
+        """One row per configuration and convention."""
+        if self.rate is None or not self.ok:
+            return []
+        hourly = (float(self.rate.low), float(self.rate.usd_per_hour), float(self.rate.high))
+        ratio = self.price_ratio[1] if self.price_ratio else None
+        used = [c for c in CONVENTIONS if ratio is not None or c != "price_ratio"]
+        speeds = pd.DataFrame(list(self.ok.values()))
+        frame = cost_per_token(speeds, hourly, conventions=used, output_to_input_price_ratio=ratio)
+        labels = [name for name in self.ok for _ in used]
+        return [
+            {**row, "label": n, "split": _SPLITS[row["convention"]], "what": f"{n}, {_SPLITS[row['convention']]}"}
+            for n, row in zip(labels, records(frame), strict=True)
+        ]
+
+    @property
+    def blended(self) -> dict[str, Figure]:
+        """$/Mtok of all tokens, by label, where known."""
+        found = {row["label"]: self._cost(row, "blended") for row in self.costs if row["convention"] == "phase_time"}
+        return {name: figure for name, figure in found.items() if figure.value is not None}
+
+    def _cost(self, row: Row, part: str) -> Figure:
+        source = f"runs {self.rows[row['label']]['run_ids']}; rate: {self.rate.source if self.rate else ''}"
+        reason = row["reason"] or row["interval_reason"] or "no tokens carry this part"
+        return figure_of(row, f"{part}_usd_per_mtok", "USD/Mtok", kind="derived", source=source, reason=reason)
+
+    def quality_heading(self) -> Html:
+        """Which precisions are measurably worse than the baseline."""
+        judged = {n: r for n, r in self.quality.items() if n != self.baseline and r["ppl_ratio_low"] is not None}
+        worse = [n for n, r in judged.items() if r["ppl_ratio_low"] > 1]
+        same = [n for n in judged if n not in worse]
+        if not judged:
+            return self.heading("Quality was not measured")
+        if not worse:
+            return self.heading("No precision is measurably worse than {base}", base=self.baseline)
+        sentence = "{worse} loses quality measurably" if len(worse) == 1 else "{worse} lose quality measurably"
+        sentence += "; {same} does not" if len(same) == 1 else "; {same} do not" if same else ""
+        return self.heading(sentence, worse=listed(worse), same=listed(same))
+
+    def quality_chart(self) -> Chart | Html:
+        """Speed on the left, loss on the right, one row per precision."""
+        if not self.quality:
+            return self.text("No quality can be drawn yet.")
+        losses = [(n, self._quality(n, "ppl_ratio")) for n in self.quality]
+        panels = [
+            Panel("Decode, tokens/s", [(n, self.of(n, "decode_tokens_per_s", "tokens/s")) for n in self.quality]),
+            Panel("Perplexity over the baseline's", losses, reference=(1.0, f"as {self.baseline}")),
+        ]
+        return Chart(
+            "quality",
+            f"{self.worst or 'No precision'} loses the most quality",
+            "Decode speed beside the perplexity ratio; right of the dashed line is worse; lines are 95 % intervals",
+            f"Source: {self.where}; {self._text}.",
+            f"Bar and dot chart of speed and perplexity ratio by precision where {self.worst} loses the most",
+            bars(self.ledger, "quality", panels),
+        )
+
+    @property
+    def _text(self) -> str:
+        row = next(iter(self.quality.values()))
+        return f"text {row['text']}, {row['tokens']:,} tokens scored in windows of {row['window']:,}"
+
+    def quality_table(self) -> Html:
+        """Perplexity, ratio, p-value, KL and agreement."""
+        if not self.quality:
+            return self.text("The study asks for text quality with the key quality; costlib run measures it.")
+        rows = [{"name": n} | {key: self._quality(n, key) for key in _QUALITY} for n in self.quality]
+        columns = {"name": "Precision"} | {key: title for key, (title, _) in _QUALITY.items()}
+        return self.table("qualities", f"Quality: {self._text}", columns, rows)
+
+    def _quality(self, name: str, column: str) -> Figure:
+        row, unit = self.quality[name], _QUALITY[column][1]
+        source = f"run {row['run_id']}"
+        if name == self.baseline and column != "ppl_rolling":
+            value = 0.0 if column == "kl_mean" else 1.0
+            return Figure(value, unit, "derived", source, reason="the baseline against itself")
+        why = row["reason"] if row["status"] != "ok" else "a test result"
+        return figure_of(row, column, unit, kind="measured", source=source, reason=why)
+
+    def failures_heading(self) -> Html:
+        """Whether everything worked."""
+        worked = "Every configuration was measured undisturbed"
+        return self.heading("What was not measured as planned" if self._problems() else worked)
+
+    def failures(self) -> Html:
+        """Failed, missing or flagged rows with their reasons."""
+        rows = [
+            {"name": name, "status": self.rows[name]["status"], "why": why} for name, why in self._problems().items()
+        ]
+        if not rows:
+            return self.text("No configuration failed and no sample was set aside.")
+        columns = {"name": "Precision", "status": "Status", "why": "What happened"}
+        return self.table("failures", "Failed, missing or disturbed", columns, rows)
+
+    def _problems(self) -> dict[str, str]:
+        found = {}
+        for name, row in self.rows.items():
+            count = row.get("flagged_samples") or 0
+            flagged = f"{count} {'sample' if count == 1 else 'samples'} set aside: {row['flags']}" if count else ""
+            found[name] = "; ".join(filter(None, (row["reason"], flagged)))
+        return {name: why for name, why in found.items() if why}
+
+    def runs(self) -> list[str]:
+        """Ids of the runs behind the page."""
+        used = [str(r["run_ids"]) for r in self.ok.values()] + [str(r["run_id"]) for r in self.quality.values()]
+        return sorted({run for ids in used for run in ids.split()})
+
+    def provenance(self) -> dict[str, str]:
+        """Where and with what the newest row was measured."""
+        newest = max(self.ok.values(), key=lambda row: str(row["measured_at"]), default=None)
+        if newest is None:
+            return {}
+        facts = json.loads(newest["environment"])
+        return {
+            "Device": f"{newest['device']}, {facts.get('threads')} threads, Python {facts.get('python')}",
+            "Measured with": " · ".join(f"{name} {number}" for name, number in facts["packages"].items() if number),
+            "Environment": str(newest["fingerprint"]),
+        }
+
+    def close(self) -> End:
+        """The ledger and the end."""
+        return self.end(runs=self.runs(), provenance=self.provenance())
+
+
+def measure_page(study: str, store: str = "") -> MeasurePage:
+    """The page of a study (its name or file) from a store (empty: the default one)."""
+    found, kept = load_study(study), Store(store or None)
+    rows = configurations(found, kept)
+    device = next((row["device"] for row in rows.values() if row["status"] == "ok"), None)
+    try:
+        rate = measured_rate(device, as_of=found.as_of) if device else None
+    except InputError:
+        rate = None
+    return MeasurePage(
+        f"Study {found.name} · {found.title} · as of {long_date(found.as_of)}",
+        study=found,
+        rows=rows,
+        quality=qualities(found, kept),
+        rate=rate,
+        price_ratio=price_ratio(found),
+    )

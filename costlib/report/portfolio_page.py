@@ -1,0 +1,269 @@
+"""What the portfolio notebook shows: the answer, the plan by workload and what it saves.
+
+`portfolio_page` makes the plan of a study; each method returns one piece for a notebook cell. Three more pages share
+its ledger: `measured` (the measurements), `market` (prices, break-even) and `doubt` (what would change the answer).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import cached_property
+from typing import Any
+
+from costlib.figure import Figure
+from costlib.portfolio.options import supplies
+from costlib.portfolio.plan import make_plan
+from costlib.report.chart import PALETTE, Chart
+from costlib.report.doubt_page import DoubtPage
+from costlib.report.figures import Part, matrix, stacked, waterfall
+from costlib.report.ledger import Html
+from costlib.report.market_page import MarketPage
+from costlib.report.measure_page import MeasurePage, measure_page
+from costlib.report.page import End, long_date, records
+from costlib.report.plan_page import PlanPage, short
+from costlib.store import Store
+from costlib.study import load_study
+
+_PARTS = {
+    Part("use", PALETTE[0]): ("inference", "human"),
+    Part("idle capacity", PALETTE[1], "///"): ("idle",),
+    Part("expected misses", PALETTE[2]): ("misses",),
+    Part("upkeep", PALETTE[3]): ("evaluation", "operations"),
+}
+
+
+@dataclass
+class PortfolioPage(PlanPage):
+    """The page of a plan, and the three pages beside it."""
+
+    measured: MeasurePage | None = None
+    market: MarketPage = field(init=False)
+    doubt: DoubtPage = field(init=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        beside: dict[str, Any] = {"plan": self.plan, "found": self.found, "ledger": self.ledger}
+        self.market = MarketPage(self.about, **beside)
+        self.doubt = DoubtPage(self.about, **beside)
+        if self.measured:
+            self.measured.ledger = self.ledger
+
+    def opening(self) -> Html:
+        """The executive summary."""
+        cash, before = self.total("plan", "cash"), self.total("baseline", "cash")
+        saving, share = self.total("saving"), 1 - float(cash.value or 0) / float(before.value or 1)
+        kept = sum(row["option"] == self.base for row in self.chosen)
+        cards = [
+            ("Bills of the plan", cash),
+            (f"Bills of everything on {self.base}", before),
+            ("Saving once the expected cost of wrong answers is counted", saving),
+        ]
+        chance = getattr(self.plan, "probability_saves", None)
+        if chance is not None:
+            reason = f"share of {self.study.draws} draws"
+            cards.append(("Probability that the plan is cheaper", self.derived(chance, "probability", reason)))
+        return self.summary(
+            "Serve the {n} workloads with {m} options instead of one, and the bills come to {cash}, {share} {less} "
+            "than with everything on {base}.",
+            cards,
+            "Wrong answers cost money, too, billed or not. With their expected cost the plan comes to {total}, "
+            "everything on {base} to {whole}: the plan {verb} {saving}. {kept} of the {n} workloads stay on {base}"
+            + (", because a miss there costs more than the dearer tokens." if kept else "."),
+            n=str(len(self.chosen)),
+            m=str(len({row["option"] for row in self.chosen})),
+            cash=cash,
+            share=self.derived(abs(share), "share", "both amounts have intervals"),
+            less="less" if share >= 0 else "more",
+            base=self.base,
+            total=self.total("plan"),
+            whole=self.total("baseline"),
+            verb="saves" if float(saving.value or 0) >= 0 else "costs",
+            saving=saving,
+            kept=str(kept),
+        )
+
+    def caution(self) -> Html:
+        """What is made up."""
+        return self.text("{note}", "caution", note=self.plan.notes[0])
+
+    def glance(self) -> Chart:
+        """Cost of each workload by part."""
+        rows = [
+            (
+                r["workload"],
+                [self.derived(sum(r[f"{n}_usd"] for n in names)) for names in _PARTS.values()],
+                self.cost(r),
+            )
+            for r in self.chosen
+        ]
+        top = self.chosen[0]
+        largest = max(_PARTS, key=lambda part: sum(top[f"{n}_usd"] for n in _PARTS[part])).name
+        return Chart(
+            "plan-cost",
+            f"{short(top['workload'], 4)} costs most, through {largest}",
+            "USD per month of each workload under the plan; lines are 95 % intervals",
+            f"Source: {self.source}. Expected misses are a cost without an invoice.",
+            f"Stacked bar chart of monthly cost by workload where {top['workload']} costs most because of {largest}",
+            stacked(self.ledger, "plan-cost", list(_PARTS), rows, "USD per month"),
+        )
+
+    def plan_heading(self) -> Html:
+        """How many workloads leave the baseline."""
+        left = sum(row["option"] != self.base for row in self.chosen)
+        return self.heading(
+            "{left} of {n} workloads leave {base}", left=str(left), n=str(len(self.chosen)), base=self.base
+        )
+
+    def plan_table(self) -> Html:
+        """Who serves what, at which cost and quality."""
+        rows = [
+            {
+                "name": r["workload"],
+                "option": r["option"],
+                "volume": self.stated(r["requests_per_month"], "requests/month"),
+                "usd": self.cost(r),
+                "misses": self.derived(r["misses_usd"]),
+                "success": self.success(r),
+                "floor": self.stated(r["quality_floor"], "share"),
+            }
+            for r in self.chosen
+        ]
+        total = {"name": "All workloads", "usd": self.total("plan"), "misses": self.total("plan", "misses")}
+        columns = {"name": "Workload", "option": "Served by", "volume": "Volume", "usd": "Cost",
+                   "misses": "of it misses", "success": "Success", "floor": "Floor"}  # fmt: skip
+        return self.table("plan", "The plan", columns, rows, total=total)
+
+    def why_table(self) -> Html:
+        """The next best option of each workload and what it would change."""
+        rows = []
+        for r in self.chosen:
+            own, rival = self.others[r["workload"], r["option"]], self.others.get((r["workload"], r["runner_up"]))
+            chance = self.derived(r["probability_best"], "probability", f"share of {self.study.draws} draws")
+            line = {"name": r["workload"], "next": r["runner_up"] or "no other is eligible", "best": chance}
+            if rival is not None:
+                misses = (rival["misses_usd_per_request"] - own["misses_usd_per_request"]) * r["requests_per_month"]
+                gap = r["gap_usd_per_month"]
+                line |= {"gap": self.derived(gap), "misses": self.derived(misses), "use": self.derived(gap - misses)}
+            rows.append(line)
+        columns = {"name": "Workload", "next": "Next best option", "gap": "would cost more by",
+                   "misses": "of it misses", "use": "of it use and upkeep", "best": "Chance to be best"}  # fmt: skip
+        return self.table("why", "Why: what the next best option would change", columns, rows)
+
+    def matrix_chart(self) -> Chart:
+        """Every workload against every option: chosen, possible, or the requirement that fails."""
+        options = [s.name for s in self.found if any(self.others[name, s.name]["eligible"] for name in self.names)]
+        marks = {
+            key: "chosen" if row["chosen"] else "possible" if row["eligible"] else row["reason"][0]
+            for key, row in self.others.items()
+        }
+        fewest = min(self.names, key=lambda name: sum(self.others[name, option]["eligible"] for option in options))
+        return Chart(
+            "matrix",
+            f"{short(fewest, 5)} has the fewest options",
+            "Filled: chosen; ring: possible. A letter says what rules it out: l latency, o data must stay on own "
+            "machines, p price, q quality, s speed",
+            f"Source: {self.source}. The cost of every cell is in alternatives.csv.",
+            f"Matrix chart of options by workload where a filled mark is the choice and {fewest} has the fewest",
+            matrix("matrix", self.names, options, marks),
+        )
+
+    def pools_table(self) -> Html:
+        """The replicas the plan rents, and how busy they are."""
+        rows = [
+            {
+                "name": r["pool"],
+                "n": self.derived(r["replicas"], "replicas"),
+                "rate": Figure(r["usd_per_hour"], "USD/hour", r["rate_kind"], r["rate_source"], reason="a list price"),
+                "peak": self.derived(r["utilization_peak"], "share"),
+                "mean": self.derived(r["utilization_mean"], "share"),
+                "busy": self.derived(r["busy_usd"]),
+                "idle": self.derived(r["idle_usd"]),
+                "all": self.derived(r["usd_per_month"]),
+            }
+            for r in records(self.plan.pools)
+        ]
+        columns = {"name": "Pool", "n": "Replicas", "rate": "Rate of one", "peak": "Busy, peak hour",
+                   "mean": "Busy, mean", "busy": "Busy", "idle": "Idle", "all": "Together"}  # fmt: skip
+        return (
+            self.table("pools", "Hardware the plan rents", columns, rows)
+            if rows
+            else self.text("The plan rents no hardware.")
+        )
+
+    @cached_property
+    def causes(self) -> list[tuple[str, Figure]]:
+        """Saving by cause, largest first."""
+        sums = self.plan.saving_by_cause.groupby("cause")["usd_per_month"].sum()
+        return sorted(
+            ((str(c), self.derived(v)) for c, v in sums.items()), key=lambda cause: -float(cause[1].value or 0)
+        )
+
+    def saving_heading(self) -> Html:
+        """The largest cause."""
+        return self.heading(
+            "{cause} saves most: {amount}", cause=self.causes[0][0].capitalize(), amount=self.causes[0][1]
+        )
+
+    def saving_chart(self) -> Chart:
+        """From the baseline to the plan, cause by cause."""
+        first, last = self.causes[0][0].capitalize(), self.causes[-1]
+        ends = (f"Everything on {self.base}", self.total("baseline")), ("The plan", self.total("plan"))
+        return Chart(
+            "saving",
+            f"{first} saves most, {last[0]} cost more" if float(last[1].value or 0) < 0 else f"{first} saves most",
+            "USD per month from the baseline to the plan by cause, expected misses included",
+            f"Source: {self.source}. The steps add up to the saving to the cent.",
+            f"Waterfall chart of the saving by cause where {first} saves most",
+            waterfall(self.ledger, "saving", ends[0], self.causes, ends[1], "USD per month"),
+        )
+
+    def saving_table(self) -> Html:
+        """The saving of each workload."""
+        base = {row["workload"]: row for row in records(self.plan.baseline)}
+        rows: list[dict[str, Any]] = [
+            {"name": r["workload"], "before": self.cost(base[r["workload"]]), "after": self.cost(r),
+             "saving": self.derived(base[r["workload"]]["usd_per_month"] - r["usd_per_month"])}
+            for r in self.chosen
+        ]  # fmt: skip
+        total = {
+            "name": "All workloads",
+            "before": self.total("baseline"),
+            "after": self.total("plan"),
+            "saving": self.total("saving"),
+        }
+        columns = {"name": "Workload", "before": "Baseline", "after": "Plan", "saving": "Saving"}
+        return self.table("savings", "Baseline, plan and saving by workload", columns, rows, total=total)
+
+    def close(self) -> End:
+        """The ledger and the end, with the plan as tables and the sums that must tie."""
+        frame = self.plan.totals[~self.plan.totals["part"].isin(["total", "cash"])]
+        sums = {
+            f"{side} by part": (side, frame[frame["side"] == side]["usd_per_month"])
+            for side in ("plan", "baseline", "saving")
+        }
+        sums |= {
+            "plan by workload": ("plan", self.plan.assignments["usd_per_month"]),
+            "saving by cause": ("saving", self.plan.saving_by_cause["usd_per_month"]),
+        }
+        ties = [{"what": what, "total": str(self.total(side).value), "parts": [str(part) for part in parts]}
+                for what, (side, parts) in sums.items()]  # fmt: skip
+        frames = {"plan": self.plan.assignments, "alternatives": self.plan.alternatives, "flips": self.plan.flips}
+        exports = {
+            name: [{key: str(v) if isinstance(v, Decimal) else v for key, v in row.items()} for row in records(table)]
+            for name, table in frames.items()
+        }
+        prices = f"{self.market.book.source}, as of {self.study.as_of}, SHA-256 {self.market.book.snapshot}"
+        runs = self.measured.runs() if self.measured else []
+        return self.end(runs=runs, ties=ties, provenance={"Prices": prices}, exports=exports)
+
+
+def portfolio_page(study: str, store: str = "") -> PortfolioPage:
+    """The page of a study (its name or file), planned from a store (empty: the default one)."""
+    found, kept = load_study(study), Store(store or None)
+    return PortfolioPage(
+        f"Study {found.name} · {found.title} · as of {long_date(found.as_of)}",
+        plan=make_plan(found, kept),
+        found=supplies(found, kept),
+        measured=measure_page(study, store) if found.measure else None,
+    )

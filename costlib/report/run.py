@@ -1,0 +1,185 @@
+"""From a study file to a folder of reports: measure what is missing, run the notebooks, publish, check.
+
+Everything is made in a temporary folder beside the final one and moved into place at the end, so that an interruption
+leaves nothing half-written and an older report stays until the new one is complete. What is in the store is not
+measured again, so an interrupted run continues where it stopped.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from costlib.environment import git_commit
+from costlib.errors import bad
+from costlib.paths import notebooks_dir
+from costlib.progress import Progress, Step, silent
+from costlib.report.checks import MANIFEST, Check, sources
+from costlib.report.execute import NotebookError, execute
+from costlib.report.folder import check_writable, failed, move_in, write
+from costlib.report.publish import scrub
+from costlib.store import Store, new_id
+from costlib.study import Study, load_study
+
+_PACKAGES = (
+    "costlib", "genai-prices", "torch", "transformers", "bitsandbytes", "pandas", "numpy", "scipy", "matplotlib",
+    "papermill", "nbconvert",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run made: its id, the files in the order a reader opens them, and the checks of the folder."""
+
+    run_id: str
+    files: tuple[Path, ...]
+    checks: tuple[Check, ...]
+
+
+def run(
+    study_path: str | Path,
+    *,
+    out: Path | str | None = None,
+    store: Store | Path | str | None = None,
+    fresh: bool = False,
+    report_only: bool = False,
+    progress: Progress | None = None,
+) -> RunResult:
+    """Measure what the study asks for and is not stored (`fresh`: all of it), plan, and publish the reports.
+
+    `out` defaults to reports/<study>; `report_only` measures nothing. Raises `InputError` for bad input before any
+    work, and `RunError` when a notebook fails: then `<name>.failed.html` says why and an older report is unchanged.
+    """
+    study = load_study(study_path)
+    kept = store if isinstance(store, Store) else Store(store)
+    folder = Path(out) if out is not None else reports_dir() / study.name
+    check_writable(folder)
+    for name in study.notebooks:
+        if not (notebooks_dir() / f"{name}.ipynb").is_file():
+            raise bad("notebooks", name, sorted(file.stem for file in notebooks_dir().glob("*.ipynb")), str(study.path))
+    tell = progress or silent
+    if not report_only:
+        kept.check_writable()
+        _measure(study, kept, fresh, tell)
+    return _report(study, kept, folder, tell)
+
+
+def report(
+    study_path: str | Path,
+    *,
+    out: Path | str | None = None,
+    store: Store | Path | str | None = None,
+    progress: Progress | None = None,
+) -> RunResult:
+    """The reports alone, from what is stored: `run` with `report_only`."""
+    return run(study_path, out=out, store=store, report_only=True, progress=progress)
+
+
+def reports_dir() -> Path:
+    """`reports/` of the repository costlib runs from, or of the folder it was started in."""
+    root = notebooks_dir().parent
+    return root / "reports" if (root / "pyproject.toml").exists() else Path.cwd() / "reports"
+
+
+def _report(study: Study, store: Store, folder: Path, progress: Progress) -> RunResult:
+    """Run the study's notebooks on what is stored and publish them into `folder`."""
+    run_id, generated = new_id(), datetime.now(UTC).isoformat(timespec="seconds")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as name:
+        work, stage = Path(name) / "work", Path(name) / "stage"
+        stage.mkdir()
+        facts: dict[str, dict[str, Any]] = {}
+        for notebook in study.notebooks:
+            try:
+                facts[notebook] = execute(
+                    notebooks_dir() / f"{notebook}.ipynb",
+                    work / f"{notebook}.ipynb",
+                    {"study": study.path, "store": store.root.resolve()},
+                    progress=progress,
+                )
+            except NotebookError as error:
+                raise failed(error, folder) from error
+        progress(Step("publishing", stage="report", done=0, total=1))
+        manifest = _manifest(study, store, run_id, generated, facts)
+        found = write(study, stage, work, manifest, facts)
+        move_in(stage, folder)
+    progress(Step("published", stage="report", done=1, total=1))
+    return RunResult(run_id, tuple(folder / name for name in [*manifest["files"], MANIFEST]), tuple(found))
+
+
+def _measure(study: Study, store: Store, fresh: bool, progress: Progress) -> None:
+    from costlib.measure.run import measure
+    from costlib.quality.text import measure_text
+
+    for spec in study.measure:
+        measure(
+            spec.model,
+            spec.precision,
+            engine=spec.engine,
+            batch=spec.batch,
+            prompt_tokens=spec.prompt_tokens,
+            output_tokens=spec.output_tokens,
+            time_budget_s=spec.time_budget_s,
+            store=store,
+            fresh=fresh,
+            progress=progress,
+        )
+        if study.quality is not None:
+            measure_text(
+                spec.model,
+                spec.precision,
+                baseline=study.quality.baseline,
+                text=study.quality.text,
+                tokens=study.quality.tokens,
+                window=study.quality.window,
+                store=store,
+                fresh=fresh,
+                progress=progress,
+            )
+
+
+def _manifest(
+    study: Study, store: Store, run_id: str, generated: str, facts: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    made_from = sources(list(facts), study.hash)
+    packages = " · ".join(f"{name} {number}" for name in _PACKAGES if (number := _version(name)))
+    runs = sorted({run for fact in facts.values() for run in fact.get("runs", [])})
+    provenance = {"Run": run_id, "Generated": generated, "Study": f"{study.name}, SHA-256 {study.hash}"}
+    for fact in facts.values():
+        provenance |= fact.get("provenance", {})
+    provenance |= {
+        "Measurement runs": ", ".join(runs) or "none",
+        "Store": scrub(str(store.root.resolve())),
+        "Packages": packages,
+        "Commit": git_commit() or "not a git checkout",
+        "Sources": " · ".join(f"{name} SHA-256 {digest[:16]}" for name, digest in made_from.items()),
+    }
+    reports = [
+        {"name": name, "file": f"{name}.html", **{key: fact.get(key, "") for key in ("title", "answer")},
+         "ties": fact.get("ties", []), "figures": len(fact["ledger"])}
+        for name, fact in facts.items()
+    ]  # fmt: skip
+    return {
+        "run_id": run_id,
+        "study": study.name,
+        "title": study.title,
+        "synthetic": study.synthetic,
+        "as_of": study.as_of.isoformat(),
+        "generated": generated,
+        "reports": reports,
+        "sources": made_from,
+        "provenance": provenance,
+        "files": {},
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,108 @@
+"""Tables of figures as HTML: right-aligned numerals, units and kinds in the header where a column shares them.
+
+Own markup rather than a table library's, because it is short and has no random ids: the same rows give the same bytes.
+An unknown number is a dash with a note under the table that says why. Everything that is text is escaped.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from costlib.figure import Figure
+from costlib.report.ledger import Html, Ledger, badge, header_unit, interval
+
+Cell = Figure | Html | str | None
+NUMERIC = ' class="num"'
+
+
+class Notes:
+    """Footnotes of one table: each reason is said once and lettered in order."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._texts: list[str] = []
+
+    def mark(self, text: str) -> str:
+        """A superscript letter that leads to the note."""
+        if text not in self._texts:
+            self._texts.append(text)
+        letter = _letter(self._texts.index(text))
+        return f'<sup><a class="note" href="#{self._name}-{letter}" aria-label="note {letter}">{letter}</a></sup>'
+
+    def html(self) -> str:
+        """The list of notes, or nothing."""
+        lines = "".join(
+            f'<li id="{self._name}-{_letter(i)}"><b>{_letter(i)}</b> {escape(text)}</li>'
+            for i, text in enumerate(self._texts)
+        )
+        return f'<ol class="notes">{lines}</ol>' if lines else ""
+
+
+def table(
+    ledger: Ledger,
+    name: str,
+    caption: str,
+    columns: Mapping[str, str],
+    rows: Sequence[Mapping[str, Cell]],
+    *,
+    total: Mapping[str, Cell] | None = None,
+    mixed: Sequence[str] = (),
+) -> Html:
+    """A table with `columns` of key and title, the first of which names the row; `name` is its id, `total` a last row.
+
+    A row's key `what`, where it has one, names it in the ledger. A column of figures has one unit, which its header
+    shows, or `ValueError` is raised; in the `mixed` columns every cell shows its own unit and kind.
+    """
+    everything = [*rows, *([total] if total else [])]
+    heads, shared, numeric = [], {}, {}
+    for key, title in columns.items():
+        figures = [cell for row in everything if isinstance(cell := row.get(key), Figure)]
+        units, kinds = {figure.unit for figure in figures}, {figure.kind for figure in figures}
+        if len(units) > 1 and key not in mixed:
+            raise ValueError(f"column {key} mixes units {', '.join(sorted(units))}")
+        shared[key] = len(kinds) == 1 and key not in mixed
+        unit = header_unit(units.pop()) if figures and key not in mixed else ""
+        detail = f'<span class="unit">{escape(unit)}</span>' if unit else ""
+        mark = f" {badge(kinds.pop())}" if shared[key] else ""
+        start, _, last = title.rpartition(" ")
+        words = f'{escape(start)} <span class="whole">{escape(last)}{mark}</span>'
+        numeric[key] = NUMERIC if figures else ""
+        heads.append(f'<th scope="col"{numeric[key]}>{words}{detail}</th>')
+    notes = Notes(name)
+    body = []
+    for row in everything:
+        first = row.get(next(iter(columns)))
+        what = str(row.get("what") or first)
+        cells = [
+            _cell(ledger, f"{what} · {title}", row.get(key), numeric[key], key in mixed, not shared[key], notes)
+            for key, title in columns.items()
+        ]
+        cells[0] = cells[0].replace("<td", '<th scope="row"', 1).removesuffix("</td>") + "</th>"
+        body.append(f"<tr{' class=' + chr(34) + 'total' + chr(34) if row is total else ''}>{''.join(cells)}</tr>")
+    return Html(
+        f'<div class="block" id="{name}"><div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}">'
+        f"<table><caption>{escape(caption)}</caption><thead><tr>{''.join(heads)}</tr></thead>"
+        f"<tbody>{''.join(body)}</tbody></table></div>{notes.html()}</div>"
+    )
+
+
+def _cell(ledger: Ledger, what: str, cell: Cell, style: str, own_unit: bool, own_kind: bool, notes: Notes) -> str:
+    if not isinstance(cell, Figure):
+        return f"<td{style}>{cell if isinstance(cell, Html) else escape(cell or '')}</td>"
+    shown = ledger.show(what, cell, unit=own_unit, kind=own_kind, bounds=False)
+    if cell.value is None:
+        shown += notes.mark(cell.reason or "")
+    between = interval(cell)
+    below = f'<span class="interval" data-n="{ledger.add(what, cell)}">{escape(between)}</span>' if between else ""
+    return f"<td{style}>{shown}{below}</td>"
+
+
+def _letter(index: int) -> str:
+    """a, b, ... z, aa, ab, ..."""
+    letters = ""
+    while index >= 0:
+        letters = chr(ord("a") + index % 26) + letters
+        index = math.floor(index / 26) - 1
+    return letters

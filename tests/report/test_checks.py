@@ -1,0 +1,133 @@
+"""Each check passes on a good folder and fails when its one thing is broken."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from report.samples import money
+
+from costlib.errors import InputError
+from costlib.report import folder as folders
+from costlib.report import run as running
+from costlib.report.chart import Chart
+from costlib.report.checks import check, markup
+from costlib.report.execute import end_marker, title_of
+from costlib.report.figures import Panel, bars
+from costlib.report.page import Page
+from costlib.store import Store
+from costlib.study import load_study
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small folder published without a kernel: one chart, one table, one sentence, and totals that tie."""
+    root = tmp_path_factory.mktemp("published")
+    page = Page("Study test")
+    opening = page.summary("It costs {cost}.", [("Cost", money(3, 2, 4))], cost=money(3, 2, 4))
+    svg = bars(page.ledger, "c", [Panel("Cost", [("a", money(1)), ("b", money(2))])])
+    chart = Chart("c", "b costs most", "USD per month", "Source: test", "Bar chart of cost where b costs most", svg)
+    table = page.table("t", "Costs", {"name": "Name", "usd": "Cost"}, [{"name": "a", "usd": money(1)}])
+    ties = [{"what": "cost", "total": "3.00", "parts": ["1.00", "2.00"]}]
+    end = page.end(
+        ties=ties, runs=["r1"], provenance={"Prices": "list"}, exports={"plan": [{"name": "=1+1", "usd": "1"}]}
+    )
+    shown = [opening.text, chart.html().text, table.text]
+    cells = [new_markdown_cell("# A title"), new_markdown_cell("## A finding")]
+    cells += [new_code_cell("x", outputs=[new_output("display_data", data={"text/html": html})]) for html in shown]
+    cells.append(new_code_cell("x", outputs=[new_output("display_data", data=end._repr_mimebundle_())]))
+    (root / "work").mkdir()
+    (root / "out").mkdir()
+    notebook = new_notebook(cells=cells)
+    nbformat.write(notebook, root / "work" / "measure.ipynb")
+    facts = end_marker(notebook)
+    assert facts is not None
+    facts["title"] = title_of(notebook)
+    study = load_study("demo")
+    manifest = running._manifest(study, Store(root / "store"), "run-1", "2026-11-10T00:00:00+00:00", {"measure": facts})
+    folders.write(study, root / "out", root / "work", manifest, {"measure": facts})
+    return root / "out"
+
+
+def test_a_good_folder_passes_every_check_and_says_so_in_each_page(published: Path) -> None:
+    found = check(published)
+    assert [c for c in found if not c.ok] == []
+    assert len(found) == 10
+    for page in ("index.html", "measure.html"):
+        html = (published / page).read_text(encoding="utf-8")
+        assert html.count(">passed</span>") == len(found) and "FAILED" not in html
+
+
+def test_files_are_listed_and_text_cannot_become_a_formula(published: Path) -> None:
+    assert (published / "plan.csv").read_text(encoding="utf-8") == "name,usd\n'=1+1,1\n"
+    index = (published / "index.html").read_text(encoding="utf-8")
+    assert "It costs $3.00 per month." in index and "10 November 2026" in index
+    assert all(f'href="{name}"' in index for name in ("measure.html", "plan.csv", "ledger.csv"))
+
+
+def replaced(old: str, new: str, file: str = "measure.html") -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        text = (folder / file).read_text(encoding="utf-8")
+        assert old in text, f"{old} is not in {file}"
+        (folder / file).write_text(text.replace(old, new, 1), encoding="utf-8")
+
+    return change
+
+
+def manifest(change: Callable[[dict], None]) -> Callable[[Path], None]:  # type: ignore[type-arg]
+    def rewrite(folder: Path) -> None:
+        held = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        change(held)
+        (folder / "manifest.json").write_text(json.dumps(held), encoding="utf-8")
+
+    return rewrite
+
+
+BREAKS: list[tuple[str, Callable[[Path], None]]] = [
+    ("complete", lambda folder: (folder / "measure.html").unlink()),
+    ("complete", replaced('<details class="ledger"', "<details")),
+    ("nothing loaded from elsewhere", replaced("</main>", '<script src="https://x.test/a.js"></script></main>')),
+    ("nothing loaded from elsewhere", replaced("</main>", '<img alt="a" src="https://x.test/a.png"></main>')),
+    ("nothing loaded from elsewhere", replaced("</style>", "@font-face{src:url(//x.test/f)}</style>")),
+    ("nothing loaded from elsewhere", replaced("<main>", '<main onclick="x()">')),
+    ("alt text on every figure", replaced('aria-label="Bar chart of cost where b costs most"', 'aria-label=""')),
+    ("alt text on every figure", replaced("</main>", '<img src="data:image/png;base64,aa"></main>')),
+    ("alt text on every figure", replaced("</main>", "<figure><p>x</p></figure></main>")),
+    ("links resolve", replaced('href="#n1"', 'href="#n999"')),
+    ("links resolve", replaced('href="plan.csv"', 'href="plans.csv"', "index.html")),
+    ("links resolve", replaced("</main>", '<p id="t"></p></main>')),
+    ("every number in the ledger", replaced('data-n="n1"', 'data-n="n999"')),
+    ("every number in the ledger", replaced(">$3.00<", ">$2.50<")),
+    ("every number in the ledger", replaced("</main>", "<p>It saves 40 % and $12.</p></main>")),
+    ("every ledger line explained", replaced(",a sum,", ",,", "ledger.csv")),
+    ("every ledger line explained", replaced(",derived,", ",guessed,", "ledger.csv")),
+    ("totals tie", manifest(lambda held: held["reports"][0]["ties"][0]["parts"].append("0.01"))),
+    ("no paths of the machine", replaced("</main>", f"<p>{Path.home()}/private</p></main>")),
+    ("files unchanged", replaced("A title", "Another title")),
+    ("sources unchanged", manifest(lambda held: held["sources"].update({"costlib package": "0" * 64}))),
+]
+
+
+@pytest.mark.parametrize(("name", "broken"), BREAKS)
+def test_a_broken_folder_fails_the_check_that_is_about_it(
+    name: str, broken: Callable[[Path], None], published: Path, tmp_path: Path
+) -> None:
+    for file in published.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    broken(tmp_path)
+    failed = {c.name: c.detail for c in check(tmp_path) if not c.ok}
+    assert failed.get(name)
+    assert set(failed) <= {name, "files unchanged", *(["links resolve"] if name == "complete" else [])}
+    assert "FAILED" in markup(check(tmp_path))
+
+
+@pytest.mark.parametrize("content", [None, "{"])
+def test_a_folder_that_is_no_report_is_refused(content: str | None, tmp_path: Path) -> None:
+    if content:
+        (tmp_path / "manifest.json").write_text(content)
+    with pytest.raises(InputError, match="a folder that costlib report wrote"):
+        check(tmp_path)

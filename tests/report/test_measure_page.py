@@ -1,0 +1,85 @@
+"""The measure page says what was measured, what was not and why, with every number's interval or reason."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from report.samples import measure_pieces, store_with
+
+from costlib.report.measure_page import MeasurePage, measure_page
+
+
+def words(html: object) -> str:
+    """What a reader sees of a piece of HTML."""
+    text = getattr(html, "text", None) or html._repr_html_()  # type: ignore[attr-defined]
+    return re.sub(r"[ \n\t]+", " ", re.sub(r"<(style|title|svg)\b.*?</\1>|<[^>]+>", " ", text, flags=re.S)).strip()
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> MeasurePage:
+    return measure_page("demo", str(store_with(tmp_path).root))
+
+
+def test_headings_are_findings_of_the_data(page: MeasurePage) -> None:
+    assert words(page.speed_heading()) == "nf4 decodes 7.97 times as fast as int8"
+    assert words(page.memory_heading()) == "nf4 holds its weights in 26.9\u202f% less memory than bf16"
+    assert words(page.quality_heading()) == "nf4 loses quality measurably; int8 does not"
+    assert words(page.failures_heading()) == "Every configuration was measured undisturbed"
+    assert "nf4 multiplies perplexity by 1.29" in words(page.opening())
+    assert "de-quantized 4-bit file" in words(page.cautions())
+
+
+def test_a_difference_within_the_error_is_called_chance(tmp_path: Path) -> None:
+    store = store_with(tmp_path, nf4="oom", int8="oom")
+    assert words(measure_page("demo", str(store.root)).speed_heading()) == "One precision was measured"
+    page = measure_page("demo", str(store_with(tmp_path / "noisy", noise=9.0).root))
+    assert (
+        words(page.speed_heading()).endswith("perhaps by chance") and "perhaps by chance" in page.speed_chart().finding
+    )
+
+
+def test_cost_of_a_million_tokens_is_the_hour_over_its_tokens(page: MeasurePage) -> None:
+    """128 prompt and 32 output tokens of nf4: $/Mtok = $/h / 3600 * (128/prefill + 32/decode) / 160 * 1e6."""
+    row = page.rows["nf4"]
+    assert page.rate is not None
+    seconds = 128 / row["prefill_tokens_per_s"] + 32 / row["decode_tokens_per_s"]
+    expected = float(page.rate.usd_per_hour) / 3600 * seconds / 160 * 1e6
+    assert page.blended["nf4"].value == pytest.approx(expected)
+    by_split = {r["convention"]: r for r in page.costs if r["label"] == "nf4"}
+    assert len(by_split) == 3
+    for split in by_split.values():  # each convention shares out the same bill
+        bill = 128 * (split["input_usd_per_mtok"] or 0) + 32 * (split["output_usd_per_mtok"] or 0)
+        assert bill / 160 == pytest.approx(expected)
+
+
+def test_every_number_shown_has_a_kind_a_source_and_an_interval_or_a_reason(page: MeasurePage) -> None:
+    shown = "".join(getattr(p, "text", None) or p._repr_html_() for p in measure_pieces(page))  # type: ignore[attr-defined]
+    rows = {row["id"]: row for row in page.ledger.rows()}
+    assert set(re.findall(r'data-n="(n\d+)"', shown)) <= rows.keys() and len(rows) > 60
+    for row in rows.values():
+        assert row["source"] and row["unit"] and (row["reason"] or row["low"] is not None), row
+    measured = {row["what"]: row for row in rows.values() if row["kind"] == "measured"}
+    decode = measured["nf4 · Decode, tokens/s"]
+    assert decode["low"] < decode["value"] < decode["high"] and decode["value"] == pytest.approx(16, rel=0.01)
+    assert page.close().facts["complete"] is True
+    assert page.close().facts["runs"] == page.runs() and len(page.runs()) == 9
+
+
+def test_a_precision_that_did_not_fit_stays_visible_with_its_reason(tmp_path: Path) -> None:
+    page = measure_page("demo", str(store_with(tmp_path, nf4="oom").root))
+    pieces = measure_pieces(page)
+    assert words(page.speed_heading()).startswith("bf16 decodes")
+    assert "unknown, see table" in page.speed_chart().svg
+    assert "nf4 oom did not fit" in words(page.failures())
+    assert "did not fit" in words(page.speed_table())
+    assert len(pieces) == 17
+
+
+def test_an_empty_store_is_said_and_nothing_is_invented(tmp_path: Path) -> None:
+    page = measure_page("demo", str(tmp_path / "none"))
+    assert len(measure_pieces(page)) == 17
+    assert "No configuration could be measured" in words(page.opening())
+    assert "not measured yet" in words(page.failures())
+    assert all(row["value"] is None for row in page.ledger.rows())

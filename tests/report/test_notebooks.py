@@ -1,0 +1,62 @@
+"""The shipped notebooks: thin, stripped, one parameters cell of literals, and nothing a reader could misread."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from costlib.paths import notebooks_dir
+from costlib.report.execute import parameters_of
+
+NOTEBOOKS = sorted(notebooks_dir().glob("*.ipynb"))
+
+
+def test_there_are_notebooks() -> None:
+    assert {"measure", "portfolio"} <= {file.stem for file in NOTEBOOKS}
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda file: file.stem)
+def file(request: pytest.FixtureRequest) -> Path:
+    return Path(request.param)
+
+
+@pytest.fixture
+def notebook(file: Path) -> Any:
+    return nbformat.read(file, as_version=4)
+
+
+def test_outputs_are_stripped_and_nothing_of_a_machine_is_kept(notebook: Any) -> None:
+    nbformat.validate(notebook)
+    for cell in notebook.cells:
+        assert not cell.get("outputs") and cell.get("execution_count") is None
+        assert set(cell.metadata) <= {"tags"}
+    assert dict(notebook.metadata.kernelspec) == {"name": "python3", "display_name": "Python 3", "language": "python"}
+    assert set(notebook.metadata) <= {"kernelspec", "language_info"}
+
+
+def test_the_first_code_cell_holds_parameters_each_with_its_meaning(file: Path, notebook: Any) -> None:
+    first = next(cell for cell in notebook.cells if cell.cell_type == "code")
+    assert first.metadata.tags == ["parameters"]
+    found = parameters_of(file)
+    assert {"study", "store"} <= set(found)
+    assert all(parameter.comment for parameter in found.values())
+
+
+def test_cells_are_a_line_or_two_and_do_no_arithmetic(notebook: Any) -> None:
+    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(len(source.splitlines()) <= 2 for source in code)
+    assert not any(re.search(r"/work|Path\(|os\.|[-+*/]\s*\d", source) for source in code[1:])
+    assert sum("import" in source for source in code) == 1
+    assert code[-1] == "page.close()"
+
+
+def test_one_title_and_no_pair_of_dollar_signs(notebook: Any) -> None:
+    """JupyterLab would read the words between two dollar signs as mathematics."""
+    words = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    assert sum(len(re.findall(r"^# ", text, re.M)) for text in words) == 1
+    assert words[0].startswith("# ")
+    assert not any("$" in text for text in words)

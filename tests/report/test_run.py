@@ -1,0 +1,146 @@
+"""A miniature study, from measuring to HTML, and what is left when it fails, is interrupted, or is run again."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from report.samples import study_in
+
+from costlib.errors import InputError, RunError
+from costlib.report import folder as folders
+from costlib.report import run as running
+from costlib.report.checks import check
+from costlib.report.execute import NotebookError
+from costlib.report.run import RunResult, report, run
+
+VARYING = re.compile(r'<section class="cite" id="provenance">.*?</section>', re.S)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> tuple[RunResult, Path, Path, list[str]]:
+    """The demo study with a tiny random model in place of the measured one: measured, planned and published."""
+    root = tmp_path_factory.mktemp("run")
+    model = f"path:{tiny_model}"
+    spec = {"model": model, "precision": ["bf16"], "prompt_tokens": 8, "output_tokens": 4, "time_budget_s": 0.1}
+    tiny = {"name": "Tiny", "type": "measured", "capability": "gemma-270m", "model": model, "precision": "bf16"}
+    file = study_in(root / "study", measured=tiny, measure=[spec], quality=None)
+    steps: list[str] = []
+    result = run(file, out=root / "out", store=root / "store", progress=lambda step: steps.append(str(step)))
+    return result, root, file, steps
+
+
+def test_a_study_becomes_a_folder_that_passes_its_own_checks(made: tuple[RunResult, Path, Path, list[str]]) -> None:
+    result, root, file, steps = made
+    assert [c for c in result.checks if not c.ok] == []
+    assert [f.name for f in result.files] == [
+        "index.html", "measure.html", "portfolio.html", "alternatives.csv", "flips.csv", "ledger.csv", "plan.csv",
+        "manifest.json",
+    ]  # fmt: skip
+    assert all(f.is_file() for f in result.files)
+    assert sorted(p.name for p in root.iterdir()) == ["out", "store", "study"]
+    shown = (root / "out" / "portfolio.html").read_text(encoding="utf-8")
+    stored = {f.stem for f in (root / "store" / "runs").glob("*.parquet")}
+    assert stored and all(run_id in shown for run_id in stored)
+    assert result.run_id in shown and json.loads((root / "out" / "manifest.json").read_text())["study"] == "demo"
+    assert any("portfolio: cell 1 of" in step for step in steps) and any("path:" in step for step in steps)
+    assert [c for c in check(root / "out", file) if not c.ok] == []
+
+
+@pytest.mark.parametrize("names", [["measure"], pytest.param(["measure", "portfolio"], marks=pytest.mark.slow)])
+def test_the_same_inputs_give_the_same_bytes_but_for_the_provenance(
+    names: list[str], made: tuple[RunResult, Path, Path, list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    result, root, file, _ = made
+    text = file.read_text(encoding="utf-8")
+    again = tmp_path / "again.yml"
+    again.write_text(text[: text.index("notebooks:")] + f"notebooks: {json.dumps(names)}\n", encoding="utf-8")
+    for table in file.parent.glob("*.csv"):
+        shutil.copy(table, tmp_path)
+    shutil.copytree(root / "out", tmp_path / "out")
+    (tmp_path / "out" / "notes.txt").write_text("a reader's own notes")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    second = report(again, out=tmp_path / "out", store=root / "store")
+    assert second.run_id != result.run_id
+    for name in names:
+        one, other = ((folder / "out" / f"{name}.html").read_text(encoding="utf-8") for folder in (root, tmp_path))
+        assert len(VARYING.findall(one)) == 1 and one != other
+        assert VARYING.sub("", one) == VARYING.sub("", other)
+    assert (tmp_path / "out" / "notes.txt").read_text() == "a reader's own notes"
+    assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith(".")) == []
+
+
+@pytest.fixture
+def old(made: tuple[RunResult, Path, Path, list[str]], tmp_path: Path) -> tuple[Path, dict[str, bytes]]:
+    """A copy of a good report, to be left alone."""
+    folder = tmp_path / "out"
+    shutil.copytree(made[1] / "out", folder)
+    return folder, {f.name: f.read_bytes() for f in folder.iterdir()}
+
+
+def test_a_failed_notebook_leaves_the_old_report_and_a_page_that_says_so(
+    made: tuple[RunResult, Path, Path, list[str]], old: tuple[Path, dict[str, bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, before = old
+
+    def fail(notebook: Path, *_: Any, **__: Any) -> None:
+        raise NotebookError(notebook.stem, 4, "ValueError: no", "Traceback")
+
+    monkeypatch.setattr(running, "execute", fail)
+    with pytest.raises(
+        RunError, match=r"notebook measure failed in cell 4: ValueError: no; see .*measure\.failed\.html"
+    ):
+        report(made[2], out=folder, store=made[1] / "store")
+    after = {f.name: f.read_bytes() for f in folder.iterdir()}
+    assert "could not be made" in after.pop("measure.failed.html").decode()
+    assert after == before
+    assert [p.name for p in folder.parent.iterdir() if p.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("where", ["execute", "publish", "check"])
+def test_an_interruption_leaves_nothing_half_written(
+    where: str,
+    made: tuple[RunResult, Path, Path, list[str]],
+    old: tuple[Path, dict[str, bytes]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder, before = old
+
+    def interrupt(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    if where != "execute":
+        facts = {"complete": True, "title": "T", "answer": "A", "ledger": []}
+        monkeypatch.setattr(running, "execute", lambda *_, **__: facts)
+    if where == "check":
+        monkeypatch.setattr(folders, "publish", lambda *_, **__: "<html></html>")
+    monkeypatch.setattr(running if where == "execute" else folders, where, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        report(made[2], out=folder, store=made[1] / "store")
+    assert {f.name: f.read_bytes() for f in folder.iterdir()} == before
+    assert [p.name for p in folder.parent.iterdir() if p.name.startswith(".")] == []
+
+
+def test_bad_input_is_refused_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "execute", lambda *_, **__: pytest.fail("a notebook was about to run"))
+    monkeypatch.setattr(running, "_measure", lambda *_, **__: pytest.fail("a measurement was about to start"))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("x")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match=r"out is .*mine.*a new or empty folder"):
+        run("demo", out=tmp_path / "mine")
+    with pytest.raises(InputError, match=r"out is .*file.*a folder"):
+        run("demo", out=tmp_path / "file")
+    with pytest.raises(InputError, match=r"out is .*a folder that can be written"):
+        run("demo", out=tmp_path / "file" / "below")
+    with pytest.raises(InputError, match="notebooks is 'nothing'; allowed: one of measure, portfolio"):
+        run(study_in(tmp_path / "s", notebooks=["nothing"]), out=tmp_path / "out")
+    with pytest.raises(InputError, match="study is 'nowhere'"):
+        run("nowhere", out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "x"
