@@ -20,6 +20,7 @@ from costlib.environment import default_device, describe, device_name
 from costlib.errors import bad
 from costlib.isolate import run_isolated
 from costlib.measure.estimate import CONFIGURATION, MINIMUM_PROCESSES, estimate, precise, summarise, usable
+from costlib.models import demo
 from costlib.models.load import check_device
 from costlib.models.precision import precision as known_precision
 from costlib.models.reference import parse
@@ -78,7 +79,7 @@ def measure(
     or None for what is there. Failures become rows with a status and a reason. Raises `InputError` for bad input before
     anything is measured.
     """
-    parse(model)
+    reference = parse(model)
     device = device or default_device()
     precisions = list(dict.fromkeys([precision] if isinstance(precision, str) else precision))
     engines = list(dict.fromkeys([engine] if isinstance(engine, str) else engine))
@@ -105,6 +106,8 @@ def measure(
         Configuration(model, held, run, size, prompt_tokens, output_tokens, name)
         for held, run, size in product(precisions, engines, batches)
     ]
+    if reference.kind == "demo":  # here, so that a minute of conversion is not taken from a time budget
+        demo.ensure(reference.name, on_step=progress or silent)
     campaign = _Campaign(kept, device, fresh, time_budget_s, timeout_s, progress or silent)
     campaign.run(wanted)
     rows = measurements(kept)
