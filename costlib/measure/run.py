@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from costlib.environment import default_device, describe, device_name
 from costlib.errors import bad
 from costlib.isolate import run_isolated
-from costlib.measure.estimate import CONFIGURATION, MINIMUM_PROCESSES, estimate, precise, summarise, usable
+from costlib.measure.estimate import CONFIGURATION, estimate, precise, summarise, usable
 from costlib.models import demo
 from costlib.models.load import check_device
 from costlib.models.precision import precision as known_precision
@@ -33,8 +33,10 @@ if TYPE_CHECKING:
 
 _MAXIMUM_PROCESSES = 10
 _MAXIMUM_ITERATIONS = 100
+_WANTED_PROCESSES = 3
 _PATIENCE = 3
-"""The second process, without which there is no interval, may still start until this many budgets are spent."""
+"""Below three processes an interval is absent or, with one degree of freedom, useless (t is 12.7 instead of 4.3), so
+the first three may take this many budgets."""
 _SLICE = 0.05
 """Share of the time budget that one process spends on timed iterations; loading and warm-up come on top.
 
@@ -179,11 +181,12 @@ class _Campaign:
         if runs.iloc[-1]["status"] != "ok" or len(runs) >= _MAXIMUM_PROCESSES:
             return True
         spent, last = float(runs["wall_s"].sum()), float(runs["wall_s"].iloc[-1])
-        if len(runs) < MINIMUM_PROCESSES:
-            return spent >= _PATIENCE * self._budget
         samples, _ = usable(runs)
         deciding = estimate([(rest if configuration.output_tokens > 1 else first) for first, rest in samples])
-        return precise(deciding) or spent + last > self._budget
+        if precise(deciding):
+            return True
+        budget = self._budget * (_PATIENCE if len(runs) < _WANTED_PROCESSES else 1)
+        return spent + last > budget
 
     def _start(self, configuration: Configuration, settled: int, total: int) -> None:
         import pandas as pd

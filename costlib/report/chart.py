@@ -61,10 +61,12 @@ class Chart:
 def draw(name: str, height: float, paint: Callable[[Any], None]) -> str:
     """An SVG of `WIDTH` by `height` inches; `paint` receives the empty matplotlib figure."""
     import matplotlib as mpl
+    import seaborn
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure as Canvas
 
     style: Any = {
+        **seaborn.axes_style("white"),
         "svg.hashsalt": name,
         "svg.fonttype": "none",
         "font.family": "sans-serif",

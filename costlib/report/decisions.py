@@ -125,8 +125,16 @@ def flips(ledger: Ledger, name: str, rows: Sequence[FlipRow], axis: str) -> str:
         ax.set_xlim(*_room(words))
         ax.set_xlabel(axis)
         plain_axis(ax.xaxis, rows[0][1].unit, log=True)
+        ax.set_xticks(_decades([x for x, _, _ in words]))
 
     return draw(name, 0.8 + 0.42 * len(rows), paint)
+
+
+def _decades(values: Sequence[float], most: int = 6) -> list[float]:
+    """Powers of ten over the data, not over the room the words need: at most `most` of them."""
+    first, last = (math.floor(math.log10(end)) for end in (min(values), max(values)))
+    step = max(1, math.ceil((last - first + 1) / most))
+    return [10.0**power for power in range(first, last + 2, step)]
 
 
 def _room(words: Sequence[tuple[float, bool, str]], width: float = 390, letter: float = 4.3) -> tuple[float, float]:

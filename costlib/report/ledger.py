@@ -199,13 +199,15 @@ class Ledger:
             value = DASH if figure.value is None else escape(plain(figure.value))
             known = figure.low is not None and figure.high is not None
             ends = f"{plain(figure.low or 0)} to {plain(figure.high or 0)}" if known else ""
+            if known and figure.reason:
+                ends += f", {figure.reason}"
             lines.append(
                 f'<tr id="{identity}"><th scope="row">{identity[1:]}</th><td>{escape(what)}</td>'
                 f'<td class="num">{value}</td>'
                 f"<td>{escape(ends or figure.reason or 'no interval was given')}</td><td>{escape(figure.unit)}</td>"
                 f"<td>{figure.kind}</td><td>{escape(figure.source)}</td></tr>"
             )
-        heads = ("No.", "What", "Value", "95 % interval, or why there is none", "Unit", "Kind", "Source")
+        heads = ("No.", "What", "Value", "95 % interval or range, or why there is none", "Unit", "Kind", "Source")
         return Html(
             f'<details class="ledger" id="ledger"><summary>All {len(lines)} numbers of this report, with unit, '
             f"interval, kind and source</summary>{scrolling(heads, lines, 'small')}</details>"

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -297,8 +297,13 @@ class MeasurePage(Page):
 
     def _cost(self, row: Row, part: str) -> Figure:
         source = f"runs {self.rows[row['label']]['run_ids']}; rate: {self.rate.source if self.rate else ''}"
-        reason = row["reason"] or row["interval_reason"] or "no tokens carry this part"
-        return figure_of(row, f"{part}_usd_per_mtok", "USD/Mtok", kind="derived", source=source, reason=reason)
+        name = f"{part}_usd_per_mtok"
+        left_out = row["interval_reason"]
+        if left_out:  # the spread of the rate alone would look like a narrow interval of the cost
+            row = {**row, f"{name}_low": None, f"{name}_high": None}
+        reason = row["reason"] or left_out or "no tokens carry this part"
+        figure = figure_of(row, name, "USD/Mtok", kind="derived", source=source, reason=reason)
+        return figure if figure.low is None else replace(figure, reason="range of speeds and of providers' rates")
 
     def quality_heading(self) -> Html:
         """Which precisions are measurably worse than the baseline."""

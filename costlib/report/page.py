@@ -67,7 +67,8 @@ class Page:
         value = number(figure.value, figure.unit) if figure.value is not None else "unknown"
         value, per = (value + unit_text("ratio"), "") if figure.unit == "ratio" else (value, unit_text(figure.unit))
         between = interval(figure)
-        below = f"95 % {'interval ' * between[0].isdigit()}{between}" if between else (figure.reason or "")
+        sort = "range" if (figure.reason or "").startswith("range") else "95 % interval"
+        below = f"{sort} {between.removeprefix('interval ')}" if between else (figure.reason or "")
         return (
             f'<li class="card"><span class="what">{escape(what)} {badge(figure.kind)}</span>'
             f'<span class="value"><a class="n" data-n="{identity}" href="#{identity}">{escape(value)}</a> '

@@ -59,10 +59,9 @@ class PortfolioPage(PlanPage):
             (f"Bills of everything on {self.base}", before),
             ("Saving once the expected cost of wrong answers is counted", saving),
         ]
-        chance = getattr(self.plan, "probability_saves", None)
-        if chance is not None:
-            reason = f"share of {self.study.draws} draws"
-            cards.append(("Probability that the plan is cheaper", self.derived(chance, "probability", reason)))
+        reason = f"share of {self.study.draws} draws"
+        chance = self.derived(self.plan.probability_saves, "probability", reason)
+        cards.append(("Probability that the plan is cheaper, wrong answers counted", chance))
         return self.summary(
             "Serve the {n} workloads with {m} options instead of one, and the bills come to {cash}, {share} {less} "
             "than with everything on {base}.",

@@ -48,7 +48,7 @@ def test_the_first_code_cell_holds_parameters_each_with_its_meaning(file: Path, 
 
 def test_cells_are_a_line_or_two_and_do_no_arithmetic(notebook: Any) -> None:
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
-    assert all(len(source.splitlines()) <= 2 for source in code)
+    assert all(len(source.splitlines()) <= 2 for source in code[1:])
     assert not any(re.search(r"/work|Path\(|os\.|[-+*/]\s*\d", source) for source in code[1:])
     assert sum("import" in source for source in code) == 1
     assert code[-1] == "page.close()"
