@@ -89,9 +89,7 @@ class MeasurePage(Page):
         if not self.ok:
             return self.summary("No configuration could be measured; the last section says why.", [])
         speed, size = self.of(self.fast, "decode_tokens_per_s", "tokens/s"), self._size(self.small)
-        sentence = (
-            "On {device}, {fast} decodes fastest, at {speed}; {small} holds the weights in the least memory, {size}"
-        )
+        sentence = "On {device}, {fast} decodes fastest, {hedge}at {speed}; {small} holds the weights in the least memory, {size}"
         costs = self.blended
         cards = [(f"Fastest decode: {self.fast}", speed)]
         cards += [
@@ -110,6 +108,7 @@ class MeasurePage(Page):
             "Measured: {model}, {n} precisions, {setting}.",
             device=str(self.ok[self.fast]["device"]),
             fast=self.fast,
+            hedge="" if self.sure else "perhaps by chance, ",
             speed=speed,
             small=self.small,
             size=size,
@@ -124,9 +123,14 @@ class MeasurePage(Page):
         return self.of(name, "weight_bytes", "bytes", _COUNTED)
 
     def cautions(self) -> Html:
-        """What a reader must know about the weights, once each."""
+        """What a reader must know about the weights and about how sure the speeds are, once each."""
         rows = [*self.rows.values(), *self.quality.values()]
         notes = sorted({str(row["weights_note"]) for row in rows if row.get("weights_note")})
+        unsure: dict[str, list[str]] = {}
+        for name, row in self.ok.items():
+            if row["interval_reason"]:
+                unsure.setdefault(str(row["interval_reason"]), []).append(name)
+        notes += [f"speed of {listed(names)}: {reason}" for reason, names in unsure.items()]
         return Html("".join(str(self.text("Note: {note}.", "caution", note=note)) for note in notes))
 
     def speed_heading(self) -> Html:

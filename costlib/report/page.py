@@ -68,7 +68,8 @@ class Page:
         value, per = (value + unit_text("ratio"), "") if figure.unit == "ratio" else (value, unit_text(figure.unit))
         between = interval(figure)
         sort = "range" if (figure.reason or "").startswith("range") else "95 % interval"
-        below = f"{sort} {between.removeprefix('interval ')}" if between else (figure.reason or "")
+        named = between if between.startswith("interval") else f"{sort} {between}"
+        below = named if between else (figure.reason or "")
         return (
             f'<li class="card"><span class="what">{escape(what)} {badge(figure.kind)}</span>'
             f'<span class="value"><a class="n" data-n="{identity}" href="#{identity}">{escape(value)}</a> '

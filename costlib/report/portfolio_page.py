@@ -152,6 +152,8 @@ class PortfolioPage(PlanPage):
     def matrix_chart(self) -> Chart:
         """Every workload against every option: chosen, possible, or the requirement that fails."""
         options = [s.name for s in self.found if any(self.others[name, s.name]["eligible"] for name in self.names)]
+        nowhere = [s.name for s in self.found if s.name not in options]
+        left_out = f" Ruled out everywhere: {', '.join(nowhere)}." if nowhere else ""
         marks = {
             key: "chosen" if row["chosen"] else "possible" if row["eligible"] else row["reason"][0]
             for key, row in self.others.items()
@@ -162,7 +164,7 @@ class PortfolioPage(PlanPage):
             f"{short(fewest, 5)} has the fewest options",
             "Filled: chosen; ring: possible. A letter says what rules it out: l latency, o data must stay on own "
             "machines, p price, q quality, s speed",
-            f"Source: {self.source}. The cost of every cell is in alternatives.csv.",
+            f"Source: {self.source}. The cost and the reason of every cell are in alternatives.csv.{left_out}",
             f"Matrix chart of options by workload where a filled mark is the choice and {fewest} has the fewest",
             matrix("matrix", self.names, options, marks),
         )
