@@ -188,7 +188,12 @@ _MEMORY = (
     Column("allocator_allocated_peak_bytes", "integer", "peak bytes handed out by torch's CUDA allocator", "bytes"),
     Column("allocator_reserved_peak_bytes", "integer", "peak bytes reserved by torch's CUDA allocator", "bytes"),
     Column("process_peak_bytes", "integer", "peak of the process: NVML on a GPU, resident set on a CPU", "bytes"),
-    Column("load_peak_bytes", "integer", "peak of the process up to the end of loading; weights mapped from a file count once touched", "bytes"),
+    Column(
+        "load_peak_bytes",
+        "integer",
+        "peak of the process while loading; mapped weights count once touched",
+        "bytes",
+    ),
     Column("memory_reason", "text", "why a memory column is unknown"),
 )
 _PROOF = (

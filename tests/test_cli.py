@@ -144,8 +144,14 @@ def test_every_command_has_help_with_an_example() -> None:
     commands = [
         command.name or command.callback.__name__ for command in cli.app.registered_commands if command.callback
     ]
-    assert set(commands) == {"doctor", "measure", "memory", "price", "cost", "breakeven", "plan", "run", "report"}
-    for command in cli.app.registered_commands:
+    assert set(commands) == {
+        *("doctor", "measure", "memory", "price", "cost", "breakeven", "payback", "focus", "plan", "run", "report")
+    }
+    assert {command.callback.__name__ for command in cli.book.registered_commands if command.callback} == {
+        "diff",
+        "save",
+    }
+    for command in (*cli.app.registered_commands, *cli.book.registered_commands):
         assert command.callback is not None and "Example: costlib " in (command.callback.__doc__ or "")
 
 

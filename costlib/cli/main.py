@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from costlib.cli import billing, measuring, money, portfolio
+from costlib.cli import billing, measuring, money, portfolio, prices
 from costlib.errors import CostlibError, InputError
 
 app = typer.Typer(
@@ -27,10 +27,10 @@ for part in (measuring, money, billing, portfolio):
     for command in part.COMMANDS:
         app.command()(command)
 
-prices = typer.Typer(name="prices", help="The price book over time: diff, save.", rich_markup_mode=None)
-for command in billing.PRICES:
-    prices.command()(command)
-app.add_typer(prices)
+book = typer.Typer(name="prices", help="The price book over time: diff, save.", rich_markup_mode=None)
+for command in prices.COMMANDS:
+    book.command()(command)
+app.add_typer(book)
 
 _UsageError: Any = typer.BadParameter.__mro__[1]
 """Typer carries its own copy of click, whose error classes it does not export; this is the base of usage errors."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -105,7 +106,7 @@ def _price_usage(usage: str, provider: str | None, tier: str, as_of: str | None,
         caption = (
             f"USD; {dated.get(priced.dated_by, f'prices of the day in column {priced.dated_by}')}; {priced.source}"
         )
-        table(usage, ["model, tier and bucket", "tokens", "USD per million", "USD"], body, caption)
+        table(Path(usage).name, ["model, tier and bucket", "tokens", "USD per million", "USD"], body, caption)
 
     document = {
         "total": priced.total,

@@ -89,7 +89,8 @@ class MeasurePage(Page):
         if not self.ok:
             return self.summary("No configuration could be measured; the last section says why.", [])
         speed, size = self.of(self.fast, "decode_tokens_per_s", "tokens/s"), self._size(self.small)
-        sentence = "On {device}, {fast} decodes fastest, {hedge}at {speed}; {small} holds the weights in the least memory, {size}"
+        sentence = "On {device}, {fast} decodes fastest, {hedge}at {speed}"
+        sentence += "; {small} holds the weights in the least memory, {size}"
         costs = self.blended
         cards = [(f"Fastest decode: {self.fast}", speed)]
         cards += [

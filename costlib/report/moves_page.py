@@ -22,7 +22,7 @@ from costlib.study import ApiOption
 
 MOVES = ("moved", "corrected", "unclear")
 """Changes that are another price for the same thing."""
-_TOP, _OF_EACH = 12, 3
+_TOP, _OF_EACH, _WORDS = 12, 3, "three"
 
 
 @dataclass
@@ -89,7 +89,7 @@ class MovesPage(MarketPage):
         return Chart(
             "moves",
             f"{_tail(self.largest[0]['model'])} moved most",
-            f"USD per million tokens on {long_date(self.since)} and on {self.day}: largest moves of standard prices",
+            f"USD per million tokens on {long_date(self.since)} and on {self.day}; at most {_WORDS} of a provider",
             f"Source: {self.book.source}; each price with its id in the ledger.",
             f"Dot chart of prices before and after where {_tail(self.largest[0]['model'])} moved most",
             dots(self.ledger, "moves", rows, "USD per million tokens, logarithmic"),
@@ -104,6 +104,12 @@ class MovesPage(MarketPage):
         sentence = f"{moved or 'None'} of these are prices of models of this study."
         if new:
             sentence += f" {len(new)} of its {len(self.models)} models were first listed later: {listed(new)}."
+        undated = {(p.provider, p.model) for p in self.book.prices if p.effective_from is None and p.tier == "standard"}
+        unknown = [option.name for key, option in self.models.items() if key in undated and option.name not in new]
+        if unknown:
+            sentence += (
+                f" For {listed(unknown)} no first day of the price is published, so an earlier one is unknown here."
+            )
         return self.text("{sentence}", sentence=sentence)
 
     def own_table(self) -> Html:

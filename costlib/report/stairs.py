@@ -30,8 +30,8 @@ def stairs(
     def paint(canvas: Any) -> None:
         ax = canvas.subplots()
         volumes, costs, lows, highs = zip(*steps, strict=True)
-        ax.fill_between(volumes, lows, highs, color=PALETTE[3], alpha=0.6, linewidth=0)
-        ax.plot(volumes, costs, color=PALETTE[0])
+        ax.fill_between(volumes, lows, highs, step="pre", color=PALETTE[3], alpha=0.6, linewidth=0)
+        ax.step(volumes, costs, where="pre", color=PALETTE[0])
         end = volumes[-1]
         top = max(highs) * 1.15
         for (subject, price), (colour, dash) in zip(lines, _LOOKS, strict=False):
@@ -59,23 +59,30 @@ def stairs(
     return draw(name, 3.9, paint)
 
 
+_FAR = 20
+"""Outcomes this many times apart need a logarithmic axis."""
+
 SwingRow = tuple[str, tuple[str, Figure], tuple[str, Figure]]
 
 
-def swings(ledger: Ledger, name: str, rows: Sequence[SwingRow], centre: Row, axis: str) -> str:
-    """A tornado on a logarithmic axis whose outcome may vanish: for each factor both ends, in words, and the outcome.
+def swings(ledger: Ledger, name: str, rows: Sequence[SwingRow], centre: Row) -> str:
+    """A tornado whose outcome may vanish: for each factor both ends, in words, and the outcome there.
 
-    An outcome that is unknown is written as `never` at the edge of the chart.
+    An outcome that is unknown is written as `never` at the edge; the axis is logarithmic where outcomes are far apart.
     """
 
     def paint(canvas: Any) -> None:
         ax = canvas.subplots()
-        ax.set_xscale("log")
         rows_axis(ax, [row[0] for row in rows])
         middle = float(centre[1].value or 0)
-        values = [float(f.value) for _, *ends in rows for _, f in ends if f.value]
-        low, high = min([middle, *values]), max([middle, *values])
-        ax.set_xlim(low / (high / low) ** 0.3 / 1.1, high * (high / low) ** 0.3 * 1.1)
+        values = [middle, *(float(f.value) for _, *ends in rows for _, f in ends if f.value)]
+        low, high = min(values), max(values)
+        if high / low > _FAR:
+            ax.set_xscale("log")
+            ax.set_xlim(low / (high / low) ** 0.3, high * (high / low) ** 0.3)
+        else:
+            room = 0.25 * (high - low) or 0.1 * middle
+            ax.set_xlim(low - room, high + room)
         for y, (factor, *ends) in enumerate(rows):
             for (words, figure), colour, hatch in zip(ends, (PALETTE[0], PALETTE[1]), ("", "///"), strict=True):
                 what = f"{centre[0]} when {factor} is {words}"
@@ -86,12 +93,15 @@ def swings(ledger: Ledger, name: str, rows: Sequence[SwingRow], centre: Row, axi
                 value = float(figure.value)
                 ax.barh(y, value - middle, left=middle, height=0.56, color=colour, hatch=hatch, edgecolor=PAPER, lw=0)
                 side: dict[str, Any] = {"offset": (4, 0)} if value > middle else {"offset": (-4, 0), "ha": "right"}
+                ledger.add(what, figure)
                 if value != middle:
                     label(ax, value, y, ledger, what, figure, fontsize=7, **side)
+            if all(figure.value == centre[1].value for _, figure in ends):
+                note(ax, "moves nothing in its range", (middle, y), (6, 0), fontstyle="italic")
         ax.axvline(middle, color=INK, linewidth=1)
         ledger.add(*centre)
-        ax.set_xlabel(axis)
-        plain_axis(ax.xaxis, "count", log=True)
+        ax.set_xlabel("requests per month" + (", logarithmic" if high / low > _FAR else ""))
+        plain_axis(ax.xaxis, "count", log=high / low > _FAR)
         part_names(ax, [Part("factor at its low end", PALETTE[0]), Part("factor at its high end", PALETTE[1], "///")])
 
     return draw(name, 0.95 + 0.36 * len(rows), paint)
@@ -110,15 +120,13 @@ def chances(
         ax = canvas.subplots()
         ax.set_xscale("log")
         x = float(now[1].value or 0)
-        taken: list[float] = []
-        for (subject, shares, figure), (colour, dash) in zip(lines, _LOOKS, strict=False):
+        for turn, ((subject, shares, figure), (colour, dash)) in enumerate(zip(lines, _LOOKS, strict=False)):
             ax.plot(volumes, shares, color=colour, linestyle=dash)
-            half = next((v for v, share in zip(volumes, shares, strict=True) if share >= 0.5), volumes[-1])
-            level = 0.5
-            while any(abs(level - other) < 0.09 for other in taken):
-                level -= 0.1
-            taken.append(level)
-            note(ax, subject, (half, level), (-6, 0), color=colour, fontweight="bold", ha="right")
+            level = (0.75, 0.5, 0.25)[turn]
+            at = next((v for v, share in zip(volumes, shares, strict=True) if share >= level), volumes[-1])
+            after = turn == len(lines) - 1 > 0  # the last line has room behind it, the others before
+            style = {"color": colour, "fontweight": "bold", "ha": "left" if after else "right"}
+            note(ax, subject, (at, level), (10 if after else -14, 0), backgroundcolor=PAPER, **style)
             y = float(figure.value or 0)
             ax.plot([x], [y], "o", markerfacecolor=PAPER, markeredgecolor=INK, markersize=6, zorder=6)
             ledger.add(f"Probability that self-hosting beats {subject} at {now[0]}", figure)

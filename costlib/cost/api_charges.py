@@ -1,0 +1,189 @@
+"""FOCUS rows of tokens bought from an API: the published price beside what a contract or promotion makes of it.
+
+`usage_charges` turns a usage table into one row per month, workload, model, tier, kind of token and price. Its total
+is that of `price_usage`, exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from costlib.cost.focus import AI, Charge
+from costlib.cost.focus_rules import next_month
+from costlib.errors import bad
+from costlib.figure import Kind
+from costlib.prices.book import AsOf, PriceBook
+from costlib.prices.entries import PriceError
+from costlib.prices.usage import price_usage
+from costlib.prices.usage_table import minutes, read_usage
+
+METERS = {
+    "input": "Input Tokens",
+    "cache_read": "Cached Input Tokens",
+    "cache_write_5m": "Cache Write Tokens",
+    "cache_write_1h": "Cache Write Tokens, 1 Hour",
+    "output": "Output Tokens",
+    "output_reasoning": "Reasoning Tokens",
+    "request": "Requests",
+}
+_MILLION = Decimal(1_000_000)
+_EPOCH = date(1970, 1, 1)
+DISCOUNTS = ("contracted", "promotional")
+"""Purposes of own entries that are below the published price for one customer or for a while."""
+NO_WORKLOAD = "all"
+"""Workload of usage that names none."""
+
+
+@dataclass(frozen=True)
+class Priced:
+    """A price of the book in US dollars per million, by its id."""
+
+    id: str
+    usd_per_mtok: Decimal
+    kind: Kind
+    source: str
+
+
+def api_charge(
+    provider: str,
+    model: str,
+    tier: str,
+    token_kind: str,
+    tokens: Decimal,
+    paid: Priced,
+    *,
+    workload: str,
+    start: date,
+    end: date,
+    listed: Priced | None = None,
+) -> Charge:
+    """Tokens (or requests) of one price; `listed` is the published price where another one was paid."""
+    what = "Requests" if token_kind == "request" else "Tokens"
+    return Charge(
+        model=model,
+        workload=workload,
+        token_kind=METERS.get(token_kind, token_kind),
+        description=f"{METERS.get(token_kind, token_kind)} of {model}, {tier} tier, for {workload}",
+        provider=provider,
+        service=f"{provider} model API",
+        service_category=AI,
+        sku=f"{provider}/{model}:{token_kind}",
+        sku_price=(listed or paid).id,
+        start=start,
+        end=end,
+        quantity=tokens / _MILLION,
+        unit=f"1000000 {what}",
+        listed=(listed or paid).usd_per_mtok,
+        contracted=paid.usd_per_mtok,
+        kind=paid.kind,
+        source=paid.source,
+        consumed=(tokens, what),
+        price_id=paid.id,
+        details=(("x_ModelId", model), ("x_ServiceTier", tier)),
+    )
+
+
+def without_discounts(book: PriceBook) -> PriceBook:
+    """The same book at published prices: no contracted and no promotional entries."""
+    kept = tuple(price for price in book.prices if price.purpose not in DISCOUNTS)
+    return PriceBook(book.source, book.snapshot_date, kept, book.names, book.exchange_rates)
+
+
+def usage_charges(
+    book: PriceBook,
+    usage: pd.DataFrame | Path | str,
+    *,
+    provider: str | None = None,
+    tier: str = "standard",
+    as_of: AsOf = None,
+) -> list[Charge]:
+    """A usage table (as in `price_usage`) by month; an optional column `workload` tells workloads apart.
+
+    Rows belong to the month of their timestamp or date (UTC); without one, to that of `as_of` or the book's snapshot.
+    Raises the errors of `price_usage`, and `InputError` where a published price cannot be told apart from a contract's.
+    """
+    price_usage(book, usage, provider=provider, tier=tier, as_of=as_of)  # names what is wrong by its line
+    frame, places = read_usage(usage)
+    named = next((name for name in ("timestamp", "date") if name in frame.columns), None)
+    if named is None:
+        days = np.full(len(frame), (book.moment(as_of)[0] - _EPOCH).days)
+    else:
+        days = minutes(frame[named], named, places) // (24 * 60)
+    workloads = frame["workload"].astype(str) if "workload" in frame.columns else pd.Series(NO_WORKLOAD, frame.index)
+    months = [(_EPOCH + timedelta(days=int(day))).replace(day=1) for day in days]
+    listed = without_discounts(book)
+    charges: list[Charge] = []
+    parts: Any = frame.groupby([workloads, pd.Series(months, frame.index, dtype=object)])
+    for (workload, month), part in parts:
+        named_by = {"provider": provider, "tier": tier, "as_of": as_of}
+        at = pd.Series(days, frame.index).loc[part.index]
+        for key, tokens in _lines(book, listed, part, at, named_by).items():
+            name, model, of_tier, kind, paid, published = key
+            charges.append(
+                api_charge(
+                    name,
+                    model,
+                    of_tier,
+                    kind,
+                    Decimal(tokens),
+                    paid,
+                    workload=str(workload),
+                    start=month,
+                    end=next_month(month),
+                    listed=published,
+                )
+            )
+    return charges
+
+
+def _lines(
+    book: PriceBook, listed: PriceBook, part: pd.DataFrame, days: pd.Series[Any], named: Mapping[str, Any]
+) -> dict[tuple[Any, ...], int]:
+    """Tokens by provider, model, tier, kind, paid price and published price (None: the one paid)."""
+    prices = {price.id: price for price in book.prices}
+    found: dict[tuple[Any, ...], int] = {}
+
+    def keep(paid: pd.DataFrame, published: pd.DataFrame) -> None:
+        for line, other, tokens in _paired(paid, published):
+            ids = ((one["price_id"], one["usd_per_mtok"]) for one in (line, other))
+            both = [Priced(name, usd, prices[name].kind, prices[name].source) for name, usd in ids]
+            of = tuple(line[name] for name in ("provider", "model", "tier", "token_kind"))
+            key = (*of, both[0], None if both[0] == both[1] else both[1])
+            found[key] = found.get(key, 0) + tokens
+
+    lines = price_usage(book, part, **named).lines
+    if all(prices[name].purpose not in DISCOUNTS for name in lines["price_id"]):
+        keep(lines, lines)
+        return found
+    for _, piece in part.groupby([days, part["model"]]):  # published prices may move inside a month
+        paid = price_usage(book, piece, **named).lines
+        try:
+            keep(paid, price_usage(listed, piece, **named).lines)
+        except PriceError:  # a model or day that only the contract prices
+            keep(paid, paid)
+    return found
+
+
+def _paired(paid: pd.DataFrame, published: pd.DataFrame) -> Iterator[tuple[dict[str, Any], dict[str, Any], int]]:
+    """Each line of the bill with the published price of its tokens: one of both sides has a single price."""
+    by = ["provider", "model", "tier", "token_kind"]
+    others = {key: of.to_dict("records") for key, of in published.groupby(by)}
+    for key, of in paid.groupby(by):
+        lines, list_lines = of.to_dict("records"), others.get(key, of.to_dict("records"))
+        if [line["price_id"] for line in lines] == [line["price_id"] for line in list_lines]:
+            yield from ((line, line, line["tokens"]) for line in lines)  # type: ignore[misc]
+        elif len(lines) == 1:
+            yield from ((lines[0], other, other["tokens"]) for other in list_lines)  # type: ignore[misc]
+        elif len(list_lines) == 1:
+            yield from ((line, list_lines[0], line["tokens"]) for line in lines)  # type: ignore[misc]
+        else:
+            allowed = "one published or one contracted price for its requests of a day"
+            raise bad(f"prices of {'/'.join(str(part) for part in key)}", len(lines), allowed)

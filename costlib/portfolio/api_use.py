@@ -1,0 +1,97 @@
+"""What a plan sends to APIs in a month, and what a change of prices would do to that bill.
+
+A workload is its mean request times its volume, as everywhere in this room: a long-context price is chosen by the mean
+length, and where a provider sells no cached input every token is charged in full.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pandas as pd
+
+from costlib.errors import InputError
+from costlib.portfolio.plan import Plan
+from costlib.prices.api import PricedRequest, price_request
+from costlib.prices.book import AsOf, PriceBook
+from costlib.prices.entries import MissingPrice
+from costlib.study import ApiOption
+
+_EFFECT = "workload option provider model tier requests_per_month before_usd after_usd effect_usd reason kind source"
+
+
+def api_use(plan: Plan) -> pd.DataFrame:
+    """One row per workload the plan serves by an API.
+
+    Columns: workload, option, provider, model, tier, requests_per_month (`Decimal`), input_tokens, cached_tokens and
+    output_tokens of the mean request.
+    """
+    workloads = {row["workload"]: row for row in plan.workloads.to_dict("records")}
+    rows: list[dict[str, Any]] = []
+    for chosen in plan.assignments.to_dict("records"):
+        option = plan.study.option(chosen["option"])
+        if isinstance(option, ApiOption):
+            workload = workloads[chosen["workload"]]
+            tokens = {name: int(workload[name]) for name in ("input_tokens", "cached_tokens", "output_tokens")}
+            requests = Decimal(repr(float(chosen["requests_per_month"])))
+            named = {"provider": option.provider, "model": option.model, "tier": option.tier}
+            rows.append(
+                {
+                    "workload": chosen["workload"],
+                    "option": option.name,
+                    **named,
+                    "requests_per_month": requests,
+                    **tokens,
+                }
+            )
+    columns = "workload option provider model tier requests_per_month input_tokens cached_tokens output_tokens"
+    return pd.DataFrame(rows, columns=columns.split())
+
+
+def mean_request(book: PriceBook, use: Any, as_of: AsOf = None) -> PricedRequest:
+    """The price of one row's mean request; all input at the full price where cached input has none.
+
+    Raises the errors of `price_request`.
+    """
+    for cached_tokens in (use["cached_tokens"], 0):
+        try:
+            return price_request(
+                book,
+                use["model"],
+                use["provider"],
+                input_tokens=use["input_tokens"],
+                output_tokens=use["output_tokens"],
+                cached_tokens=cached_tokens,
+                tier=use["tier"],
+                as_of=as_of,
+            )
+        except MissingPrice:
+            if not cached_tokens:
+                raise
+    raise AssertionError("unreachable: the second round returns or raises")
+
+
+def price_effect(
+    use: pd.DataFrame, before: PriceBook, after: PriceBook, *, before_day: AsOf = None, after_day: AsOf = None
+) -> pd.DataFrame:
+    """What the same requests cost at two sets of prices, $ per month, one row per workload of `api_use`.
+
+    Columns: workload, option, provider, model, tier, requests_per_month, before_usd, after_usd, effect_usd (after less
+    before; `Decimal`, exact), reason (why one of them is None), kind and source. Days default to the snapshot days.
+    """
+    rows: list[dict[str, Any]] = []
+    for one in use.to_dict("records"):
+        row = {str(name): one[name] for name in use.columns if not str(name).endswith("_tokens")}
+        reasons: list[str] = []
+        for side, book, day in (("before", before, before_day), ("after", after, after_day)):
+            try:
+                row[f"{side}_usd"] = mean_request(book, one, day).total * one["requests_per_month"]
+            except InputError as error:
+                row[f"{side}_usd"] = None
+                reasons.append(f"{side}: {error}")
+        known = row["before_usd"] is not None and row["after_usd"] is not None
+        row["effect_usd"] = row["after_usd"] - row["before_usd"] if known else None
+        row |= {"reason": "; ".join(reasons) or None, "kind": "derived", "source": f"{before.source}; {after.source}"}
+        rows.append(row)
+    return pd.DataFrame(rows, columns=_EFFECT.split(), dtype=object)
