@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from costlib.door import cost as cost
     from costlib.door import memory as memory
     from costlib.door import price as price
+    from costlib.door import rates as rates
     from costlib.errors import CostlibError as CostlibError
     from costlib.errors import InputError as InputError
     from costlib.errors import RunError as RunError
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from costlib.measure.run import measurements as measurements
     from costlib.portfolio.plan import make_plan as plan
     from costlib.prices.book import load_book as price_book
-    from costlib.prices.rates import load_rates as rates
     from costlib.quality.text import measure_text as quality
     from costlib.quality.text import quality_results as quality_results
     from costlib.report.run import report as report
@@ -44,7 +44,7 @@ _DOOR = {
     "price": ("costlib.door", "price"),
     "price_book": ("costlib.prices.book", "load_book"),
     "quality_results": ("costlib.quality.text", "quality_results"),
-    "rates": ("costlib.prices.rates", "load_rates"),
+    "rates": ("costlib.door", "rates"),
     "run": ("costlib.report.run", "run"),
     "load_study": ("costlib.study", "load_study"),
 }

@@ -90,6 +90,26 @@ def price(
     )
 
 
+def rates(device: str | None = None, rate_kind: str = "on_demand", *, as_of: str | None = None) -> pd.DataFrame:
+    """$ per hour of one device: every provider of `device`, cheapest first, or one row per device without it.
+
+    Columns hold the unit in their name; `low` and `high` are the cheapest and the dearest provider. Devices without
+    that kind of rate are left out. Raises `InputError` for an unknown device, rate kind or date.
+    """
+    import pandas as pd
+
+    from costlib.prices.rates import load_rates, rate, spread
+
+    if device is not None:
+        return spread(device, rate_kind, as_of=as_of)
+    every = load_rates()
+    names = dict.fromkeys(row.device for row in every if row.rate_kind == rate_kind)
+    found = [rate(name, rate_kind, as_of=as_of) for name in names] or [rate(every[0].device, rate_kind)]
+    shown = ("device", "rate_kind", "usd_per_hour", "low", "high", "memory_bytes", "bandwidth_bytes_per_s", "watts")
+    columns = (*shown, "provider", "kind", "observed_on", "source")
+    return pd.DataFrame([{name: getattr(row, name) for name in columns} for row in found])
+
+
 def _rate(usd_per_hour: float | None, device: str | None, rate_kind: str, provider: str | None) -> Rate | None:
     from costlib.prices.rates import rate
 

@@ -74,6 +74,21 @@ def test_cost_of_given_speeds_conserves_the_bill(costlib: Any) -> None:
     assert rows["phase_time"]["output_usd_per_mtok"] / 1000 == pytest.approx(0.0478, abs=1e-4)
 
 
+def test_rates_show_the_spread_between_providers(costlib: Any) -> None:
+    """The same device costs several times as much at one provider as at another."""
+    code, out, _ = costlib("rates", "H100 SXM", "--json")
+    rows = json.loads(out)["rows"]
+    prices = [Decimal(row["usd_per_hour"]) for row in rows]
+    assert code == 0 and prices == sorted(prices) and len({row["provider"] for row in rows}) == len(rows) > 3
+    assert Decimal(rows[-1]["times_cheapest"]) == prices[-1] / prices[0] > 1
+    assert all(row["source"] and row["observed_on"] and row["kind"] for row in rows)
+    devices = {row["device"]: row for row in json.loads(costlib("rates", "--json")[1])["rows"]}
+    assert {"T4", "L4", "A10G", "L40S", "H100 PCIe", "H200 SXM", "B200", "RTX 4090", "CPU 2 cores"} <= set(devices)
+    middle = devices["H100 SXM"]
+    assert Decimal(middle["low"]) <= Decimal(middle["usd_per_hour"]) <= Decimal(middle["high"])
+    assert costlib("rates")[0] == costlib("rates", "H100 SXM")[0] == 0
+
+
 def test_breakeven_answers_with_crossings_and_words(costlib: Any) -> None:
     words = ("breakeven", "gpt-4o", "--provider", "openai", "--input", "1000", "--output", "200")
     speeds = ("--prefill-speed", "30000", "--decode-speed", "6000", "--json")
@@ -101,6 +116,8 @@ def test_breakeven_answers_with_crossings_and_words(costlib: Any) -> None:
         (("measure", "demo:gemma-3-270m", "--batch", "x"), "batch is 'x'"),
         (("measure", "demo:gemma-3-270m", "--precision", ""), "at least one value"),
         (("memory", "llama-9"), "shape is 'llama-9'"),
+        (("rates", "Abacus"), "device is 'Abacus'"),
+        (("rates", "--rate-kind", "gift"), "rate_kind is 'gift'"),
         (("cost",), "speeds are missing"),
         (("cost", "--decode-speed", "5"), "the rate is missing"),
         (("cost", "--decode-speed", "5", "--device", "Abacus"), "Abacus"),
@@ -145,7 +162,8 @@ def test_every_command_has_help_with_an_example() -> None:
         command.name or command.callback.__name__ for command in cli.app.registered_commands if command.callback
     ]
     assert set(commands) == {
-        *("doctor", "measure", "memory", "price", "cost", "breakeven", "payback", "focus", "plan", "run", "report")
+        *("doctor", "measure", "memory", "price", "cost", "breakeven", "payback", "focus", "plan", "run", "report"),
+        "rates",
     }
     assert {command.callback.__name__ for command in cli.book.registered_commands if command.callback} == {
         "diff",

@@ -246,4 +246,35 @@ def breakeven(
     answer({**document, "kind": "derived"}, as_json, show)
 
 
-COMMANDS = (price, cost, breakeven)
+def rates(
+    device: Annotated[str | None, typer.Argument(help="Device of data/rates.csv; leave out to list them all.")] = None,
+    rate_kind: RateKind = "on_demand",
+    as_of: AsOf = None,
+    as_json: Json = False,
+) -> None:
+    """$ per hour of one device: its spread between providers, or every device of data/rates.csv.
+
+    Example: costlib rates 'H100 SXM' --rate-kind on_demand
+    """
+    from costlib.door import rates as rates_of
+
+    rows = rates_of(device, rate_kind, as_of=as_of)
+
+    def show() -> None:
+        body = []
+        for row in rows.to_dict("records"):
+            if device is None:
+                ends = f"{plain(row['low'])} to {plain(row['high'])}"
+                body.append([row["device"], plain(row["usd_per_hour"]), ends, row["kind"], row["observed_on"]])
+            else:
+                name = f"{row['provider']} ({row['devices']})"
+                times = f"{row['times_cheapest']:.2f}"
+                body.append([name, plain(row["usd_per_hour"]), times, row["kind"], row["observed_on"]])
+        first, third = ("provider (devices sold together)", "times cheapest") if device else ("device", "providers")
+        caption = "USD per hour of one device; sources: --json or data/rates.csv"
+        table(f"{device or 'devices'}, {rate_kind}", [first, "USD per hour", third, "kind", "seen on"], body, caption)
+
+    answer({"device": device, "rate_kind": rate_kind, "rows": rows, "currency": "USD"}, as_json, show)
+
+
+COMMANDS = (price, cost, breakeven, rates)
