@@ -67,8 +67,10 @@ class Page:
         value = number(figure.value, figure.unit) if figure.value is not None else "unknown"
         value, per = (value + unit_text("ratio"), "") if figure.unit == "ratio" else (value, unit_text(figure.unit))
         between = interval(figure)
-        sort = "range" if (figure.reason or "").startswith("range") else "95 % interval"
-        named = between if between.startswith("interval") else f"{sort} {between}"
+        if (figure.reason or "").startswith("range"):
+            named = between if between.startswith("interval") else f"range {between}"
+        else:
+            named = f"95 % interval {between.removeprefix('interval ')}"
         below = named if between else (figure.reason or "")
         return (
             f'<li class="card"><span class="what">{escape(what)} {badge(figure.kind)}</span>'
