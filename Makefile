@@ -7,7 +7,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup report test test-all lint format lab dictionary clean
+.PHONY: help setup report test test-all lint format lab dictionary example clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,11 @@ lab: setup  ## open the notebooks in JupyterLab
 
 dictionary: setup  ## write the data dictionary, data/README.md, from costlib/tables.py
 	$(BIN)/python -m costlib.tables
+
+example: setup  ## write the committed reports/example from data/store, with its picture (needs Chromium)
+	$(BIN)/costlib report $(STUDY) --out reports/example
+	chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1000,1330 \
+		--screenshot=reports/example/portfolio.png "file://$(CURDIR)/reports/example/portfolio.html"
 
 clean:  ## remove .venv, caches and generated reports; measurements in data/store stay
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist *.egg-info
