@@ -141,11 +141,15 @@ def cost(
     """
     import pandas as pd
 
+    from costlib.cost.inputs import number
     from costlib.cost.token import CONVENTIONS
     from costlib.cost.token_table import cost_per_token
     from costlib.measure.run import measurements
     from costlib.prices.hardware import measured_rate
 
+    for field, speed in (("prefill_tokens_per_s", prefill_tokens_per_s), ("decode_tokens_per_s", decode_tokens_per_s)):
+        if speed is not None:  # in a table NaN means unknown; typed, it is a mistake
+            number(field, speed)
     given = _rate(usd_per_hour, device, rate_kind, rate_provider)
     hourly: Any = usd_per_hour if given is None else (given.low, given.usd_per_hour, given.high)
     if model is not None:
@@ -223,6 +227,9 @@ def breakeven(
     decode = number("decode_tokens_per_s", decode_tokens_per_s)
     used = share("utilization", utilization, zero=False)
     devices = whole("devices_per_replica", devices_per_replica, least=1)
+    least = whole("minimum_replicas", minimum_replicas)
+    if maximum_replicas is not None:
+        whole("maximum_replicas", maximum_replicas, least=max(1, least))
     priced = price(
         api_model,
         provider,

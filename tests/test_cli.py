@@ -120,6 +120,7 @@ def test_breakeven_answers_with_crossings_and_words(costlib: Any) -> None:
         (("rates", "--rate-kind", "gift"), "rate_kind is 'gift'"),
         (("cost",), "speeds are missing"),
         (("cost", "--decode-speed", "5"), "the rate is missing"),
+        (("cost", "--decode-speed", "nan", "--usd-per-hour", "3"), "decode_tokens_per_s is nan"),
         (("cost", "--decode-speed", "5", "--device", "Abacus"), "Abacus"),
         (("cost", "demo:gemma-3-270m"), "a measured model in the store"),
         (("plan", "nowhere.yml"), "nowhere.yml"),

@@ -96,6 +96,8 @@ def _measured(option: MeasuredOption, study: Study, frame: pd.DataFrame) -> Supp
     if option.model not in specs:
         raise bad("model", option.model, near(option.model, specs), f"study {study.name}, option {option.name}")
     spec = specs[option.model]
+    if option.precision not in spec.precision:
+        raise bad("precision", option.precision, set(spec.precision), f"study {study.name}, option {option.name}")
     wanted = {name: getattr(option, name) for name in ("model", "precision", "engine", "batch")}
     for name, value in {**wanted, "prompt_tokens": spec.prompt_tokens, "output_tokens": spec.output_tokens}.items():
         frame = frame[frame[name] == value]

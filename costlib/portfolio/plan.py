@@ -53,6 +53,17 @@ class Plan:
     notes: tuple[str, ...]
 
 
+def check_tables(study: Study, store: Store | None = None) -> None:
+    """Read everything a plan will need, so that a wrong table is found before hours of measuring.
+
+    Raises what `make_plan` raises for a workload, score, price, speed or rate that is missing or wrong; whether every
+    workload can be served is judged by the plan, because it may depend on what is not measured yet.
+    """
+    workloads = load_workloads(study)
+    table = offers(study, workloads, load_scores(study, workloads), supplies(study, store), load_book())
+    _baseline_choice(study, table)
+
+
 def make_plan(study: Study, store: Store | None = None) -> Plan:
     """Make the plan. `store` holds the measurements; the default store when None.
 
@@ -159,6 +170,7 @@ def _notes(work: Work) -> tuple[str, ...]:
         "Every part of every workload is rounded to cents before it is added; parts, causes and totals agree exactly.",
         "Expected misses are P(miss) x cost of a miss: a real cost, but no invoice; the cash part leaves them out.",
         "In the draws the plan stays as it is, and which options are eligible is judged at the stated values.",
+        "Cached input is charged as read from the cache; filling it is not charged, which favours APIs a little.",
         "Self-hosted models compute cached tokens again; API prices hold for the mean request.",
     ]
     if missing:

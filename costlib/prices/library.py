@@ -195,6 +195,8 @@ def _prices(source: str, released: date, provider: str, model: Any, known_from: 
 
     standard = model.prices if isinstance(model.prices, list) else [_Undated(model.prices)]
     dated = [entry for entry in standard if _hours(entry.constraint) is None]
+    if len(dated) < 2:  # no change is recorded, which says something only of the days since changes are recorded
+        known_from = max(known_from, RECORDED_SINCE)
     # The last entry whose first day has come is the active one.
     for first, last, active in _segments(dated, lambda choices: choices[-1]):
         for key, price in active.prices.__dict__.items():

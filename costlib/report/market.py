@@ -26,12 +26,16 @@ LIST_PRICE = "a list price: exact, until it changes"
 
 @dataclass(frozen=True)
 class Request:
-    """The mean request: tokens in, of these from the cache, tokens out, and how many there are in a month."""
+    """The mean request: tokens in, of these from the cache, tokens out, and how many there are in a month.
+
+    `peak_to_mean` is the rate of the busiest hour of all workloads together over the month's mean rate.
+    """
 
     input_tokens: int
     cached_tokens: int
     output_tokens: int
     per_month: float
+    peak_to_mean: float = 1.0
 
     @property
     def tokens(self) -> int:
@@ -39,13 +43,15 @@ class Request:
         return self.input_tokens + self.output_tokens
 
 
-def mean_request(workloads: pd.DataFrame) -> Request:
+def mean_request(workloads: pd.DataFrame, study: Study) -> Request:
     """The mean request of the workloads that have output tokens, weighted by volume."""
     text = workloads[workloads["output_tokens"] > 0]
     weights = text["requests_per_month"].astype(float)
     means = [round(float(np.average(text[f"{part}_tokens"].astype(float), weights=weights)))
              for part in ("input", "cached", "output")]  # fmt: skip
-    return Request(means[0], means[1], means[2], float(weights.sum()))
+    shares = np.array([study.profiles[name].hourly_share() for name in text["profile"]])
+    peak = float((weights.to_numpy()[:, None] * shares).sum(axis=0).max()) * study.assume("hours_per_month")
+    return Request(means[0], means[1], means[2], float(weights.sum()), peak / float(weights.sum()))
 
 
 def api_usd(book: PriceBook, option: ApiOption, request: Request, study: Study) -> Figure | None:
@@ -116,8 +122,13 @@ class Duel:
             source,
             found.first_low if known else None,
             found.first_high if known else None,
-            None if known else found.reason,
+            None if known else self.unfavourable(),
         )
+
+    def unfavourable(self) -> str:
+        """Whether self-hosting still becomes cheaper at the unfavourable ends of speed, rate and utilization."""
+        sure = self.result.unfavourable in ("crosses", "always")
+        return "cheaper from a larger volume" if sure else "never cheaper"
 
 
 def duel(supply: Supply, api: ApiOption, price: Figure, request: Request, study: Study) -> Duel | None:
@@ -128,7 +139,9 @@ def duel(supply: Supply, api: ApiOption, price: Figure, request: Request, study:
     hours = study.assume("hours_per_month")
     used = study.assumptions.max_utilization.ends
     capacity = tuple(
-        hours * 3600 * share / s for share, s in zip(used, (seconds.high, seconds.base, seconds.low), strict=True)
+        hours * 3600 * share / request.peak_to_mean / s
+        for share, s in zip(used, (seconds.high, seconds.base, seconds.low), strict=True)
+        for share, s in zip(used, (seconds.high, seconds.base, seconds.low), strict=True)
     )
     minimum = getattr(supply.option, "minimum_replicas", None) or int(study.assume("minimum_replicas"))
     hosting = SelfHosting(tuple(r * hours for r in rate), capacity, minimum_steps=minimum)  # type: ignore[arg-type]

@@ -30,7 +30,7 @@ class MarketPage(PlanPage):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.request = mean_request(self.plan.workloads)
+        self.request = mean_request(self.plan.workloads, self.study)
 
     @cached_property
     def ladder(self) -> list[tuple[str, bool, Figure]]:
@@ -169,7 +169,8 @@ class MarketPage(PlanPage):
             ends = [None if e is None else float(e) * self.request.tokens for e in (at.value, at.low, at.high)]
             tokens = Figure(ends[0], "tokens/month", "derived", at.source, ends[1], ends[2], at.reason)
             may = self.derived(self.serves(d.supply.name), "workloads", "a count")
-            names = {"own": d.supply.name, "api": d.api.name, "what": f"{d.supply.name} against {d.api.name}"}
+            names = {"own": d.supply.name, "api": d.api.name, "what": f"{d.supply.name} against {d.api.name}",
+                     "worst": d.unfavourable()}  # fmt: skip
             rows.append({**names, "may": may, "at": at, "tokens": tokens})
         columns = {
             "own": "Self-hosted",
@@ -177,5 +178,6 @@ class MarketPage(PlanPage):
             "api": "Against",
             "at": "Cheaper from",
             "tokens": "In tokens",
+            "worst": "At the unfavourable end",
         }
         return self.table("breakevens", "Monthly volume above which self-hosting is cheaper", columns, rows)

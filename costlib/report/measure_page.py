@@ -138,6 +138,9 @@ class MeasurePage(Page):
         for name, row in self.ok.items():
             if row["interval_reason"]:
                 unsure.setdefault(str(row["interval_reason"]), []).append(name)
+            elif row["stopped_by"] == "time budget":
+                late = "the time budget ended before the interval was as narrow as costlib aims for"
+                unsure.setdefault(late, []).append(name)
         notes += [f"speed of {listed(names)}: {reason}" for reason, names in unsure.items()]
         return Html("".join(str(self.text("Note: {note}.", "caution", note=note)) for note in notes))
 
@@ -325,8 +328,8 @@ class MeasurePage(Page):
         if not judged:
             return self.heading("Quality was not measured")
         if not worse:
-            return self.heading("No precision is measurably worse than {base}", base=self.baseline)
-        sentence = "{worse} loses quality measurably" if len(worse) == 1 else "{worse} lose quality measurably"
+            return self.heading("No precision raises perplexity measurably over {base}", base=self.baseline)
+        sentence = "{worse} raises perplexity measurably" if len(worse) == 1 else "{worse} raise perplexity measurably"
         sentence += "; {same} does not" if len(same) == 1 else "; {same} do not" if same else ""
         return self.heading(sentence, worse=listed(worse), same=listed(same))
 

@@ -6,6 +6,7 @@ its ledger: `measured` (the measurements), `market` (prices, break-even) and `do
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
@@ -20,10 +21,10 @@ from costlib.report.figures import Part, matrix, stacked, waterfall
 from costlib.report.ledger import Html
 from costlib.report.market_page import MarketPage
 from costlib.report.measure_page import MeasurePage, measure_page
-from costlib.report.page import End, long_date, records
+from costlib.report.page import End, listed, long_date, records
 from costlib.report.plan_page import PlanPage, short
 from costlib.store import Store
-from costlib.study import load_study
+from costlib.study import BaselineException, load_study
 
 _PARTS = {
     Part("use", PALETTE[0]): ("inference", "human"),
@@ -56,19 +57,19 @@ class PortfolioPage(PlanPage):
         kept = sum(row["option"] == self.base for row in self.chosen)
         cards = [
             ("Bills of the plan", cash),
-            (f"Bills of everything on {self.base}", before),
+            (f"Bills with everything possible on {self.base}", before),
             ("Saving once the expected cost of wrong answers is counted", saving),
         ]
         reason = f"share of {self.study.draws} draws"
         chance = self.derived(self.plan.probability_saves, "probability", reason)
         cards.append(("Probability that the plan is cheaper, wrong answers counted", chance))
         return self.summary(
-            "Serve the {n} workloads with {m} options instead of one, and the bills come to {cash}, {share} {less} "
-            "than with everything on {base}.",
+            "Serve the {n} workloads with {m} options, and the bills come to {cash}, {share} {less} than with "
+            "everything on {base}{but}.",
             cards,
             "Wrong answers cost money, too, billed or not. With their expected cost the plan comes to {total}, "
-            "everything on {base} to {whole}: the plan {verb} {saving}. {kept} of the {n} workloads stay on {base}"
-            + (", because a miss there costs more than the dearer tokens." if kept else "."),
+            "everything on {base} to {whole}: the plan {verb} {saving}, {part} of it. "
+            "{kept} of the {n} workloads stay on {base}.{apart}",
             n=str(len(self.chosen)),
             m=str(len({row["option"] for row in self.chosen})),
             cash=cash,
@@ -79,8 +80,20 @@ class PortfolioPage(PlanPage):
             whole=self.total("baseline"),
             verb="saves" if float(saving.value or 0) >= 0 else "costs",
             saving=saving,
+            part=self.derived(
+                abs(float(saving.value or 0)) / float(self.total("baseline").value or 1),
+                "share",
+                "both amounts have intervals",
+            ),
             kept=str(kept),
+            apart="".join(f" In the comparison {e.workload} is on {e.option}: {e.reason}." for e in self._apart),
+            but=f" but {listed([e.workload for e in self._apart])}" if self._apart else "",
         )
+
+    @property
+    def _apart(self) -> Sequence[BaselineException]:
+        """Workloads that the baseline cannot serve, and what it is given for them."""
+        return self.study.baseline.exceptions
 
     def caution(self) -> Html:
         """What is made up."""
@@ -109,10 +122,10 @@ class PortfolioPage(PlanPage):
 
     def plan_heading(self) -> Html:
         """How many workloads leave the baseline."""
-        left = sum(row["option"] != self.base for row in self.chosen)
-        return self.heading(
-            "{left} of {n} workloads leave {base}", left=str(left), n=str(len(self.chosen)), base=self.base
-        )
+        apart = {e.workload for e in self._apart}
+        there = [row["option"] for row in self.chosen if row["workload"] not in apart]
+        left = sum(option != self.base for option in there)
+        return self.heading("{left} of {n} workloads leave {base}", left=str(left), n=str(len(there)), base=self.base)
 
     def plan_table(self) -> Html:
         """Who serves what, at which cost and quality."""

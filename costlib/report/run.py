@@ -18,6 +18,7 @@ from typing import Any
 from costlib.environment import git_commit
 from costlib.errors import bad
 from costlib.paths import notebooks_dir
+from costlib.portfolio.plan import check_tables
 from costlib.progress import Progress, Step, silent
 from costlib.report.checks import MANIFEST, Check, sources
 from costlib.report.execute import NotebookError, execute
@@ -63,6 +64,7 @@ def run(
         if not (notebooks_dir() / f"{name}.ipynb").is_file():
             raise bad("notebooks", name, sorted(file.stem for file in notebooks_dir().glob("*.ipynb")), str(study.path))
     tell = progress or silent
+    check_tables(study, kept)
     if not report_only:
         kept.check_writable()
         _measure(study, kept, fresh, tell)

@@ -76,8 +76,8 @@ def test_the_effect_on_usage_is_the_difference_of_the_two_bills() -> None:
             "cached_tokens": [10**5, 0, 0],
         }
     )
-    changed = diff(BOOK, BOOK, before_day="2025-05-01", after_day="2025-07-01", usage=usage)
-    before, after = (price_usage(BOOK, usage, as_of=day).total for day in ("2025-05-01", "2025-07-01"))
+    changed = diff(BOOK, BOOK, before_day="2025-06-01", after_day="2025-07-01", usage=usage)
+    before, after = (price_usage(BOOK, usage, as_of=day).total for day in ("2025-06-01", "2025-07-01"))
     effects = [effect for effect in changed["effect_usd"] if effect is not None]
     assert sum(effects, Decimal(0)) == after - before
     assert after < before

@@ -25,7 +25,7 @@ def page(tmp_path: Path) -> MeasurePage:
 def test_headings_are_findings_of_the_data(page: MeasurePage) -> None:
     assert words(page.speed_heading()) == "nf4 decodes 7.97 times as fast as int8"
     assert words(page.memory_heading()) == "nf4 holds its weights in 26.9\u202f% less memory than bf16"
-    assert words(page.quality_heading()) == "nf4 loses quality measurably; int8 does not"
+    assert words(page.quality_heading()) == "nf4 raises perplexity measurably; int8 does not"
     assert words(page.failures_heading()) == "Every configuration was measured undisturbed"
     assert "nf4 multiplies perplexity by 1.29" in words(page.opening())
     assert "de-quantized 4-bit file" in words(page.cautions())
