@@ -141,7 +141,6 @@ def duel(supply: Supply, api: ApiOption, price: Figure, request: Request, study:
     capacity = tuple(
         hours * 3600 * share / request.peak_to_mean / s
         for share, s in zip(used, (seconds.high, seconds.base, seconds.low), strict=True)
-        for share, s in zip(used, (seconds.high, seconds.base, seconds.low), strict=True)
     )
     minimum = getattr(supply.option, "minimum_replicas", None) or int(study.assume("minimum_replicas"))
     hosting = SelfHosting(tuple(r * hours for r in rate), capacity, minimum_steps=minimum)  # type: ignore[arg-type]
