@@ -94,9 +94,8 @@ class Contest:
         hours = self.study.assume("hours_per_month")
         prefill = factors["prompt length"] / factors["prefill speed"]
         seconds = prefill + factors["answer length"] / factors["decode speed"]
-        return factors["hourly rate"] * hours, hours * 3600 * factors[
-            "busy share allowed"
-        ] / self.request.peak_to_mean / seconds
+        busy_hours = hours * factors["busy share allowed"] / self.request.peak_to_mean
+        return factors["hourly rate"] * hours, busy_hours * 3600 / seconds
 
     def own_usd(self, volume: Any, **factors: Any) -> Any:
         """$ a month of owning; numbers, or arrays of draws."""
