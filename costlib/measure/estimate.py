@@ -8,7 +8,6 @@ process gives no interval, and the row says so.
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -195,9 +194,3 @@ def _energy(ok: pd.DataFrame) -> dict[str, Any]:
         reason = "net energy is not above idle: the window cannot tell them apart"
         return {"energy_j_per_output_token": None, "energy_j_per_token": None, "energy_reason": reason}
     return {"energy_j_per_output_token": net / new, "energy_j_per_token": net / every, "energy_reason": None}
-
-
-def environment_of(row: pd.Series) -> dict[str, Any]:
-    """The environment of a row, parsed."""
-    parsed: dict[str, Any] = json.loads(row["environment"])
-    return parsed
