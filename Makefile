@@ -43,7 +43,7 @@ format: setup  ## apply the style
 lab: setup  ## open the notebooks in JupyterLab
 	cd notebooks && ../$(BIN)/jupyter lab
 
-dictionary: setup  ## write the data dictionary, data/README.md, from costlib/tables.py
+dictionary: setup  ## write the data dictionary, data/README.md, from costlib/tables
 	$(BIN)/python -m costlib.tables
 
 example: setup  ## write the committed reports/example from data/store, with its picture (needs Chromium)

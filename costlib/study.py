@@ -24,11 +24,8 @@ from pydantic_core import PydanticCustomError
 from costlib.errors import InputError, bad
 from costlib.figure import Kind
 from costlib.paths import data_dir
-from costlib.tables import ENGINES
+from costlib.tables import ENGINES, PRECISIONS
 from costlib.yamlfile import line_of, near, read_yaml, validated
-
-PRECISIONS = ("fp32", "bf16", "fp16", "int8", "int8-nosplit", "nf4", "nf4-double", "fp4")
-"""Precisions a study may ask to be measured (bitsandbytes names)."""
 
 _DAYS_PER_MONTH = 365 / 12
 

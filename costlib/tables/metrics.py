@@ -1,0 +1,36 @@
+"""Every measured quantity: its id, its unit, and what it means, exactly.
+
+Ids follow the public definitions of prefill, decode, time to first token (TTFT) and time per output token (TPOT); B is
+the batch, P the prompt tokens and N the new tokens of a measurement.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A measured quantity: what its id means, exactly."""
+
+    id: str
+    unit: str
+    meaning: str
+
+
+METRICS: dict[str, Metric] = {
+    metric.id: metric
+    for metric in (
+        Metric("ttft_s", "s", "from the call to the first new token's logits on the host; tokenization excluded"),
+        Metric("prefill_tokens_per_s", "tokens/s", "B*P / ttft_s"),
+        Metric("decode_tokens_per_s", "tokens/s", "B*(N-1) / (t_last - t_first); prefill and first token excluded"),
+        Metric("decode_tokens_per_s_per_user", "tokens/s", "(N-1) / (t_last - t_first) of one sequence"),
+        Metric("end_to_end_tokens_per_s", "tokens/s", "B*N / (t_last - t_start)"),
+        Metric("tpot_s", "s", "(t_last - t_first) / (N-1) of one sequence; unknown when N = 1"),
+        Metric("energy_j_per_output_token", "J/token", "net energy of prefill and decode over B*N new tokens"),
+        Metric("ppl_rolling", "perplexity", "exp(mean negative log-likelihood), every token scored once"),
+        Metric("kl_mean", "nats/token", "mean KL(baseline || variant) per position over the full vocabulary"),
+        Metric("top1_agreement", "share", "positions where baseline and variant rank the same token first"),
+        Metric("bits_per_byte", "bit/byte", "total negative log-likelihood in bits over UTF-8 bytes of the text"),
+    )
+}

@@ -1,0 +1,133 @@
+"""What a table is: named columns with type, unit, meaning and what they allow, and the check of a frame."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from costlib.errors import bad
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA_VERSION = 1
+"""Version of the stored tables. 1 (2026-11): first version."""
+
+STATUSES = ("ok", "oom", "unsupported", "invalid", "error")
+"""ok: measured; oom: did not fit; unsupported: this device or model cannot; invalid: ran, but not what was asked;
+error: crashed or timed out. Everything but ok carries a reason."""
+
+Type = Literal["text", "integer", "number", "flag", "numbers", "flags", "texts"]
+_ARROW = {
+    "text": "string",
+    "integer": "int64",
+    "number": "float64",
+    "flag": "bool",
+    "numbers": "list<double>",
+    "flags": "list<bool>",
+    "texts": "list<string>",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its type, unit, meaning and what it allows."""
+
+    name: str
+    type: Type
+    meaning: str
+    unit: str = ""
+    required: bool = False
+    allowed: tuple[str, ...] = ()
+    minimum: float | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A named table; `validate` checks a frame against it."""
+
+    name: str
+    meaning: str
+    columns: tuple[Column, ...]
+
+    @property
+    def names(self) -> list[str]:
+        """Column names, in order."""
+        return [column.name for column in self.columns]
+
+    def validate(self, frame: pd.DataFrame, where: str | None = None) -> pd.DataFrame:
+        """Return `frame` with exactly this table's columns, in order; missing optional columns become null.
+
+        Raises `InputError` naming the table, column, row and value for an unknown or missing column, a null in a
+        required one, a value outside what is allowed, or a number that is not finite.
+        """
+        import pandas as pd
+
+        place = where or f"table {self.name}"
+        unknown = [str(name) for name in frame.columns if name not in self.names]
+        if unknown:
+            raise bad("column", unknown[0], self.names, place)
+        data: dict[str, Any] = {}
+        for column in self.columns:
+            if column.name in frame.columns:
+                values = list(frame[column.name])
+            elif column.required:
+                raise bad("missing column", column.name, "every required column must be present", place)
+            else:
+                values = [None] * len(frame)
+            data[column.name] = [_checked(column, value, f"{place}, row {row}") for row, value in enumerate(values)]
+        return pd.DataFrame({c.name: pd.Series(data[c.name], dtype=_pandas_type(c)) for c in self.columns})
+
+    def arrow_schema(self) -> Any:
+        """The `pyarrow.Schema` this table is stored with."""
+        import pyarrow as pa
+
+        kinds = {
+            "string": pa.string(),
+            "int64": pa.int64(),
+            "float64": pa.float64(),
+            "bool": pa.bool_(),
+            "list<double>": pa.list_(pa.float64()),
+            "list<bool>": pa.list_(pa.bool_()),
+            "list<string>": pa.list_(pa.string()),
+        }
+        return pa.schema([(column.name, kinds[_ARROW[column.type]]) for column in self.columns])
+
+
+def _pandas_type(column: Column) -> Any:
+    return {"text": "str", "integer": "Int64", "number": "float64", "flag": "boolean"}.get(column.type, "object")
+
+
+def _is_null(value: object) -> bool:
+    if value is None:
+        return True
+    if isinstance(value, float):
+        return math.isnan(value)
+    return type(value).__name__ in ("NAType", "NaTType")
+
+
+def _checked(column: Column, value: Any, place: str) -> Any:
+    if isinstance(value, (list, tuple)) or type(value).__name__ == "ndarray":
+        return list(value)
+    if _is_null(value):
+        if column.required:
+            raise bad(column.name, None, "a value (this column is required)", place)
+        return None
+    if column.type in ("integer", "number"):
+        if isinstance(value, (bool, str)) or not math.isfinite(value):
+            raise bad(column.name, value, "a finite number", place)
+        if column.minimum is not None and value < column.minimum:
+            raise bad(column.name, value, f"a number >= {column.minimum:g}", place)
+    if column.allowed and value not in column.allowed:
+        raise bad(column.name, value, column.allowed, place)
+    return value
+
+
+def interval(name: str, meaning: str, unit: str) -> tuple[Column, ...]:
+    """A number and the two ends of its 95 % interval."""
+    return (
+        Column(name, "number", meaning, unit, minimum=0),
+        Column(f"{name}_low", "number", f"lower end of the 95 % interval of {name}", unit, minimum=0),
+        Column(f"{name}_high", "number", f"upper end of the 95 % interval of {name}", unit, minimum=0),
+    )
