@@ -1,0 +1,82 @@
+"""The chosen routing rule as a small JSON document that a gateway can read, and its reference implementation.
+
+The document names the models, what computes the score, the threshold and, in words, the rule of its kind: a router
+sends a request to `strong` when its score is at least `threshold`; a cascade asks `models` in order. `decide` is what a
+gateway has to do for a router; a test holds both together.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from costlib.errors import bad
+
+FORMAT = "costlib-route-1"
+
+
+_RULES = {
+    "router": "send the request to `strong` when its score is at least `threshold`, else to `weak`",
+    "confidence cascade": "ask the first of `models`; when minus its confidence is at least `threshold`, ask the last",
+    "agreement cascade": "ask the first two of `models`; where they agree deliver the answer, else ask the last",
+    "judged cascade": "ask `models` in order; deliver the first answer the judge accepts, or the last one",
+}
+
+
+def policy(
+    kind: str, models: Sequence[str], score: Mapping[str, Any], threshold: float | None, evidence: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The document; `models` are in the order they are asked, `evidence` is what was measured when it was chosen."""
+    return {
+        "format": FORMAT,
+        "kind": kind,
+        "rule": _RULES[kind],
+        "models": list(models),
+        "weak": models[0],
+        "strong": models[-1],
+        "score": dict(score),
+        "threshold": threshold,
+        "evidence": dict(evidence),
+    }
+
+
+def write_policy(document: Mapping[str, Any], path: str | Path) -> Path:
+    """Write the document; the file appears whole or not at all."""
+    file = Path(path)
+    part = file.with_name(f".{file.name}.part")
+    try:
+        part.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        part.replace(file)
+    except OSError as error:
+        raise bad("out", str(file), f"a file that can be written ({error.strerror})") from error
+    return file
+
+
+def decide(document: Mapping[str, Any], prompt: str) -> str:
+    """The model a router sends a prompt to. Raises `InputError` for a score this reference cannot compute."""
+    up = score(document["score"], prompt) >= document["threshold"]
+    return str(document["strong"] if up else document["weak"])
+
+
+def score(rule: Mapping[str, Any], prompt: str) -> float:
+    """The score of a prompt under an exported rule."""
+    kind = rule["type"]
+    if kind == "prompt_length":
+        return float(len(prompt))
+    if kind == "rules":
+        return float(sum(bool(re.search(pattern, prompt, re.IGNORECASE)) for pattern in rule["patterns"]))
+    if kind == "tfidf_linear":
+        words = re.findall(rule["token_pattern"], prompt.lower())
+        counted = Counter([*words, *(" ".join(pair) for pair in pairwise(words))])
+        found = {
+            term: (1 + math.log(n)) * rule["terms"][term][0] for term, n in counted.items() if term in rule["terms"]
+        }
+        norm = math.sqrt(math.fsum(value**2 for value in found.values())) or 1.0
+        return float(rule["intercept"] + math.fsum(v / norm * rule["terms"][t][1] for t, v in found.items()))
+    raise bad("score type", kind, ("prompt_length", "rules", "tfidf_linear"))

@@ -1,0 +1,109 @@
+"""The table a router is judged on: one row per request, and for every model its score, its cost and what it said.
+
+A model NAME is found by its score column: `NAME_score` (0 to 1) or `NAME_correct` (0 or 1). Optional beside it:
+`NAME_cost_usd` per request, `NAME_confidence` (0 to 1) and `NAME_answer`, which an agreement cascade compares. `prompt`
+is the text routers read. A column named as `drop` (such as `contaminated`) leaves out the rows where it is true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from costlib.cost.inputs import number
+from costlib.errors import InputError, bad
+from costlib.prices.usage_table import Places, read_usage, refuse
+
+Array = npt.NDArray[np.float64]
+LEAST_REQUESTS = 40
+"""Half of them choose the threshold and half report it; below 20 a side nothing can be concluded."""
+
+
+@dataclass(frozen=True)
+class Requests:
+    """n requests and m models: `score` and `cost` are n x m; `confidence`, `answer` hold the models that have one."""
+
+    prompts: tuple[str, ...] | None
+    models: tuple[str, ...]
+    score: Array
+    cost: Array
+    confidence: Mapping[str, Array]
+    answer: Mapping[str, tuple[str, ...]]
+    read: int
+    dropped: int
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+    def of(self, model: str) -> tuple[Array, Array]:
+        """Scores and costs of one model."""
+        if model not in self.models:
+            raise bad("model", model, self.models)
+        at = self.models.index(model)
+        return self.score[:, at], self.cost[:, at]
+
+
+def read_requests(
+    table: pd.DataFrame | str | Path, *, costs: Mapping[str, float] | None = None, drop: str | None = None
+) -> Requests:
+    """Read and check a table of requests (a DataFrame, .csv or .parquet).
+
+    `costs` gives $ per request of models without a cost column. Raises `InputError` naming file, line, column, value
+    and what is allowed: fewer than two models or 40 requests, a score outside 0 to 1, a missing or negative cost.
+    """
+    frame, places = read_usage(table)
+    read = len(frame)
+    if drop is not None:
+        if drop not in frame.columns:
+            raise bad("drop", drop, [str(name) for name in frame.columns])
+        flags = pd.to_numeric(frame[drop], errors="coerce")
+        refuse(~flags.isin([0, 1]).to_numpy(), drop, frame[drop], places, "0 or 1")
+        frame = frame[(flags == 0).to_numpy()]
+    columns = {str(name): str(name) for name in frame.columns}
+    scored = {name.rpartition("_")[0]: name for name in columns if name.endswith(("_score", "_correct"))}
+    if len(scored) < 2:
+        raise InputError(
+            f"{places.file or 'table'}: {len(scored)} models have a column NAME_score or NAME_correct; allowed: at "
+            "least two"
+        )
+    if len(frame) < LEAST_REQUESTS:
+        raise bad("requests", len(frame), f"at least {LEAST_REQUESTS}", places.file)
+    given = dict(costs or {})
+    for name in given:
+        if name not in scored:
+            raise bad("cost of model", name, scored)
+    score = np.column_stack([_numbers(frame, column, places, most=1.0) for column in scored.values()])
+    cost = np.column_stack([_cost(frame, model, given, places) for model in scored])
+    confidence = {m: _numbers(frame, f"{m}_confidence", places, most=1.0) for m in scored if f"{m}_confidence" in frame}
+    answer = {m: tuple(frame[f"{m}_answer"].astype(str)) for m in scored if f"{m}_answer" in frame}
+    prompts = tuple(frame["prompt"].astype(str)) if "prompt" in frame else None
+    return Requests(prompts, tuple(scored), score, cost, confidence, answer, read, read - len(frame))
+
+
+def _cost(frame: pd.DataFrame, model: str, given: Mapping[str, float], places: Places) -> Array:
+    column = f"{model}_cost_usd"
+    if model in given:
+        if column in frame:
+            raise bad(f"cost of {model}", given[model], f"left out, because the table has a column {column}")
+        return np.full(len(frame), number(f"cost of {model}", given[model], zero=True))
+    if column not in frame:
+        raise bad("missing cost", model, f"a column {column}, or $ per request given for it", places.file)
+    return _numbers(frame, column, places)
+
+
+def _numbers(frame: pd.DataFrame, name: str, places: Places, most: float = 1e15) -> Array:
+    values = np.asarray(pd.to_numeric(frame[name], errors="coerce"), dtype=np.float64)
+    wrong = ~(np.isfinite(values) & (values >= 0) & (values <= most))
+    if wrong.any():
+        position = int(np.flatnonzero(wrong)[0])
+        value: Any = frame[name].iloc[position]
+        value = value.item() if isinstance(value, np.generic) else value
+        allowed = f"a number from 0 to {most:g}" if most < 1e15 else "a number of at least 0"
+        raise bad(name, value, allowed, places.row(int(frame.index[position])))
+    return values

@@ -1,0 +1,291 @@
+"""The verdict: route between models or not, by which rule, from which threshold, and what that is worth.
+
+Half of the requests choose (router, threshold, cascade), the other half reports; what is compared is compared on the
+same requests, in pairs. Routing is refused, with the reason, where the cheaper model is also the better one, where the
+better one is not shown to be better, where no rule beats sending requests at random, and where the chosen rule does not
+pay on the reporting half.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from costlib.cost.inputs import number, share
+from costlib.errors import bad
+from costlib.portfolio.routing import candidates as made
+from costlib.portfolio.routing.calibration import brier, calibration_error
+from costlib.portfolio.routing.candidates import Candidate, Goal, Rows
+from costlib.portfolio.routing.cascades import Judge, Outcome
+from costlib.portfolio.routing.curve import THRESHOLDS, RouterCurve, aiq, hull, oracle_curve, router_curve
+from costlib.portfolio.routing.policy import policy
+from costlib.portfolio.routing.requests import Requests, read_requests
+from costlib.portfolio.routing.routers import FLOORS, Fit, available, cross_fitted
+from costlib.quality.compare import Estimate, paired_bootstrap
+
+RESAMPLES = 1000
+_CURVE = ["router", "share_strong", "pgr", "score"]
+
+
+@dataclass(frozen=True)
+class Routed:
+    """What `route` found. `models`, `routers` and `candidates` are tables; `policy` is None where routing is refused.
+
+    Scores are shares, costs $ per request; ends `_low` and `_high` are 95 % bootstrap intervals over requests.
+    """
+
+    routes: bool
+    reason: str
+    weak: str
+    strong: str
+    requests: int
+    dropped: int
+    goal: str
+    models: pd.DataFrame
+    routers: pd.DataFrame
+    oracle_apgr: float | None
+    curve: pd.DataFrame
+    candidates: pd.DataFrame
+    aiq: float | None
+    policy: dict[str, Any] | None
+
+
+def route(
+    table: pd.DataFrame | str | Path,
+    *,
+    weak: str | None = None,
+    strong: str | None = None,
+    costs: Mapping[str, float] | None = None,
+    drop: str | None = None,
+    miss_usd: float | None = None,
+    keep: float = 0.95,
+    judge: Judge | None = None,
+    rules: Sequence[str] = (),
+    embed: tuple[str, Any] | None = None,
+    seed: int = 0,
+) -> Routed:
+    """Judge every router and cascade on per-request scores and costs (see `requests` for the table).
+
+    With `miss_usd` the goal is the least expected $ per request, else the least cost that keeps the share `keep` of the
+    best single model's quality. `embed` is (model name, encoder of prompts). Kind of every number: derived.
+    """
+    requests = read_requests(table, costs=costs, drop=drop)
+    if miss_usd is not None:
+        number("miss_usd", miss_usd, zero=True)
+    share("keep", keep, zero=False)
+    cheapest, best = made.order_of(requests.models, requests)
+    weak, strong = weak or cheapest, strong or best
+    for field, model in (("weak", weak), ("strong", strong)):
+        if model not in requests.models:
+            raise bad(field, model, requests.models)
+    order = np.random.default_rng(seed).permutation(len(requests))
+    choosing, reporting = np.sort(order[::2]), np.sort(order[1::2])
+    chosen_quality = max(float(requests.of(m)[0][choosing].mean()) for m in requests.models)
+    goal = Goal(miss_usd, keep * chosen_quality)
+    fits = available(rules, embed, seed)
+    ranked, curve = _routers(requests, weak, strong, fits, seed)
+    every = list(made.singles(requests))
+    refusal = _refusal(requests, weak, strong)
+    if weak != strong:
+        every += made.routers(requests, weak, strong, fits, choosing, goal)
+    every += made.cascades(requests, strong, choosing, goal, judge)
+    base = _pick([c for c in every if c.kind == "single model"], choosing, goal)
+    picked = _pick([c for c in every if c.kind != "single model"], choosing, goal)
+    picked = _no_better_than_a_floor(picked, every, ranked)
+    frame = _candidates(every, base, picked, choosing, reporting, goal)
+    saving = None if picked is None else _saving(base, picked, reporting, goal)
+    reason = refusal or _doubt(picked, base, saving, reporting, goal, ranked, keep)
+    plane = frame[["cost_usd", "score"]].to_numpy()
+    singles = frame[frame["kind"] == "single model"]
+    ends = float(singles["cost_usd"].min()), float(singles["cost_usd"].max())
+    w, s = requests.of(weak)[0], requests.of(strong)[0]
+    document = None
+    if not reason and picked is not None and saving is not None:
+        usd = {"low": saving.low, "value": saving.mean, "high": saving.high, "kind": "derived"}
+        evidence = {"requests": len(reporting), "goal": _said(goal, keep), "saving_usd_per_request": usd}
+        document = policy(picked.kind, picked.models, picked.score, picked.threshold, evidence)
+        reason = f"{picked.name} saves {saving.mean:.3g} $ per request [{saving.low:.3g}, {saving.high:.3g}] against "
+        reason += f"{base.name}, on {len(reporting)} requests that did not choose it"
+        reason += ", with a judge whose error rates are assumed" if picked.kind == "judged cascade" else ""
+    return Routed(
+        routes=document is not None,
+        reason=reason,
+        weak=weak,
+        strong=strong,
+        requests=len(requests),
+        dropped=requests.dropped,
+        goal=_said(goal, keep),
+        models=_models(requests),
+        routers=ranked,
+        oracle_apgr=oracle_curve(w, s).apgr,
+        curve=curve,
+        candidates=frame,
+        aiq=aiq(plane[:, 0], plane[:, 1], *ends),
+        policy=document,
+    )
+
+
+def _said(goal: Goal, keep: float) -> str:
+    if goal.miss_usd is not None:
+        return f"least $ per request with a miss at {goal.miss_usd:g} $"
+    return f"least $ per request at {keep:.0%} of the best model's score, {goal.quality:.3g}"
+
+
+def _refusal(requests: Requests, weak: str, strong: str) -> str:
+    """Why the pair is not worth routing, whatever the router; empty where it may be."""
+    (w, cost_w), (s, cost_s) = requests.of(weak), requests.of(strong)
+    if weak == strong:
+        return f"{weak} is the cheapest model and the best one: there is nothing to route"
+    if s.mean() <= w.mean():
+        price = "costs less and" if cost_w.mean() < cost_s.mean() else "costs as much or more and"
+        return f"{weak} {price} scores {w.mean():.3g}, {strong} {s.mean():.3g}: the stronger model must be better"
+    gain = paired_bootstrap(w, s)
+    if gain.low <= 0:
+        interval = f"{gain.mean:.3g} [{gain.low:.3g}, {gain.high:.3g}]"
+        return f"{strong} is not shown to be better than {weak}: difference {interval} over {len(w)} requests"
+    return ""
+
+
+def _routers(
+    requests: Requests, weak: str, strong: str, fits: dict[str, Fit], seed: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """APGR of every router with paired intervals, on scores that were fitted on other requests; and every curve."""
+    columns = ["router", "floor", "apgr", "apgr_low", "apgr_high", "apgr_trapezoid", "apgr_mean", "cpt_50", "cpt_80"]
+    columns += ["over_floor", "over_floor_low", "over_floor_high", "floor_compared"]
+    if requests.prompts is None or weak == strong:
+        return pd.DataFrame(columns=columns), pd.DataFrame(columns=_CURVE)
+    w, s = requests.of(weak)[0], requests.of(strong)[0]
+    asked = {name: cross_fitted(fit, requests.prompts, s - w, seed) for name, fit in fits.items()}
+    curves = {name: router_curve(w, s, score) for name, score in asked.items()}
+    draws = np.random.default_rng(seed).integers(0, len(w), size=(RESAMPLES, len(w)))
+
+    def resampled(score: Any) -> Any:
+        return np.array([_apgr(router_curve(w[d], s[d], score[d])) for d in draws])
+
+    spread = {name: resampled(score) for name, score in asked.items()}
+    floors = {name: _apgr(curves[name]) for name in FLOORS}
+    rows = []
+    for name, curve in curves.items():
+        below = {floor: value for floor, value in floors.items() if floor != name}
+        rival = max(below, key=lambda floor: below[floor] if below[floor] == below[floor] else -np.inf)
+        low, high = _ends(spread[name])
+        apart = _ends(spread[name] - spread[rival])
+        over = None if curve.apgr is None else curve.apgr - floors[rival]
+        approximations = (curve.apgr_trapezoid, curve.apgr_mean, curve.cpt(0.5), curve.cpt(0.8))
+        rows.append([name, name in FLOORS, curve.apgr, low, high, *approximations, over, *apart, rival])
+    shares = np.linspace(0, 1, THRESHOLDS)
+    points = [
+        [name, float(at), float(value), float(curve.weak + value * (curve.strong - curve.weak))]
+        for name, curve in curves.items()
+        for at, value in zip(shares, curve.pgr(shares), strict=True)
+    ]
+    return pd.DataFrame(rows, columns=columns), pd.DataFrame(points, columns=_CURVE)
+
+
+def _apgr(curve: RouterCurve) -> float:
+    return float("nan") if curve.apgr is None else curve.apgr
+
+
+def _ends(values: Any) -> tuple[float | None, float | None]:
+    known = values[np.isfinite(values)]
+    low, high = np.quantile(known, [0.025, 0.975]) if len(known) else (None, None)
+    return (None if low is None else float(low)), (None if high is None else float(high))
+
+
+def _pick(some: Sequence[Candidate], rows: Rows, goal: Goal) -> Any:
+    """The best candidate on those rows; for single models the best score where none keeps the quality."""
+    found = [candidate.outcome(rows) for candidate in some]
+    if not found:
+        return None
+    score = np.array([float(outcome.score.mean()) for outcome in found])
+    at = goal.best(score, np.array([float(outcome.cost.mean()) for outcome in found]))
+    if at is None:
+        return some[int(score.argmax())] if some[0].kind == "single model" else None
+    return some[at]
+
+
+def _no_better_than_a_floor(picked: Any, every: Sequence[Candidate], ranked: pd.DataFrame) -> Any:
+    """A learned router that does not beat the floors gives way to the best floor that has a threshold."""
+    if picked is None or picked.kind != "router" or picked.name in FLOORS or picked.name == "rules":
+        return picked
+    row = ranked[ranked["router"] == picked.name].iloc[0]
+    if row["over_floor_low"] is not None and row["over_floor_low"] > 0:
+        return picked
+    return next((c for c in every if c.name == row["floor_compared"]), picked)
+
+
+def _saving(base: Candidate, picked: Candidate, rows: Rows, goal: Goal) -> Estimate:
+    """$ per request saved on those rows, in pairs; positive is a saving."""
+    return paired_bootstrap(goal.value(picked.outcome(rows)), goal.value(base.outcome(rows)))
+
+
+def _doubt(
+    picked: Candidate | None, base: Candidate, saving: Estimate | None, rows: Rows, goal: Goal, ranked: Any, keep: float
+) -> str:
+    """Why the chosen rule is not recommended; empty where it is."""
+    if picked is None or saving is None:
+        return f"no router or cascade is better than {base.name} on the selection half"
+    if picked.kind == "router" and picked.name != "random":
+        row = ranked[ranked["router"] == picked.name].iloc[0]
+        if row["apgr_low"] is None or row["apgr_low"] <= 0.5:
+            apgr = f"APGR {row['apgr']:.3g} [{row['apgr_low']:.3g}, {row['apgr_high']:.3g}], not above 0.5"
+            return f"no router beats sending requests at random: {picked.name} has {apgr}"
+    if saving.low <= 0:
+        shown = f"{saving.mean:.3g} $ per request [{saving.low:.3g}, {saving.high:.3g}]"
+        return f"{picked.name} does not pay against {base.name}: it saves {shown} on the reporting half"
+    kept, best = float(picked.outcome(rows).score.mean()), float(base.outcome(rows).score.mean())
+    if goal.miss_usd is None and kept < keep * best - 1e-12:
+        return f"{picked.name} does not keep {keep:.0%} of the score on the reporting half: {kept:.3g} of {best:.3g}"
+    return ""
+
+
+def _models(requests: Requests) -> pd.DataFrame:
+    """Every model: mean score and cost, whether it lies on the hull of what mixing can reach, how calibrated it is."""
+    score, cost = requests.score.mean(axis=0), requests.cost.mean(axis=0)
+    on = {(float(x), float(y)) for x, y in zip(*hull(cost, score), strict=True)}
+    rows = [
+        {
+            "model": m,
+            "score": float(q),
+            "cost_usd": float(c),
+            "on_hull": (float(c), float(q)) in on,
+            "calibration_error": calibration_error(said, requests.of(m)[0]) if said is not None else None,
+            "brier": brier(said, requests.of(m)[0]) if said is not None else None,
+        }
+        for m, q, c in zip(requests.models, score, cost, strict=True)
+        for said in [requests.confidence.get(m)]
+    ]
+    return pd.DataFrame(rows).sort_values("cost_usd", kind="stable").reset_index(drop=True)
+
+
+def _candidates(
+    every: Sequence[Candidate], base: Candidate, picked: Candidate | None, choosing: Rows, reporting: Rows, goal: Goal
+) -> pd.DataFrame:
+    """Every candidate on the reporting half, with its paired saving against the best single model."""
+    rows = []
+    for one in every:
+        outcome: Outcome = one.outcome(reporting)
+        saved = _saving(base, one, reporting, goal) if one is not base else None
+        rows.append(
+            {
+                "candidate": one.name,
+                "kind": one.kind,
+                "threshold": one.threshold,
+                "score": float(outcome.score.mean()),
+                "cost_usd": float(outcome.cost.mean()),
+                "goal_usd": float(goal.value(outcome).mean()),
+                "goal_usd_choosing": float(goal.value(one.outcome(choosing)).mean()),
+                "keeps_quality": goal.met(outcome),
+                "asked": " ".join(f"{part:.3f}" for part in outcome.asked),
+                "saving_usd": None if saved is None else saved.mean,
+                "saving_usd_low": None if saved is None else saved.low,
+                "saving_usd_high": None if saved is None else saved.high,
+                "role": "baseline" if one is base else "chosen" if one is picked else "",
+            }
+        )
+    return pd.DataFrame(rows)

@@ -1,0 +1,213 @@
+"""The verdict on tables where the right answer is known."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from costlib.cli.main import main
+from costlib.errors import InputError
+from costlib.portfolio.routing.cascades import Judge, judged
+from costlib.portfolio.routing.policy import decide, write_policy
+from costlib.portfolio.routing.route import route
+
+N = 600
+COSTS = {"small": 0.001, "large": 0.02}
+
+
+def _table(seed: int = 0) -> pd.DataFrame:
+    """Half of the prompts are long and hard: the small model fails on them, the large one does not."""
+    random = np.random.default_rng(seed)
+    hard = random.random(N) < 0.5
+    words = np.where(hard, "prove that the integral converges and explain every single step of it ", "say hello ")
+    return pd.DataFrame(
+        {
+            "prompt": [f"{w}{random.integers(10, 99)}" for w in words],
+            "small_correct": (random.random(N) < np.where(hard, 0.1, 0.97)).astype(int),
+            "large_correct": (random.random(N) < 0.97).astype(int),
+        }
+    )
+
+
+def test_a_pair_worth_routing_is_routed_and_the_policy_decides_the_same(tmp_path: Path) -> None:
+    table = _table()
+    made = route(table, costs=COSTS, miss_usd=0.1)
+    assert made.routes and made.policy is not None and (made.weak, made.strong) == ("small", "large")
+    chosen = made.candidates[made.candidates["role"] == "chosen"].iloc[0]
+    base = made.candidates[made.candidates["role"] == "baseline"].iloc[0]
+    assert chosen["saving_usd_low"] > 0
+    assert chosen["goal_usd"] == pytest.approx(base["goal_usd"] - chosen["saving_usd"])
+    sent = [decide(made.policy, text) for text in table["prompt"]]
+    hard = table["prompt"].str.startswith("prove")
+    assert [model == "large" for model in sent] == hard.tolist()
+    file = write_policy(made.policy, tmp_path / "policy.json")
+    again = json.loads(file.read_text(encoding="utf-8"))
+    assert [decide(again, text) for text in table["prompt"]] == sent
+
+
+def test_an_exported_tfidf_router_scores_as_the_fitted_one() -> None:
+    from costlib.portfolio.routing.policy import score
+    from costlib.portfolio.routing.routers import TfIdf
+
+    table = _table(1)
+    gain = (table["large_correct"] - table["small_correct"]).to_numpy(dtype=float)
+    fitted = TfIdf(list(table["prompt"]), gain)
+    exported = json.loads(json.dumps(fitted.export()))
+    prompts = [*table["prompt"][:20], "", "hello Hello unseen-word 42"]
+    assert [score(exported, text) for text in prompts] == pytest.approx(fitted.score(prompts).tolist(), abs=1e-9)
+
+
+def test_the_quality_is_kept_without_a_price_of_a_miss() -> None:
+    made = route(_table(), costs=COSTS, keep=0.95)
+    chosen = made.candidates[made.candidates["role"] == "chosen"].iloc[0]
+    base = made.candidates[made.candidates["role"] == "baseline"].iloc[0]
+    assert made.routes and base["candidate"] == "always large"
+    assert chosen["score"] >= 0.95 * base["score"] and chosen["cost_usd"] < base["cost_usd"]
+
+
+def test_routing_is_refused_where_the_cheaper_model_is_the_better_one() -> None:
+    table = _table().rename(columns={"small_correct": "large_correct", "large_correct": "small_correct"})
+    made = route(table, costs=COSTS, miss_usd=0.1)
+    assert not made.routes and made.policy is None and "nothing to route" in made.reason
+    forced = route(table, costs=COSTS, weak="small", strong="large", miss_usd=0.1)
+    assert not forced.routes and "costs less and scores" in forced.reason
+
+
+def test_routing_is_refused_where_no_router_knows_more_than_a_coin() -> None:
+    random = np.random.default_rng(5)
+    table = _table()
+    table["prompt"] = [f"question {value:03d}" for value in random.integers(100, 999, N)]
+    made = route(table, costs=COSTS, keep=0.8)
+    assert not made.routes
+    assert "does not pay" in made.reason or "at random" in made.reason or "does not keep" in made.reason, made.reason
+
+
+def test_routing_is_refused_where_it_does_not_pay() -> None:
+    """A miss is so dear that the large model answers everything."""
+    made = route(_table(), costs={"small": 0.0199, "large": 0.02}, miss_usd=100)
+    assert not made.routes and made.policy is None
+
+
+def test_a_stronger_model_must_be_shown_to_be_better() -> None:
+    table = _table().head(60)
+    table["large_correct"] = table["small_correct"]
+    table.loc[table.index[0], ["small_correct", "large_correct"]] = [0, 1]
+    made = route(table, costs=COSTS, miss_usd=0.1)
+    assert not made.routes and "not shown to be better" in made.reason
+
+
+def test_confidence_and_agreement_cascades_pay_for_every_model_asked() -> None:
+    table = _table()
+    random = np.random.default_rng(2)
+    table["tiny_correct"] = table["small_correct"]
+    table["small_confidence"] = np.clip(table["small_correct"] * 0.6 + random.random(N) * 0.4, 0, 1)
+    table["small_answer"] = table["small_correct"].map({1: "right", 0: "wrong"})
+    table["tiny_answer"] = np.where(table["tiny_correct"] == 1, "right", random.integers(0, 9, N).astype(str))
+    made = route(table, costs={**COSTS, "tiny": 0.0005}, miss_usd=0.1).candidates.set_index("kind")
+    unsure = made.loc["confidence cascade"]
+    up = float(unsure["asked"].split()[1])
+    assert unsure["cost_usd"] == pytest.approx(0.001 + up * 0.02, abs=1e-5) and unsure["score"] > 0.9
+    known = route(table, costs={**COSTS, "tiny": 0.0005}, miss_usd=0.1).models.set_index("model")
+    assert known.loc["small", "brier"] < 0.25 and np.isnan(known.loc["large", "brier"])
+    agree = made.loc["agreement cascade"]
+    up = float(agree["asked"].split()[2])
+    assert agree["cost_usd"] == pytest.approx(0.0015 + up * 0.02, abs=1e-5) and agree["score"] > 0.9
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 1), min_size=3, max_size=3), min_size=1, max_size=5),
+    st.floats(0, 1),
+    st.floats(0, 1),
+)
+def test_a_judged_cascade_is_the_mean_over_every_verdict(rows: list[list[int]], accept: float, reject: float) -> None:
+    """Against enumerating every way the judge can rule on the first two stages."""
+    scores = [np.array(column, dtype=float) for column in zip(*rows, strict=True)]
+    costs = [np.full(len(rows), price) for price in (1.0, 10.0, 100.0)]
+    found = judged(scores, costs, Judge(accept, reject, 0.5))
+    for i, right in enumerate(rows):
+        first, second = ((1 - reject) if r else accept for r in right[:2])
+        score = first * right[0] + (1 - first) * (second * right[1] + (1 - second) * right[2])
+        cost = 1.5 + (1 - first) * (10.5 + (1 - second) * 100)
+        assert found.score[i] == pytest.approx(score) and found.cost[i] == pytest.approx(cost)
+
+
+def test_a_perfect_judge_delivers_the_best_answer_there_is() -> None:
+    scores = [np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 0.0])]
+    found = judged(scores, [np.ones(3), np.full(3, 5.0)], Judge(0, 0))
+    assert found.score.tolist() == [1, 1, 0] and found.cost.tolist() == [1, 6, 6]
+
+
+@pytest.mark.skipif("COSTLIB_TEST_DATA" not in os.environ, reason="needs COSTLIB_TEST_DATA")
+def test_gsm8k_floors_and_cascades_of_six_models() -> None:
+    file = Path(os.environ["COSTLIB_TEST_DATA"]) / "gsm8k_router.csv"
+    prices = {"6b_finetuning": 5e-5, "6b_verification": 5e-4, "175b_finetuning": 2e-3, "175b_verification": 2e-2}
+    prices |= {"mixtral-8x7b": 3e-4, "gpt-4-1106": 1e-2}
+    made = route(
+        file, costs=prices, drop="contaminated", weak="mixtral-8x7b", strong="gpt-4-1106", judge=Judge(0.1, 0.1)
+    )
+    assert (made.requests, made.dropped) == (1307, 12)
+    apgr = made.routers.set_index("router")["apgr"]
+    assert apgr["prompt length"] == pytest.approx(0.599, abs=0.002)
+    assert apgr["TF-IDF + linear"] == pytest.approx(0.614, abs=0.015)
+    chains = made.candidates[made.candidates["kind"] == "judged cascade"]
+    assert len(chains) == 2**6 - 6 - 1 and made.routes and "assumed" in made.reason
+
+
+def _bad(**changes: Any) -> pd.DataFrame:
+    return _table().assign(**changes)
+
+
+@pytest.mark.parametrize(
+    ("table", "settings", "message"),
+    [
+        (_bad(small_correct=2), {}, "small_correct is 2; allowed: a number from 0 to 1"),
+        (_bad(small_correct=float("nan")), {}, "row 0: small_correct"),
+        (_bad(large_cost_usd=-1.0), {"costs": {"small": 1}}, "large_cost_usd is -1.0"),
+        (_table(), {"costs": {"small": 1}}, "missing cost is 'large'"),
+        (_table(), {"costs": {**COSTS, "huge": 1}}, "cost of model is 'huge'"),
+        (_table().head(39), {}, "requests is 39; allowed: at least 40"),
+        (_table().drop(columns="large_correct"), {}, "1 models have a column"),
+        (_table(), {"weak": "none"}, "weak is 'none'; allowed: one of large, small"),
+        (_table(), {"keep": 0}, "keep is 0"),
+        (_table(), {"miss_usd": -1}, "miss_usd is -1"),
+        (_table(), {"drop": "contaminated"}, "drop is 'contaminated'"),
+        (_table(), {"rules": ["("]}, "rule is '('"),
+    ],
+)
+def test_bad_input_is_one_sentence(table: pd.DataFrame, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        route(table, **{"costs": COSTS, **settings})
+    assert message in str(caught.value)
+
+
+def test_the_command_writes_a_policy_and_one_json_document(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, out = tmp_path / "scores.csv", tmp_path / "policy.json"
+    _table().to_csv(file, index=False)
+
+    def run(*arguments: str) -> Any:
+        monkeypatch.setattr("sys.argv", ["costlib", "route", str(file), *arguments, "--json"])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code, json.loads(capsys.readouterr().out)
+
+    costs = ("--cost", "small=0.001", "--cost", "large=0.02")
+    code, found = run(*costs, "--miss-usd", "0.1", "--out", str(out))
+    assert code == 0 and found["routes"] and found["threshold"] is not None
+    assert {"curve", "apgr", "cpt", "aiq"} <= set(found) and json.loads(out.read_text()) == found["policy"]
+    assert len(found["curve"]) == 11 * len(found["apgr"])
+    code, found = run("--cost", "small=cheap")
+    assert code == 2 and "allowed: NAME=NUMBER" in found["error"]
+    code, found = run(*costs, "--judge", "false_accept=0.1")
+    assert code == 2 and "judge is 'false_accept=0.1'" in found["error"]
+    code, found = run(*costs, "--judge", "false_accept=1.1,false_reject=0")
+    assert code == 2 and "judge false_accept is 1.1" in found["error"]
