@@ -1,0 +1,89 @@
+"""Command that turns request logs into workloads: usage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from costlib.cli.show import AsOf, Json, answer, number, table
+from costlib.errors import bad
+
+
+def usage(
+    files: Annotated[list[str], typer.Argument(help="Logs: .csv, .jsonl or .parquet; the text ones also .gz.")],
+    column: Annotated[list[str] | None, typer.Option(help="FIELD=COLUMN where an export is not recognised.")] = None,
+    invoice: Annotated[float | None, typer.Option(help="$ on the invoice of the same calls.")] = None,
+    as_of: AsOf = None,
+    out: Annotated[str | None, typer.Option(help="Write the workloads as a CSV that a study can be made from.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Read request logs: workloads with volume, hours and tokens, and the bill priced again and reconciled.
+
+    OpenAI, Anthropic, LiteLLM, Langfuse and OpenTelemetry GenAI exports are recognised.
+
+    Example: costlib usage calls-2026-10.jsonl.gz --invoice 1834.20 --out workloads.csv
+    """
+    from costlib.portfolio.usage.export import write_workloads
+    from costlib.portfolio.usage.summary import read_logs
+
+    columns = {}
+    for text in column or ():
+        name, equals, source = text.partition("=")
+        if not (name and equals and source):
+            raise bad("column", text, "FIELD=COLUMN")
+        columns[name] = source
+    found = read_logs(files, columns=columns, invoice_usd=invoice, as_of=as_of)
+    if out:
+        write_workloads(found, Path(out))
+
+    def show() -> None:
+        rejected = sum(found.rejected.values())
+        exports = ", ".join(found.dialects)
+        print(f"{found.read} records read = {found.used} used + {rejected} left out; export: {exports}")
+        for kind, count in sorted(found.rejected.items()):
+            print(f"  left out: {count} x {kind}")
+        for kind, count in sorted(found.noted.items()):
+            print(f"  note: {count} x {kind}")
+        for file, why in found.broken_files.items():
+            print(f"  broken: {file}: {why}")
+        rows = [
+            [r["workload"], number(r, "requests_per_month"), number(r, "input_tokens"), number(r, "cached_tokens"),
+             number(r, "output_tokens"), str(r["current_model"]), number(r, "usd")]
+            for r in found.workloads.to_dict("records")
+        ]  # fmt: skip
+        headings = ["workload", "requests/month", "input", "cached", "output", "model", "USD of the log"]
+        caption = f"means per request, measured over {found.observed_hours:,.0f} hours; USD priced again, derived"
+        table("Workloads", headings, rows, caption)
+        print(f"  bill priced again: {found.usd:.2f} USD")
+        if found.logged_usd is not None:
+            print(f"  the log's own cost: {found.logged_usd:.2f} USD")
+        if found.difference_usd is not None:
+            print(f"  invoice: {found.invoice_usd:.2f} USD, difference {found.difference_usd:+.2f} USD")
+        for row in found.unpriced.to_dict("records"):
+            print(f"  not priced: {row['requests']} requests of {row['model']}: {row['reason']}")
+        if out:
+            print(f"  workloads written to {out}; fill in floor, limits and miss cost before a study uses them")
+
+    document = {
+        "read": found.read,
+        "used": found.used,
+        "rejected": found.rejected,
+        "noted": found.noted,
+        "exports": found.dialects,
+        "broken_files": found.broken_files,
+        "observed_hours": found.observed_hours,
+        "workloads": found.workloads,
+        "models": found.models,
+        "profiles": found.profiles,
+        "usd": found.usd,
+        "logged_usd": found.logged_usd,
+        "invoice_usd": found.invoice_usd,
+        "difference_usd": found.difference_usd,
+        "unpriced": found.unpriced,
+    }
+    answer(document, as_json, show)
+
+
+COMMANDS = (usage,)

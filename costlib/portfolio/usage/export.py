@@ -1,0 +1,58 @@
+"""Workloads of a log as the CSV a study starts from; what a log cannot know is left empty, for a person to fill in."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import fields
+from pathlib import Path
+
+from costlib.errors import bad
+from costlib.portfolio.usage.summary import Usage
+from costlib.portfolio.workloads import Workload
+
+
+def write_workloads(usage: Usage, path: Path) -> None:
+    """Write the CSV; beside it NAME.profiles.yml holds each workload's hours. Each file appears whole or not at all."""
+    names = [field.name for field in fields(Workload)]
+    text = io.StringIO()
+    text.write("# Measured from request logs. Empty cells cannot be read from a log: fill them in before planning.\n")
+    rows = csv.DictWriter(text, names, lineterminator="\n")
+    rows.writeheader()
+    for row in usage.workloads.to_dict("records"):
+        rows.writerow(
+            {
+                "workload": _inert(row["workload"]),
+                "requests_per_month": f"{row['requests_per_month']:.0f}",
+                "profile": _inert(row["workload"]),
+                "input_tokens": round(row["input_tokens"]),
+                "cached_tokens": min(round(row["cached_tokens"]), round(row["input_tokens"])),
+                "output_tokens": round(row["output_tokens"]),
+                "own_machines_only": "no",
+                "source": f"measured: {row['requests']} requests in {usage.observed_hours:.0f} hours of logs",
+            }
+        )
+    _write(path, text.getvalue())
+    lines = []
+    for name, profile in usage.profiles.items():
+        quoted = _inert(name).replace("'", "''")
+        lines += [f"'{quoted}':", f"  weights: {profile['weights']}", f"  days_per_month: {profile['days_per_month']}"]
+        lines += [
+            "  kind: measured",
+            f"  source: {usage.observed_hours:.0f} hours of request logs, by hour of day in UTC",
+        ]
+    _write(path.with_suffix(".profiles.yml"), "\n".join(lines) + "\n")
+
+
+def _inert(text: str) -> str:
+    """A name that no spreadsheet takes for a formula."""
+    return f"'{text}" if text[:1] in "=+-@\t\r" else text
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise bad("out", str(path), f"a file that can be written ({error.strerror})") from error
