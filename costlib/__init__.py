@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from costlib.errors import InputError as InputError
     from costlib.errors import RunError as RunError
     from costlib.figure import Figure as Figure
+    from costlib.measure.compare import compare as compare
     from costlib.measure.run import measure as measure
     from costlib.measure.run import measurements as measurements
     from costlib.portfolio.plan import make_plan as plan
@@ -37,6 +38,7 @@ _DOOR = {
     "RunError": ("costlib.errors", "RunError"),
     "Store": ("costlib.store", "Store"),
     "breakeven": ("costlib.door", "breakeven"),
+    "compare": ("costlib.measure.compare", "compare"),
     "doctor": ("costlib.doctor", "doctor"),
     "measurements": ("costlib.measure.run", "measurements"),
     "memory": ("costlib.door", "memory"),

@@ -20,6 +20,11 @@ def data_dir() -> Path:
     return Path(override) if override else _shipped("data")
 
 
+def measurements_dir() -> Path:
+    """Committed reference measurements: a store that benchmarks/gpu.py fills and nobody edits."""
+    return data_dir() / "measurements"
+
+
 def notebooks_dir() -> Path:
     """The notebooks papermill executes; never written to."""
     return _shipped("notebooks")

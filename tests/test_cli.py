@@ -162,9 +162,9 @@ def test_every_command_has_help_with_an_example() -> None:
     commands = [
         command.name or command.callback.__name__ for command in cli.app.registered_commands if command.callback
     ]
-    assert set(commands) == {
+    assert set(commands) >= {
         *("doctor", "measure", "memory", "price", "cost", "breakeven", "payback", "focus", "plan", "run", "report"),
-        "rates",
+        *("rates", "compare"),
     }
     assert {command.callback.__name__ for command in cli.book.registered_commands if command.callback} == {
         "diff",
@@ -184,3 +184,27 @@ def test_help_comes_without_loading_a_room() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert not {"torch", "pandas", "genai_prices"} & set(done.stdout.split("\n")[-2].split(","))
+
+
+def test_compare_shows_a_ratio_and_refuses_unlike_measurements(costlib: Any, tmp_path: Path) -> None:
+    import pandas as pd
+    from samples import run_row
+
+    from costlib.store import Store
+    from costlib.tables import RUNS
+
+    store = Store(tmp_path / "two")
+    for precision, time in (("bf16", 2.0), ("nf4", 1.0)):
+        for run in (f"{precision}-1", f"{precision}-2"):
+            row = run_row(run_id=run, campaign=precision, precision=precision, decode_s=[time], weight_bytes=int(time))
+            store.write(RUNS, pd.DataFrame([row]), run)
+    words = ("compare", "bf16", "nf4", "--store", str(store.root))
+    code, out, err = costlib(*words)
+    assert code == 2 and not out and "precision is 'bf16' against 'nf4'" in err
+    code, out, _ = costlib(*words, "--across", "precision", "--json")
+    found = json.loads(out)
+    decode = {row["metric"]: row for row in found["rows"]}["decode_tokens_per_s"]
+    assert code == 0 and decode["ratio"] == pytest.approx(2) and decode["verdict"] == "faster"
+    assert (found["first"]["precision"], found["second"]["precision"]) == ("bf16", "nf4")
+    code, out, _ = costlib(*words, "--across", "precision")
+    assert code == 0 and "faster" in out and "counted, not sampled" in out

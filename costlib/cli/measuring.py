@@ -107,6 +107,37 @@ def measure(
         raise typer.Exit(1)
 
 
+def compare(
+    first: Annotated[
+        str, typer.Argument(help="Id of a campaign or run, or precision=nf4,batch=8, or ID,precision=nf4.")
+    ],
+    second: Annotated[str, typer.Argument(help="The same; its numbers are divided by those of the first.")],
+    across: Annotated[str, typer.Option(help="Comma-separated: what may differ, e.g. precision or device.")] = "",
+    store: StoreOption = None,
+    as_json: Json = False,
+) -> None:
+    """Compare two stored measurements metric by metric; refuses unlike ones, naming what differs.
+
+    Example: costlib compare precision=bf16 precision=nf4 --across precision
+    """
+    from costlib.measure.compare import compare as compare_measurements
+
+    found = compare_measurements(first, second, across=names(across), store=store)
+
+    def show() -> None:
+        rows = [{str(key): value for key, value in row.items()} for row in found.rows.to_dict("records")]
+        sides = ("first", "second", "ratio")
+        body = [[f"{r['metric']}, {r['unit']}", *(number(r, side) for side in sides), r["verdict"]] for r in rows]
+        title = " against ".join(f"{side['precision']} {side['engine']} batch {side['batch']}" for side in described)
+        caption = "[95 % interval over processes]; ratio: second over first; verdict on the second, at p < 0.01"
+        table(title, ["metric", *sides, "verdict"], body, caption)
+        for reason in dict.fromkeys(row["reason"] for row in rows if isinstance(row["reason"], str)):
+            print(f"  note: {reason}")
+
+    described = (found.second, found.first)
+    answer({"first": found.first, "second": found.second, "rows": found.rows, "kind": "derived"}, as_json, show)
+
+
 def memory(
     model: Annotated[str, typer.Argument(help="A shape (llama-3.1-70b), random:SHAPE, demo:, path: or hub: model.")],
     precision: Annotated[str, typer.Option(help="Comma-separated precisions.")] = "bf16,int8,nf4",
@@ -136,4 +167,4 @@ def memory(
     answer({**first, "rows": rows}, as_json, show)
 
 
-COMMANDS = (doctor, measure, memory)
+COMMANDS = (doctor, measure, compare, memory)

@@ -1,8 +1,9 @@
 """Measures configurations until sure: child processes, shuffled and interleaved, each one an immutable run.
 
 A round starts one child process for every configuration that is not settled, in shuffled order, so that drift of the
-machine does not look like a difference between configurations. A configuration is settled when its interval is within
-2 %, when its time budget is spent, or when it failed. What is in the store is not measured again, unless `fresh`.
+machine does not look like a difference between configurations. A configuration is settled when at least four processes
+agree within 2 %, when its time budget is spent, or when it failed. What is in the store is not measured again, unless
+`fresh`.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from typing import TYPE_CHECKING, Any
 from costlib.environment import default_device, describe, device_name
 from costlib.errors import bad
 from costlib.isolate import run_isolated
-from costlib.measure.estimate import CONFIGURATION, estimate, precise, summarise, usable
+from costlib.measure.estimate import CONFIGURATION, settled, summarise, usable
 from costlib.models import demo
 from costlib.models.load import check_device
 from costlib.models.precision import precision as known_precision
 from costlib.models.reference import parse
+from costlib.paths import measurements_dir
 from costlib.progress import Progress, Step, silent
 from costlib.store import Store, new_id
 from costlib.tables import ENGINES, MEASUREMENTS, RUNS
@@ -31,12 +33,7 @@ from costlib.tables import ENGINES, MEASUREMENTS, RUNS
 if TYPE_CHECKING:
     import pandas as pd
 
-_MAXIMUM_PROCESSES = 10
 _MAXIMUM_ITERATIONS = 100
-_WANTED_PROCESSES = 3
-_PATIENCE = 3
-"""Below three processes an interval is absent or, with one degree of freedom, useless (t is 12.7 instead of 4.3), so
-the first three may take this many budgets."""
 _SLICE = 0.05
 """Share of the time budget that one process spends on timed iterations; loading and warm-up come on top.
 
@@ -120,12 +117,21 @@ def measure(
     return found.iloc[sorted(range(len(positions)), key=positions.__getitem__)].reset_index(drop=True)
 
 
-def measurements(store: Store | str | None = None) -> pd.DataFrame:
-    """One row per configuration in the store, from its newest campaign (table `measurements`)."""
+def stored_runs(store: Store | str | None = None) -> pd.DataFrame:
+    """Every run of a store, and the reference runs that come with costlib (data/measurements), oldest first."""
     import pandas as pd
 
     kept = store if isinstance(store, Store) else Store(store)
-    runs = kept.read(RUNS).frame
+    frames = [found.read(RUNS).frame for found in (Store(measurements_dir()), kept)]
+    runs = pd.concat([frame for frame in frames if not frame.empty] or frames[:1], ignore_index=True)
+    return runs.drop_duplicates("run_id").sort_values("run_id", kind="stable", ignore_index=True)
+
+
+def measurements(store: Store | str | None = None) -> pd.DataFrame:
+    """One row per configuration of `stored_runs`, from its newest campaign (table `measurements`)."""
+    import pandas as pd
+
+    runs = stored_runs(store)
     if runs.empty:
         return MEASUREMENTS.validate(pd.DataFrame(columns=MEASUREMENTS.names))
     rows = []
@@ -178,15 +184,11 @@ class _Campaign:
         runs = self._runs[configuration]
         if runs.empty:
             return False
-        if runs.iloc[-1]["status"] != "ok" or len(runs) >= _MAXIMUM_PROCESSES:
+        if runs.iloc[-1]["status"] != "ok":
             return True
-        spent, last = float(runs["wall_s"].sum()), float(runs["wall_s"].iloc[-1])
         samples, _ = usable(runs)
-        deciding = estimate([(rest if configuration.output_tokens > 1 else first) for first, rest in samples])
-        if precise(deciding):
-            return True
-        budget = self._budget * (_PATIENCE if len(runs) < _WANTED_PROCESSES else 1)
-        return spent + last > budget
+        deciding = [(rest if configuration.output_tokens > 1 else first) for first, rest in samples]
+        return settled(deciding, [float(seconds) for seconds in runs["wall_s"]], self._budget)
 
     def _start(self, configuration: Configuration, settled: int, total: int) -> None:
         import pandas as pd

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from samples import run_row, runs_frame
 
-from costlib.measure.estimate import estimate, rate, summarise
+from costlib.measure.estimate import estimate, rate, settled, summarise
 from costlib.tables import MEASUREMENTS
 
 
@@ -44,6 +44,20 @@ def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
     assert 930 <= covered <= 970
 
 
+def test_two_processes_that_happen_to_agree_do_not_end_a_measurement() -> None:
+    same = [[1.0], [1.0]]
+    assert not settled(same, [10, 10], 100) and not settled([*same, [1.0]], [10] * 3, 100)
+    assert settled(same * 2, [10] * 4, 100)
+    assert not settled([[1.0], [1.1], [0.9], [1.0]], [10] * 4, 100)
+
+
+def test_the_budget_ends_a_measurement_but_the_first_three_processes_may_take_three() -> None:
+    spread = [[1.0], [1.1], [0.9], [1.0]]
+    assert not settled(spread[:2], [45, 45], 50) and settled(spread[:2], [80, 80], 50)
+    assert settled(spread[:3], [20] * 3, 79) and not settled(spread[:3], [20] * 3, 80)
+    assert settled([[1.0], [2.0]] * 5, [1.0] * 10, 1000)
+
+
 def test_a_rate_turns_the_interval_around() -> None:
     time = estimate([[1.0], [2.0]])
     assert time is not None
@@ -54,7 +68,7 @@ def test_a_rate_turns_the_interval_around() -> None:
 
 def test_definitions_of_speed_by_hand() -> None:
     """B = 2, P = 100, N = 11: prefill 2*100/0.5, decode 2*10/2, per token 2/10, end to end 2*11/2.5."""
-    row = summarise(runs_frame(run_row(), run_row(run_id="b")))
+    row = summarise(runs_frame(*(run_row(run_id=i) for i in "acdb")))
     assert row["prefill_tokens_per_s"] == pytest.approx(400)
     assert row["decode_tokens_per_s"] == pytest.approx(10)
     assert row["tpot_s"] == pytest.approx(0.2)

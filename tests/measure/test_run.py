@@ -63,16 +63,17 @@ def go(tiny_model: Path, *precisions: str, **changes: Any) -> Any:
 
 
 def test_it_repeats_until_precise_or_out_of_time(tiny_model: Path, worker: FakeWorker) -> None:
-    rows = go(tiny_model, "bf16", "nf4", time_budget_s=45)
-    assert worker.calls.count("bf16") == 2  # equal times: precise after two processes
-    assert worker.calls.count("nf4") == 4  # 40 of 45 s spent: a fifth would exceed the budget
+    rows = go(tiny_model, "bf16", "nf4", time_budget_s=65)
+    assert worker.calls.count("bf16") == 4  # equal times: precise as soon as that may end a measurement
+    assert worker.calls.count("nf4") == 6  # 60 of 65 s spent: a seventh would exceed the budget
     assert list(rows["stopped_by"]) == ["precision", "time budget"]
     assert rows["relative_half_width"].iloc[1] > 0.02
 
 
 def test_processes_of_configurations_are_interleaved(tiny_model: Path, worker: FakeWorker) -> None:
     go(tiny_model, "bf16", "nf4", time_budget_s=45)
-    assert set(worker.calls[:2]) == set(worker.calls[2:4]) == {"bf16", "nf4"}
+    rounds = [set(worker.calls[i : i + 2]) for i in range(0, len(worker.calls), 2)]
+    assert rounds == [{"bf16", "nf4"}] * 4
 
 
 def test_an_interrupted_campaign_goes_on_where_it_stopped(tiny_model: Path, worker: FakeWorker) -> None:
@@ -88,7 +89,7 @@ def test_an_interrupted_campaign_goes_on_where_it_stopped(tiny_model: Path, work
     kept = len(Store().read(RUNS).frame)
     assert kept == 3
     rows = go(tiny_model, "bf16", "nf4", time_budget_s=45)
-    assert len(worker.calls) == 6 and rows["campaign"].nunique() == 1
+    assert len(worker.calls) == 8 and rows["campaign"].nunique() == 1
 
 
 def test_fresh_measures_again_and_keeps_the_old_runs(tiny_model: Path, worker: FakeWorker) -> None:
@@ -96,7 +97,7 @@ def test_fresh_measures_again_and_keeps_the_old_runs(tiny_model: Path, worker: F
     worker.times["bf16"] = [2.0]
     second = go(tiny_model, "bf16", fresh=True)
     assert second["decode_tokens_per_s"].iloc[0] == pytest.approx(first["decode_tokens_per_s"].iloc[0] / 2)
-    assert len(Store().read(RUNS).frame) == 4 and len(measurements()) == 1
+    assert len(Store().read(RUNS).frame) == 8 and len(measurements()) == 1
 
 
 def test_a_failure_becomes_a_row_and_the_next_configuration_goes_on(tiny_model: Path, worker: FakeWorker) -> None:

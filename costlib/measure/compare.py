@@ -1,0 +1,235 @@
+"""Compares two measurements, metric by metric, and refuses unlike ones.
+
+Two measurements are alike when everything but what the caller names (`across`) agrees: the configuration, the device
+and its driver and power limit, the packages, the threads, the attention that ran. Else the difference would be put down
+to the wrong cause. The ratio of a metric is the second over the first, with Welch's t interval on the logarithms of the
+processes (each process is one observation; the two spreads may differ). A difference is called one where p < 0.01, not
+0.05, because a measurement that stops when it is precise stops at lucky moments; benchmarks/repeat_simulation.py shows
+how often that is wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from costlib.errors import InputError, bad
+from costlib.measure.estimate import CONFIGURATION, log_means, summarise, usable
+from costlib.measure.run import stored_runs
+from costlib.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SIGNIFICANT = 0.01
+_DEVICE = ("device", "device_kind", "cpu", "cores", "driver", "power_limit_w")
+_ENVIRONMENT = ("device_kind", "cpu", "cores", "threads", "thread_limit", "python")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Second over first: the ratio, its 95 % interval and the p-value, None where processes are too few."""
+
+    ratio: float
+    low: float | None
+    high: float | None
+    p_value: float | None
+
+    @property
+    def shown(self) -> bool:
+        """Whether the two differ by more than chance explains."""
+        return self.p_value is not None and self.p_value < SIGNIFICANT
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two measurements (their configuration, campaign and processes) and one row per metric.
+
+    Columns of `rows`: metric, unit, first, second (each with _low, _high), ratio, ratio_low, ratio_high, p_value,
+    verdict (of the second against the first), reason, kind.
+    """
+
+    first: dict[str, Any]
+    second: dict[str, Any]
+    rows: pd.DataFrame
+
+
+def difference(first: Sequence[Sequence[float]], second: Sequence[Sequence[float]]) -> Difference:
+    """Compare positive quantities given as samples by process (Welch 1947, on means of logarithms)."""
+    from scipy.stats import t
+
+    groups = [log_means(first), log_means(second)]
+    if not all(groups):
+        raise ValueError("a group without a sample cannot be compared")
+    means = [sum(group) / len(group) for group in groups]
+    delta = means[1] - means[0]
+    if min(map(len, groups)) < 2:
+        return Difference(math.exp(delta), None, None, None)
+    squares = [
+        sum((x - mean) ** 2 for x in group) / (len(group) - 1) / len(group)
+        for group, mean in zip(groups, means, strict=True)
+    ]
+    error = math.sqrt(sum(squares))
+    if error == 0:
+        return Difference(math.exp(delta), math.exp(delta), math.exp(delta), 1.0 if delta == 0 else 0.0)
+    freedom = sum(squares) ** 2 / sum(s**2 / (len(g) - 1) for s, g in zip(squares, groups, strict=True))
+    half = float(t.ppf(0.975, freedom)) * error
+    p_value = 2 * float(t.sf(abs(delta) / error, freedom))
+    return Difference(math.exp(delta), math.exp(delta - half), math.exp(delta + half), p_value)
+
+
+def compare(
+    first: str, second: str, *, across: str | Iterable[str] = (), store: Store | str | None = None
+) -> Comparison:
+    """Compare two stored measurements.
+
+    Each is the id of a campaign or of one of its runs (or the start of one), or what picks one row, such as
+    `precision=nf4,batch=8`, or both: `ID,precision=nf4`. `across` names what may differ: a column of the configuration,
+    `device` (with its driver, processor and power limit), a package, or a key of the environment. Raises `InputError`
+    for unlike measurements, naming each key and both values, and for one that is not there, not unique or not ok.
+    """
+    import pandas as pd
+
+    runs = stored_runs(store)
+    sides = [_pick(runs, name, text) for name, text in (("first", first), ("second", second))]
+    rows = [_plain(summarise(side)) for side in sides]
+    for name, text, row in zip(("first", "second"), (first, second), rows, strict=True):
+        if row["status"] != "ok":
+            raise bad(name, text, f"a measurement with status ok (this one is {row['status']}: {row['reason']})")
+    _refuse_unlike(rows[0], rows[1], [across] if isinstance(across, str) else list(across))
+    found = [*_speeds(sides, rows), *_bytes(rows), *_energy(sides, rows)]
+    kept = (*CONFIGURATION, "campaign", "run_ids", "processes", "measured_at", "interval_reason")
+    described = [{key: row[key] for key in kept} for row in rows]
+    return Comparison(described[0], described[1], pd.DataFrame(found))
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """Every null as None, every number as Python's."""
+
+    def plain(value: Any) -> Any:
+        if type(value).__name__ == "NAType" or value != value:
+            return None
+        return value.item() if hasattr(value, "item") else value
+
+    return {key: plain(value) for key, value in row.items()}
+
+
+def _pick(runs: pd.DataFrame, name: str, text: str) -> pd.DataFrame:
+    """The runs of the one measurement that `text` names, its newest campaign."""
+    known = runs
+    allowed = f"the id of a stored run or campaign, or {'=..., '.join(CONFIGURATION)}=..., separated by commas"
+    for part in re.split(r",(?=\s*\w+=)", text):
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals:
+            hit = (runs["run_id"].str.startswith(key) | runs["campaign"].str.startswith(key)) & (key != "")
+            named = runs[hit][["campaign", *CONFIGURATION]].drop_duplicates()
+            known = known.merge(named, on=["campaign", *CONFIGURATION])
+        elif key in CONFIGURATION:
+            known = known[known[key].astype(str) == value]
+        else:
+            raise bad(name, text, allowed)
+    if known.empty:
+        raise bad(name, text, f"a stored measurement ({allowed})")
+    keys = known[list(CONFIGURATION)].drop_duplicates()
+    if len(keys) > 1:
+        varied = [key for key in CONFIGURATION if keys[key].nunique() > 1]
+        choices = "; ".join(f"{key}: {', '.join(map(str, keys[key].unique()))}" for key in varied)
+        raise bad(name, text, f"one measurement; this picks {len(keys)}, which differ in {choices}")
+    newest: pd.DataFrame = known[known["campaign"] == known["campaign"].max()]
+    return newest
+
+
+def conditions(row: dict[str, Any]) -> dict[str, Any]:
+    """Everything two comparable measurements share, by key."""
+    environment = json.loads(row["environment"])
+    gpu = environment.get("gpu") or {}
+    found = {key: row[key] for key in CONFIGURATION}
+    found |= {key: environment.get(key) for key in _ENVIRONMENT}
+    found |= {key: gpu.get(key) for key in ("driver", "power_limit_w")}
+    return found | {"attention": row["attention"]} | (environment.get("packages") or {})
+
+
+def _refuse_unlike(first: dict[str, Any], second: dict[str, Any], across: list[str]) -> None:
+    one, other = conditions(first), conditions(second)
+    unknown = [key for key in across if key not in one | other]
+    if unknown:
+        raise bad("across", unknown[0], sorted(one | other))
+    free = {*across, *(_DEVICE if "device" in across else ())}
+    unlike = [
+        f"{key} is {one.get(key)!r} against {other.get(key)!r}"
+        for key in one | other
+        if key not in free and one.get(key) != other.get(key)
+    ]
+    if unlike:
+        raise InputError(f"{'; '.join(unlike)}; allowed: measurements that agree in all but what --across names")
+
+
+def _speeds(sides: Sequence[pd.DataFrame], rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Every speed from its times, process by process; one new token has no decode phase."""
+    found: dict[str, list[list[list[float]]]] = {
+        "ttft_s": [],
+        "prefill_tokens_per_s": [],
+        "end_to_end_tokens_per_s": [],
+    }
+    if all(row["output_tokens"] > 1 for row in rows):
+        found["decode_tokens_per_s"] = []
+    for side, row in zip(sides, rows, strict=True):
+        batch, prompt, new = (int(row[name]) for name in ("batch", "prompt_tokens", "output_tokens"))
+        samples, _ = usable(side)
+        found["ttft_s"].append([ttft for ttft, _ in samples])
+        found["prefill_tokens_per_s"].append([[batch * prompt / t for t in ttft] for ttft, _ in samples])
+        both = [zip(*process, strict=True) for process in samples]
+        found["end_to_end_tokens_per_s"].append([[batch * new / (a + b) for a, b in process] for process in both])
+        if "decode_tokens_per_s" in found:
+            found["decode_tokens_per_s"].append([[batch * (new - 1) / t for t in rest] for _, rest in samples])
+    notes = "; ".join(dict.fromkeys(row["interval_reason"] for row in rows if row["interval_reason"])) or None
+    words = {"ttft_s": ("s", "slower", "faster")}
+    return [
+        _row(name, *words.get(name, ("tokens/s", "faster", "slower")), rows, difference(*values), notes)
+        for name, values in found.items()
+    ]
+
+
+def _bytes(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Counts have no spread: any difference is one."""
+    made = []
+    for name, reason in (
+        ("weight_bytes", "counted, not sampled"),
+        ("kv_cache_bytes", "counted, not sampled"),
+        ("peak_bytes", "the largest of all processes"),
+    ):
+        one, other = (row.get(name) for row in rows)
+        if one and other:
+            exact = Difference(other / one, None, None, None)
+            row = _row(name, "bytes", "more", "less", rows, exact, reason)
+            made.append(row | {"verdict": "equal" if one == other else "more" if other > one else "less"})
+    return made
+
+
+def _energy(sides: Sequence[pd.DataFrame], rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Net joules per new token, each process by itself, where both measurements have any."""
+    name = "energy_j_per_output_token"
+    values = []
+    for side in sides:
+        each = [summarise(side.iloc[[i]]).get(name) for i in range(len(side))]
+        values.append([[value] for value in each if value is not None and value > 0])
+    return [_row(name, "J/token", "more", "less", rows, difference(*values), None)] if all(values) else []
+
+
+def _row(
+    name: str, unit: str, more: str, less: str, rows: Sequence[dict[str, Any]], found: Difference, reason: str | None
+) -> dict[str, Any]:
+    sides = {
+        f"{side}{end}": row.get(f"{name}{end}")
+        for side, row in zip(("first", "second"), rows, strict=True)
+        for end in ("", "_low", "_high")
+    }
+    if found.p_value is None and reason is None:
+        reason = "one process: an interval needs at least 2"
+    verdict = (more if found.ratio > 1 else less) if found.shown else "no difference shown"
+    ends = {"ratio": found.ratio, "ratio_low": found.low, "ratio_high": found.high, "p_value": found.p_value}
+    return {"metric": name, "unit": unit, **sides, **ends, "verdict": verdict, "reason": reason, "kind": "derived"}
