@@ -47,6 +47,7 @@ def memory(model: str, precision: str | Iterable[str] = "bf16", *, batch: int = 
                 "parameters": predicted.parameters,
                 "linear_bytes": predicted.linear_bytes,
                 "quantization_state_bytes": predicted.quantization_state_bytes,
+                "expert_bytes": predicted.expert_bytes,
                 "embedding_bytes": predicted.embedding_bytes,
                 "other_bytes": predicted.other_bytes,
                 "weight_bytes": predicted.weight_bytes,

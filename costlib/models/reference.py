@@ -1,7 +1,8 @@
 """Model references: which model is meant, and where its weights come from.
 
-`hub:org/name` a model hub, `path:DIR` a folder on this machine, `demo:gemma-3-270m` weights from an installable
-package, `random:llama-3.1-8b` a true shape without weights (memory can be predicted, quality cannot be measured).
+`hub:org/name` a model hub, `path:DIR` a folder on this machine, `gguf:FILE` a GGUF file, `demo:gemma-3-270m` and
+`demo:minilm` weights from installable packages, `random:llama-3.1-8b` a true shape with random weights (speed and
+memory are real, quality is refused).
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from pathlib import Path
 from costlib.errors import bad
 from costlib.models.architectures import Architecture, architectures, from_folder
 
-KINDS = ("demo", "hub", "path", "random")
-DEMOS = ("gemma-3-270m",)
+KINDS = ("demo", "gguf", "hub", "path", "random")
+DEMOS = ("gemma-3-270m", "minilm")
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Reference:
 def parse(text: str) -> Reference:
     """Parse a model reference; raises `InputError` for an unknown kind, demo or shape, or a missing folder."""
     kind, colon, name = text.partition(":")
-    allowed = "demo:gemma-3-270m, hub:ORG/NAME, path:FOLDER or random:SHAPE (shapes are in data/architectures.csv)"
+    allowed = "demo:NAME, gguf:FILE, hub:ORG/NAME, path:FOLDER or random:SHAPE (shapes: data/architectures.csv)"
     if not colon or kind not in KINDS or not name:
         raise bad("model", text, allowed)
     if kind == "demo" and name not in DEMOS:
@@ -39,6 +40,8 @@ def parse(text: str) -> Reference:
         raise bad("shape", name, architectures())
     if kind == "path" and not (Path(name) / "config.json").is_file():
         raise bad("model", text, "path: of a folder that holds config.json and weights")
+    if kind == "gguf" and not Path(name).is_file():
+        raise bad("model", text, "gguf: of a file that exists")
     if kind == "hub" and (name.count("/") != 1 or name.startswith("/") or name.endswith("/")):
         raise bad("model", text, "hub:ORGANIZATION/NAME")
     return Reference(kind, name)
@@ -47,7 +50,9 @@ def parse(text: str) -> Reference:
 def shape(reference: Reference) -> Architecture:
     """The shape of a referenced model, without loading weights. A `hub:` model needs its config from the hub."""
     if reference.kind in ("random", "demo"):
-        return architectures()[reference.name]
+        return architectures()[{"minilm": "all-minilm-l6-v2"}.get(reference.name, reference.name)]
+    if reference.kind == "gguf":
+        raise bad("model", str(reference), "a shape, demo:, path: or hub: model (a GGUF file's size is its own)")
     if reference.kind == "path":
         return from_folder(Path(reference.name), str(reference))
     import transformers

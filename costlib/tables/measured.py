@@ -8,7 +8,11 @@ from costlib.tables.schema import STATUSES, Column, Table, interval
 
 ENGINES = ("eager",)
 """How a model is executed."""
-PRECISIONS = ("fp32", "bf16", "fp16", "int8", "int8-nosplit", "nf4", "nf4-double", "fp4")
+PRECISIONS = (
+    "fp32", "bf16", "fp16", "int8", "int8-nosplit", "nf4", "nf4-double", "fp4", "int8wo", "int4wo", "gptq4", "awq4",
+    "gguf-q8_0", "gguf-q6_k", "gguf-q5_k_m", "gguf-q5_k_s", "gguf-q5_0", "gguf-q4_k_m", "gguf-q4_k_s", "gguf-q4_0",
+    "gguf-q3_k_m", "gguf-q3_k_s", "gguf-q2_k",
+)  # fmt: skip
 """How weights can be held; `costlib.models.precision` says what each is."""
 
 _CONFIGURATION = (

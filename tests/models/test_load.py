@@ -8,16 +8,22 @@ from typing import Any
 import pytest
 
 from costlib.errors import InputError
-from costlib.isolate import Invalid
+from costlib.isolate import Invalid, Unsupported
+from costlib.models import gguf
 from costlib.models.architectures import from_folder
-from costlib.models.load import check, check_device, load_model, prove
+from costlib.models.load import check_device, load_model
 from costlib.models.memory import predict
 from costlib.models.precision import PRECISIONS, precision
+from costlib.models.proof import check, prove
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
 
-@pytest.mark.parametrize("name", sorted(PRECISIONS))
+LOADED_HERE = [name for name, held in PRECISIONS.items() if held.method in ("dense", "bitsandbytes", "torchao")]
+LOADED_HERE.remove("int4wo")  # its kernel needs a GPU
+
+
+@pytest.mark.parametrize("name", LOADED_HERE)
 def test_every_precision_is_applied_and_predicted_to_the_byte(tiny_model: Path, name: str) -> None:
     """Counted tensors against arithmetic; rotary frequencies (a buffer) are the only thing arithmetic leaves out."""
     loaded = load_model(f"path:{tiny_model}", name, "cpu")
@@ -102,3 +108,103 @@ def test_a_missing_package_names_the_command_that_adds_it(monkeypatch: pytest.Mo
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"precision is 'nf4', .*pip install bitsandbytes"):
         check_device(precision("nf4"), "cpu")
+    with pytest.raises(InputError, match="pip install gptqmodel, in an environment of its own"):
+        check_device(precision("gptq4"), "cpu")
+
+
+def test_int4wo_says_that_it_needs_a_gpu(tiny_model: Path) -> None:
+    with pytest.raises(Unsupported, match="int4wo runs on NVIDIA GPUs only"):
+        load_model(f"path:{tiny_model}", "int4wo", "cpu")
+
+
+def test_a_checkpoint_of_another_kind_is_no_gptq_checkpoint(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    with pytest.raises(InputError, match=r"a 4-bit gptq checkpoint for gptq4 \(this one has quantization none"):
+        load_model(f"path:{tiny_model}", "gptq4", "cpu")
+
+
+def test_packed_checkpoint_layers_are_counted_by_their_buffers() -> None:
+    """A layer as GPTQ checkpoints have it: int32 words of 8 weights, 16-bit scales, 4-bit zeros, group index."""
+    import torch
+
+    class Packed(torch.nn.Module):
+        def __init__(self, rows: int, columns: int) -> None:
+            super().__init__()
+            self.out_features, self.in_features = rows, columns
+            groups = columns // 128
+            self.register_buffer("qweight", torch.zeros(columns // 8, rows, dtype=torch.int32))
+            self.register_buffer("scales", torch.zeros(groups, rows, dtype=torch.float16))
+            self.register_buffer("qzeros", torch.zeros(groups, rows // 8, dtype=torch.int32))
+
+    class Model(torch.nn.Module):
+        config = None
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = torch.nn.ModuleList([Packed(256, 512), Packed(512, 256)])
+
+        def get_output_embeddings(self) -> None:
+            return None
+
+    held = precision("gptq4")
+    proof = prove(Model(), held)
+    assert (proof.modules_converted, proof.modules_total) == (2, 2)
+    assert proof.weight_bytes == proof.weight_bytes_expected == 2 * (256 * 512 // 2 + 4 * 256 * 2 + 4 * 256 // 2)
+    check(proof, held)
+    with pytest.raises(Invalid, match="bf16 was requested, but the checkpoint holds quantized layers"):
+        check(proof, precision("bf16"))
+
+
+@pytest.fixture(scope="module")
+def gguf_file(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
+    """The tiny model as a Q8_0 file, written by gguf's own writer."""
+    import gguf
+    import numpy as np
+    from safetensors.torch import load_file
+
+    file = tmp_path_factory.mktemp("gguf") / "tiny-q8_0.gguf"
+    writer = gguf.GGUFWriter(file, "llama")
+    for add, value in (
+        (writer.add_context_length, 256), (writer.add_embedding_length, 64), (writer.add_block_count, 2),
+        (writer.add_feed_forward_length, 128), (writer.add_head_count, 4), (writer.add_head_count_kv, 2),
+        (writer.add_layer_norm_rms_eps, 1e-6), (writer.add_rope_dimension_count, 16), (writer.add_vocab_size, 512),
+        (writer.add_file_type, gguf.LlamaFileType.MOSTLY_Q8_0),
+    ):  # fmt: skip
+        add(value)
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, 2)
+    for name, tensor in load_file(tiny_model / "model.safetensors").items():
+        values = tensor.float().numpy()
+        known = names.get_name(name, try_suffixes=(".weight",))
+        if values.ndim == 1:
+            writer.add_tensor(known, values)
+        else:
+            packed = gguf.quants.quantize(values.astype(np.float32), gguf.GGMLQuantizationType.Q8_0)
+            writer.add_tensor(known, packed, raw_dtype=gguf.GGMLQuantizationType.Q8_0)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return file
+
+
+def test_a_gguf_file_runs_dequantized_and_says_so(gguf_file: Path) -> None:
+    loaded = load_model(f"gguf:{gguf_file}", "bf16", "cpu")
+    assert loaded.proof.modules_converted == 0 and "float32" not in loaded.proof.kernel
+    assert loaded.weights_note is not None and "de-quantized from a GGUF file of type Q8_0" in loaded.weights_note
+    with pytest.raises(InputError, match=r"which llama\.cpp runs"):
+        load_model(f"gguf:{gguf_file}", "gguf-q8_0", "cpu")
+    with pytest.raises(InputError, match="allowed for a GGUF file: fp32, bf16, fp16, or its own type"):
+        load_model(f"gguf:{gguf_file}", "nf4", "cpu")
+
+
+def test_a_gguf_file_proves_its_type(gguf_file: Path, tmp_path: Path) -> None:
+    found = gguf.read(gguf_file)
+    linear = 2 * (64 * 64 * 2 + 64 * 32 * 2 + 3 * 64 * 128) + 2 * 512 * 64
+    assert found.type == "q8_0" and found.bytes_by_type["q8_0"] == linear * 8.5 / 8
+    row = gguf.columns(found, precision("gguf-q8_0"))
+    assert row["weight_bytes"] == found.weight_bytes and "q8_0" in row["kernel"]
+    with pytest.raises(Invalid, match="gguf-q4_0 was requested, but the file is of type gguf-q8_0"):
+        gguf.check_type(found, precision("gguf-q4_0"))
+    (tmp_path / "no.gguf").write_bytes(b"GGUF" + b"0" * 40)
+    with pytest.raises(InputError, match="a GGUF file of a language model"):
+        gguf.read(tmp_path / "no.gguf")

@@ -1,0 +1,150 @@
+"""What a loaded model really holds, counted tensor by tensor, and whether that is what was asked for.
+
+A requested quantization that was silently not applied is the best-known defect of public benchmarks (16-bit speed under
+a 4-bit label). Libraries' own counts are no help: `get_memory_footprint` leaves out bitsandbytes' quantization state,
+and a tensor subclass reports the size it would have at 16 bit.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from costlib.isolate import Invalid
+from costlib.models.precision import Precision, linear_bytes
+
+_TOLERANCE = 0.03
+"""Counted weight bytes may differ from the expected by this share."""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What the loaded model really holds: layers converted, bytes by dtype, bytes expected from its module tree."""
+
+    modules_converted: int
+    modules_total: int
+    bytes_by_dtype: dict[str, int]
+    weight_bytes: int
+    weight_bytes_expected: int
+    kernel: str
+    attention: str
+
+    def columns(self) -> dict[str, Any]:
+        """As columns of the runs table."""
+        return {
+            "modules_converted": self.modules_converted,
+            "modules_total": self.modules_total,
+            "bytes_by_dtype": json.dumps(self.bytes_by_dtype, sort_keys=True),
+            "weight_bytes": self.weight_bytes,
+            "weight_bytes_expected": self.weight_bytes_expected,
+            "kernel": self.kernel,
+            "attention": self.attention,
+        }
+
+
+def prove(model: Any, held: Precision) -> Proof:
+    """Count what a loaded model holds, and what its module tree should hold at this precision."""
+    head = model.get_output_embeddings()
+    converted = total = expected = 0
+    kernels: set[str] = set()
+    counted: dict[int, tuple[str, int]] = {}
+    accounted: set[int] = set()
+    for module in model.modules():
+        form = form_of(module)
+        if form is None or module is head:
+            continue
+        total += 1
+        converted += form == held.quantizes
+        expected += linear_bytes(held, module.out_features, module.in_features)
+        kernels.add(
+            f"{type(module).__module__}.{type(module).__name__}"
+            + (f" of {form}" if form in (*_TORCHAO, "qweight") else "")
+        )
+        if form == "qweight":
+            accounted |= {id(buffer) for buffer in module.buffers(recurse=False)}
+        else:
+            accounted.add(id(module.weight))
+            for tensor in _quantization_state(module):
+                counted[tensor.data_ptr()] = (str(tensor.dtype), tensor.numel() * tensor.element_size())
+    for parameter in [*model.parameters(), *model.buffers()]:
+        size = 0
+        for tensor in plain_tensors(parameter):
+            counted[tensor.data_ptr()] = (str(tensor.dtype), tensor.numel() * tensor.element_size())
+            size += tensor.numel() * tensor.element_size()
+        if id(parameter) not in accounted:
+            accounted.add(id(parameter))
+            expected += size
+    by_dtype: dict[str, int] = {}
+    for dtype, size in counted.values():
+        key = dtype.removeprefix("torch.")
+        by_dtype[key] = by_dtype.get(key, 0) + size
+    return Proof(
+        modules_converted=converted,
+        modules_total=total,
+        bytes_by_dtype=by_dtype,
+        weight_bytes=sum(by_dtype.values()),
+        weight_bytes_expected=expected,
+        kernel=", ".join(sorted(kernels)),
+        attention=str(getattr(model.config, "_attn_implementation", "unknown")),
+    )
+
+
+_TORCHAO = ("Int8Tensor", "Int4TilePackedTo4dTensor")
+
+
+def form_of(module: Any) -> str | None:
+    """How a linear layer holds its weights: a class name, `qweight` or `dense`; None for any other module."""
+    import torch
+
+    if hasattr(module, "qweight"):
+        return "qweight"
+    if not isinstance(module, torch.nn.Linear):
+        return None
+    if type(module) is not torch.nn.Linear:
+        return type(module).__name__
+    weight = type(module.weight).__name__
+    return "dense" if weight in ("Parameter", "Tensor") else weight
+
+
+def plain_tensors(tensor: Any) -> Iterator[Any]:
+    """The tensors that really hold memory: a tensor subclass is taken apart."""
+    import torch
+
+    if type(tensor) not in (torch.Tensor, torch.nn.Parameter) and hasattr(tensor, "__tensor_flatten__"):
+        for name in tensor.__tensor_flatten__()[0]:
+            yield from plain_tensors(getattr(tensor, name))
+    else:
+        yield tensor
+
+
+def _quantization_state(module: Any) -> list[Any]:
+    """Tensors bitsandbytes keeps beside a weight, which `get_memory_footprint` leaves out."""
+    weight = module.weight
+    found = [getattr(weight, "SCB", None), getattr(getattr(module, "state", None), "SCB", None)]
+    state = getattr(weight, "quant_state", None)
+    for level in (state, getattr(state, "state2", None)):
+        if level is not None:
+            found += [level.absmax, level.code]
+    if state is not None:
+        found.append(getattr(state, "offset", None))
+    return [tensor for tensor in found if tensor is not None and hasattr(tensor, "data_ptr")]
+
+
+def check(proof: Proof, held: Precision) -> None:
+    """Raise `Invalid` when the loaded model is not what was asked for."""
+    if held.quantizes and proof.modules_converted < proof.modules_total:
+        raise Invalid(
+            f"{held.name} was requested, but only {proof.modules_converted} of {proof.modules_total} "
+            "linear layers are quantized"
+        )
+    if not held.quantizes and any(
+        name in proof.kernel for name in ("Linear4bit", "Linear8bitLt", "Quant", "qweight", *_TORCHAO)
+    ):
+        raise Invalid(f"{held.name} was requested, but the checkpoint holds quantized layers")
+    difference = abs(proof.weight_bytes - proof.weight_bytes_expected) / max(1, proof.weight_bytes_expected)
+    if difference > _TOLERANCE:
+        raise Invalid(
+            f"{held.name} should hold {proof.weight_bytes_expected:,} bytes, the model holds {proof.weight_bytes:,}"
+        )
