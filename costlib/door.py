@@ -70,25 +70,16 @@ def price(
     cached_tokens: int = 0,
     cache_write_tokens: int = 0,
     cache_write_1h_tokens: int = 0,
+    reasoning_tokens: int = 0,
     tier: str = "standard",
     as_of: str | None = None,
 ) -> PricedRequest:
     """Price of one API request in US dollars, line by line; `as_of` None is the day of the price snapshot."""
+    request = locals().copy()
     from costlib.prices.api import price_request
     from costlib.prices.book import load_book
 
-    return price_request(
-        load_book(),
-        model,
-        provider,
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        cached_tokens=cached_tokens,
-        cache_write_tokens=cache_write_tokens,
-        cache_write_1h_tokens=cache_write_1h_tokens,
-        tier=tier,
-        as_of=as_of,
-    )
+    return price_request(load_book(), **request)
 
 
 def rates(device: str | None = None, rate_kind: str = "on_demand", *, as_of: str | None = None) -> pd.DataFrame:

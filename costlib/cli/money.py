@@ -36,6 +36,7 @@ def price(
     cached_tokens: Annotated[int, typer.Option("--cached", help="Input tokens read from a prompt cache.")] = 0,
     cache_write_tokens: Annotated[int, typer.Option("--cache-write", help="Input tokens written to a cache.")] = 0,
     cache_write_1h_tokens: Annotated[int, typer.Option("--cache-write-1h", help="Written for one hour.")] = 0,
+    reasoning_tokens: Annotated[int, typer.Option("--reasoning", help="Output tokens that are reasoning.")] = 0,
     tier: Annotated[str, typer.Option(help="standard, batch, flex or priority.")] = "standard",
     as_of: AsOf = None,
     as_json: Json = False,
@@ -49,6 +50,7 @@ def price(
         "--cached": cached_tokens,
         "--cache-write": cache_write_tokens,
         "--cache-write-1h": cache_write_1h_tokens,
+        "--reasoning": reasoning_tokens,
     }
     if usage is not None:
         for name, given in {"MODEL": model, "--input": input_tokens, "--output": output_tokens, **tokens}.items():
@@ -68,9 +70,11 @@ def price(
         cached_tokens=cached_tokens,
         cache_write_tokens=cache_write_tokens,
         cache_write_1h_tokens=cache_write_1h_tokens,
+        reasoning_tokens=reasoning_tokens,
         tier=tier,
         as_of=as_of,
     )
+    doubts = list(dict.fromkeys(line.doubt for line in priced.lines if line.doubt))
 
     def show() -> None:
         body = [[line.kind, f"{line.tokens:,}", f"{line.usd_per_mtok:f}", f"{line.amount:f}"] for line in priced.lines]
@@ -81,9 +85,10 @@ def price(
         table(title, ["bucket", "tokens", "USD per million", "USD"], body, caption)
         for line in priced.lines:
             print(f"  {line.price_id}")
+        for doubt in doubts:
+            print(f"  note: {doubt}")
 
-    document = {"currency": priced.currency, "kind": "quoted", **plain_types(priced)}
-    document["price_ids"] = [line.price_id for line in priced.lines]
+    document = {**plain_types(priced), "price_ids": [line.price_id for line in priced.lines], "notes": doubts}
     answer(document, as_json, show)
 
 
@@ -95,7 +100,7 @@ def _price_usage(usage: str, provider: str | None, tier: str, as_of: str | None,
     priced = price_usage(book, usage, provider=provider, tier=tier, as_of=as_of)
     day, _ = book.moment(as_of)
     dated = {"as_of": f"prices as of {day}", "snapshot day": f"prices as of {day}, the day of the snapshot"}
-    assumed = {price.id for price in book.prices if price.kind == "assumed"}
+    doubts = list(dict.fromkeys(doubt for doubt in priced.lines["doubt"] if doubt))
 
     def show() -> None:
         body = []
@@ -107,6 +112,8 @@ def _price_usage(usage: str, provider: str | None, tier: str, as_of: str | None,
             f"USD; {dated.get(priced.dated_by, f'prices of the day in column {priced.dated_by}')}; {priced.source}"
         )
         table(Path(usage).name, ["model, tier and bucket", "tokens", "USD per million", "USD"], body, caption)
+        for doubt in doubts:
+            print(f"  note: {doubt}")
 
     document = {
         "total": priced.total,
@@ -116,9 +123,10 @@ def _price_usage(usage: str, provider: str | None, tier: str, as_of: str | None,
         "price_ids": list(priced.lines["price_id"]),
         "dated_by": priced.dated_by,
         "as_of": day if priced.dated_by in dated else None,
-        "kind": "assumed" if assumed & set(priced.lines["price_id"]) else "quoted",
+        "kind": "assumed" if "assumed" in set(priced.lines["kind"]) else "quoted",
         "source": priced.source,
         "snapshot": priced.snapshot,
+        "notes": doubts,
     }
     answer(document, as_json, show)
 

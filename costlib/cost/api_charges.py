@@ -21,7 +21,7 @@ from costlib.cost.focus_rules import next_month
 from costlib.errors import bad
 from costlib.figure import Kind
 from costlib.prices.book import AsOf, PriceBook
-from costlib.prices.entries import PriceError
+from costlib.prices.entries import Price, PriceError
 from costlib.prices.usage import price_usage
 from costlib.prices.usage_table import minutes, read_usage
 
@@ -152,7 +152,7 @@ def _lines(
     found: dict[tuple[Any, ...], int] = {}
 
     def keep(paid: pd.DataFrame, published: pd.DataFrame) -> None:
-        for line, other, tokens in _paired(paid, published):
+        for line, other, tokens in _paired(paid, published, prices):
             ids = ((one["price_id"], one["usd_per_mtok"]) for one in (line, other))
             both = [Priced(name, usd, prices[name].kind, prices[name].source) for name, usd in ids]
             of = tuple(line[name] for name in ("provider", "model", "tier", "token_kind"))
@@ -172,14 +172,20 @@ def _lines(
     return found
 
 
-def _paired(paid: pd.DataFrame, published: pd.DataFrame) -> Iterator[tuple[dict[str, Any], dict[str, Any], int]]:
-    """Each line of the bill with the published price of its tokens: one of both sides has a single price."""
+def _paired(
+    paid: pd.DataFrame, published: pd.DataFrame, prices: Mapping[str, Price]
+) -> Iterator[tuple[dict[str, Any], dict[str, Any], int]]:
+    """Each line of the bill with the published price of its tokens: of the same band, or the only one there is."""
+
+    def bands(of: list[Any]) -> list[int]:
+        return [prices[line["price_id"]].above_input_tokens for line in of]
+
     by = ["provider", "model", "tier", "token_kind"]
     others = {key: of.to_dict("records") for key, of in published.groupby(by)}
     for key, of in paid.groupby(by):
         lines, list_lines = of.to_dict("records"), others.get(key, of.to_dict("records"))
-        if [line["price_id"] for line in lines] == [line["price_id"] for line in list_lines]:
-            yield from ((line, line, line["tokens"]) for line in lines)  # type: ignore[misc]
+        if bands(lines) == bands(list_lines):
+            yield from ((line, other, line["tokens"]) for line, other in zip(lines, list_lines, strict=True))  # type: ignore[misc]
         elif len(lines) == 1:
             yield from ((lines[0], other, other["tokens"]) for other in list_lines)  # type: ignore[misc]
         elif len(list_lines) == 1:

@@ -8,20 +8,15 @@ cliff chosen by the total input and applies to every token of the request. Usage
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
 
 from costlib.errors import bad
 from costlib.figure import Kind
 from costlib.prices.amounts import Amount, exact
-from costlib.prices.book import AsOf, Band, PriceBook, Sheet
-from costlib.prices.entries import DateOutsideCoverage, MissingPrice, Price
-
-if TYPE_CHECKING:
-    import pandas as pd
+from costlib.prices.book import AsOf, PriceBook
+from costlib.prices.entries import Price
 
 MOST_TOKENS = 10**15
 """Counts from here on are taken for a mistake."""
@@ -33,7 +28,8 @@ _MILLION = Decimal(1_000_000)
 class Line:
     """One bucket of a request: `tokens` at `usd_per_mtok` make `amount` US dollars.
 
-    A fee per request is a line of kind `request` with one "token", priced per million requests.
+    A fee per request is a line of kind `request` with one "token", priced per million requests. `doubt` says why the
+    price may not have held yet on the day asked for (see `Price.doubt`), None where nothing does.
     """
 
     kind: str
@@ -41,6 +37,7 @@ class Line:
     usd_per_mtok: Decimal
     amount: Decimal
     price_id: str
+    doubt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +111,7 @@ def price_request(
         if tokens:
             band = sheet.band(kind, input_tokens)
             amount = tokens * band.usd_per_mtok / _MILLION
-            lines.append(Line(kind, tokens, band.usd_per_mtok, amount, band.price.id))
+            lines.append(Line(kind, tokens, band.usd_per_mtok, amount, band.price.id, band.price.doubt(sheet.day)))
             prices.append(band.price)
     return PricedRequest(
         total=sum((line.amount for line in lines), Decimal(0)),
@@ -167,46 +164,3 @@ def cache_break_even(base: Amount, write: Amount, read: Amount) -> CacheBreakEve
     if extra <= 0:
         return CacheBreakEven(Decimal(0), Decimal(0))
     return CacheBreakEven(extra / saving, extra / (write - read))
-
-
-def price_table(book: PriceBook, models: Sequence[str | tuple[str, str | None]], *, as_of: AsOf = None) -> pd.DataFrame:
-    """What readers compare: one row per model, US dollars per million tokens (`Decimal`), as of a day.
-
-    Columns: provider, model, input, cache_read, output, batch_input, batch_output (each `_usd_per_mtok`; None where
-    no price is published), above_input_tokens (first long-context cliff, None without one), as_of, effective_from
-    (None: not published), observed_on, source, kind. `models` are names, or (name, provider).
-    """
-    import pandas as pd
-
-    def amount(sheet: Sheet | None, kind: str) -> Decimal | None:
-        bands = sheet.bands.get(kind) if sheet else None
-        return bands[0].usd_per_mtok if bands else None
-
-    rows: list[dict[str, Any]] = []
-    for named in models:
-        model, provider = (named, None) if isinstance(named, str) else named
-        sheet = book.sheet(model, provider, as_of=as_of)
-        try:
-            batch = book.sheet(model, provider, "batch", as_of)
-        except (MissingPrice, DateOutsideCoverage):
-            batch = None
-        first: Band = next(iter(sheet.bands.values()))[0]
-        cliffs = [band.above for bands in sheet.bands.values() for band in bands if band.above]
-        rows.append(
-            {
-                "provider": sheet.provider,
-                "model": sheet.model,
-                "input_usd_per_mtok": amount(sheet, "input"),
-                "cache_read_usd_per_mtok": amount(sheet, "cache_read"),
-                "output_usd_per_mtok": amount(sheet, "output"),
-                "batch_input_usd_per_mtok": amount(batch, "input"),
-                "batch_output_usd_per_mtok": amount(batch, "output"),
-                "above_input_tokens": min(cliffs, default=None),
-                "as_of": sheet.day,
-                "effective_from": first.price.effective_from,
-                "observed_on": first.price.observed_on,
-                "source": first.price.source,
-                "kind": first.price.kind,
-            }
-        )
-    return pd.DataFrame(rows).astype({"above_input_tokens": "Int64"})

@@ -31,7 +31,7 @@ from costlib.prices.entries import (
     read_prices,
 )
 from costlib.prices.library import PublicList, read_public_list
-from costlib.prices.names import Name, find
+from costlib.prices.names import Name, check_names, find
 
 AsOf = date | datetime | str | None
 """A day (UTC), a moment, either as ISO 8601 text, or None for the book's snapshot day."""
@@ -215,8 +215,9 @@ def _load_book(files: tuple[tuple[Path, int], ...]) -> PriceBook:
     listed = [price for model in public.models for price in model.prices]
     own = [entry for path, _ in files for entry in read_prices(path, exchange_rates.currencies)]
     check_against_each_other(own)
-    check_against_list(own, listed)
     names = _names(public)
+    check_names(own, names)
+    check_against_list(own, listed)
     prices = [*listed, *(price for price, _ in own)]
     for price, _ in own:
         name = Name(price.provider, price.model)

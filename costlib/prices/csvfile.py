@@ -36,14 +36,15 @@ class Row:
         return value
 
     def number(self, field: str, *, zero: bool = False) -> Decimal:
-        """A finite decimal above zero (or not below, with `zero`), without thousands separators."""
+        """A decimal above zero (or not below, with `zero`) and below 1e15, without thousands separators."""
         value = self.cells[field]
-        allowed = f"a number {'>= 0' if zero else '> 0'} without thousands separators or currency signs"
+        allowed = f"a number {'>= 0' if zero else '> 0'} and below 1e15, without thousands separators or currency signs"
         try:
             number = Decimal(value)
         except InvalidOperation:
             raise bad(field, value, allowed, self.where) from None
-        if "_" in value or not number.is_finite() or number < 0 or (number == 0 and not zero):
+        absurd = not number.is_finite() or number < 0 or (number and not -15 <= number.adjusted() < 15)
+        if "_" in value or absurd or (number == 0 and not zero):
             raise bad(field, value, allowed, self.where)
         return number
 

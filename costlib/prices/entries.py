@@ -128,6 +128,12 @@ class Price:
     hours: tuple[time, time] | None = None
     own: bool = False
 
+    def doubt(self, day: date) -> str | None:
+        """Why the price may not have held on `day` yet; None where its first day is published, and for the last one."""
+        if self.effective_from is not None or day >= self.observed_on:
+            return None
+        return f"first day not published: taken to hold since {self.known_from}, perhaps before it was offered"
+
     @property
     def unit(self) -> str:
         """What the amount buys."""
@@ -229,18 +235,31 @@ def check_against_each_other(entries: Sequence[tuple[Price, Row]]) -> None:
 
 
 def check_against_list(entries: Sequence[tuple[Price, Row]], listed: Sequence[Price]) -> None:
-    """Hold `missing` to prices the public list lacks, and `correction` to a listed price of the same first day."""
+    """Hold own entries to the public list.
+
+    `missing` needs a price the list lacks, `correction` a listed price of the same first day; and where the list has
+    a long-context price, entries must say what theirs is, and what holds below it.
+    """
     known: dict[tuple[str, str, str, str], list[Price]] = {}
     for price in listed:
-        known.setdefault((price.provider, price.model.lower(), price.token_kind, price.tier), []).append(price)
+        known.setdefault(_key(price), []).append(price)
     for price, row in entries:
-        same = known.get((price.provider, price.model.lower(), price.token_kind, price.tier), [])
+        of = _key(price)
+        same = known.get(of, [])
         there = [other for other in same if _overlap(price, other)]
         if price.purpose == "missing" and there:
             raise bad("purpose", "missing", f"correction, promotional or contracted: {there[0].id} is there", row.where)
         corrected = [other for other in same if other.effective_from in (price.effective_from, None)]
         if price.purpose == "correction" and not corrected:
             raise bad("purpose", "correction", "an entry with the first day of the listed price it corrects", row.where)
+        own = {other.above_input_tokens for other, _ in entries if _key(other) == of and _overlap(other, price)}
+        if lacking := {other.above_input_tokens for other in there} - own:
+            allowed = f"a row for {min(lacking)} on the same days too, because {there[0].source} prices it apart"
+            raise bad("above_input_tokens", price.above_input_tokens, allowed, row.where)
+
+
+def _key(price: Price) -> tuple[str, str, str, str]:
+    return price.provider, price.model, price.token_kind, price.tier
 
 
 def _overlap(one: Price, other: Price) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from costlib.prices.csvfile import iso_date
-from costlib.prices.entries import PriceError, UnknownModel, UnknownProvider, price_error
+from costlib.errors import bad
+from costlib.prices.csvfile import Row, iso_date
+from costlib.prices.entries import Price, PriceError, UnknownModel, UnknownProvider, price_error
 
 _DATE_SUFFIX = re.compile(r"(.+)-(\d{8}|\d{4}-\d{2}-\d{2}|latest)")
 
@@ -58,6 +59,18 @@ def _named(names: Mapping[str, tuple[Name, ...]], wanted: str, provider: str | N
         by_provider = {name.provider: name for name in names.get(dated[1], ()) if name.takes_date}
     by_provider |= {name.provider: name for name in names.get(wanted, ())}
     return [name for name in by_provider.values() if provider in (None, name.provider)]
+
+
+def check_names(entries: Sequence[tuple[Price, Row]], names: Mapping[str, tuple[Name, ...]]) -> None:
+    """Refuse own entries under an alias or another spelling of a listed model: nobody would be priced by them."""
+    providers = {name.provider for of in names.values() for name in of}
+    for price, row in entries:
+        provider = price.provider.lower()
+        if provider in providers and provider != price.provider:
+            raise bad("provider", price.provider, f"{provider}, its name in the price book", row.where)
+        listed = {name.model for name in _named(names, price.model.lower(), provider)}
+        if listed and price.model not in listed:
+            raise bad("model", price.model, f"{', '.join(sorted(listed))}, its name in the price book", row.where)
 
 
 def _is_date(text: str) -> bool:

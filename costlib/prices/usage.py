@@ -38,9 +38,9 @@ class PricedUsage:
     """The bill of a usage table, in US dollars.
 
     `lines` is the exact bill, one row per price: provider, model, tier, token_kind, price_id, tokens, usd_per_mtok and
-    amount (`Decimal`), which sum to `total`. `amounts` is the amount of each row of the table (float, same index).
-    `dated_by` says which days' prices were taken: those of a column of the table, of the one `as_of` that was asked
-    for, or of the book's snapshot day.
+    amount (`Decimal`), which sum to `total`, doubt (see `Price.doubt`), source and kind. `amounts` is the amount of
+    each row of the table (float, same index). `dated_by` says which days' prices were taken: those of a column of the
+    table, of the one `as_of` that was asked for, or of the book's snapshot day.
     """
 
     total: Decimal
@@ -65,13 +65,16 @@ def price_usage(
     Columns: model, input_tokens, output_tokens; optional provider, tier, timestamp or date (UTC unless it says
     otherwise), cached_tokens, cache_write_tokens, cache_write_1h_tokens, reasoning_tokens, with the meaning they have
     in `price_request`; further columns are left alone. `provider` and `tier` are for rows that name none; `as_of`
-    prices every row on that day whatever its own. Raises `InputError` naming the row (line of a CSV) and field, and
-    the errors of `price_request`.
+    prices every row on that day whatever its own. A `request_id` may appear once: a request billed twice is refused.
+    Raises `InputError` naming the row (line of a CSV) and field, and the errors of `price_request`.
     """
     frame, places = read_usage(usage)
     for column in ("model", "input_tokens", "output_tokens"):
         if column not in frame.columns:
             raise bad("missing column", column, "model, input_tokens and output_tokens", places.file)
+    if "request_id" in frame.columns:
+        again = frame["request_id"].notna() & frame["request_id"].duplicated()
+        refuse(again.to_numpy(), "request_id", frame["request_id"], places, "each request once")
     count = {name: counts(frame, name, places) for name in _COUNTS}
     inside = sum((count[name] for name in _PARTS), np.zeros(len(frame), dtype=np.int64))
     over = inside > count["input_tokens"]
@@ -89,10 +92,11 @@ def price_usage(
         "output_reasoning": apart,
         "request": _has(sheets, "request")[sheet_of_row],
     }
-    lines, amounts = _bill(tokens, band_of_row, [(sheets[sheet], stands_for) for sheet, stands_for in bands])
+    lines, amounts = _bill(tokens, band_of_row, [(sheets[sheet], stands_for) for sheet, stands_for in bands], places)
     total = sum(lines["amount"], Decimal(0))
     row_amounts = pd.Series(amounts, index=frame.index, name="usd")
-    return PricedUsage(total, "USD", lines, row_amounts, dated_by, book.source, book.snapshot)
+    source = ", ".join(dict.fromkeys(lines["source"])) or book.source
+    return PricedUsage(total, "USD", lines, row_amounts, dated_by, source, book.snapshot)
 
 
 def _has(sheets: list[Sheet], token_kind: str) -> Integers:
@@ -171,7 +175,7 @@ def _bands(sheets: list[Sheet], sheet_of_row: Integers, inputs: Integers) -> tup
 
 
 def _bill(
-    tokens: dict[str, Integers], band_of_row: Integers, bands: list[tuple[Sheet, int]]
+    tokens: dict[str, Integers], band_of_row: Integers, bands: list[tuple[Sheet, int]], places: Places
 ) -> tuple[pd.DataFrame, np.ndarray[Any, np.dtype[np.float64]]]:
     """The exact bill by price, and the amount of each row."""
     amounts = np.zeros(len(band_of_row))
@@ -183,12 +187,18 @@ def _bill(
         for number, total in enumerate(_sums(of_kind, band_of_row, len(bands))):
             if total:
                 sheet, length = bands[number]
-                band = sheet.band(kind, length)
+                try:
+                    band = sheet.band(kind, length)
+                except InputError as error:
+                    first = int(((band_of_row == number) & (of_kind > 0)).argmax())
+                    raise type(error)(f"{places.row(first)}: {error}") from None
                 usd_per_token[number] = float(band.usd_per_mtok) / 1e6
                 key = (band.price.id, band.usd_per_mtok)
-                bill[key] = (sheet, band, total + (bill[key][2] if key in bill else 0))
+                known, _, before = bill.get(key, (sheet, band, 0))
+                bill[key] = (min(known, sheet, key=lambda one: one.day), band, total + before)
         amounts += of_kind * usd_per_token[band_of_row]
     columns = ["provider", "model", "tier", "token_kind", "price_id", "tokens", "usd_per_mtok", "amount"]
+    columns += ["doubt", "source", "kind"]
     rows = [
         (
             sheet.provider,
@@ -199,6 +209,9 @@ def _bill(
             total,
             band.usd_per_mtok,
             total * band.usd_per_mtok / 1_000_000,
+            band.price.doubt(sheet.day),
+            band.price.source,
+            band.price.kind,
         )
         for sheet, band, total in bill.values()
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from costlib.errors import InputError, bad
 from costlib.prices.api import MOST_TOKENS
 
 Integers = npt.NDArray[np.int64]
+_LONGEST_HEADER = 100_000
 _COUNT = f"a whole number from 0 to {MOST_TOKENS - 1}, without thousands separators"
 
 
@@ -34,7 +36,8 @@ class Places:
 def read_usage(usage: pd.DataFrame | Path | str) -> tuple[pd.DataFrame, Places]:
     """A DataFrame as it is, or a .csv or .parquet file as one.
 
-    Raises `InputError` for another kind of file, one that cannot be read or parsed, a byte order mark or semicolons.
+    Raises `InputError` for another kind of file, one that cannot be read or parsed, a byte order mark, semicolons, a
+    column that appears twice, or a line with a wrong number of cells.
     """
     if isinstance(usage, pd.DataFrame):
         return usage, Places()
@@ -45,17 +48,35 @@ def read_usage(usage: pd.DataFrame | Path | str) -> tuple[pd.DataFrame, Places]:
         if path.suffix == ".parquet":
             return pd.read_parquet(path), Places(str(path))
         with path.open("rb") as file:
-            header = file.readline()
+            header = file.readline(_LONGEST_HEADER)
         if header.startswith(b"\xef\xbb\xbf"):
             raise bad("first character", "\ufeff", "UTF-8 without a byte order mark", f"{path}:1")
         if b";" in header and b"," not in header:
             raise bad("separator", ";", "a comma", f"{path}:1")
+        names = next(csv.reader([header.decode("utf-8", "replace")]), [])
+        for name in names:
+            if names.count(name) > 1:
+                raise bad("column", name, "each column once", f"{path}:1")
         return pd.read_csv(path, engine="pyarrow"), Places(str(path), lines=True)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}); allowed: a readable file") from None
     except ValueError as error:
+        _refuse_ragged(path)
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: is not a table ({reason}); allowed: comma-separated UTF-8, or Parquet") from None
+
+
+def _refuse_ragged(path: Path) -> None:
+    """Name the first line of a CSV that could not be parsed whose number of cells is not the header's."""
+    if path.suffix != ".csv":
+        return
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        reader = csv.reader(file)
+        header = next(reader, [])
+        for cells in reader:
+            if cells and len(cells) != len(header):
+                allowed = f"{len(header)}, as in the header (quote cells that hold commas)"
+                raise bad("number of cells", len(cells), allowed, f"{path}:{reader.line_num}")
 
 
 def refuse(wrong: npt.NDArray[np.bool_], field: str, values: Any, places: Places, allowed: str) -> None:

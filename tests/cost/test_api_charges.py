@@ -25,8 +25,8 @@ HEADER = (
 BOOK = load_book()
 
 
-def book_with(folder: Path, *rows: str) -> PriceBook:
-    (folder / "own.csv").write_text("\n".join([HEADER, *rows, ""]), encoding="utf-8")
+def book_with(folder: Path, *rows: str, header: str = HEADER) -> PriceBook:
+    (folder / "own.csv").write_text("\n".join([header, *rows, ""]), encoding="utf-8")
     return load_book(folder)
 
 
@@ -81,13 +81,17 @@ def test_a_published_price_that_moves_inside_the_month_of_a_contract_splits_the_
     assert totals(frame)["BilledCost"] == Decimal(6)
 
 
-def test_a_long_context_cliff_of_the_list_is_kept_beside_a_flat_contract(tmp_path: Path) -> None:
-    row = "claude-sonnet-4-5,anthropic,input,standard,1M tokens,1,USD,2026-06-01,,2026-05-20,contract,quoted,contracted"
+def test_each_long_context_band_of_a_contract_stands_beside_that_of_the_list(tmp_path: Path) -> None:
+    row = (
+        "claude-sonnet-4-5,anthropic,input,standard,1M tokens,{},USD,2026-06-01,,2026-05-20,contract,quoted,"
+        "contracted,{}"
+    )
+    book = book_with(tmp_path, row.format(1, 0), row.format("1.5", 200_000), header=f"{HEADER},above_input_tokens")
     usage = table(model="claude-sonnet-4-5", input_tokens=[200_000, 200_001], date="2026-06-02")
-    frame = dataset(usage_charges(book_with(tmp_path, row), usage))
+    frame = dataset(usage_charges(book, usage))
     assert costs(frame, "ListUnitPrice") == {
         (Decimal(3),): (Decimal("0.6"), *(Decimal("0.2"),) * 3),
-        (Decimal(6),): (Decimal("1.200006"), *(Decimal("0.200001"),) * 3),
+        (Decimal(6),): (Decimal("1.200006"), *(Decimal("0.3000015"),) * 3),
     }
 
 

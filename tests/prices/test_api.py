@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from costlib.errors import InputError
-from costlib.prices.api import MOST_TOKENS, cache_break_even, price_request, price_table
+from costlib.prices.api import MOST_TOKENS, cache_break_even, price_request
 from costlib.prices.book import load_book
-from costlib.prices.entries import DateOutsideCoverage, MissingPrice, TimeNeeded, UnknownModel, UnknownTier
+from costlib.prices.entries import DateOutsideCoverage, MissingPrice, TimeNeeded, UnknownTier
 
 BOOK = load_book()
 
@@ -118,6 +118,16 @@ def test_no_date_means_the_snapshot_day_and_the_result_says_so() -> None:
     assert (unasked.as_of, unasked.as_of_given) == (date(2026, 11, 10), False)
     asked = price_request(BOOK, "gpt-4o", input_tokens=1, output_tokens=1, as_of=date(2026, 11, 1))
     assert (asked.as_of, asked.as_of_given) == (date(2026, 11, 1), True)
+
+
+def test_a_price_without_a_published_first_day_says_so_on_days_before_the_snapshot() -> None:
+    then = price_request(BOOK, "gpt-4o", input_tokens=1, output_tokens=1, as_of="2025-06-01").lines
+    assert [line.doubt for line in then] == 2 * [
+        "first day not published: taken to hold since 2025-05-22, perhaps before it was offered"
+    ]
+    assert price_request(BOOK, "gpt-4o", input_tokens=1, output_tokens=0).lines[0].doubt is None
+    moved = price_request(BOOK, "o3", input_tokens=1, output_tokens=0, as_of="2025-06-10")
+    assert moved.lines[0].doubt is None
 
 
 def test_gap_a_day_before_the_first_price_gets_the_first_price_from_the_library_and_an_error_here() -> None:
@@ -299,14 +309,3 @@ def test_a_cache_that_cannot_pay_never_does_and_a_free_write_pays_at_once() -> N
 def test_cache_prices_that_are_none_are_refused(prices: tuple[Any, Any, Any]) -> None:
     with pytest.raises(InputError):
         cache_break_even(*prices)
-
-
-def test_the_price_table_shows_what_is_missing_as_missing() -> None:
-    table = price_table(BOOK, ["gpt-4o", ("llama-3.1-8b-instant", "groq"), "claude-sonnet-4-5"], as_of="2026-11-01")
-    assert table["output_usd_per_mtok"].tolist() == [Decimal(10), Decimal("0.08"), Decimal(15)]
-    assert table["batch_input_usd_per_mtok"][0] == Decimal("1.25")
-    assert table["cache_read_usd_per_mtok"][1] is None
-    assert table["above_input_tokens"].tolist()[2] == 200_000
-    assert set(table["kind"]) == {"quoted"} and set(table["as_of"]) == {date(2026, 11, 1)}
-    with pytest.raises(UnknownModel):
-        price_table(BOOK, ["gpt-4o", "gpt-4oo"])

@@ -186,3 +186,35 @@ def test_moments_are_utc() -> None:
 def test_an_unknown_model_is_not_found_in_an_empty_folder_either(tmp_path: Path) -> None:
     with pytest.raises(UnknownModel):
         price(load_book(tmp_path), "house-8b")
+
+
+@pytest.mark.parametrize(
+    ("model", "provider", "message"),
+    [
+        ("GPT-4o", "openai", r"own.csv:2: model is 'GPT-4o'; allowed: gpt-4o, its name in the price book"),
+        ("gpt-4o-2024-08-06", "openai", r"own.csv:2: model is 'gpt-4o-2024-08-06'; allowed: gpt-4o,"),
+        ("gpt-4o", "OpenAI", r"own.csv:2: provider is 'OpenAI'; allowed: openai,"),
+    ],
+)
+def test_an_own_entry_under_another_name_would_price_nobody_and_is_refused(
+    tmp_path: Path, model: str, provider: str, message: str
+) -> None:
+    row = f"{model},{provider},input,standard,1M tokens,2,USD,2026-01-01,,2026-01-01,contract,quoted,contracted"
+    with pytest.raises(InputError, match=message):
+        book_with(tmp_path, row)
+
+
+@pytest.mark.parametrize(("given", "asked"), [(0, 200_000), (200_000, 0)])
+def test_an_own_entry_for_one_band_of_a_long_context_price_needs_the_other(
+    tmp_path: Path, given: int, asked: int
+) -> None:
+    row = "claude-sonnet-4-5,anthropic,input,standard,1M tokens,2,USD,2026-01-01,,2026-01-01,c,quoted,contracted"
+    with pytest.raises(InputError, match=rf"own.csv:2: above_input_tokens is {given}; allowed: a row for {asked} on"):
+        book_with(tmp_path, f"{row},{given}", header=f"{HEADER},above_input_tokens")
+
+
+@pytest.mark.parametrize("amount", ["1e15", "1e400", "1e-16"])
+def test_an_absurd_amount_is_refused(tmp_path: Path, amount: str) -> None:
+    row = f"gpt-4o,openai,input,standard,1M tokens,{amount},USD,2026-01-01,,2026-01-01,c,quoted,contracted"
+    with pytest.raises(InputError, match=r"own.csv:2: amount is .*; allowed: a number > 0 and below 1e15"):
+        book_with(tmp_path, row)

@@ -159,3 +159,19 @@ def test_a_row_that_cannot_be_priced_is_named(columns: Any, error: type[InputErr
 def test_a_missing_column_is_named() -> None:
     with pytest.raises(InputError, match="missing column is 'output_tokens'"):
         price_usage(BOOK, table().drop(columns="output_tokens"))
+
+
+def test_a_request_is_billed_once_and_a_missing_price_names_its_row() -> None:
+    twice = table(model="gpt-4o", output_tokens=0, input_tokens=[1, 2, 2], request_id=["a", "b", "b"])
+    with pytest.raises(InputError, match=r"row 2: request_id is 'b'; allowed: each request once"):
+        price_usage(BOOK, twice)
+    unpriced = table(model="gpt-4o", output_tokens=0, input_tokens=[9, 9, 9], cache_write_1h_tokens=[0, 0, 1])
+    with pytest.raises(InputError, match=r"row 2: price of cache_write_1h tokens"):
+        price_usage(BOOK, unpriced)
+
+
+def test_a_bill_says_which_prices_may_not_have_held_yet() -> None:
+    days = table(model="o3", output_tokens=0, input_tokens=1, date=["2025-06-09", "2025-06-10"])
+    assert [bool(doubt) for doubt in price_usage(BOOK, days).lines["doubt"]] == [True, False]
+    now = table(model="gpt-4o", output_tokens=0, input_tokens=1, date=["2026-11-10", "2025-06-10", "2026-11-10"])
+    assert price_usage(BOOK, now).lines["doubt"].notna().tolist() == [True]

@@ -18,7 +18,8 @@ HEAD = "model,input_tokens,output_tokens\n"
     [
         (b"\xef\xbb\xbf" + HEAD.encode(), r"usage.csv:1: first character .* byte order mark"),
         (b"model;input_tokens;output_tokens\ngpt-4o;1;2\n", r"usage.csv:1: separator is ';'"),
-        (HEAD.encode() + b"gpt-4o,1,000,2\n", r"usage.csv: is not a table .*"),
+        (HEAD.encode() + b"gpt-4o,1,2\ngpt-4o,1,000,2\n", r"usage.csv:3: number of cells is 4; allowed: 3"),
+        (b"model,input_tokens,input_tokens\n", r"usage.csv:1: column is 'input_tokens'; allowed: each column once"),
         (b"", r"usage.csv: is not a table"),
         (b"\xff\xfe,\n", r"usage.csv: is not a table"),
     ],
