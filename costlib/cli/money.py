@@ -100,7 +100,7 @@ def _price_usage(usage: str, provider: str | None, tier: str, as_of: str | None,
     priced = price_usage(book, usage, provider=provider, tier=tier, as_of=as_of)
     day, _ = book.moment(as_of)
     dated = {"as_of": f"prices as of {day}", "snapshot day": f"prices as of {day}, the day of the snapshot"}
-    doubts = list(dict.fromkeys(doubt for doubt in priced.lines["doubt"] if doubt))
+    doubts = list(priced.lines["doubt"].dropna().unique())
 
     def show() -> None:
         body = []
