@@ -229,6 +229,8 @@ class BreakevenPage(MarketPage):
         source = f"{_DRAWS:,} draws, seed {self.study.seed}; {one.figure().source}"
         if value is None:
             return Figure(None, "probability", "derived", source, reason=found.reason)
+        if value in (0.0, 1.0):
+            return Figure(value, "probability", "derived", source, reason=f"every one of {_DRAWS:,} draws agrees")
         low, high = max(0.0, value - error), min(1.0, value + error)
         return Figure(value, "probability", "derived", source, low, high)
 

@@ -122,7 +122,7 @@ class Duel:
             source,
             found.first_low if known else None,
             found.first_high if known else None,
-            None if known else self.unfavourable(),
+            "range over the ends of every factor" if known else self.unfavourable(),
         )
 
     def unfavourable(self) -> str:

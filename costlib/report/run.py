@@ -164,7 +164,7 @@ def _manifest(
     reports = [
         {"name": name, "file": f"{name}.html", **{key: fact.get(key, "") for key in ("title", "answer")},
          "ties": fact.get("ties", []), "figures": len(fact["ledger"])}
-        for name, fact in facts.items()
+        for name, fact in sorted(facts.items(), key=lambda made: made[0] != "portfolio")  # the answer first
     ]  # fmt: skip
     return {
         "run_id": run_id,

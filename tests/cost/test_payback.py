@@ -4,7 +4,7 @@ from fractions import Fraction
 import numpy as np
 import numpy_financial as npf
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from costlib.cost.payback import (
@@ -136,7 +136,9 @@ def test_weeks_until_paid_back_for_good_against_a_walk_through_the_weeks(effort,
         assert found.weeks is None
         assert "no more than" in found.reason
         return
-    due = math.ceil(found.weeks / cadence) - 1
+    cycles = found.weeks / cadence
+    assume(abs(cycles - round(cycles)) > 1e-9)  # paid back at the very moment of a retraining: before or after it
+    due = math.ceil(cycles) - 1
     assert balance(found.weeks, due) == pytest.approx(0, abs=1e-6 * (effort + retraining * (due + 1)))
     tolerance = 1e-6 * (effort + retraining * (due + 30))
     for later in range(due + 1, due + 20):

@@ -38,7 +38,7 @@ def test_a_study_becomes_a_folder_that_passes_its_own_checks(made: tuple[RunResu
     result, root, file, steps = made
     assert [c for c in result.checks if not c.ok] == []
     assert [f.name for f in result.files] == [
-        "index.html", "measure.html", "portfolio.html", "alternatives.csv", "flips.csv", "ledger.csv", "plan.csv",
+        "index.html", "portfolio.html", "measure.html", "alternatives.csv", "flips.csv", "ledger.csv", "plan.csv",
         "manifest.json",
     ]  # fmt: skip
     assert all(f.is_file() for f in result.files)
