@@ -20,6 +20,7 @@ from costlib.figure import Number
 
 _LONGEST_MONTHS = 240
 _LARGEST_MONTHLY_RATE = 100.0  # the capital back a hundredfold every month
+_LOWEST_YEARLY_RATE = -0.999999  # nearer to losing everything, a float has too few digits left to say how much
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def _irr_per_year(flows: np.ndarray) -> float | None:
         if not -1 < monthly < _LARGEST_MONTHLY_RATE or abs(npf.npv(monthly, scaled)) > 1e-6:
             return None
     yearly = math.expm1(12 * math.log1p(monthly))
-    return yearly if yearly > -1 else None
+    return yearly if yearly > _LOWEST_YEARLY_RATE else None
 
 
 @dataclass(frozen=True)
