@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from costlib.doctor import doctor as doctor
     from costlib.door import breakeven as breakeven
     from costlib.door import cost as cost
+    from costlib.door import embed as embed
     from costlib.door import memory as memory
     from costlib.door import price as price
     from costlib.door import rates as rates
@@ -40,6 +41,7 @@ _DOOR = {
     "breakeven": ("costlib.door", "breakeven"),
     "compare": ("costlib.measure.compare", "compare"),
     "doctor": ("costlib.doctor", "doctor"),
+    "embed": ("costlib.door", "embed"),
     "measurements": ("costlib.measure.run", "measurements"),
     "memory": ("costlib.door", "memory"),
     "plan": ("costlib.portfolio.plan", "make_plan"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from costlib.errors import InputError, bad
@@ -253,3 +254,44 @@ def breakeven(
         Api(priced.total),
         input_tokens + output_tokens,
     )
+
+
+def embed(
+    model: str,
+    precision: str | Iterable[str] = "fp32",
+    *,
+    text: str | Path,
+    usd_per_hour: float | None = None,
+    rate_kind: str = "on_demand",
+    rate_provider: str | None = None,
+    as_of: str | None = None,
+    **settings: Any,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Measure an embedding model and price it: rows of table `embeddings` with $ per million tokens, and API prices.
+
+    The rate is `usd_per_hour`, or that of the measured device in data/rates.csv. `settings` are those of
+    `costlib.measure.embed.embed`. Raises `InputError` for bad input, also a rate nobody knows, before measuring.
+    """
+    from costlib.cost.embedding import api_prices, priced
+    from costlib.environment import default_device, device_name
+    from costlib.measure.embed import embed as measure_embeddings
+    from costlib.models.reference import is_static, parse
+    from costlib.prices.book import load_book
+
+    static = is_static(parse(model))
+    name = device_name(settings.get("device") or ("cpu" if static else default_device()))
+    rates = {name: hourly_rate(name, usd_per_hour, rate_kind, rate_provider)}
+    prices = api_prices(load_book(), as_of)
+    return priced(measure_embeddings(model, precision, text=text, **settings), rates), prices
+
+
+def hourly_rate(
+    device: str, usd_per_hour: float | None, rate_kind: str = "on_demand", provider: str | None = None
+) -> Rate | float:
+    """$ per hour of a measured device: as given, or from data/rates.csv with the range of its providers."""
+    from costlib.cost.inputs import number
+    from costlib.prices.hardware import measured_rate
+
+    if usd_per_hour is not None:
+        return number("usd_per_hour", usd_per_hour)
+    return measured_rate(device, rate_kind, provider)

@@ -30,8 +30,10 @@ class Loaded:
     weights_note: str | None
 
 
-def load_model(reference_text: str, precision_name: str, device: str, *, tokenizer: bool = False) -> Loaded:
-    """Load a model; call it in a child process.
+def load_model(
+    reference_text: str, precision_name: str, device: str, *, tokenizer: bool = False, embeds: bool = False
+) -> Loaded:
+    """Load a model; call it in a child process. `embeds` asks for its hidden states, without a language-model head.
 
     Raises `InputError` for a bad reference, precision or device, `Unsupported` when this device or library cannot hold
     it, `Invalid` when the precision was not applied or weights were re-initialised.
@@ -60,7 +62,7 @@ def load_model(reference_text: str, precision_name: str, device: str, *, tokeniz
             note = f"{_RANDOM_NOTE}; its experts are fused tensors that stay at 16 bit"
     else:
         source, note = _source(reference)
-        model = _from_checkpoint(reference, held, source, device)
+        model = _from_checkpoint(reference, held, source, device, embeds)
     model.eval()
     load_s = time.perf_counter() - started
     proof = prove(model, held)
@@ -75,7 +77,7 @@ def load_model(reference_text: str, precision_name: str, device: str, *, tokeniz
 _RANDOM_NOTE = "random weights of the true shape: speed and memory are real, the answers are not"
 
 
-def _from_checkpoint(reference: Reference, held: Precision, source: str, device: str) -> Any:
+def _from_checkpoint(reference: Reference, held: Precision, source: str, device: str, embeds: bool) -> Any:
     """The model of a folder, a hub name or a GGUF file, refused where a weight was not in it."""
     import torch
     import transformers
@@ -95,7 +97,7 @@ def _from_checkpoint(reference: Reference, held: Precision, source: str, device:
         arguments["quantization_config"] = transformers.BitsAndBytesConfig(**settings)
     elif held.method == "checkpoint":
         _check_checkpoint(place, held)
-    kind = transformers.AutoModel if _embeds(reference) else transformers.AutoModelForCausalLM
+    kind = transformers.AutoModel if embeds or _embeds(reference) else transformers.AutoModelForCausalLM
     try:
         model, info = kind.from_pretrained(place, **arguments)
     except (OSError, ValueError) as error:

@@ -2,18 +2,19 @@
 
 `hub:org/name` a model hub, `path:DIR` a folder on this machine, `gguf:FILE` a GGUF file, `demo:gemma-3-270m` and
 `demo:minilm` weights from installable packages, `random:llama-3.1-8b` a true shape with random weights (speed and
-memory are real, quality is refused).
+memory are real, quality is refused), `static:FOLDER` a static embedding model (model2vec).
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from costlib.errors import bad
 from costlib.models.architectures import Architecture, architectures, from_folder
 
-KINDS = ("demo", "gguf", "hub", "path", "random")
+KINDS = ("demo", "gguf", "hub", "path", "random", "static")
 DEMOS = ("gemma-3-270m", "minilm")
 
 
@@ -31,7 +32,7 @@ class Reference:
 def parse(text: str) -> Reference:
     """Parse a model reference; raises `InputError` for an unknown kind, demo or shape, or a missing folder."""
     kind, colon, name = text.partition(":")
-    allowed = "demo:NAME, gguf:FILE, hub:ORG/NAME, path:FOLDER or random:SHAPE (shapes: data/architectures.csv)"
+    allowed = "demo:NAME, gguf:FILE, hub:ORG/NAME, path:FOLDER, static:FOLDER or random:SHAPE of data/architectures.csv"
     if not colon or kind not in KINDS or not name:
         raise bad("model", text, allowed)
     if kind == "demo" and name not in DEMOS:
@@ -40,11 +41,22 @@ def parse(text: str) -> Reference:
         raise bad("shape", name, architectures())
     if kind == "path" and not (Path(name) / "config.json").is_file():
         raise bad("model", text, "path: of a folder that holds config.json and weights")
+    if kind == "static" and not is_static(Reference(kind, name)):
+        raise bad("model", text, "static: of a folder model2vec saved")
     if kind == "gguf" and not Path(name).is_file():
         raise bad("model", text, "gguf: of a file that exists")
     if kind == "hub" and (name.count("/") != 1 or name.startswith("/") or name.endswith("/")):
         raise bad("model", text, "hub:ORGANIZATION/NAME")
     return Reference(kind, name)
+
+
+def is_static(reference: Reference) -> bool:
+    """Whether a folder holds a static embedding model, which `path:` may name, too."""
+    file = Path(reference.name) / "config.json"
+    if reference.kind not in ("path", "static") or not file.is_file():
+        return False
+    config = json.loads(file.read_text(encoding="utf-8"))
+    return "embedding_dtype" in config or config.get("model_type") == "model2vec"
 
 
 def shape(reference: Reference) -> Architecture:

@@ -7,6 +7,7 @@ dictionary in data/README.md is generated from this package (`python -m costlib.
 
 from __future__ import annotations
 
+from costlib.tables.embedded import DISTILLATIONS, EMBEDDINGS, STUDENTS
 from costlib.tables.judged import QUALITY
 from costlib.tables.measured import ENGINES, MEASUREMENTS, PRECISIONS, RUNS
 from costlib.tables.metrics import METRICS, Metric
@@ -14,6 +15,8 @@ from costlib.tables.quoted import SPEEDS
 from costlib.tables.schema import SCHEMA_VERSION, STATUSES, Column, Table
 
 __all__ = [
+    "DISTILLATIONS",
+    "EMBEDDINGS",
     "ENGINES",
     "MEASUREMENTS",
     "METRICS",
@@ -23,6 +26,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "SPEEDS",
     "STATUSES",
+    "STUDENTS",
     "TABLES",
     "Column",
     "Metric",
@@ -30,7 +34,9 @@ __all__ = [
     "data_dictionary",
 ]
 
-TABLES: dict[str, Table] = {table.name: table for table in (RUNS, MEASUREMENTS, QUALITY, SPEEDS)}
+TABLES: dict[str, Table] = {
+    table.name: table for table in (RUNS, MEASUREMENTS, QUALITY, SPEEDS, EMBEDDINGS, DISTILLATIONS)
+}
 
 
 def data_dictionary() -> str:

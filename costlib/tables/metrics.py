@@ -31,6 +31,10 @@ METRICS: dict[str, Metric] = {
         Metric("ppl_rolling", "perplexity", "exp(mean negative log-likelihood), every token scored once"),
         Metric("kl_mean", "nats/token", "mean KL(baseline || variant) per position over the full vocabulary"),
         Metric("top1_agreement", "share", "positions where baseline and variant rank the same token first"),
+        Metric("tokens_per_s", "tokens/s", "tokens an embedding model reads per second, tokenization included"),
+        Metric("documents_per_s", "documents/s", "documents embedded per second, tokenization included"),
+        Metric("retention", "ratio", "student's score over the teacher's on the same items, paired by item"),
+        Metric("speedup", "ratio", "median seconds of the teacher's passes over the student's, run in turn"),
         Metric("bits_per_byte", "bit/byte", "total negative log-likelihood in bits over UTF-8 bytes of the text"),
     )
 }

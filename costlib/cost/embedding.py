@@ -1,0 +1,69 @@
+"""$ per million tokens of measured embedding models, beside what APIs charge for embeddings.
+
+Every token of an embedding is input, so the whole hour is charged to the tokens read: ($/hour) / (tokens/s * 3600 /
+1e6), with the device busy for `utilization` of the hour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from costlib.cost.inputs import share
+from costlib.cost.token import usd_per_mtok
+from costlib.prices.book import AsOf, PriceBook
+from costlib.prices.entries import DateOutsideCoverage, MissingPrice, TimeNeeded
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from costlib.prices.rates import Rate
+
+
+def priced(rows: pd.DataFrame, rates: Mapping[str, Rate | float], utilization: float = 1.0) -> pd.DataFrame:
+    """Rows of table `embeddings` with usd_per_hour and usd_per_mtok (`_low`, `_high`), kind derived.
+
+    `rates` gives each device its rate. The interval joins the ends of the speed and of the rate: cheapest provider at
+    the fastest, dearest at the slowest. Rows without a speed have no price; their status and reason say why.
+    """
+    used = share("utilization", utilization, zero=False)
+    extra: list[dict[str, Any]] = []
+    for row in rows.to_dict("records"):
+        found = rates[row["device"]]
+        low, value, high = (
+            (found,) * 3 if isinstance(found, (int, float)) else (found.low, found.usd_per_hour, found.high)
+        )
+        out: dict[str, Any] = {"usd_per_hour": value}
+        for name, hourly, speed in (
+            ("usd_per_mtok", value, row["tokens_per_s"]),
+            ("usd_per_mtok_low", low, row["tokens_per_s_high"]),
+            ("usd_per_mtok_high", high, row["tokens_per_s_low"]),
+        ):
+            out[name] = None if speed is None or speed != speed else usd_per_mtok(hourly, speed * used)
+        out["price_kind"] = "derived"
+        out["rate_source"] = "given by the user" if isinstance(found, (int, float)) else found.source
+        extra.append(out)
+    names = list(extra[0]) if extra else []
+    return rows.assign(**{name: [row[name] for row in extra] for name in names})
+
+
+def api_prices(book: PriceBook, as_of: AsOf = None) -> pd.DataFrame:
+    """Embedding models of the price book, cheapest first: provider, model, usd_per_mtok (`Decimal`), source, kind.
+
+    A model counts as an embedding model where its name says so and text input has a price; models without one on that
+    day are left out.
+    """
+    import pandas as pd
+
+    rows = []
+    for provider, model in sorted({(p.provider, p.model) for p in book.prices if "embed" in p.model.lower()}):
+        try:
+            band = book.sheet(model, provider, as_of=as_of).band("input", 0)
+        except (DateOutsideCoverage, MissingPrice, TimeNeeded):
+            continue
+        price: Decimal = band.usd_per_mtok
+        kind, source = band.price.kind, band.price.source
+        rows.append({"provider": provider, "model": model, "usd_per_mtok": price, "source": source, "kind": kind})
+    frame = pd.DataFrame(rows, columns=["provider", "model", "usd_per_mtok", "source", "kind"])
+    return frame.sort_values(["usd_per_mtok", "provider", "model"], ignore_index=True)

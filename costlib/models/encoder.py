@@ -1,0 +1,187 @@
+"""Embedding models ready to encode documents: transformers at any precision, and static models (model2vec).
+
+A transformers model is pooled as its folder says (sentence-transformers' `1_Pooling`), by the mean over tokens where it
+says nothing. Documents are sorted by length and run in batches, and what exceeds the longest sequence is cut, as
+sentence-transformers does. A static model looks each token up in a table and takes the mean: it runs on the CPU.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from costlib.errors import bad
+from costlib.isolate import Unsupported
+from costlib.models import demo
+from costlib.models.load import load_model
+from costlib.models.precision import precision as known_precision
+from costlib.models.reference import Reference, is_static, parse, shape
+
+Array = npt.NDArray[np.float32]
+STATIC_PRECISIONS = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
+RANDOM_TOKENS = 128
+"""Tokens of each document where a model has no tokenizer, as `random:` shapes."""
+_LONGEST = 512
+
+
+@dataclass
+class Encoder:
+    """An embedding model; `encode` gives (documents, width) float32, `tokens` the tokens it reads of each document."""
+
+    model: Any
+    tokenizer: Any
+    device: str
+    weight_bytes: int
+    kernel: str
+    load_s: float
+    weights_note: str | None
+    static: bool = False
+    pooling: str = "mean"
+    longest: int = _LONGEST
+
+    def tokens(self, texts: Sequence[str]) -> list[int]:
+        """Tokens read of each document, special tokens included."""
+        if self.static:
+            encoded = self.model.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+            return [min(len(one.ids), self.longest) for one in encoded]
+        return [len(ids) for ids in self._ids(texts)]
+
+    def encode(self, texts: Sequence[str], batch: int = 32) -> Array:
+        """Vectors of the documents, tokenization included."""
+        if self.static:
+            vectors = self.model.encode(list(texts), batch_size=1024, use_multiprocessing=False)
+            return np.asarray(vectors, dtype=np.float32)
+        ids = self._ids(texts)
+        order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))
+        out: list[Array] = []
+        for start in range(0, len(order), batch):
+            out.append(self._pooled([ids[i] for i in order[start : start + batch]]).float().cpu().numpy())
+        vectors = np.concatenate(out)
+        back = np.empty(len(order), dtype=int)
+        back[order] = np.arange(len(order))
+        return np.asarray(vectors[back], dtype=np.float32)
+
+    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
+        if self.tokenizer is None:
+            random = np.random.default_rng(0)
+            size = int(self.model.config.get_text_config().vocab_size)
+            return [list(map(int, random.integers(1, size, RANDOM_TOKENS))) for _ in texts]
+        found: list[list[int]] = self.tokenizer(list(texts), truncation=True, max_length=self.longest)["input_ids"]
+        return found
+
+    def _pooled(self, ids: Sequence[Sequence[int]]) -> Any:
+        import torch
+
+        width = max(map(len, ids))
+        padded = torch.zeros((len(ids), width), dtype=torch.long)
+        mask = torch.zeros((len(ids), width), dtype=torch.long)
+        fill = getattr(self.tokenizer, "pad_token_id", None) or 0
+        padded += fill
+        for row, one in enumerate(ids):
+            padded[row, : len(one)], mask[row, : len(one)] = torch.tensor(one), 1
+        padded, mask = padded.to(self.device), mask.to(self.device)
+        with torch.inference_mode():
+            states = self.model(input_ids=padded, attention_mask=mask).last_hidden_state.float()
+        if self.pooling == "cls":
+            return states[:, 0]
+        if self.pooling == "lasttoken":
+            return states[torch.arange(len(ids), device=self.device), mask.sum(1) - 1]
+        weight = mask.unsqueeze(-1)
+        return (states * weight).sum(1) / weight.sum(1)
+
+
+def load_encoder(reference_text: str, precision: str, device: str) -> Encoder:
+    """Load an embedding model; call it in a child process.
+
+    Raises `InputError` for a bad reference or a model that is not one, `Unsupported` and `Invalid` as `load_model`.
+    """
+    reference = parse(reference_text)
+    if is_static(reference):
+        return _static(Path(reference.name), precision, device)
+    refuse_other_models(reference)
+    held = known_precision(precision)
+    loaded = load_model(reference_text, held.name, device, tokenizer=reference.kind != "random", embeds=True)
+    pooling, longest = _sentence_settings(reference)
+    positions = getattr(loaded.model.config.get_text_config(), "max_position_embeddings", None) or longest
+    note = loaded.weights_note
+    if reference.kind == "random":
+        note = f"{note}; documents are {RANDOM_TOKENS} random tokens each, as there is no tokenizer"
+    return Encoder(
+        loaded.model,
+        loaded.tokenizer,
+        device,
+        loaded.proof.weight_bytes,
+        loaded.proof.kernel,
+        loaded.load_s,
+        note,
+        pooling=pooling,
+        longest=min(longest, int(positions)),
+    )
+
+
+def refuse_other_models(reference: Reference) -> None:
+    """Raise `InputError` for a model that makes text, not vectors, before anything is loaded."""
+    allowed = "an embedding model: demo:minilm, static:FOLDER, path: or hub: of one, random:all-minilm-l6-v2"
+    if reference.kind == "gguf" or (reference.kind == "demo" and reference.name != "minilm"):
+        raise bad("model", str(reference), allowed)
+    if reference.kind == "random" and not shape(reference).headless:
+        raise bad("model", str(reference), allowed)
+
+
+def folder_of(reference: Reference) -> Path | None:
+    """The folder a model's files lie in; None for a hub model and a shape."""
+    if reference.kind == "demo":
+        return demo.ensure(reference.name)
+    return Path(reference.name) if reference.kind in ("path", "static") else None
+
+
+def _sentence_settings(reference: Reference) -> tuple[str, int]:
+    """Pooling and longest sequence as sentence-transformers keeps them; mean and 512 where a folder says nothing."""
+    folder = folder_of(reference)
+    if folder is None:
+        return "mean", _LONGEST
+    pooling, longest = "mean", _LONGEST
+    file = folder / "1_Pooling" / "config.json"
+    if file.is_file():
+        config = json.loads(file.read_text(encoding="utf-8"))
+        names = [name for name, on in config.items() if name.startswith("pooling_mode_") and on is True]
+        pooling = {"pooling_mode_cls_token": "cls", "pooling_mode_lasttoken": "lasttoken"}.get(
+            names[0] if names else "", str(config.get("pooling_mode", "mean"))
+        )
+        if pooling not in ("mean", "cls", "lasttoken") or len(names) > 1:
+            raise Unsupported(f"pooling {', '.join(names) or pooling}; costlib knows mean, cls and lasttoken")
+    file = folder / "sentence_bert_config.json"
+    if file.is_file():
+        longest = json.loads(file.read_text(encoding="utf-8")).get("max_seq_length") or longest
+    return pooling, int(longest)
+
+
+def _static(folder: Path, precision: str, device: str) -> Encoder:
+    if precision not in STATIC_PRECISIONS:
+        raise Unsupported(f"a static model is held as {', '.join(STATIC_PRECISIONS)}, not as {precision}")
+    if device != "cpu":
+        raise Unsupported("a static model is a table lookup on the CPU; there is nothing to run on a GPU")
+    from model2vec import StaticModel
+
+    started = time.perf_counter()
+    try:
+        model = StaticModel.from_pretrained(folder, quantize_to=STATIC_PRECISIONS[precision])
+    except (OSError, ValueError, KeyError) as error:
+        raise bad("model", f"static:{folder}", f"a folder model2vec saved ({str(error).splitlines()[0]})") from error
+    return static_encoder(model, time.perf_counter() - started)
+
+
+def static_encoder(model: Any, load_s: float = 0.0) -> Encoder:
+    """An encoder of a `model2vec.StaticModel`."""
+    tables = [table for table in (model.embedding, model.weights, model.token_mapping) if table is not None]
+    size = sum(int(table.nbytes) for table in tables)
+    kernel = f"table of {model.embedding.dtype}"
+    longest = model.max_length or 10**9
+    return Encoder(model, model.tokenizer, "cpu", size, kernel, load_s, None, static=True, longest=longest)

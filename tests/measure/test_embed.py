@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from small_models import documents, tiny_bert, tiny_static, write_documents
+
+from costlib.cost.embedding import api_prices, priced
+from costlib.errors import InputError
+from costlib.isolate import Outcome
+from costlib.measure import embed as module
+from costlib.measure.embed import embed, embeddings
+from costlib.models.encoder import load_encoder
+from costlib.models.vectors import unit
+from costlib.prices.book import load_book
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_bert(tmp_path_factory.mktemp("bert"))
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> Path:
+    return write_documents(tmp_path / "texts.jsonl", documents())
+
+
+def here(target: str, arguments: dict[str, Any], **_: Any) -> Outcome:
+    """The child's work in this process, to save its start."""
+    assert target == "costlib.measure.embed:encode_once"
+    return Outcome("ok", module.encode_once(**arguments), None, 0.2)
+
+
+def test_a_tiny_model_is_really_measured_and_compared(bert: Path, texts: Path, tmp_path: Path) -> None:
+    """Through real child processes."""
+    given: dict[str, Any] = {"text": texts, "task": texts, "time_budget_s": 0.1, "store": tmp_path / "s"}
+    rows = embed(f"path:{bert}", ["fp32", "bf16"], device="cpu", **given)
+    base, half = rows.to_dict("records")
+    assert (rows["status"] == "ok").all() and (rows["tokens_per_s"] > rows["documents_per_s"]).all()
+    assert base["cosine"] == base["cosine_min"] == base["overlap"] == 1.0 and base["accuracy_difference"] == 0.0
+    assert 0.99 < half["cosine_min"] < 1.0 and half["weight_bytes"] < 0.6 * base["weight_bytes"]
+    assert base["tokens"] == 60 * 8 and base["accuracy"] > 0.5 and base["task_items"] == 30
+    assert len(embeddings(tmp_path / "s")) == 2
+
+
+def test_a_static_model_is_detected_and_loses_at_int8(texts: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(module, "run_isolated", here)
+    folder = tiny_static(tmp_path / "static")
+    for reference in (f"path:{folder}", f"static:{folder}"):
+        rows = embed(reference, ["fp32", "fp16", "int8"], text=texts, time_budget_s=0.2)
+        sizes = rows["weight_bytes"].tolist()
+        assert rows["kernel"].tolist() == [f"table of {kind}" for kind in ("float32", "float16", "int8")]
+        assert sizes[0] == 2 * sizes[1] == 4 * sizes[2]
+        assert rows["cosine"].tolist()[0] == 1.0 and 0.99 < rows["cosine"].tolist()[2] < 1.0
+        assert (rows["processes"] > 1).all() and rows["tokens_per_s_low"].notna().all()
+
+
+def test_vectors_are_those_of_sentence_transformers(bert: Path) -> None:
+    from sentence_transformers import SentenceTransformer, models
+
+    word = models.Transformer(str(bert))
+    theirs = SentenceTransformer(modules=[word, models.Pooling(word.get_word_embedding_dimension())], device="cpu")
+    texts = [text for text, _ in documents(9)] + ["parcel", "where is the parcel"]
+    mine = load_encoder(f"path:{bert}", "fp32", "cpu").encode(texts, batch=4)
+    assert abs(unit(mine) - unit(theirs.encode(texts))).max() < 1e-5
+
+
+def test_random_weights_have_speed_and_no_fidelity(texts: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(module, "run_isolated", here)
+    rows = embed("random:all-minilm-l6-v2", "bf16", text=texts, documents=2, device="cpu", time_budget_s=0.01)
+    row = rows.iloc[0]
+    assert row["tokens_per_s"] > 0 and pd.isna(row["cosine"]) and "random weights" in row["fidelity_reason"]
+    assert row["tokens"] == 256
+    with pytest.raises(InputError, match="no task for random weights"):
+        embed("random:all-minilm-l6-v2", "bf16", text=texts, task=texts, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("model", "changes", "words"),
+    [
+        ("demo:gemma-3-270m", {}, "an embedding model"),
+        ("random:llama-3.1-8b", {}, "an embedding model"),
+        ("static:nowhere", {}, "a folder model2vec saved"),
+        ("demo:minilm", {"precision": "bf61"}, "precision is 'bf61'"),
+        ("demo:minilm", {"precision": []}, "at least one precision"),
+        ("demo:minilm", {"documents": 0}, "documents is 0"),
+        ("demo:minilm", {"batch": True}, "batch is True"),
+        ("demo:minilm", {"time_budget_s": 0}, "above 0"),
+        ("demo:minilm", {"text": "nowhere.txt"}, "a file that exists"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_runs(
+    texts: Path, monkeypatch: Any, model: str, changes: dict[str, Any], words: str
+) -> None:
+    monkeypatch.setattr(module, "run_isolated", lambda *_, **__: pytest.fail("a child was started"))
+    with pytest.raises(InputError, match=words):
+        embed(model, **({"text": texts, "device": "cpu"} | changes))
+
+
+def test_one_document_and_a_failed_precision_are_rows_with_reasons(tmp_path: Path, monkeypatch: Any) -> None:
+    file = tmp_path / "one.txt"
+    file.write_text("where is my parcel\n", encoding="utf-8")
+
+    def child(target: str, arguments: dict[str, Any], **given: Any) -> Outcome:
+        if arguments["precision"] == "int8":
+            return Outcome("oom", None, "killed", 1.0)
+        return here(target, arguments, **given)
+
+    monkeypatch.setattr(module, "run_isolated", child)
+    rows = embed(f"static:{tiny_static(tmp_path / 'm')}", ["fp32", "fp16", "int8"], text=file, time_budget_s=0.01)
+    assert rows["status"].tolist() == ["ok", "ok", "oom"] and rows["reason"].tolist()[2] == "killed"
+    assert rows["overlap"].isna().all() and rows["fidelity_reason"].tolist()[0] == "one document has no neighbours"
+    assert rows["cosine"].tolist()[0] == 1.0 and rows["cosine_low"].isna().all()
+    money = priced(rows, {rows["device"][0]: 1.0})
+    assert money["usd_per_mtok"].isna().tolist() == [False, False, True]
+
+
+def test_the_price_is_the_identity_and_apis_are_listed_cheapest_first() -> None:
+    row = {"device": "d", "tokens_per_s": 1000.0, "tokens_per_s_low": 500.0, "tokens_per_s_high": 2000.0}
+    found = priced(pd.DataFrame([row]), {"d": 3.6}).iloc[0]
+    assert [float(found[f"usd_per_mtok{end}"]) for end in ("_low", "", "_high")] == pytest.approx([0.5, 1.0, 2.0])
+    listed = api_prices(load_book())
+    openai = listed[(listed["provider"] == "openai") & (listed["model"] == "text-embedding-3-small")]
+    assert float(openai["usd_per_mtok"].iloc[0]) == 0.02
+    assert listed["usd_per_mtok"].is_monotonic_increasing and len(listed) > 10

@@ -1,0 +1,76 @@
+"""Embedding models small enough to build in a test: a BERT of random weights with word tokens, and a static model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+WORDS = (
+    "the", "my", "is", "where", "parcel", "password", "bill", "card", "late", "lost", "reset", "pay", "how", "do", "i",
+    "please", "help", "order", "new", "a",
+)  # fmt: skip
+
+
+def tokenizer(pad: bool = True) -> Any:
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"] if pad else ["[UNK]"]
+    names = [*special, *dict.fromkeys(WORDS)]
+    plain = Tokenizer(models.WordLevel({word: index for index, word in enumerate(names)}, unk_token="[UNK]"))
+    plain.normalizer = normalizers.Lowercase()
+    plain.pre_tokenizer = pre_tokenizers.Whitespace()
+    return plain
+
+
+def tiny_bert(folder: Path, layers: int = 4) -> Path:
+    """Weights larger than usual, so that vectors of different words differ."""
+    import torch
+    from tokenizers.processors import TemplateProcessing
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    plain = tokenizer()
+    plain.post_processor = TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=plain, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
+    )
+    fast.save_pretrained(folder)
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=plain.get_vocab_size(), hidden_size=64, intermediate_size=128, num_hidden_layers=layers,
+        num_attention_heads=4, max_position_embeddings=64, initializer_range=0.2,
+    )  # fmt: skip
+    BertModel(config).save_pretrained(folder)
+    return folder
+
+
+def tiny_static(folder: Path) -> Path:
+    import numpy as np
+    from model2vec import StaticModel
+
+    plain = tokenizer(pad=False)
+    vectors = np.random.default_rng(0).normal(size=(plain.get_vocab_size(), 16)).astype(np.float32)
+    StaticModel(vectors, plain, {}).save_pretrained(folder)
+    return folder
+
+
+def documents(count: int = 60, seed: int = 0) -> list[tuple[str, str]]:
+    """Distinct short documents, each of the class of the one word only that class has."""
+    import random
+
+    drawn = random.Random(seed)
+    marks = {"parcel": "shipping", "password": "account", "bill": "billing"}
+    rest = [word for word in dict.fromkeys(WORDS) if word not in marks]
+    found: dict[str, str] = {}
+    while len(found) < count:
+        mark = sorted(marks)[len(found) % 3]
+        words = [*drawn.sample(rest, 4), mark, mark]
+        drawn.shuffle(words)
+        found[" ".join(words)] = marks[mark]
+    return list(found.items())
+
+
+def write_documents(file: Path, pairs: list[tuple[str, str]]) -> Path:
+    import json
+
+    file.write_text("".join(json.dumps({"input": t, "expected": e}) + "\n" for t, e in pairs), encoding="utf-8")
+    return file

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_models import documents, tiny_static, write_documents
+
+from costlib.cli.main import main
+
+
+def run(monkeypatch: Any, capsys: Any, *words: str) -> tuple[int, str]:
+    monkeypatch.setattr(sys, "argv", ["costlib", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0), capsys.readouterr().out
+
+
+def test_embed_prints_one_document_with_prices(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    file = write_documents(tmp_path / "d.jsonl", documents(12))
+    model = f"static:{tiny_static(tmp_path / 'm')}"
+    given = ["embed", model, "--text", str(file), "--time-budget", "0.01", "--usd-per-hour", "1"]
+    code, out = run(monkeypatch, capsys, *given, "--json")
+    answer = json.loads(out)
+    row = answer["rows"][0]
+    assert code == 0 and row["cosine"] == 1.0 and answer["api_prices"]
+    assert float(row["usd_per_mtok"]) == pytest.approx(1e6 / 3600 / row["tokens_per_s"], rel=1e-6)
+    code, out = run(monkeypatch, capsys, *given)
+    assert code == 0 and "overlap" in out and "API embedding prices" in out
+
+
+def test_embed_refuses_bad_input_with_one_sentence(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    code, out = run(monkeypatch, capsys, "embed", "demo:minilm", "--text", str(tmp_path / "no.txt"), "--json")
+    assert code == 2 and "text is" in json.loads(out)["error"]
