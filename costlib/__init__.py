@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from costlib.cost.sizing import capacity as capacity
     from costlib.doctor import doctor as doctor
     from costlib.door import breakeven as breakeven
     from costlib.door import cost as cost
@@ -39,6 +40,7 @@ _DOOR = {
     "RunError": ("costlib.errors", "RunError"),
     "Store": ("costlib.store", "Store"),
     "breakeven": ("costlib.door", "breakeven"),
+    "capacity": ("costlib.cost.sizing", "capacity"),
     "compare": ("costlib.measure.compare", "compare"),
     "doctor": ("costlib.doctor", "doctor"),
     "embed": ("costlib.door", "embed"),

@@ -7,7 +7,6 @@ public names; the command line is a thin shell over the same functions.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,32 +82,40 @@ def price(
     return price_request(load_book(), **request)
 
 
-def rates(device: str | None = None, rate_kind: str = "on_demand", *, as_of: str | None = None) -> pd.DataFrame:
+def rates(
+    device: str | None = None,
+    rate_kind: str = "on_demand",
+    *,
+    devices: int | None = None,
+    as_of: str | None = None,
+) -> pd.DataFrame:
     """$ per hour of one device: every provider of `device`, cheapest first, or one row per device without it.
 
-    Columns hold the unit in their name; `low` and `high` are the cheapest and the dearest provider. Devices without
-    that kind of rate are left out. Raises `InputError` for an unknown device, rate kind or date.
+    `devices` keeps offers of that many sold together, for comparing like with like. Columns hold the unit in their
+    name; `low` and `high` are the cheapest and the dearest provider. Devices without that kind of rate on that day are
+    left out. Raises `InputError` for an unknown device, rate kind or date.
     """
     import pandas as pd
 
+    from costlib.prices.entries import DateOutsideCoverage
     from costlib.prices.rates import load_rates, rate, spread
 
     if device is not None:
-        return spread(device, rate_kind, as_of=as_of)
+        return spread(device, rate_kind, devices=devices, as_of=as_of)
+    if devices is not None:
+        raise bad("devices", devices, "nothing without the device they are of")
     every = load_rates()
-    names = dict.fromkeys(row.device for row in every if row.rate_kind == rate_kind)
-    found = [rate(name, rate_kind, as_of=as_of) for name in names] or [rate(every[0].device, rate_kind)]
+    names = list(dict.fromkeys(row.device for row in every if row.rate_kind == rate_kind)) or [every[0].device]
+    found: list[Rate] = []
+    for name in names:
+        try:
+            found.append(rate(name, rate_kind, as_of=as_of))
+        except DateOutsideCoverage:
+            if name == names[-1] and not found:
+                raise
     shown = ("device", "rate_kind", "usd_per_hour", "low", "high", "memory_bytes", "bandwidth_bytes_per_s", "watts")
     columns = (*shown, "provider", "kind", "observed_on", "source")
     return pd.DataFrame([{name: getattr(row, name) for name in columns} for row in found])
-
-
-def _rate(usd_per_hour: float | None, device: str | None, rate_kind: str, provider: str | None) -> Rate | None:
-    from costlib.prices.rates import rate
-
-    if usd_per_hour is not None and device is not None:
-        raise bad("usd_per_hour and device", (usd_per_hour, device), "one of the two, not both")
-    return rate(device, rate_kind, provider) if device is not None else None
 
 
 def cost(
@@ -124,17 +131,20 @@ def cost(
     rate_provider: str | None = None,
     output_to_input_price_ratio: float | None = None,
     utilization: float = 1.0,
+    success_rate: float | None = None,
     store: Store | str | None = None,
 ) -> pd.DataFrame:
     """$ per million tokens under each split convention, one row per configuration and convention.
 
     Either of a measured `model` (every ok measurement of it in the store) or of given speeds in tokens/s. The rate is
-    `usd_per_hour`, or that of a `device` of data/rates.csv, or, for measurements, of the device they ran on. Kind:
-    derived. Raises `InputError` where neither a measurement nor a speed is given or no rate is known.
+    `usd_per_hour`, or that of a `device` of data/rates.csv, or, for measurements, of the device they ran on. With a
+    `success_rate` also $ per good answer; without output tokens, $ per million embedded documents. Kind: derived.
+    Raises `InputError` where neither a measurement nor a speed is given or no rate is known.
     """
     import pandas as pd
 
     from costlib.cost.inputs import number
+    from costlib.cost.sizing import NO_RATE, hourly
     from costlib.cost.token import CONVENTIONS
     from costlib.cost.token_table import cost_per_token
     from costlib.measure.run import measurements
@@ -143,8 +153,7 @@ def cost(
     for field, speed in (("prefill_tokens_per_s", prefill_tokens_per_s), ("decode_tokens_per_s", decode_tokens_per_s)):
         if speed is not None:  # in a table NaN means unknown; typed, it is a mistake
             number(field, speed)
-    given = _rate(usd_per_hour, device, rate_kind, rate_provider)
-    hourly: Any = usd_per_hour if given is None else (given.low, given.usd_per_hour, given.high)
+    price: Any = hourly(usd_per_hour, device, rate_kind, rate_provider)[0]
     if model is not None:
         if prefill_tokens_per_s is not None or decode_tokens_per_s is not None:
             raise bad("model and speeds", model, "a measured model or given speeds, not both")
@@ -153,14 +162,14 @@ def cost(
         if speeds.empty:
             known = sorted(set(found["model"])) or "none yet; run: costlib measure MODEL"
             raise bad("model", model, f"a measured model in the store ({known})")
-        if hourly is None:
+        if price is None:
             rates = {name: measured_rate(name, rate_kind, rate_provider) for name in set(speeds["device"])}
-            hourly = {name: (found.low, found.usd_per_hour, found.high) for name, found in rates.items()}
+            price = {name: (found.low, found.usd_per_hour, found.high) for name, found in rates.items()}
     else:
         if decode_tokens_per_s is None and prefill_tokens_per_s is None:
             raise InputError("speeds are missing; allowed: a measured MODEL, or prefill and decode tokens/s")
-        if hourly is None:
-            raise InputError("the rate is missing; allowed: usd_per_hour, or a device of data/rates.csv")
+        if price is None:
+            raise InputError(NO_RATE)
         speeds = pd.DataFrame(
             [
                 {
@@ -179,10 +188,11 @@ def cost(
     wanted = [name for name in CONVENTIONS if name != "price_ratio" or ratio is not None]
     return cost_per_token(
         speeds,
-        hourly,
+        price,
         conventions=wanted,
         output_to_input_price_ratio=ratio,
         utilization=utilization,
+        success_rate=success_rate,
         prompt_tokens=prompt_tokens,
         output_tokens=output_tokens,
     )
@@ -214,7 +224,8 @@ def breakeven(
     (assumed) of the month; a rented hour costs the same busy or idle. Volumes are requests (and tokens) per month.
     """
     from costlib.cost.breakeven import Api, SelfHosting, break_even
-    from costlib.cost.inputs import HOURS_PER_MONTH, number, share, whole
+    from costlib.cost.inputs import HOURS_PER_MONTH, Interval, number, share, whole
+    from costlib.cost.sizing import NO_RATE, hourly
 
     prefill = number("prefill_tokens_per_s", prefill_tokens_per_s)
     decode = number("decode_tokens_per_s", decode_tokens_per_s)
@@ -232,21 +243,16 @@ def breakeven(
         tier=tier,
         as_of=as_of,
     )
-    given = _rate(usd_per_hour, device, rate_kind, rate_provider)
-    if given is None and usd_per_hour is None:
-        raise InputError("the rate is missing; allowed: usd_per_hour, or a device of data/rates.csv")
-    hours = Decimal(HOURS_PER_MONTH) * devices
-    monthly: Any
-    if given is None:
-        monthly = number("usd_per_hour", usd_per_hour) * float(hours)
-    else:
-        monthly = tuple(float(hours * end) for end in (given.low, given.usd_per_hour, given.high))
+    rate, _ = hourly(usd_per_hour, device, rate_kind, rate_provider)
+    if rate is None:
+        raise InputError(NO_RATE)
+    hours = HOURS_PER_MONTH * devices
     seconds = input_tokens / prefill + output_tokens / decode
     if seconds == 0:
         raise bad("input_tokens + output_tokens", 0, "at least one token")
     return break_even(
         SelfHosting(
-            usd_per_step_month=monthly,
+            usd_per_step_month=Interval(rate.low * hours, rate.base * hours, rate.high * hours),
             requests_per_step_month=float(HOURS_PER_MONTH) * 3600 / seconds * used,
             minimum_steps=minimum_replicas,
             maximum_steps=maximum_replicas,

@@ -164,7 +164,7 @@ def test_every_command_has_help_with_an_example() -> None:
     ]
     assert set(commands) >= {
         *("doctor", "measure", "memory", "price", "cost", "breakeven", "payback", "focus", "plan", "run", "report"),
-        *("rates", "compare"),
+        *("rates", "owned", "capacity", "compare"),
     }
     assert {command.callback.__name__ for command in cli.book.registered_commands if command.callback} == {
         "diff",

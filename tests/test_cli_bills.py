@@ -125,6 +125,28 @@ def test_payback_1_from_the_command_line_public_calculator(costlib: Any) -> None
     assert "weeks" in costlib(*project)[1]
 
 
+def test_the_volume_that_pays_an_effort_back_in_time_and_the_effort_from_its_parts(costlib: Any) -> None:
+    """50 Mtok * 10 $ + 40 h * 3 $ + 100 h * 90 $ = 9620 $; three retrainings of 1000 $ fall due before week 26."""
+    parts = ("--teacher-mtok", 50, "--teacher-usd-per-mtok", 10, "--gpu-hours", 40, "--usd-per-gpu-hour", 3)
+    people = ("--people-hours", 100, "--usd-per-people-hour", 90, "--saving-per-request", "0.002")
+    cadence = ("--within-weeks", 26, "--retraining", 1000, "--retrain-every-weeks", 8)
+    found = json.loads(costlib("payback", *parts, *people, *cadence, "--json")[1])
+    assert found["effort_usd"] == 9620
+    assert found["requests_per_week_needed"] == pytest.approx((9620 + 3000) / (0.002 * 26))
+    assert found["weeks"] == pytest.approx(26)
+    refused(costlib("payback", *parts, *people, *cadence, "--effort", 1), "--effort and its parts is")
+
+
+def test_price_shows_reasoning_and_what_may_not_have_held_yet(costlib: Any) -> None:
+    words = ("price", "sonar-deep-research", "--provider", "perplexity", "--input", 0, "--output", 1000)
+    found = json.loads(costlib(*words, "--reasoning", 600, "--json")[1])
+    assert {line["kind"]: line["tokens"] for line in found["lines"]} == {"output": 400, "output_reasoning": 600}
+    then = ("price", "gpt-4o", "--input", 1, "--output", 1, "--as-of", "2025-06-01")
+    assert "first day not published" in json.loads(costlib(*then, "--json")[1])["notes"][0]
+    assert "note: first day not published" in costlib(*then)[1]
+    assert json.loads(costlib(*then[:-2], "--json")[1])["notes"] == []
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

@@ -20,9 +20,16 @@ def payback(
     life_months: Annotated[int | None, typer.Option(help="Months it lasts; NPV and IRR need it.")] = None,
     discount_rate: Annotated[float, typer.Option(help="Yearly discount rate, e.g. 0.08.")] = 0.0,
     residual: Annotated[float, typer.Option(help="$ it is sold for in the end.")] = 0.0,
-    effort: Annotated[float | None, typer.Option(help="$ of a distillation or migration.")] = None,
+    effort: Annotated[float | None, typer.Option(help="$ of a distillation or migration; or its parts:")] = None,
+    teacher_mtok: Annotated[float, typer.Option(help="Million tokens a teacher writes.")] = 0.0,
+    teacher_usd_per_mtok: Annotated[float, typer.Option(help="$ per million of them.")] = 0.0,
+    gpu_hours: Annotated[float, typer.Option(help="Hours of training.")] = 0.0,
+    usd_per_gpu_hour: Annotated[float, typer.Option(help="$ of each.")] = 0.0,
+    people_hours: Annotated[float, typer.Option(help="Hours of people.")] = 0.0,
+    usd_per_people_hour: Annotated[float, typer.Option(help="$ of each.")] = 0.0,
     saving_per_request: Annotated[float | None, typer.Option(help="$ it saves on each request.")] = None,
     requests_per_week: Annotated[float | None, typer.Option(help="Requests it serves a week.")] = None,
+    within_weeks: Annotated[float | None, typer.Option(help="Asks for the volume that pays it back by then.")] = None,
     retraining: Annotated[float, typer.Option(help="$ of each retraining.")] = 0.0,
     retrain_every_weeks: Annotated[float | None, typer.Option(help="Weeks between retrainings.")] = None,
     as_json: Json = False,
@@ -30,22 +37,41 @@ def payback(
     """When capital, a distilled model or a migration pays back: payback, NPV and IRR, retraining included.
 
     Example: costlib payback --capex 392000 --cloud 14400 --owned 11543 --amortization 8166.67 --life-months 48
+
     Example: costlib payback --effort 20000 --saving-per-request 0.002 --requests-per-week 500000
     """
-    from costlib.cost.payback import owned_payback, project_payback
+    from costlib.cost.payback import distillation_effort_usd, owned_payback, project_payback, requests_per_week_needed
     from costlib.cost.payback import payback as capital_payback
 
     capital = (capex, saving_per_month, cloud, owned, life_months)
-    project = (effort, saving_per_request, requests_per_week, retrain_every_weeks)
+    parts = distillation_effort_usd(
+        teacher_mtok=teacher_mtok,
+        teacher_usd_per_mtok=teacher_usd_per_mtok,
+        gpu_hours=gpu_hours,
+        usd_per_gpu_hour=usd_per_gpu_hour,
+        people_hours=people_hours,
+        usd_per_people_hour=usd_per_people_hour,
+    )
+    if parts and effort is not None:
+        raise bad("--effort and its parts", (effort, parts), "one of the two, not both")
+    effort = parts or effort
+    project = (effort, saving_per_request, requests_per_week, within_weeks, retrain_every_weeks)
     found: Any
-    if effort is not None and saving_per_request is not None and requests_per_week is not None:
+    needed: dict[str, float] = {}
+    volume = requests_per_week
+    if effort is not None and saving_per_request is not None and (volume is not None or within_weeks is not None):
         if any(given is not None for given in capital):
             raise bad("--capex and --effort", (capex, effort), "one of the two, not both")
         cadence: dict[str, Any] = {"retraining_usd": retraining, "retrain_every_weeks": retrain_every_weeks}
-        found = project_payback(effort, saving_per_request, requests_per_week, **cadence)
+        needed["effort_usd"] = effort
+        if within_weeks is not None:
+            least = requests_per_week_needed(effort, saving_per_request, within_weeks, **cadence)
+            needed["requests_per_week_needed"] = least
+            volume = least if volume is None else volume
+        found = project_payback(effort, saving_per_request, volume or 0, **cadence)
     elif any(given is not None for given in project) or capex is None:
         allowed = "--capex with --saving-per-month, or with --cloud and --owned; or --effort, --saving-per-request and "
-        raise InputError(f"amounts are missing; allowed: {allowed}--requests-per-week")
+        raise InputError(f"amounts are missing; allowed: {allowed}--requests-per-week or --within-weeks")
     else:
         terms: dict[str, Any] = {
             "life_months": life_months,
@@ -62,16 +88,13 @@ def payback(
             raise bad("beside --capex", shown, "--saving-per-month, or both --cloud and --owned")
 
     def show() -> None:
-        body = [[name.replace("_", " "), plain(value)] for name, value in vars(found).items() if _is_number(value)]
+        values = {name: value for name, value in (needed | vars(found)).items() if name != "reason"}
+        body = [[name.replace("_", " "), "-" if value is None else plain(value)] for name, value in values.items()]
         table("payback", ["what", "value"], body, "months, weeks and USD as named; shares per year; derived")
         if found.reason:
             print(f"  note: {found.reason}")
 
-    answer({**plain_types(found), "kind": "derived"}, as_json, show)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float))
+    answer({**needed, **plain_types(found), "kind": "derived"}, as_json, show)
 
 
 def focus(
@@ -90,6 +113,7 @@ def focus(
     """Export a plan, or a period of usage, as FOCUS 1.2: one row per model, workload, kind of token and period.
 
     Example: costlib focus demo --out focus.csv
+
     Example: costlib focus --usage requests.csv --out focus.parquet
     """
     from costlib.cost.focus import dataset, target, totals, write
@@ -115,7 +139,8 @@ def focus(
     periods = sorted({str(day) for day in frame["BillingPeriodStart"]})
 
     def show() -> None:
-        body = [[name, plain(total)] for name, total in costs.items()]
+        body = [[name, f"{total:,.2f}"] for name, total in costs.items()]
+        body.append(["ListCost less ContractedCost", f"{costs['ListCost'] - costs['ContractedCost']:,.2f}"])
         table(f"FOCUS 1.2, {len(frame)} rows", ["cost", "USD"], body, f"billing periods from {', '.join(periods)}")
         print(f"  wrote {out}")
 

@@ -1,4 +1,4 @@
-"""Commands about money: price, cost, breakeven. What bills are made of is in `billing`."""
+"""Commands about money: price, cost, breakeven. Machines are in `hosting`, bills and paybacks in `billing`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import typer
 
 from costlib.cli.show import (
     AsOf,
+    DecodeSpeed,
     Json,
+    PrefillSpeed,
     Provider,
     RateDevice,
     RateKind,
@@ -23,6 +25,9 @@ from costlib.cli.show import (
 )
 from costlib.errors import InputError, bad
 from costlib.figure import plain
+
+_SHOWN = 20
+"""Crossings shown to a person."""
 
 
 def price(
@@ -44,17 +49,15 @@ def price(
     """Price one API request, or a table of them, line by line, at the list price of a date.
 
     Example: costlib price gpt-4o --provider openai --input 1000 --output 100
+
     Example: costlib price --usage requests.parquet
     """
-    tokens = {
-        "--cached": cached_tokens,
-        "--cache-write": cache_write_tokens,
-        "--cache-write-1h": cache_write_1h_tokens,
-        "--reasoning": reasoning_tokens,
-    }
+    asked = dict(locals())
+    for name in ("usage", "as_json"):
+        del asked[name]
     if usage is not None:
-        for name, given in {"MODEL": model, "--input": input_tokens, "--output": output_tokens, **tokens}.items():
-            if given:
+        for name, given in asked.items():
+            if given and name not in ("provider", "tier", "as_of"):
                 raise bad(name, given, "nothing beside --usage, whose columns say it")
         _price_usage(usage, provider, tier, as_of, as_json)
         return
@@ -62,18 +65,7 @@ def price(
         raise InputError("Missing MODEL, --input or --output; allowed: these three, or --usage FILE")
     from costlib.door import price as priced_by
 
-    priced = priced_by(
-        model,
-        provider,
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        cached_tokens=cached_tokens,
-        cache_write_tokens=cache_write_tokens,
-        cache_write_1h_tokens=cache_write_1h_tokens,
-        reasoning_tokens=reasoning_tokens,
-        tier=tier,
-        as_of=as_of,
-    )
+    priced = priced_by(**asked)
     doubts = list(dict.fromkeys(line.doubt for line in priced.lines if line.doubt))
 
     def show() -> None:
@@ -133,16 +125,19 @@ def _price_usage(usage: str, provider: str | None, tier: str, as_of: str | None,
 
 def cost(
     model: Annotated[str | None, typer.Argument(help="A measured model; leave out to give speeds.")] = None,
-    prefill_speed: Annotated[float | None, typer.Option(help="Prompt tokens/s of the whole batch.")] = None,
-    decode_speed: Annotated[float | None, typer.Option(help="New tokens/s of the whole batch.")] = None,
+    prefill_tokens_per_s: PrefillSpeed = None,
+    decode_tokens_per_s: DecodeSpeed = None,
     prompt_tokens: Annotated[int | None, typer.Option(help="Prompt tokens of a request.")] = None,
-    output_tokens: Annotated[int | None, typer.Option(help="New tokens of a request.")] = None,
+    output_tokens: Annotated[int | None, typer.Option(help="New tokens of a request; 0 for an embedding.")] = None,
     usd_per_hour: UsdPerHour = None,
     device: RateDevice = None,
     rate_kind: RateKind = "on_demand",
     rate_provider: RateProvider = None,
-    price_ratio: Annotated[float | None, typer.Option(help="Output over input price: adds that split.")] = None,
+    output_to_input_price_ratio: Annotated[
+        float | None, typer.Option("--price-ratio", help="Output over input price: adds that split.")
+    ] = None,
     utilization: Annotated[float, typer.Option(help="Share of paid time that serves tokens (assumed).")] = 1.0,
+    success_rate: Annotated[float | None, typer.Option(help="Share of answers that are good.")] = None,
     store: StoreOption = None,
     as_json: Json = False,
 ) -> None:
@@ -150,35 +145,31 @@ def cost(
 
     Example: costlib cost --prefill-speed 30946 --decode-speed 6612 --prompt-tokens 1000 --output-tokens 200
     --device 'H100 SXM'
+
+    Example: costlib cost --prefill-speed 30946 --prompt-tokens 250 --output-tokens 0 --device L4
     """
+    asked = dict(locals())
+    del asked["as_json"]
     from costlib.door import cost as cost_of
 
-    rows = cost_of(
-        model,
-        prefill_tokens_per_s=prefill_speed,
-        decode_tokens_per_s=decode_speed,
-        prompt_tokens=prompt_tokens,
-        output_tokens=output_tokens,
-        usd_per_hour=usd_per_hour,
-        device=device,
-        rate_kind=rate_kind,
-        rate_provider=rate_provider,
-        output_to_input_price_ratio=price_ratio,
-        utilization=utilization,
-        store=store,
-    )
+    rows = cost_of(**asked)
+    answers = {"usd_per_1k_requests": "1,000 requests"}
+    answers |= {} if success_rate is None else {"usd_per_good_answer": "good answer"}
+    answers = {"usd_per_million_documents": "million documents"} if output_tokens == 0 else answers
 
     def show() -> None:
         body = []
         reasons: list[str] = []
         for row in rows.to_dict("records"):
-            name = " ".join(str(row[k]) for k in ("precision", "engine") if isinstance(row.get(k), str)) or "given"
+            given = " ".join(str(row[k]) for k in ("precision", "engine") if isinstance(row.get(k), str)) or "given"
             amounts = [number(row, f"{k}_usd_per_mtok") for k in ("input", "output", "blended")]
-            body.append([f"{name} {row['convention']}", *amounts])
+            amounts += [number(row, name) for name in answers]
+            body.append([f"{given} {row['convention']}", *amounts])
             if isinstance(row["reason"], str) and row["reason"] not in reasons:
                 reasons.append(row["reason"])
-        columns = ["configuration and split", "input", "output", "blended"]
-        caption = "USD per million tokens [low, high]; derived from speed and rate; each split conserves the same bill"
+        columns = ["configuration and split", "input", "output", "blended", *answers.values()]
+        caption = "USD per million tokens [low, high], and per what is named; derived from speed and rate; each split "
+        caption += "conserves the same bill"
         table(f"cost of {model or 'given speeds'}", columns, body, caption)
         for reason in reasons:
             print(f"  note: {reason}")
@@ -190,8 +181,8 @@ def breakeven(
     api_model: Annotated[str, typer.Argument(help="API model to compare with.")],
     input_tokens: Annotated[int, typer.Option("--input", help="Input tokens of a request.")],
     output_tokens: Annotated[int, typer.Option("--output", help="Output tokens of a request.")],
-    prefill_speed: Annotated[float, typer.Option(help="Prompt tokens/s of one replica.")],
-    decode_speed: Annotated[float, typer.Option(help="New tokens/s of one replica.")],
+    prefill_tokens_per_s: Annotated[float, typer.Option("--prefill-speed", help="Prompt tokens/s of one replica.")],
+    decode_tokens_per_s: Annotated[float, typer.Option("--decode-speed", help="New tokens/s of one replica.")],
     provider: Provider = None,
     usd_per_hour: UsdPerHour = None,
     device: RateDevice = None,
@@ -211,41 +202,28 @@ def breakeven(
     Example: costlib breakeven claude-haiku-4-5 --input 1000 --output 200 --prefill-speed 30946 --decode-speed 6612
     --device 'H100 SXM'
     """
+    asked = dict(locals())
+    del asked["as_json"]
     from costlib.door import breakeven as find
 
-    found = find(
-        api_model,
-        provider,
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        prefill_tokens_per_s=prefill_speed,
-        decode_tokens_per_s=decode_speed,
-        usd_per_hour=usd_per_hour,
-        device=device,
-        rate_kind=rate_kind,
-        rate_provider=rate_provider,
-        devices_per_replica=devices_per_replica,
-        utilization=utilization,
-        minimum_replicas=minimum_replicas,
-        maximum_replicas=maximum_replicas,
-        cached_tokens=cached_tokens,
-        tier=tier,
-        as_of=as_of,
-    )
+    found = find(**asked)
 
     def show() -> None:
         body = [
             [plain(c.requests_per_month), plain(c.tokens_per_month or 0), c.cheaper_above, str(c.steps)]
-            for c in found.crossings
+            for c in found.crossings[:_SHOWN]
         ]
         table(found.verdict, ["requests per month", "tokens per month", "cheaper above", "replicas"], body)
+        if len(found.crossings) > _SHOWN:
+            print(f"  and {len(found.crossings) - _SHOWN} more; --json lists them")
         for name, value, low, high in (
             ("first", found.first_requests_per_month, found.first_low, found.first_high),
             ("last", found.last_requests_per_month, found.last_low, found.last_high),
         ):
             if value is not None:
                 ends = [plain(end) if end is not None else "none" for end in (low, high)]
-                print(f"  {name}: {plain(value)} requests per month [{ends[0]}, {ends[1]}]")
+                between = "" if low == value == high else f" [{ends[0]}, {ends[1]}]"
+                print(f"  {name}: {plain(value)} requests per month{between}")
         print(f"  {found.reason}; at the favourable end: {found.favourable}, unfavourable: {found.unfavourable}")
 
     document = plain_types(found)
@@ -254,35 +232,4 @@ def breakeven(
     answer({**document, "kind": "derived"}, as_json, show)
 
 
-def rates(
-    device: Annotated[str | None, typer.Argument(help="Device of data/rates.csv; leave out to list them all.")] = None,
-    rate_kind: RateKind = "on_demand",
-    as_of: AsOf = None,
-    as_json: Json = False,
-) -> None:
-    """$ per hour of one device: its spread between providers, or every device of data/rates.csv.
-
-    Example: costlib rates 'H100 SXM' --rate-kind on_demand
-    """
-    from costlib.door import rates as rates_of
-
-    rows = rates_of(device, rate_kind, as_of=as_of)
-
-    def show() -> None:
-        body = []
-        for row in rows.to_dict("records"):
-            if device is None:
-                ends = f"{plain(row['low'])} to {plain(row['high'])}"
-                body.append([row["device"], plain(row["usd_per_hour"]), ends, row["kind"], row["observed_on"]])
-            else:
-                name = f"{row['provider']} ({row['devices']})"
-                times = f"{row['times_cheapest']:.2f}"
-                body.append([name, plain(row["usd_per_hour"]), times, row["kind"], row["observed_on"]])
-        first, third = ("provider (devices sold together)", "times cheapest") if device else ("device", "providers")
-        caption = "USD per hour of one device; sources: --json or data/rates.csv"
-        table(f"{device or 'devices'}, {rate_kind}", [first, "USD per hour", third, "kind", "seen on"], body, caption)
-
-    answer({"device": device, "rate_kind": rate_kind, "rows": rows, "currency": "USD"}, as_json, show)
-
-
-COMMANDS = (price, cost, breakeven, rates)
+COMMANDS = (price, cost, breakeven)

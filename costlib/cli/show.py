@@ -24,6 +24,8 @@ StoreOption = Annotated[str | None, typer.Option("--store", help="Folder of meas
 Provider = Annotated[str | None, typer.Option(help="API provider, e.g. anthropic; needed where several offer a model.")]
 Device = Annotated[str | None, typer.Option(help="cpu or cuda[:n] [default: the GPU when there is one].")]
 RateDevice = Annotated[str | None, typer.Option("--device", help="Device of data/rates.csv, e.g. 'H100 SXM'.")]
+PrefillSpeed = Annotated[float | None, typer.Option("--prefill-speed", help="Prompt tokens/s of the whole batch.")]
+DecodeSpeed = Annotated[float | None, typer.Option("--decode-speed", help="New tokens/s of the whole batch.")]
 RateKind = Annotated[str, typer.Option(help="on_demand, spot, reserved_1y, reserved_3y or owned.")]
 RateProvider = Annotated[str | None, typer.Option(help="Provider of the rate [default: median of all].")]
 UsdPerHour = Annotated[float | None, typer.Option(help="$ per hour of one device, instead of --device.")]

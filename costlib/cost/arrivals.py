@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ import pandas as pd
 from costlib.cost.inputs import SECONDS_PER_MONTH, is_number, number
 from costlib.errors import bad
 from costlib.figure import Kind, Number
+from costlib.prices.usage_table import read_usage, seconds
 
 Time = datetime | np.datetime64 | Number
 """An arrival: a date and time (`pandas.Timestamp` included), or seconds of any epoch."""
@@ -108,6 +110,14 @@ def from_log(timestamps: Iterable[Time], source: str = "request log") -> Arrival
     return Arrivals(
         tuple((counts / lengths).tolist()), tuple(lengths.tolist()), "measured", source, _burstiness(at, edges)
     )
+
+
+def from_file(path: Path | str) -> Arrivals:
+    """`from_log` of the column `timestamp` of a CSV or Parquet file of requests; raises what `read_usage` raises."""
+    frame, places = read_usage(path)
+    if "timestamp" not in frame.columns:
+        raise bad("missing column", "timestamp", "the moment of each request, in ISO 8601", places.file)
+    return from_log(seconds(frame["timestamp"], "timestamp", places), source=f"log of {len(frame):,} requests")
 
 
 def _seconds(timestamps: Iterable[Time]) -> np.ndarray:

@@ -2,20 +2,20 @@
 
 Replicas are whole numbers with a minimum for availability, and may only be rented as whole nodes. Paid time is paid
 busy or idle. Utilization is the share of what the paid time could have served at full speed: it divides the tokens, and
-$/Mtok at that utilization times the tokens gives back the bill.
+$/Mtok at that utilization times the tokens gives back the bill. One that is typed instead sizes the fleet for the mean
+rate, and is marked assumed.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from decimal import Decimal
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from scipy import special
 
 from costlib.cost.arrivals import Arrivals
-from costlib.cost.inputs import HOURS_PER_MONTH, SECONDS_PER_MONTH, fraction, money, number, share, whole
+from costlib.cost.inputs import SECONDS_PER_MONTH, Interval, fraction, number, share, whole
 from costlib.cost.queueing import throughput_within_latency
 from costlib.errors import bad
 from costlib.figure import Kind, Number
@@ -75,7 +75,7 @@ class Replicas:
 
 @dataclass(frozen=True)
 class Utilization:
-    """Share of paid capacity that served tokens; `kind` is assumed when it was typed and derived otherwise."""
+    """Share of paid capacity that serves; `kind` is assumed where one was typed, and derived otherwise."""
 
     value: float
     kind: Kind
@@ -99,10 +99,42 @@ class Fleet:
     delayed_share: float | None
     reason: str | None = None
 
-    def usd_per_month(self, usd_per_device_hour: Number) -> float | None:
-        """The bill: paid hours times the rate; utilization has no part in it."""
-        rate = number("usd_per_device_hour", usd_per_device_hour)
-        return None if self.paid_device_hours_per_month is None else self.paid_device_hours_per_month * rate
+
+@dataclass(frozen=True)
+class FleetBill:
+    """What a fleet costs; each amount in $ with its ends, those of the rate. None where nothing can be served.
+
+    `usd_per_1k_requests_at_full_use` is what is left where every replica is busy all the time: the least it can cost.
+    """
+
+    fleet: Fleet
+    service_s: float
+    usd_per_device_hour: Interval
+    usd_per_month: Interval | None
+    usd_per_1k_requests: Interval | None
+    usd_per_1k_requests_at_full_use: Interval
+
+
+def bill(fleet: Fleet, replica: Replica, usd_per_device_hour: Interval) -> FleetBill:
+    """The bill of a fleet: paid hours times the rate, in which utilization has no part.
+
+    By 1,000 requests it is the cost of all replicas over the requests of all replicas.
+    """
+
+    def scaled(amount: Interval, factor: float) -> Interval:
+        return Interval(amount.low * factor, amount.base * factor, amount.high * factor)
+
+    hours, requests = fleet.paid_device_hours_per_month, fleet.requests_per_month
+    monthly = None if hours is None else scaled(usd_per_device_hour, hours)
+    full = replica.devices / (replica.full_speed_per_s * 3600) * 1000
+    return FleetBill(
+        fleet=fleet,
+        service_s=replica.service_s,
+        usd_per_device_hour=usd_per_device_hour,
+        usd_per_month=monthly,
+        usd_per_1k_requests=None if monthly is None or not requests else scaled(monthly, 1000 / requests),
+        usd_per_1k_requests_at_full_use=scaled(usd_per_device_hour, full),
+    )
 
 
 def service_seconds(
@@ -142,28 +174,6 @@ def replicas(
     return Replicas(count, nodes, nodes * node)
 
 
-def typed_utilization(value: Number) -> Utilization:
-    """A utilization somebody typed, above 0 and up to 1: allowed, and marked assumed."""
-    return Utilization(share("utilization", value, zero=False), "assumed", "typed")
-
-
-def rented_usd(usd_per_hour: Number, hours: Number = HOURS_PER_MONTH, devices: int = 1) -> Decimal:
-    """Bill in $ of rented devices; there is no utilization here, because an idle hour costs what a busy one does."""
-    return money("usd_per_hour", usd_per_hour) * money("hours", hours, zero=True) * whole("devices", devices, least=1)
-
-
-def fleet_usd_per_thousand(
-    usd_per_server_hour: Number, rate_per_s: Number, server_rate_per_s: Number, *, whole_servers: bool = True
-) -> Decimal:
-    """$ per 1,000 requests of a fleet that serves `rate_per_s`: cost of all servers over requests of all servers.
-
-    With `whole_servers=False` the last server is charged in part, as if others used the rest.
-    """
-    rate, each = money("rate_per_s", rate_per_s), money("server_rate_per_s", server_rate_per_s)
-    servers = Decimal(math.ceil(rate / each)) if whole_servers else rate / each
-    return money("usd_per_server_hour", usd_per_server_hour) * servers / (rate * 3600) * 1000
-
-
 def fleet(
     arrivals: Arrivals,
     replica: Replica,
@@ -172,8 +182,9 @@ def fleet(
     minimum: int = 1,
     node_devices: int = 1,
     idle_timeout_s: Number = 300,
+    utilization: Number | None = None,
 ) -> Fleet:
-    """Size a fleet for a profile.
+    """Size a fleet for a profile, or for its mean rate at a typed `utilization` (above 0, up to 1), if there is one.
 
     `fixed` holds the replicas of the busiest period all the time. `hourly` follows the periods: every device added is
     paid for `start_up_s` before it serves. With `minimum=0` it also scales to zero where one replica is enough: the
@@ -183,6 +194,18 @@ def fleet(
         raise bad("scaling", scaling, ("fixed", "hourly"))
     timeout = number("idle_timeout_s", idle_timeout_s, zero=True)
     capacity = replica.capacity_per_s(arrivals.scv)
+    if utilization is not None:
+        if replica.latency_limit_s is not None:
+            raise bad("utilization", utilization, "none beside a latency limit, which it follows from")
+        capacity = replica.full_speed_per_s * share("utilization", utilization, zero=False)
+        source = f"typed: at most {utilization:g} of full speed"
+        arrivals = replace(
+            arrivals,
+            rates_per_s=(arrivals.mean_rate_per_s,),
+            durations_s=(arrivals.cycle_s,),
+            kind="assumed",
+            source=source,
+        )
     if capacity == 0 and arrivals.peak_rate_per_s > 0:
         reason = f"one request takes {replica.service_s:g} s, longer than the limit of {replica.latency_limit_s:g} s"
         return Fleet(None, None, None, (), None, arrivals.requests_per_month, None, None, reason)
@@ -218,7 +241,11 @@ def fleet(
         replicas_by_period=tuple(step.replicas for step in steps),
         paid_device_hours_per_month=paid_s / arrivals.cycle_s * SECONDS_PER_MONTH / 3600,
         requests_per_month=arrivals.requests_per_month,
-        utilization=Utilization(min(1.0, requests / possible), "derived", arrivals.source) if possible else None,
+        utilization=Utilization(
+            min(1.0, requests / possible), "derived" if utilization is None else "assumed", arrivals.source
+        )
+        if possible
+        else None,
         delayed_share=delayed / requests if requests else 0.0,
         reason=None if possible else "nothing is paid for and nothing is served",
     )

@@ -29,18 +29,12 @@ from costlib.errors import bad
 from costlib.figure import Number
 
 
-def erlang_c(servers: int, offered_load: Number) -> float:
-    """Probability that a request finds all servers busy; `offered_load` is arrival rate * service time.
+def erlang_c(servers: float, load: float) -> float:
+    """Probability that a request finds all servers busy; `load` is arrival rate * service time.
 
-    Computed from the Poisson tail, so it holds for a million servers; 1 where the load reaches the servers.
+    Continued to a fraction of a server through the incomplete gamma function, and computed from the Poisson tail, so
+    that it holds for a million servers; 1 where the load reaches the servers.
     """
-    count = whole("servers", servers, least=1)
-    load = number("offered_load", offered_load, zero=True)
-    return _chance_to_wait(count, load)
-
-
-def _chance_to_wait(servers: float, load: float) -> float:
-    """Erlang's C, continued to a fraction of a server through the incomplete gamma function."""
     if load == 0:
         return 0.0
     if load >= servers:
@@ -70,7 +64,7 @@ def wait_exceeds(
     if variability < SMALLEST:
         return 0.0  # clockwork arrivals and clockwork service below capacity never meet
     peakedness = min(float(count), (1 + max(1.0, bursts)) / 2)
-    chance = _chance_to_wait(count / peakedness, load / peakedness)
+    chance = erlang_c(count / peakedness, load / peakedness)
     return chance * math.exp(-(count - load) * wait / (service * variability))
 
 

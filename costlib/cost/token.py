@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from typing import Literal, get_args
 
-from costlib.cost.inputs import money, number, share
+from costlib.cost.inputs import money, share
 from costlib.errors import bad
 from costlib.figure import Number
 
@@ -145,11 +145,6 @@ def _input_part(
     raise bad("convention", convention, CONVENTIONS)
 
 
-def per_thousand_requests(usd_per_request: Number) -> Decimal:
-    """$ per 1,000 requests from $ per request."""
-    return money("usd_per_request", usd_per_request, zero=True) * 1000
-
-
 def per_good_answer(usd_per_request: Number, success_rate: Number) -> Decimal:
     """$ per good answer = $ per request / share of requests answered well: failed attempts are paid for too.
 
@@ -157,26 +152,3 @@ def per_good_answer(usd_per_request: Number, success_rate: Number) -> Decimal:
     """
     share("success_rate", success_rate, zero=False)
     return money("usd_per_request", usd_per_request, zero=True) / money("success_rate", success_rate)
-
-
-@dataclass(frozen=True)
-class EmbeddingCost:
-    """Cost of embedding text on one's own hardware."""
-
-    usd_per_mtok: Decimal
-    usd_per_million_documents: Decimal
-    tokens_per_document: Decimal
-    documents_per_s: float
-
-
-def embedding_cost(
-    usd_per_hour: Number, tokens_per_s: Number, tokens_per_document: Number, utilization: Number = 1
-) -> EmbeddingCost:
-    """$ per million tokens and per million documents of `tokens_per_document` tokens each.
-
-    `utilization`, above 0 up to 1, is the share of paid time spent embedding; it divides the tokens.
-    """
-    speed, length = number("tokens_per_s", tokens_per_s), money("tokens_per_document", tokens_per_document)
-    share("utilization", utilization, zero=False)
-    rate = usd_per_mtok(usd_per_hour, tokens_per_s) / money("utilization", utilization)
-    return EmbeddingCost(rate, rate * length, length, speed / float(length))

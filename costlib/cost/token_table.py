@@ -35,6 +35,7 @@ AMOUNTS = (
     "blended_usd_per_mtok",
     "usd_per_request",
     "usd_per_1k_requests",
+    "usd_per_million_documents",
     "usd_per_good_answer",
 )
 """Columns of money, each followed by `_low` and `_high`."""
@@ -60,9 +61,9 @@ def cost_per_token(
     `speeds` has `prefill_tokens_per_s` and `decode_tokens_per_s` (both optionally with `_low` and `_high`),
     `prompt_tokens`, `output_tokens`, `devices` (1 where absent), and whatever names the configuration; a row whose
     `status` is not ok keeps its reason. `usd_per_hour` is $ per hour of ONE device, as a number, (low, base, high), or
-    by device name. `utilization` (above 0, up to 1) divides the tokens of a paid hour. `prompt_tokens` and
-    `output_tokens` replace those of the rows. Every amount is a float, null where unknown with the cause in `reason`;
-    `kind` is derived, `speed_kind` that of the speed.
+    by device name. A request without output tokens is an embedded document. `utilization` (above 0, up to 1) divides
+    the tokens of a paid hour. `prompt_tokens` and `output_tokens` replace those of the rows. Every amount is a float,
+    null where unknown with the cause in `reason`; `kind` is derived, `speed_kind` that of the speed.
 
     Raises `InputError` for a bad number, an unknown convention, or a table without any speed column.
     """
@@ -212,6 +213,8 @@ def _amounts(
     bill = Decimal(str(rate)) * Decimal(str(seconds)) / 3600
     amounts["usd_per_request"] = bill
     amounts["usd_per_1k_requests"] = bill * 1000
+    if not output:
+        amounts["usd_per_million_documents"] = bill * 1_000_000
     amounts["blended_usd_per_mtok"] = bill * 1_000_000 / (prompt + output)
     if convention == "phase_time":
         if mixed is not None:

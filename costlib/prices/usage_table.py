@@ -120,8 +120,13 @@ def _is_count(value: object, *, text: bool = False) -> bool:
 
 
 def minutes(column: pd.Series[Any], name: str, places: Places) -> Integers:
-    """Minutes since 1970 (UTC) of a column of moments or dates; text is ISO 8601, and UTC unless it says otherwise."""
+    """Minutes since 1970 (UTC) of a column of moments or dates."""
+    return seconds(column, name, places).astype(np.int64) // 60
+
+
+def seconds(column: pd.Series[Any], name: str, places: Places) -> npt.NDArray[np.float64]:
+    """Seconds since 1970 (UTC) of a column of moments or dates; text is ISO 8601, and UTC unless it says otherwise."""
     form = None if column.dtype.kind == "M" else "ISO8601"
     times = pd.to_datetime(column, utc=True, errors="coerce", format=form)
     refuse(times.isna().to_numpy(), name, column, places, "a date or moment in ISO 8601")
-    return times.dt.as_unit("s").astype("int64").to_numpy().astype(np.int64) // 60
+    return times.dt.as_unit("us").astype("int64").to_numpy().astype(np.float64) / 1e6

@@ -9,43 +9,40 @@ from hypothesis import strategies as st
 from costlib.cost.arrivals import from_log, hourly, steady
 from costlib.cost.capacity import (
     Replica,
+    bill,
     fleet,
-    fleet_usd_per_thousand,
-    rented_usd,
     replicas,
     scale_to_zero,
     service_seconds,
-    typed_utilization,
 )
-from costlib.cost.inputs import SECONDS_PER_MONTH
+from costlib.cost.inputs import SECONDS_PER_MONTH, Interval
+from costlib.cost.sizing import capacity
 from costlib.cost.token import usd_per_mtok
 from costlib.errors import InputError
 
 
 def test_rent_1_a_rented_hour_is_paid_idle_or_not_public_calculator():
     """1.50 $/h for 730 hours at 30 % utilization is 1095 $; multiplying by utilization gives a wrong 328.50."""
-    bill = rented_usd(1.50)
-    assert bill == 1095
-    assert bill != Decimal("328.50")
+    busy = 0.3 * SECONDS_PER_MONTH  # of a replica that answers one request a second
+    for asked in ({"requests_per_month": busy}, {"requests_per_month": busy, "utilization": 0.3}):
+        found = capacity(**asked, requests_per_s=1, usd_per_hour=1.50)
+        assert found.usd_per_month.base == pytest.approx(1095) and found.fleet.replicas == 1
+        assert found.fleet.utilization.value == pytest.approx(0.3)
 
 
 def test_rent_1_utilization_divides_the_tokens_public_calculator():
     """At 30 % utilization the 1095 $ buy 30 % of the tokens: $/Mtok times tokens is the bill again."""
-    tokens_per_s = 1000
-    served = Decimal(tokens_per_s) * SECONDS_PER_MONTH * Decimal("0.3")
-    rate = usd_per_mtok(1.50, tokens_per_s) / Decimal(str(typed_utilization(0.3).value))
+    served = Decimal(1000) * SECONDS_PER_MONTH * Decimal("0.3")
+    rate = usd_per_mtok(1.50, 1000) / Decimal("0.3")
     assert round(rate * served / 1_000_000, 6) == 1095
 
 
 def test_fleet_1_usd_per_thousand_prompts_public_tco_notebook():
     """119000 $ per server-year, 41.6 prompts/s each, 200 prompts/s; one server's prompts would give a wrong 0.44."""
-    hour = Decimal(119_000) / 8760
-    in_part = fleet_usd_per_thousand(hour, 200, 41.6, whole_servers=False)
-    whole = fleet_usd_per_thousand(hour, 200, 41.6)
-    assert round(in_part, 4) == Decimal("0.0907")
-    assert round(whole, 4) == Decimal("0.0943")
-    assert round(in_part, 2) != Decimal("0.44") != round(whole, 2)
-    assert replicas(200, 41.6).replicas == 5
+    found = capacity(200 * SECONDS_PER_MONTH, requests_per_s=41.6, usd_per_hour=119_000 / 8760)
+    assert round(found.usd_per_1k_requests_at_full_use.base, 4) == 0.0907
+    assert round(found.usd_per_1k_requests.base, 4) == 0.0943
+    assert found.fleet.replicas == 5
 
 
 @pytest.mark.parametrize(
@@ -96,8 +93,8 @@ def test_the_bill_of_a_fleet_is_conserved_by_its_utilization():
     for scaling in ("fixed", "hourly"):
         plan = fleet(profile, replica, scaling=scaling, node_devices=8)
         per_request = 2.21 * 2 / 3600 * 4.0 / 8
-        bill = plan.requests_per_month * per_request / plan.utilization.value
-        assert bill == pytest.approx(plan.usd_per_month(2.21))
+        paid = plan.requests_per_month * per_request / plan.utilization.value
+        assert paid == pytest.approx(bill(plan, replica, Interval.of("rate", 2.21)).usd_per_month.base)
         assert plan.utilization.kind == "derived"
 
 
@@ -121,10 +118,12 @@ def test_a_latency_limit_costs_utilization():
 
 
 def test_a_limit_no_load_can_meet_gives_no_number_but_a_reason():
-    plan = fleet(steady(1000), Replica(8, 4.0, latency_limit_s=3))
+    replica = Replica(8, 4.0, latency_limit_s=3)
+    plan = fleet(steady(1000), replica)
     assert plan.replicas is None
     assert plan.utilization is None
-    assert plan.usd_per_month(2) is None
+    priced = bill(plan, replica, Interval.of("rate", 2))
+    assert priced.usd_per_month is None and priced.usd_per_1k_requests is None
     assert plan.reason == "one request takes 4 s, longer than the limit of 3 s"
 
 
@@ -195,11 +194,18 @@ def test_decimals_are_taken_as_the_numbers_they_are():
     )
 
 
-def test_a_typed_utilization_is_marked_assumed():
-    assert typed_utilization(0.3).kind == "assumed"
+def test_a_typed_utilization_sizes_for_the_mean_and_is_marked_assumed():
+    weights = [0] * 8 + [3] * 8 + [0] * 8
+    replica, arrivals = Replica(1, 1.0), hourly(2.4 * SECONDS_PER_MONTH, weights)
+    typed, derived = fleet(arrivals, replica, utilization=0.6), fleet(arrivals, replica)
+    assert (typed.replicas, derived.replicas) == (4, 8)
+    assert (typed.utilization.kind, derived.utilization.kind) == ("assumed", "derived")
+    assert typed.utilization.value == pytest.approx(0.6)
     for nonsense in (0, 1.5, True, float("nan")):
         with pytest.raises(InputError, match="utilization is"):
-            typed_utilization(nonsense)
+            fleet(arrivals, replica, utilization=nonsense)
+    with pytest.raises(InputError, match=r"utilization is 0.5; allowed: none beside a latency limit"):
+        fleet(arrivals, Replica(1, 1.0, latency_limit_s=2), utilization=0.5)
 
 
 @pytest.mark.parametrize(
@@ -212,13 +218,20 @@ def test_a_typed_utilization_is_marked_assumed():
         (lambda: Replica(0, 1.0), "slots is 0"),
         (lambda: Replica(1, float("nan")), "service_s is nan"),
         (lambda: Replica(1, 1.0, devices=0), "devices is 0"),
-        (lambda: rented_usd(0), "usd_per_hour is 0"),
+        (lambda: capacity(1, requests_per_s=1, usd_per_hour=0), "usd_per_hour is 0"),
+        (lambda: capacity(1, requests_per_s=0, usd_per_hour=1), "requests_per_s is 0"),
+        (lambda: capacity(1, usd_per_hour=1), "the speed is missing"),
+        (lambda: capacity(requests_per_s=1, usd_per_hour=1), "the volume is missing"),
+        (lambda: capacity(1, requests_per_s=1), "the rate is missing"),
+        (
+            lambda: capacity(1, requests_per_s=1, prompt_tokens=3, usd_per_hour=1),
+            "requests_per_s is 1; allowed: nothing",
+        ),
         (
             lambda: fleet(steady(1), Replica(1, 1.0), scaling="yearly"),
             "scaling is 'yearly'; allowed: one of fixed, hourly",
         ),
         (lambda: service_seconds(1, 0, 0, 1, 1), "prompt_tokens \\+ output_tokens is 0"),
-        (lambda: fleet_usd_per_thousand(1, 0, 1), "rate_per_s is 0"),
     ],
 )
 def test_bad_input_is_refused(call, message):
@@ -238,6 +251,10 @@ def test_bad_input_is_refused(call, message):
 def test_the_bill_rises_with_volume_and_rate_and_utilization_stays_a_share(volume, more, rate, dearer, minimum, node):
     replica = Replica(8, 4.0, 2, start_up_s=60, latency_limit_s=9)
     few, many = (fleet(steady(v), replica, minimum=minimum, node_devices=node) for v in (volume, volume + more))
-    assert 0 <= few.usd_per_month(rate) <= many.usd_per_month(rate) <= many.usd_per_month(rate + dearer) < math.inf
+    cheap, dear = Interval.of("rate", rate), Interval.of("rate", rate + dearer)
+    bills = [
+        bill(*of).usd_per_month.base for of in ((few, replica, cheap), (many, replica, cheap), (many, replica, dear))
+    ]
+    assert 0 <= bills[0] <= bills[1] <= bills[2] < math.inf
     for plan in (few, many):
         assert plan.utilization is None or 0 <= plan.utilization.value <= 1

@@ -4,14 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from costlib.cost.token import (
-    CONVENTIONS,
-    embedding_cost,
-    per_good_answer,
-    per_thousand_requests,
-    split,
-    usd_per_mtok,
-)
+from costlib.cost.token import CONVENTIONS, per_good_answer, split, usd_per_mtok
+from costlib.door import cost
 from costlib.errors import InputError
 
 BILLS = st.decimals(min_value="0.000001", max_value="1000000", places=6)
@@ -140,8 +134,7 @@ def test_a_rate_or_speed_of_zero_or_worse_is_refused(rate, speed):
         usd_per_mtok(rate, speed)
 
 
-def test_per_request_and_per_good_answer():
-    assert per_thousand_requests(Decimal("0.0035")) == Decimal("3.5")
+def test_per_good_answer():
     assert per_good_answer(Decimal("0.0035"), 0.7) == Decimal("0.005")
     for nonsense in (0, 1.2, True):
         with pytest.raises(InputError, match="success_rate"):
@@ -150,8 +143,8 @@ def test_per_request_and_per_good_answer():
 
 def test_embeddings_per_million_tokens_and_documents():
     """3.6 $/h at 10,000 tokens/s is 0.1 $ per Mtok; at 50 % utilization the same hour embeds half as much."""
-    cost = embedding_cost(3.6, 10_000, 250)
-    assert cost.usd_per_mtok == Decimal("0.1")
-    assert cost.usd_per_million_documents == 25
-    assert cost.documents_per_s == 40
-    assert embedding_cost(3.6, 10_000, 250, 0.5).usd_per_million_documents == 50
+    for utilization, documents in ((1.0, 25), (0.5, 50)):
+        asked = {"prefill_tokens_per_s": 10_000, "prompt_tokens": 250, "output_tokens": 0, "usd_per_hour": 3.6}
+        row = cost(**asked, utilization=utilization).iloc[0]
+        assert row["input_usd_per_mtok"] == pytest.approx(0.1 / utilization)
+        assert row["usd_per_million_documents"] == pytest.approx(documents)

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from costlib.cost.misses import break_even_miss
 from costlib.errors import InputError
 from costlib.figure import KINDS
 from costlib.portfolio import Infeasible, Plan, make_plan
@@ -96,7 +95,6 @@ def test_legal_review_stays_on_the_frontier_for_its_misses_and_says_at_which_mis
     assert down["to_option"] == "Claude Sonnet 5.5"
     frontier, mid = (30000 * 8 + 2500 * 40) / 1e6, (30000 * 2 + 2500 * 10) / 1e6
     assert down["flips_at"] == pytest.approx((frontier - mid) / (0.965 - 0.92))
-    assert down["flips_at"] == pytest.approx(break_even_miss(mid, 0.92, frontier, 0.965).miss_usd)
     up = row(demo.flips, workload=legal["workload"], factor="miss cost", direction="up")
     assert up["to_option"] == "Support agent"
     human = 60 / 60 * 38 - 180 / 1200
