@@ -7,12 +7,13 @@ prefix cache (cached tokens are computed again). The rented hour is paid busy or
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from costlib.figure import plain
-from costlib.portfolio.options import Ends, Supply
+from costlib.portfolio.options import Ends, Supply, where_in
 from costlib.portfolio.workloads import Score, Workload
 from costlib.prices.api import PricedRequest, price_request
 from costlib.prices.book import PriceBook, load_book
@@ -24,6 +25,10 @@ UNKNOWN = ("price", "speed", "quality result")
 
 REQUIREMENTS = (*UNKNOWN, "quality gate", "own machines only", "latency limit", "quality floor")
 """Everything an offer must meet."""
+
+
+CACHE_LIFETIME_S = 300
+"""How long a provider keeps a prompt it was not asked for again: five minutes, the usual default."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,8 @@ def _offer(
     quote = _Quote()
     sources: list[str] = []
     if isinstance(option, ApiOption):
-        quote = _quote(study, workload, option, book, workload.cached_tokens)
+        with where_in(study, option):
+            quote = _quote(study, workload, option, book, workload.cached_tokens)
         sources.append(quote.source)
         if quote.problem:
             failed["price"] = quote.problem
@@ -104,6 +110,35 @@ def _offer(
         note="; ".join(text for text in (supply.note, quote.note) if text),
         source="; ".join(text for text in sources if text) or "study",
     )
+
+
+def cold_cache(study: Study, workload: Workload, option: ApiOption, book: PriceBook) -> tuple[float, Decimal]:
+    """Share of requests that find an API's prompt cache expired, and the $ each then costs more.
+
+    Arrivals are Poisson at the rate of each hour of the profile, and every read keeps the cache for `CACHE_LIFETIME_S`
+    more, so that a request comes too late with probability exp(-rate * lifetime). It then pays for writing the cache,
+    or for plain input where writing has no price of its own. (0, 0) where nothing is cached.
+    """
+    profile = study.profiles[workload.profile]
+    shares = profile.hourly_share()
+    peak = 1.0 if profile.weights else float(profile.peak_to_mean or 1)
+    late = [math.exp(-workload.requests_per_month * each / peak / 3600 * CACHE_LIFETIME_S) for each in shares]
+    share = math.fsum(each * cold for each, cold in zip(shares, late, strict=True)) / math.fsum(shares)
+
+    def ask(**cache: int) -> Decimal:
+        tokens = {"input_tokens": workload.input_tokens, "output_tokens": 0, **cache}
+        named = {"tier": option.tier, "as_of": study.as_of}
+        return price_request(book, option.model, option.provider, **tokens, **named).total  # type: ignore[arg-type]
+
+    try:
+        read = ask(cached_tokens=workload.cached_tokens)
+    except MissingPrice:
+        return 0.0, Decimal(0)
+    try:
+        written = ask(cache_write_tokens=workload.cached_tokens)
+    except MissingPrice:
+        written = ask()
+    return share, written - read
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ reason, so that it can be shown and never chosen.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,14 +17,16 @@ import pandas as pd
 from costlib.cost.speeds import load_speeds, whole_time
 from costlib.errors import InputError, bad
 from costlib.measure.run import measurements
+from costlib.prices.entries import DateOutsideCoverage, TimeNeeded, UnknownModel, UnknownProvider, UnknownTier
 from costlib.prices.hardware import measured_rate
 from costlib.prices.rates import Rate, rate
 from costlib.quality.gate import gate
 from costlib.quality.text import quality_results
 from costlib.store import Store
 from costlib.study import ApiOption, HumanOption, MeasuredOption, QuotedOption, Study
-from costlib.yamlfile import near
+from costlib.yamlfile import line_of, near, read_yaml
 
+_AnyOption = ApiOption | MeasuredOption | QuotedOption | HumanOption
 Ends = tuple[float, float, float]
 """Low end, value, high end."""
 
@@ -32,7 +35,7 @@ Ends = tuple[float, float, float]
 class Supply:
     """An option by itself. Speeds are tokens/s of one replica, `usd_per_hour` is of one replica (all its devices)."""
 
-    option: ApiOption | MeasuredOption | QuotedOption | HumanOption
+    option: _AnyOption
     model: str | None = None
     """What is kept in the portfolio and evaluated; None for people."""
     prefill_tokens_per_s: Ends | None = None
@@ -56,6 +59,30 @@ class Supply:
         return self.option.name
 
 
+_FIELDS: tuple[tuple[type[InputError], str], ...] = (
+    (UnknownModel, "model"),
+    (UnknownProvider, "provider"),
+    (UnknownTier, "tier"),
+    (DateOutsideCoverage, "as_of"),
+    (TimeNeeded, "as_of"),
+)
+"""The field of a study that an error about prices or rates is about."""
+
+
+@contextmanager
+def where_in(study: Study, option: _AnyOption) -> Iterator[None]:
+    """Put the file and line of the study, and the option, before an error about what they name."""
+    try:
+        yield
+    except InputError as error:
+        field = next((name for kind, name in _FIELDS if isinstance(error, kind)), None)
+        index = [one.name for one in study.options].index(option.name)
+        part: list[str | int] = ["options", index, *([field] if field else [])]
+        location = ["as_of"] if field == "as_of" else part
+        line = line_of(read_yaml(study.path, "study"), location)
+        raise type(error)(f"{study.path}:{line}: option {option.name}: {error}") from None
+
+
 def supplies(study: Study, store: Store | None = None) -> tuple[Supply, ...]:
     """The study's options with their speeds and rates.
 
@@ -68,9 +95,11 @@ def supplies(study: Study, store: Store | None = None) -> tuple[Supply, ...]:
     found: list[Supply] = []
     for option in study.options:
         if isinstance(option, MeasuredOption):
-            found.append(_gated(_measured(option, study, measured), study, quality))
+            with where_in(study, option):
+                found.append(_gated(_measured(option, study, measured), study, quality))
         elif isinstance(option, QuotedOption):
-            found.append(_quoted(option, study, speeds))
+            with where_in(study, option):
+                found.append(_quoted(option, study, speeds))
         elif isinstance(option, ApiOption):
             found.append(Supply(option, f"{option.provider}/{option.model}", note=option.note))
         else:
@@ -94,10 +123,10 @@ def _measured(option: MeasuredOption, study: Study, frame: pd.DataFrame) -> Supp
     supply = Supply(option, f"{option.model} {option.precision}", note=option.note)
     specs = {spec.model: spec for spec in study.measure}
     if option.model not in specs:
-        raise bad("model", option.model, near(option.model, specs), f"study {study.name}, option {option.name}")
+        raise bad("model", option.model, near(option.model, specs))
     spec = specs[option.model]
     if option.precision not in spec.precision:
-        raise bad("precision", option.precision, set(spec.precision), f"study {study.name}, option {option.name}")
+        raise bad("precision", option.precision, set(spec.precision))
     wanted = {name: getattr(option, name) for name in ("model", "precision", "engine", "batch")}
     for name, value in {**wanted, "prompt_tokens": spec.prompt_tokens, "output_tokens": spec.output_tokens}.items():
         frame = frame[frame[name] == value]
@@ -150,11 +179,10 @@ def _gated(supply: Supply, study: Study, frame: pd.DataFrame) -> Supply:
 
 def _quoted(option: QuotedOption, study: Study, frame: pd.DataFrame) -> Supply:
     """The published row; its interval spans every published row of the same configuration."""
-    where = f"study {study.name}, option {option.name}"
     for name in ("model", "device", "devices", "precision", "engine"):
         wanted = getattr(option, name)
         if not (frame[name] == wanted).any():
-            raise bad(name, wanted, near(wanted, {str(value) for value in frame[name]}), f"{where}: data/speeds.csv")
+            raise bad(name, wanted, near(wanted, {str(value) for value in frame[name]}), "data/speeds.csv")
         frame = frame[frame[name] == wanted]
     separate = frame["prefill_tokens_per_s"].notna() & frame["decode_tokens_per_s"].notna()
     frame = frame[separate & ~frame["metric"].map(whole_time)]
@@ -163,7 +191,7 @@ def _quoted(option: QuotedOption, study: Study, frame: pd.DataFrame) -> Supply:
         sources = (
             near(option.speed_source or "", set(frame["source"])) if len(frame) else "a row with prefill and decode"
         )
-        raise bad("speed_source", option.speed_source, f"the start of {sources}", where)
+        raise bad("speed_source", option.speed_source, f"the start of {sources}")
     row = chosen.iloc[0]
 
     def spread(name: str) -> Ends:

@@ -8,6 +8,7 @@ Columns ending in `_low` and `_high` are the 2.5 and 97.5 percentiles over the d
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,13 +20,13 @@ from costlib.portfolio import findings, frames
 from costlib.portfolio.assign import Infeasible, Ints, Solution, smallest_conflict, solve
 from costlib.portfolio.bill import Work, bill_of
 from costlib.portfolio.economics import Economy, economy
-from costlib.portfolio.offers import UNKNOWN, Offer, offers
+from costlib.portfolio.offers import CACHE_LIFETIME_S, UNKNOWN, Offer, cold_cache, offers
 from costlib.portfolio.options import Supply, supplies
 from costlib.portfolio.risk import flips, sensitivity, simulate
 from costlib.portfolio.workloads import load_scores, load_workloads
-from costlib.prices.book import load_book
+from costlib.prices.book import PriceBook, load_book
 from costlib.store import Store
-from costlib.study import Study
+from costlib.study import ApiOption, Study
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def make_plan(study: Study, store: Store | None = None) -> Plan:
         workloads=pd.DataFrame([vars(workload) for workload in workloads]),
         probability_saves=float(np.mean(drawn.plan.sum(axis=(1, 2)) < drawn.baseline.sum(axis=(1, 2)))),
         gap=solution.gap,
-        notes=_notes(work),
+        notes=_notes(work, book),
     )
 
 
@@ -162,7 +163,26 @@ def _baseline_choice(study: Study, table: list[list[Offer]]) -> Ints:
     return np.array(chosen)
 
 
-def _notes(work: Work) -> tuple[str, ...]:
+def _cache_note(work: Work, book: PriceBook) -> str:
+    """What the plan leaves out by charging every cached token as read."""
+    note = "Cached input is charged as read from the cache; filling it is not charged"
+    found = []
+    for row, option in zip(work.table, work.choice, strict=True):
+        offer = row[option]
+        if isinstance(offer.supply.option, ApiOption) and offer.workload.cached_tokens:
+            share, more = cold_cache(work.study, offer.workload, offer.supply.option, book)
+            found.append((share * offer.workload.requests_per_month * float(more), share, offer.workload.workload))
+    if not any(usd >= 0.005 for usd, _, _ in found):
+        return f"{note}."
+    usd, share, name = max(found)
+    return (
+        f"{note}: with a lifetime of {CACHE_LIFETIME_S // 60} minutes and random arrivals it would add about "
+        f"{plain(math.fsum(cost for cost, _, _ in found))} USD a month, most of it ({plain(usd)}) for {name}, where "
+        f"{plain(100 * share)} % of the requests come too late for it."
+    )
+
+
+def _notes(work: Work, book: PriceBook) -> tuple[str, ...]:
     """What a reader must know to read the plan right."""
     missing = [supply.name for supply in work.found if "not measured yet" in (supply.failed or {}).values()]
     notes = [
@@ -170,9 +190,18 @@ def _notes(work: Work) -> tuple[str, ...]:
         "Every part of every workload is rounded to cents before it is added; parts, causes and totals agree exactly.",
         "Expected misses are P(miss) x cost of a miss: a real cost, but no invoice; the cash part leaves them out.",
         "In the draws the plan stays as it is, and which options are eligible is judged at the stated values.",
-        "Cached input is charged as read from the cache; filling it is not charged, which favours APIs a little.",
+        _cache_note(work, book),
         "Self-hosted models compute cached tokens again; API prices hold for the mean request.",
     ]
+    doubtful: dict[str, str] = {}
+    for row, index in zip(work.table, work.choice, strict=True):
+        option = row[index].supply.option
+        if isinstance(option, ApiOption):
+            sheet = book.sheet(option.model, option.provider, option.tier, work.study.as_of)
+            first = next(iter(sheet.bands.values()))[0].price
+            doubt = first.doubt(sheet.day)
+            doubtful |= {option.name: doubt} if doubt else {}
+    notes += [f"List price of {name} on {work.study.as_of}: {doubt}." for name, doubt in doubtful.items()]
     if missing:
         notes.append(f"Not measured yet, so not eligible: {', '.join(missing)}.")
     return tuple(notes)

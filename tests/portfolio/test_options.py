@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
 from costlib.errors import InputError
-from costlib.portfolio.offers import Offer, offers
+from costlib.portfolio.offers import Offer, cold_cache, offers
 from costlib.portfolio.options import supplies
 from costlib.portfolio.workloads import load_scores, load_workloads
+from costlib.prices.book import load_book
 from costlib.prices.entries import DateOutsideCoverage, UnknownModel
 from costlib.prices.rates import rate
-from costlib.study import Study
+from costlib.study import ApiOption, Study
 
 MakeStudy = Callable[..., Study]
 StoreHolds = Callable[..., None]
@@ -173,3 +177,34 @@ def test_what_the_books_do_not_hold_is_bad_input(
 ) -> None:
     with pytest.raises(error, match=message):
         table(make_study((old, new)))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "shown"),
+    [
+        ("model: claude-fable-5-2", "model: claude-fabel-5-2", "model is 'claude-fabel-5-2'"),
+        ("provider: anthropic", "provider: antropic", "provider is 'antropic'"),
+        ("as_of: 2026-11-10", "as_of: 2026-12-24", "as-of date for tier standard"),
+    ],
+)
+def test_an_error_about_a_price_names_the_line_of_the_study(
+    make_study: MakeStudy, old: str, new: str, shown: str
+) -> None:
+    study = make_study((old, new))
+    line = 1 + next(n for n, text in enumerate(study.path.read_text(encoding="utf-8").splitlines()) if new in text)
+    with pytest.raises(InputError, match=rf"{re.escape(str(study.path))}:{line}: option .*: {shown}"):
+        table(study)
+
+
+def test_a_cache_is_cold_where_requests_come_seldom(make_study: MakeStudy) -> None:
+    """10 requests an hour and 300 s of life: exp(-10 / 12) of them write again what they would have read."""
+    study = make_study()
+    workload = next(one for one in load_workloads(study) if one.profile == "flat")
+    option = next(one for one in study.options if isinstance(one, ApiOption) and one.model == "claude-fable-5-2")
+    seldom = replace(workload, requests_per_month=7300, input_tokens=1000, cached_tokens=500)
+    share, more = cold_cache(study, seldom, option, load_book())
+    bands = load_book().sheet("claude-fable-5-2", "anthropic").bands
+    read, write = (bands[kind][0].usd_per_mtok for kind in ("cache_read", "cache_write_5m"))
+    assert share == pytest.approx(math.exp(-10 / 12))
+    assert more == 500 * (write - read) / 1_000_000
+    assert cold_cache(study, replace(seldom, requests_per_month=7.3e6), option, load_book())[0] < 1e-300

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
@@ -122,6 +123,13 @@ def test_the_plan_works_before_anything_is_measured(demo: Plan) -> None:
     assert gemma["reason"].str.contains("speed: not measured yet").all()
     assert gemma["usd_per_month"].isna().all()
     assert any("Not measured yet" in note for note in demo.notes)
+    assert any("it would add about 87.1 USD a month, most of it (81.3) for Outage" in note for note in demo.notes)
+
+
+def test_a_plan_of_an_earlier_day_says_whose_first_day_is_not_published(tmp_path: Path) -> None:
+    study = load_study("demo").model_copy(update={"draws": 100, "as_of": date(2026, 11, 1)})
+    notes = make_plan(study, Store(tmp_path)).notes
+    assert "List price of voyage-4 on 2026-11-01: first day not published: taken to hold since 2025-05-22" in str(notes)
 
 
 def test_a_choice_is_explained_by_its_runner_up(demo: Plan) -> None:
