@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from costlib.cli.main import main
@@ -215,6 +215,7 @@ def test_added_up_rows_count_their_requests(tmp_path: Path) -> None:
     assert usage.workloads.iloc[0]["input_tokens"] == 1000 and usage.usd == Decimal("0.033")
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.one_of(
