@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from costlib.doctor import doctor as doctor
     from costlib.door import breakeven as breakeven
     from costlib.door import cost as cost
+    from costlib.door import distill as distill
     from costlib.door import embed as embed
     from costlib.door import memory as memory
     from costlib.door import price as price
@@ -43,6 +44,7 @@ _DOOR = {
     "capacity": ("costlib.cost.sizing", "capacity"),
     "compare": ("costlib.measure.compare", "compare"),
     "doctor": ("costlib.doctor", "doctor"),
+    "distill": ("costlib.door", "distill"),
     "embed": ("costlib.door", "embed"),
     "measurements": ("costlib.measure.run", "measurements"),
     "memory": ("costlib.door", "memory"),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from costlib.cost.breakeven import BreakEven
+    from costlib.cost.distillation import PricedDistillation
     from costlib.prices.api import PricedRequest
     from costlib.prices.rates import Rate
     from costlib.store import Store
@@ -301,3 +302,52 @@ def hourly_rate(
     if usd_per_hour is not None:
         return number("usd_per_hour", usd_per_hour)
     return measured_rate(device, rate_kind, provider)
+
+
+def distill(
+    teacher: str,
+    student: str = "static",
+    *,
+    requests_per_week: float,
+    usd_per_hour: float | None = None,
+    rate_kind: str = "on_demand",
+    rate_provider: str | None = None,
+    people_hours: float = 0,
+    usd_per_people_hour: float = 0,
+    teacher_usd_per_mtok: float | None = None,
+    retrain_every_weeks: float | None = None,
+    retraining_people_hours: float = 0,
+    **settings: Any,
+) -> tuple[dict[str, Any], PricedDistillation | None]:
+    """Make a student, score and time it, and price it: its row of table `distillations`, and the money around it.
+
+    The money is None where the distillation failed; the row says why. `settings` are those of
+    `costlib.quality.distill.run.distill`. Raises `InputError` for bad input before anything is trained.
+    """
+    from costlib.cost.distillation import price_distillation
+    from costlib.cost.inputs import number
+    from costlib.environment import default_device, device_name
+    from costlib.quality.distill.run import distill as make_student
+
+    number("requests_per_week", requests_per_week, zero=True)
+    for field, value in (("people_hours", people_hours), ("retraining_people_hours", retraining_people_hours)):
+        number(field, value, zero=True)
+        number("usd_per_people_hour", usd_per_people_hour, zero=not value)
+    for field, given in (("teacher_usd_per_mtok", teacher_usd_per_mtok), ("retrain_every_weeks", retrain_every_weeks)):
+        if given is not None:
+            number(field, given)
+    name = device_name(settings.get("device") or default_device())
+    found = hourly_rate(name, usd_per_hour, rate_kind, rate_provider)
+    row = {str(key): value for key, value in make_student(teacher, student, **settings).iloc[0].to_dict().items()}
+    if row["status"] != "ok":
+        return row, None
+    return row, price_distillation(
+        row,
+        found if isinstance(found, (int, float)) else found.usd_per_hour,
+        requests_per_week,
+        people_hours=people_hours,
+        usd_per_people_hour=usd_per_people_hour,
+        teacher_usd_per_mtok=teacher_usd_per_mtok,
+        retrain_every_weeks=retrain_every_weeks,
+        retraining_people_hours=retraining_people_hours,
+    )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_models import documents, tiny_static, write_documents
+from small_models import documents, tiny_bert, tiny_static, write_documents
 
 from costlib.cli.main import main
 
@@ -34,3 +34,23 @@ def test_embed_prints_one_document_with_prices(tmp_path: Path, monkeypatch: Any,
 def test_embed_refuses_bad_input_with_one_sentence(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
     code, out = run(monkeypatch, capsys, "embed", "demo:minilm", "--text", str(tmp_path / "no.txt"), "--json")
     assert code == 2 and "text is" in json.loads(out)["error"]
+
+
+def test_distill_prints_one_document_with_its_money(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    file = write_documents(tmp_path / "d.jsonl", documents(40))
+    given = ["distill", f"path:{tiny_bert(tmp_path / 'm')}", "--task", str(file), "--requests-per-week", "1e9"]
+    given += ["--usd-per-hour", "1", "--people-hours", "8", "--usd-per-people-hour", "100", "--device", "cpu"]
+    code, out = run(monkeypatch, capsys, *given, "--json")
+    answer = json.loads(out)
+    assert code == 0 and answer["speedup"] > 1 and answer["retention"] > 0.3
+    assert 800 < answer["payback"]["effort_usd"] < 801 and answer["payback"]["payback"]["weeks"] > 0
+
+
+def test_distill_refuses_bad_input_with_one_sentence(monkeypatch: Any, capsys: Any) -> None:
+    for words, message in (
+        (["random:all-minilm-l6-v2"], "nothing to teach"),
+        (["demo:minilm", "--student", "layers", "--steps", "0"], "steps is 0"),
+        (["demo:minilm", "--people-hours", "8"], "usd_per_people_hour is 0"),
+    ):
+        code, out = run(monkeypatch, capsys, "distill", *words, "--requests-per-week", "1", "--device", "cpu", "--json")
+        assert code == 2 and message in json.loads(out)["error"]

@@ -20,6 +20,7 @@ from costlib.cli.show import (
     table,
     watching,
 )
+from costlib.figure import plain
 
 
 def embed(
@@ -108,4 +109,103 @@ def _share(row: Any, name: str) -> str:
     return f"{value:.4f} [{low:.4f}, {high:.4f}]" if known else f"{value:.4f}"
 
 
-COMMANDS = (embed,)
+def distill(
+    teacher: Annotated[str, typer.Argument(help="demo:minilm, path: or hub:; for --student language a causal model.")],
+    requests_per_week: Annotated[float, typer.Option(help="Items served in a week.")],
+    student: Annotated[str, typer.Option(help="static, layers, soft or language.")] = "static",
+    task: Annotated[str | None, typer.Option(help="Labelled .jsonl or .csv; for language a text.")] = None,
+    test: Annotated[str | None, typer.Option(help="Labelled file to score on [default: 30 % of the task].")] = None,
+    unlabelled: Annotated[str | None, typer.Option(help="More documents for soft labels.")] = None,
+    steps: Annotated[int, typer.Option(help="Optimizer steps: layers, soft, language.")] = 200,
+    every: Annotated[int, typer.Option(help="Keep every n-th layer: layers, language.")] = 2,
+    width: Annotated[int, typer.Option(help="Numbers in a static vector.")] = 256,
+    features: Annotated[str, typer.Option(help="What a soft student reads: static or tfidf.")] = "static",
+    temperature: Annotated[float, typer.Option(help="T of the soft labels.")] = 2.0,
+    alpha: Annotated[float, typer.Option(help="Weight of soft labels against hard ones, 0 to 1.")] = 0.5,
+    window: Annotated[int, typer.Option(help="Tokens in a window: language.")] = 128,
+    batch: Annotated[int, typer.Option(help="Documents or windows in a step.")] = 32,
+    precision: Annotated[str, typer.Option(help="Precision of the teacher: fp32, bf16 or fp16.")] = "fp32",
+    people_hours: Annotated[float, typer.Option(help="People's hours to make the student.")] = 0,
+    usd_per_people_hour: Annotated[float, typer.Option(help="$ per hour of a person.")] = 0,
+    retrain_every_weeks: Annotated[float | None, typer.Option(help="Weeks between retrainings.")] = None,
+    retraining_people_hours: Annotated[float, typer.Option(help="People's hours of each retraining.")] = 0,
+    teacher_usd_per_mtok: Annotated[float | None, typer.Option(help="Price of a teacher that is bought.")] = None,
+    usd_per_hour: UsdPerHour = None,
+    rate_kind: RateKind = "on_demand",
+    rate_provider: RateProvider = None,
+    out: Annotated[str | None, typer.Option(help="New folder to save the student in.")] = None,
+    device: Device = None,
+    store: StoreOption = None,
+    as_json: Json = False,
+) -> None:
+    """Distill a teacher into a student: what it keeps, its speed-up, the effort, and when it has paid for itself.
+
+    Example: costlib distill demo:minilm --student static --task tickets.jsonl --requests-per-week 1000000
+    """
+    from costlib.door import distill as run_distill
+
+    with watching(as_json) as progress:
+        row, money = run_distill(
+            teacher,
+            student,
+            requests_per_week=requests_per_week,
+            task=task,
+            test=test,
+            unlabelled=unlabelled,
+            steps=steps,
+            every=every,
+            width=width,
+            features=features,
+            temperature=temperature,
+            alpha=alpha,
+            window=window,
+            batch=batch,
+            precision=precision,
+            people_hours=people_hours,
+            usd_per_people_hour=usd_per_people_hour,
+            retrain_every_weeks=retrain_every_weeks,
+            retraining_people_hours=retraining_people_hours,
+            teacher_usd_per_mtok=teacher_usd_per_mtok,
+            usd_per_hour=usd_per_hour,
+            rate_kind=rate_kind,
+            rate_provider=rate_provider,
+            out=out,
+            device=device,
+            store=store,
+            progress=progress,
+        )
+
+    def show() -> None:
+        if money is None:
+            print(f"{row['status']}: {row['reason']}")
+            return
+        mib, paid = 1 / 1024**2, money.payback
+        lines: list[list[str]] = [
+            [f"{row['metric']}, teacher", number(row, "teacher_score")],
+            [f"{row['metric']}, student", number(row, "student_score")],
+            ["retention", number(row, "retention")],
+            ["speed-up", number(row, "speedup")],
+            ["weights, teacher and student, MiB", " and ".join(
+                number(row, name, scale=mib) for name in ("teacher_bytes", "student_bytes"))],
+            ["$ per million items, teacher", plain(money.teacher_usd_per_million)],
+            ["$ per million items, student", plain(money.student_usd_per_million)],
+            ["effort, $", plain(money.effort_usd)],
+            ["each retraining, $", plain(money.retraining_usd)],
+            ["payback, weeks", str(paid.reason) if paid.weeks is None else plain(paid.weeks)],
+            [f"items/week to pay back in {money.within_weeks:g} weeks",
+             money.reason or plain(money.payback_requests_per_week or 0)],
+        ]  # fmt: skip
+        notes = [row["speed_basis"], row["speed_reason"], row["steps_note"]]
+        caption = f"{row['items']:,} held-out items of {row['task']}; [95 % interval]; measured on {row['device']}"
+        table(f"{teacher} into a {student} student", ["what", "found"], lines, caption)
+        for note in notes:
+            if isinstance(note, str):
+                print(f"  note: {note}")
+
+    figures = {key: row.get(key) for key in ("retention", "speedup")}
+    answer({**figures, "payback": money, "row": row, "kind": "measured"}, as_json, show)
+    if money is None:
+        raise typer.Exit(1)
+
+
+COMMANDS = (embed, distill)

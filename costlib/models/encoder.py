@@ -51,24 +51,31 @@ class Encoder:
         if self.static:
             encoded = self.model.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
             return [min(len(one.ids), self.longest) for one in encoded]
-        return [len(ids) for ids in self._ids(texts)]
+        return [len(ids) for ids in self.ids(texts)]
 
     def encode(self, texts: Sequence[str], batch: int = 32) -> Array:
         """Vectors of the documents, tokenization included."""
         if self.static:
             vectors = self.model.encode(list(texts), batch_size=1024, use_multiprocessing=False)
             return np.asarray(vectors, dtype=np.float32)
-        ids = self._ids(texts)
+        return self.encode_ids(self.ids(texts), batch)
+
+    def encode_ids(self, ids: Sequence[Sequence[int]], batch: int = 32) -> Array:
+        """Vectors of token ids (special tokens included), longest first, `batch` together."""
+        import torch
+
         order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))
         out: list[Array] = []
         for start in range(0, len(order), batch):
-            out.append(self._pooled([ids[i] for i in order[start : start + batch]]).float().cpu().numpy())
+            with torch.inference_mode():
+                out.append(self.pooled([ids[i] for i in order[start : start + batch]]).cpu().numpy())
         vectors = np.concatenate(out)
         back = np.empty(len(order), dtype=int)
         back[order] = np.arange(len(order))
         return np.asarray(vectors[back], dtype=np.float32)
 
-    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
+    def ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each document, cut at the longest sequence."""
         if self.tokenizer is None:
             random = np.random.default_rng(0)
             size = int(self.model.config.get_text_config().vocab_size)
@@ -76,7 +83,8 @@ class Encoder:
         found: list[list[int]] = self.tokenizer(list(texts), truncation=True, max_length=self.longest)["input_ids"]
         return found
 
-    def _pooled(self, ids: Sequence[Sequence[int]]) -> Any:
+    def pooled(self, ids: Sequence[Sequence[int]]) -> Any:
+        """One float32 vector per sequence as a tensor on the device, with gradients where they are on."""
         import torch
 
         width = max(map(len, ids))
@@ -87,8 +95,7 @@ class Encoder:
         for row, one in enumerate(ids):
             padded[row, : len(one)], mask[row, : len(one)] = torch.tensor(one), 1
         padded, mask = padded.to(self.device), mask.to(self.device)
-        with torch.inference_mode():
-            states = self.model(input_ids=padded, attention_mask=mask).last_hidden_state.float()
+        states = self.model(input_ids=padded, attention_mask=mask).last_hidden_state.float()
         if self.pooling == "cls":
             return states[:, 0]
         if self.pooling == "lasttoken":

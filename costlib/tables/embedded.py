@@ -89,6 +89,7 @@ DISTILLATIONS = Table(
         Column("metric", "text", "what the scores are"),
         Column("items", "integer", "held-out items scored", "items", minimum=1),
         Column("training_items", "integer", "items the student learned from", "items", minimum=1),
+        Column("leaked_items", "integer", "training items left out because they are also scored", "items", minimum=0),
         *interval("teacher_score", "score of the teacher on the held-out items", "share"),
         *interval("student_score", "score of the student on the same items", "share"),
         *interval("retention", METRICS["retention"].meaning, "ratio"),

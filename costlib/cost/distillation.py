@@ -1,0 +1,101 @@
+"""What a distilled student costs to make and what it saves: effort, $ per million items, payback, volume.
+
+Effort = teacher tokens * price + compute hours * rate + people's hours * their rate. Where the teacher runs on the
+same device, its reading is in the compute hours and its tokens are not charged again; `teacher_usd_per_mtok` is for a
+teacher that is bought. A request saves the teacher's cost of it minus the student's, both with the device busy for
+`utilization` of the hour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from costlib.cost.inputs import number, share
+from costlib.cost.payback import ProjectPayback, distillation_effort_usd, project_payback, requests_per_week_needed
+from costlib.errors import bad
+from costlib.figure import Number
+
+_MILLION = 1_000_000
+_YEAR_WEEKS = 52
+
+
+@dataclass(frozen=True)
+class PricedDistillation:
+    """Money around one row of table `distillations`; $ per million requests, weeks, requests per week.
+
+    `payback_requests_per_week` is the weekly volume that pays the effort and its retrainings back in `within_weeks`;
+    None, with `reason`, where a request saves nothing.
+    """
+
+    effort_usd: float
+    retraining_usd: float
+    teacher_usd_per_million: float
+    student_usd_per_million: float
+    saving_usd_per_request: float
+    payback: ProjectPayback
+    within_weeks: float
+    payback_requests_per_week: float | None
+    reason: str | None
+
+
+def price_distillation(
+    row: Mapping[str, Any],
+    usd_per_hour: Number,
+    requests_per_week: Number,
+    *,
+    people_hours: Number = 0,
+    usd_per_people_hour: Number = 0,
+    teacher_usd_per_mtok: Number | None = None,
+    retrain_every_weeks: Number | None = None,
+    retraining_people_hours: Number = 0,
+    within_weeks: Number = _YEAR_WEEKS,
+    utilization: float = 1.0,
+) -> PricedDistillation:
+    """Price one student; a retraining repeats the compute and the teacher's reading, with its own people's hours.
+
+    A request is one item. Raises `InputError` for a bad number, or a row that holds no speed.
+    """
+    if row.get("status") != "ok":
+        raise bad("student", f"{row.get('student')} ({row.get('status')})", "a student whose distillation ended ok")
+    hourly = float(number("usd_per_hour", usd_per_hour))
+    used = share("utilization", utilization, zero=False)
+    tokens, hours = float(row["teacher_tokens"]), float(row["training_s"]) / 3600
+    bought = 0.0 if teacher_usd_per_mtok is None else float(number("teacher_usd_per_mtok", teacher_usd_per_mtok))
+
+    def effort(people: Number) -> float:
+        return distillation_effort_usd(
+            teacher_mtok=tokens / _MILLION if bought else 0,
+            teacher_usd_per_mtok=bought,
+            gpu_hours=hours,
+            usd_per_gpu_hour=hourly,
+            people_hours=people,
+            usd_per_people_hour=usd_per_people_hour,
+        )
+
+    def per_million(items_per_s: Any) -> float:
+        return hourly / 3600 / (float(items_per_s) * used) * _MILLION
+
+    teacher = per_million(row["teacher_items_per_s"]) if not bought else float(row["tokens_per_item"]) * bought
+    student = per_million(row["student_items_per_s"])
+    saving = (teacher - student) / _MILLION
+    once, again = effort(people_hours), effort(retraining_people_hours) if retrain_every_weeks is not None else 0.0
+    cadence: dict[str, Any] = {"retraining_usd": again, "retrain_every_weeks": retrain_every_weeks}
+    needed = None
+    reason = None
+    if saving > 0:
+        needed = requests_per_week_needed(once, saving, within_weeks, **cadence)
+    else:
+        reason = "a request costs no less at the student than at the teacher"
+    return PricedDistillation(
+        effort_usd=once,
+        retraining_usd=again,
+        teacher_usd_per_million=teacher,
+        student_usd_per_million=student,
+        saving_usd_per_request=saving,
+        payback=project_payback(once, saving, requests_per_week, **cadence),
+        within_weeks=float(within_weeks),
+        payback_requests_per_week=needed,
+        reason=reason,
+    )

@@ -1,0 +1,233 @@
+"""Makes embedding students and classifiers: a static table, fewer layers, or a small head trained on soft labels.
+
+The static student follows Model2Vec (Tulkens and van Dongen 2024): every token of the vocabulary is embedded by the
+teacher on its own, the vectors are turned to their principal components, and each is weighted down the more frequent
+its token is (smooth inverse frequency, Arora et al. 2017), frequency by Zipf's law from its rank in the vocabulary. It
+needs no text. Fewer layers: every n-th layer of the teacher, trained on the teacher's own embeddings (mean squared
+error), as Sentence-Transformers' distillation does. Soft labels: Hinton, Vinyals and Dean 2015.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from costlib.errors import bad
+from costlib.isolate import Unsupported, step
+from costlib.models.encoder import Array, Encoder, static_encoder
+from costlib.models.vectors import unit
+
+_SIF = 1e-4
+_PASS = 1024
+_REPORT = 20
+
+
+def static_student(teacher: Encoder, width: int = 256) -> Encoder:
+    """A static model of `width` numbers per token from a teacher's vocabulary; no text is read.
+
+    Raises `Unsupported` for a teacher without a fast tokenizer, or one that is static already.
+    """
+    from model2vec import StaticModel
+    from sklearn.decomposition import PCA
+
+    words = getattr(teacher.tokenizer, "backend_tokenizer", None)
+    if teacher.static or words is None:
+        raise Unsupported("a static student needs a transformer teacher with a fast tokenizer")
+    vocabulary = words.get_vocab_size()
+    special = set(teacher.tokenizer.all_special_ids)
+    before, after = _wrapping(teacher.tokenizer)
+    ids = [[*before, token, *after] for token in range(vocabulary)]
+    vectors: list[Array] = []
+    for start in range(0, vocabulary, _PASS):
+        step(f"token {start:,} of {vocabulary:,}")
+        vectors.append(teacher.encode_ids(ids[start : start + _PASS], batch=256))
+    table = np.concatenate(vectors)
+    width = min(width, *table.shape)
+    table = PCA(width, svd_solver="full", random_state=0).fit_transform(table)
+    share = 1 / np.arange(2, vocabulary + 2)
+    table *= (_SIF / (_SIF + share / share.sum()))[:, None]
+    table[sorted(special)] = 0
+    plain = copy.deepcopy(words)
+    return static_encoder(StaticModel(table.astype(np.float32), plain, {}, normalize=True))
+
+
+def _wrapping(tokenizer: Any) -> tuple[list[int], list[int]]:
+    """The special tokens a tokenizer puts before and after a text."""
+    plain = tokenizer("a", add_special_tokens=False)["input_ids"]
+    whole = tokenizer("a")["input_ids"]
+    at = next(i for i in range(len(whole)) if whole[i : i + len(plain)] == plain)
+    return whole[:at], whole[at + len(plain) :]
+
+
+def layers_of(model: Any) -> tuple[Any, str]:
+    """The module that holds a transformer's list of layers, and that list's name."""
+    import torch
+
+    lists = [
+        (module, name)
+        for module in model.modules()
+        for name, child in module.named_children()
+        if isinstance(child, torch.nn.ModuleList) and name in ("layer", "layers", "h")
+    ]
+    if len(lists) != 1:
+        raise Unsupported(f"this model has {len(lists)} lists of layers; costlib can thin out one")
+    return lists[0]
+
+
+def with_fewer_layers(model: Any, every: int) -> Any:
+    """A copy of `model` with every n-th layer, the first one included; its configuration says so."""
+    import torch
+
+    holder, name = layers_of(model)
+    depth = len(getattr(holder, name))
+    kept = list(range(0, depth, every))
+    if every < 2 or len(kept) >= depth:
+        raise bad("every", every, f"a whole number from 2 on, of a model with at least 2 layers (it has {depth})")
+    student = copy.deepcopy(model)
+    holder, name = layers_of(student)
+    setattr(holder, name, torch.nn.ModuleList([getattr(holder, name)[index] for index in kept]))
+    for position, layer in enumerate(getattr(holder, name)):
+        for module in layer.modules():  # where its keys and values lie in the cache
+            if hasattr(module, "layer_idx"):
+                module.layer_idx = position
+    config = student.config.get_text_config()
+    config.num_hidden_layers = len(kept)
+    if getattr(config, "layer_types", None):
+        config.layer_types = [config.layer_types[index] for index in kept]
+    return student
+
+
+def optimise(parameters: Sequence[Any], steps: int, rate: float, loss: Callable[[int], Any]) -> list[float]:
+    """AdamW for `steps` steps with a linear warm-up and decay, gradients clipped at 1; the loss of each step.
+
+    Raises `Unsupported` when the loss is no longer a finite number.
+    """
+    import torch
+
+    optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.01)
+    warm = max(1, steps // 10)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda at: min((at + 1) / warm, max(0.02, (steps - at) / max(1, steps - warm)))
+    )
+    losses = []
+    for at in range(steps):
+        optimizer.zero_grad()
+        value = loss(at)
+        value.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        schedule.step()
+        losses.append(float(value.detach()))
+        if not math.isfinite(losses[-1]):
+            raise Unsupported(f"the training left the finite numbers at step {at + 1}")
+        if at % _REPORT == 0:
+            step(f"step {at + 1} of {steps}, loss {losses[-1]:.4f}")
+    return losses
+
+
+def shallow_student(teacher: Encoder, texts: Sequence[str], *, steps: int, every: int, batch: int = 32) -> Encoder:
+    """A transformer with every n-th layer of the teacher, trained so that its embeddings meet the teacher's.
+
+    Both are scaled to length 1; the loss is their squared distance.
+    """
+    import torch
+
+    if teacher.static:
+        raise Unsupported("a static model has no layers to leave out")
+    targets = torch.from_numpy(unit(teacher.encode(texts))).to(teacher.device)
+    student = replace(teacher, model=with_fewer_layers(teacher.model, every))
+    ids = student.ids(texts)
+    student.model.train()
+    order = np.random.default_rng(0)
+    torch.manual_seed(0)
+
+    def loss(_: int) -> Any:
+        chosen = order.integers(0, len(texts), size=min(batch, len(texts)))
+        found = torch.nn.functional.normalize(student.pooled([ids[i] for i in chosen]), dim=1)
+        return ((found - targets[chosen]) ** 2).sum(1).mean()
+
+    optimise(list(student.model.parameters()), steps, 2e-4, loss)
+    student.model.eval()
+    student.weight_bytes = sum(p.numel() * p.element_size() for p in student.model.parameters())
+    return student
+
+
+@dataclass
+class SoftHead:
+    """A small network from features to classes; `predict` gives class names of (documents, width) features."""
+
+    network: Any
+    classes: list[str]
+
+    def predict(self, features: Any) -> Any:
+        """The most likely class of each document."""
+        import torch
+
+        with torch.inference_mode():
+            scores = self.network(torch.from_numpy(np.asarray(features, dtype=np.float32)))
+        return np.asarray(self.classes)[scores.argmax(1).numpy()]
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of its weights."""
+        return sum(int(p.numel() * p.element_size()) for p in self.network.parameters())
+
+
+def soft_head(
+    features: Any,
+    teacher_logits: Any,
+    classes: Sequence[str],
+    hard: Sequence[int],
+    *,
+    steps: int,
+    temperature: float,
+    alpha: float,
+    hidden: int = 256,
+    batch: int = 256,
+) -> SoftHead:
+    """Train on alpha * T^2 * KL(teacher_T || student_T) + (1 - alpha) * cross-entropy of the labels that are known.
+
+    `features` is (documents, width), `teacher_logits` (documents, classes); `hard` holds the class of each document,
+    -1 where it has no label. `hidden` 0 makes the student linear. T^2 keeps the size of the soft gradients (Hinton).
+    """
+    import torch
+    from torch.nn import functional
+
+    given = torch.from_numpy(np.asarray(features, dtype=np.float32))
+    soft = torch.log_softmax(torch.from_numpy(np.asarray(teacher_logits, dtype=np.float32)) / temperature, dim=1)
+    labels = torch.tensor(list(hard))
+    torch.manual_seed(0)
+    width, count = given.shape[1], len(classes)
+    if hidden:
+        parts = [torch.nn.Linear(width, hidden), torch.nn.ReLU(), torch.nn.Linear(hidden, count)]
+        network: Any = torch.nn.Sequential(*parts)
+    else:
+        network = torch.nn.Linear(width, count)
+    order = np.random.default_rng(0)
+
+    def loss(_: int) -> Any:
+        chosen = order.integers(0, len(given), size=min(batch, len(given)))
+        scores = network(given[chosen])
+        value = (
+            alpha
+            * temperature**2
+            * functional.kl_div(
+                functional.log_softmax(scores / temperature, dim=1),
+                soft[chosen],
+                reduction="batchmean",
+                log_target=True,
+            )
+        )
+        known = labels[chosen] >= 0
+        if alpha < 1 and bool(known.any()):
+            value = value + (1 - alpha) * functional.cross_entropy(scores[known], labels[chosen][known])
+        return value
+
+    optimise(list(network.parameters()), steps, 5e-3, loss)
+    network.eval()
+    return SoftHead(network, list(classes))
