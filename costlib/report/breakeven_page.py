@@ -1,4 +1,4 @@
-"""What the break-even notebook shows: the staircase of own hardware, what moves the crossing, and how likely it is.
+"""What the break-even notebook shows: the staircase, what moves the crossing, and how likely self-hosting wins.
 
 One self-hosted option is held against APIs for the mean request of the study. Every factor of the comparison is known
 within a documented range: speeds and rates by their publications and providers, the rest by the study. The tornado
@@ -67,11 +67,11 @@ class BreakevenPage(MarketPage):
         first = self.rivals[0]
         cards = [(f"Break-even with {main.api.name}", volume)]
         cards += [(f"Break-even with {first.api.name}", first.figure())] if first is not main else []
-        cards += [("Volume of this study", self.now), ("Probability that owning is cheaper there", chance)]
+        cards += [("Volume of this study", self.now), ("Probability that self-hosting is cheaper there", chance)]
         verb = "above" if self.request.per_month > float(volume.value or 0) else "below"
         return self.summary(
-            "{own} beats {api} from {volume} on; this study stands at {now}, {verb} it, where owning is cheaper with a "
-            "probability of {chance}.",
+            "{own} beats {api} from {volume} on; this study stands at {now}, {verb} it, where self-hosting is cheaper "
+            "with a probability of {chance}.",
             cards,
             "{own} is compared because it may serve the most workloads of the study. At least {n} replicas are kept, "
             "busy or idle.",
@@ -121,7 +121,7 @@ class BreakevenPage(MarketPage):
             crossings.append((f"Break-even with {one.api.name}", figure, usd))
         return Chart(
             "stairs",
-            "A staircase meets a line where owning starts to pay",
+            "A staircase meets a line where self-hosting starts to pay",
             "USD per month by requests per month of the mean request; band: low to high end of every factor",
             f"Source: {self.main.supply.speed_source}; {self.main.supply.rate_source}; prices of {self.day}.",
             f"Line chart of monthly cost by volume where {self.main.supply.name} becomes cheaper beyond each circle",
@@ -157,7 +157,7 @@ class BreakevenPage(MarketPage):
             "last": "Cheaper for good from",
             "worst": "At the unfavourable ends",
         }
-        name = self.rivals[0].supply.name if self.rivals else "own hardware"
+        name = self.rivals[0].supply.name if self.rivals else "self-hosting"
         return self.table("crossings", f"Every crossing of {name}", columns, rows)
 
     def contest(self, one: Duel) -> Contest:
@@ -177,7 +177,7 @@ class BreakevenPage(MarketPage):
             return self.heading("No factor has a range")
         top = self.swings[0]
         if top["swing"] is None:
-            return self.heading("{factor} decides whether owning pays at all", factor=top["factor"].capitalize())
+            return self.heading("{factor} decides whether self-hosting pays at all", factor=top["factor"].capitalize())
         low, high = sorted((top["result_low"], top["result_high"]))
         return self.heading(
             "{factor} moves the break-even most: from {low:bare} to {high}",
@@ -223,7 +223,7 @@ class BreakevenPage(MarketPage):
         return self.table("ranges", "The factors of the comparison", columns, rows, mixed=("value",))
 
     def chance(self, one: Duel) -> Figure:
-        """The probability that owning is cheaper at the study's volume."""
+        """The probability that self-hosting is cheaper at the study's volume."""
         found = self.contest(one).cheaper(self.request.per_month, _DRAWS)
         value, error = found.probability, 1.96 * (found.standard_error or 0.0)
         source = f"{_DRAWS:,} draws, seed {self.study.seed}; {one.figure().source}"
@@ -235,18 +235,18 @@ class BreakevenPage(MarketPage):
         return Figure(value, "probability", "derived", source, low, high)
 
     def chance_heading(self) -> Html:
-        """How likely owning is cheaper at the study's volume."""
+        """How likely self-hosting is cheaper at the study's volume."""
         if self.main is None:
-            return self.heading("Owning is never cheaper")
+            return self.heading("Self-hosting is never cheaper")
         return self.heading(
-            "At this study's volume owning beats {api} with a probability of {chance}",
+            "At this study's volume self-hosting beats {api} with a probability of {chance}",
             api=self.main.api.name, chance=self.chance(self.main),
         )  # fmt: skip
 
     def chance_chart(self) -> Chart | Html:
         """Probability by volume, one line per API."""
         if self.main is None:
-            return self.text("There is no volume at which owning is cheaper.")
+            return self.text("There is no volume at which self-hosting is cheaper.")
         marks = [first for one in self.rivals if (first := one.result.first_requests_per_month)]
         low, high = min([*marks, self.request.per_month]) / 4, max([*marks, self.request.per_month]) * 4
         volumes = [float(volume) for volume in np.geomspace(low, high, 61)]
@@ -264,8 +264,8 @@ class BreakevenPage(MarketPage):
             "Probability that self-hosting is cheaper, by requests per month of the mean request",
             f"Source: {_CURVE_DRAWS:,} draws at each volume, seed {self.study.seed}; each factor drawn from the "
             "triangle of its range, independently.",
-            f"Line chart of the probability that owning is cheaper where it rises past each break-even, that with "
-            f"{self.main.api.name} last",
+            "Line chart of the probability that self-hosting is cheaper where it rises past each break-even, that "
+            f"with {self.main.api.name} last",
             chances(self.ledger, "chances", volumes, lines, ("this study", self.now)),
         )
 
@@ -279,8 +279,8 @@ class BreakevenPage(MarketPage):
             rows.append({"api": one.api.name, "chance": self.chance(one), "saved": saved})
         columns = {
             "api": "Against",
-            "chance": "Probability that owning is cheaper",
-            "saved": "What owning saves, median",
+            "chance": "Probability that self-hosting is cheaper",
+            "saved": "What self-hosting saves, median",
         }
         return self.table("chance-list", "At this study's volume of the mean request", columns, rows)
 

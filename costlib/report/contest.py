@@ -98,7 +98,7 @@ class Contest:
         return factors["hourly rate"] * hours, busy_hours * 3600 / seconds
 
     def own_usd(self, volume: Any, **factors: Any) -> Any:
-        """$ a month of owning; numbers, or arrays of draws."""
+        """$ a month of self-hosting; numbers, or arrays of draws."""
         usd, capacity = self._step(factors)
         return np.maximum(self.duel.hosting.minimum_steps, np.ceil(volume / capacity)) * usd
 
@@ -108,7 +108,7 @@ class Contest:
         return volume * (per_input * factors["prompt length"] + per_output * factors["answer length"])
 
     def first(self, **factors: float) -> float | None:
-        """The first volume at which owning is cheaper, in requests per month; None where it never is."""
+        """The first volume at which self-hosting is cheaper, in requests per month; None where it never is."""
         usd, capacity = self._step(factors)
         hosting = SelfHosting(usd, capacity, minimum_steps=self.duel.hosting.minimum_steps)
         return break_even(hosting, Api(float(self.api_usd(1, **factors)))).first_requests_per_month
@@ -118,7 +118,7 @@ class Contest:
         return tornado(self.first, self.ends)
 
     def cheaper(self, volume: float, draws: int) -> CheaperProbability:
-        """Probability that owning is cheaper at a volume, each factor drawn from the triangle of its range."""
+        """Probability that self-hosting is cheaper at a volume, each factor drawn from the triangle of its range."""
         drawn: dict[str, Any] = {
             name: Triangular(*ends) if ends[0] < ends[2] else ends[1] for name, ends in self.ends.items()
         }

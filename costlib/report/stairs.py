@@ -44,7 +44,8 @@ def stairs(
         for turn, (words, figure, usd) in enumerate(crossings):
             x = float(figure.value or 0)
             ax.plot([x], [usd], "o", markerfacecolor=PAPER, markeredgecolor=INK, markersize=7, zorder=6)
-            label(ax, x, usd, ledger, words, figure, offset=(5, (-10, 10)[turn % 2]), fontweight="bold")
+            beside = {"offset": (-5, 10), "ha": "right"} if turn % 2 else {"offset": (5, -10)}  # clear of a rising line
+            label(ax, x, usd, ledger, words, figure, fontweight="bold", **beside)
         x = float(now[1].value or 0)
         ax.axvline(x, color=SOFT, linewidth=1, linestyle=(0, (3, 2)))
         shown = label(ax, x, 0, ledger, now[0], now[1], offset=(4, 4), va="bottom", fontsize=7)
