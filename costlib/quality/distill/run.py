@@ -37,6 +37,7 @@ FEATURES = ("static", "tfidf")
 _TRAIN_SHARE = 0.7
 _RACED = 256
 _RACED_WINDOWS = 4
+_UNEVEN = 1.5
 _LEARNS = ("layers", "soft", "language")
 
 
@@ -334,7 +335,11 @@ def _columns(teacher: Any, student: Any, groups: Sequence[int] | None, found: Ra
         ("student_items_per_s", found.student),
     ):  # fmt: skip
         row |= {name: ratio.value, f"{name}_low": ratio.low, f"{name}_high": ratio.high}
-    reasons = dict.fromkeys(filter(None, (kept.reason, found.speedup.reason, "speed is over rounds of one process")))
+    low, high = found.speedup.low, found.speedup.high
+    busy = "rounds differ by half or more: the machine was busy, time it again on an idle one"
+    uneven = busy if low is not None and high is not None and high > _UNEVEN * low else None
+    speed = ("speed is over rounds of one process", uneven)
+    reasons = dict.fromkeys(filter(None, (kept.reason, found.speedup.reason, *speed)))
     return row | {"speed_reason": "; ".join(reasons)}
 
 

@@ -1,0 +1,245 @@
+"""What the distillation notebook shows: what each student keeps, how much faster it is, and when it is paid back.
+
+Students are the rows of table `distillations` of a store. What is measured stays as measured; the money around it is
+derived from the rate of the device that ran both, the study's rate for people, and the volume the notebook is given.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from costlib.cost.distillation import PricedDistillation, price_distillation
+from costlib.cost.inputs import number
+from costlib.figure import Figure
+from costlib.prices.hardware import measured_rate
+from costlib.quality.distill.run import distillations
+from costlib.report.chart import Chart
+from costlib.report.figures import Panel, bars
+from costlib.report.ledger import Html
+from costlib.report.page import End, Page, figure_of, long_date, records
+from costlib.store import Store
+from costlib.study import Study, load_study
+
+_NAMES = {"static": "static table", "layers": "fewer layers", "soft": "soft labels", "language": "language model"}
+_EMPTY = (
+    "Nothing has been distilled in this store yet. The command that does it: costlib distill demo:minilm --student "
+    "static --task FILE --requests-per-week N, with a labelled file of inputs and expected answers."
+)
+_EXACT = "follows exactly from the numbers above"
+
+
+@dataclass
+class DistillPage(Page):
+    """The page; `rows` are the students, volume and hours are assumptions of the reader."""
+
+    study: Study = field(kw_only=True)
+    rows: list[dict[str, Any]] = field(kw_only=True)
+    requests_per_week: float = field(kw_only=True)
+    people_hours: float = field(kw_only=True)
+    retrain_every_weeks: float = field(kw_only=True)
+
+    @cached_property
+    def done(self) -> list[dict[str, Any]]:
+        """Students that were made, the one that keeps most first."""
+        made = [row for row in self.rows if row["status"] == "ok" and row["retention"] is not None]
+        return sorted(made, key=lambda row: -row["retention"])
+
+    def name(self, row: Mapping[str, Any]) -> str:
+        """How a reader tells students apart: what it is, and the setting that differs where two are alike."""
+        alike = [other for other in self.done if other["student"] == row["student"]]
+        recipe = json.loads(row["recipe"])
+        told = ", ".join(
+            f"{key} {value}"
+            for key, value in recipe.items()
+            if len({json.dumps(json.loads(other["recipe"]).get(key)) for other in alike}) > 1
+        )
+        tasks = f" on {row['task']}" if len({other["task"] for other in alike}) > 1 else ""
+        return f"{_NAMES[row['student']]}{tasks}{f' ({told})' if told else ''}"
+
+    def measured(self, row: Mapping[str, Any], name: str, unit: str) -> Figure:
+        """A measured number of a student with its interval."""
+        reason = row["speed_reason"] if name in ("speedup", "retention") else None
+        return figure_of(row, name, unit, kind="measured", source=f"run {row['run_id']}", reason=reason)
+
+    @cached_property
+    def money(self) -> dict[str, PricedDistillation]:
+        """The money around each student, by run."""
+        people = self.study.assume("human_usd_per_hour")
+        return {
+            row["run_id"]: price_distillation(
+                row,
+                measured_rate(row["device"]).usd_per_hour,
+                self.requests_per_week,
+                people_hours=self.people_hours,
+                usd_per_people_hour=people,
+                retrain_every_weeks=self.retrain_every_weeks,
+                retraining_people_hours=self.people_hours / 2,
+            )
+            for row in self.done
+        }
+
+    def priced(self, row: Mapping[str, Any], value: float | None, unit: str, reason: str | None = None) -> Figure:
+        """A derived number about a student."""
+        source = f"run {row['run_id']}; {measured_rate(row['device']).source}"
+        return Figure(value, unit, "derived", source, reason=reason or _EXACT)
+
+    def opening(self) -> Html:
+        """The executive summary."""
+        if not self.done:
+            return self.summary(_EMPTY, [])
+        fast = max(self.done, key=lambda row: row["speedup"])
+        kept, speed = self.measured(fast, "retention", "share"), self.measured(fast, "speedup", "ratio")
+        paid = self.money[fast["run_id"]].payback
+        weeks = self.priced(fast, paid.weeks, "weeks", paid.reason)
+        cards = [("Score kept by the fastest student", kept), ("Its speed-up", speed), ("Paid back for good in", weeks)]
+        cards += [("Items a week, assumed", self.stated(self.requests_per_week, "items/week"))]
+        verdict = "pays for itself" if paid.weeks is not None else "never pays for itself at this volume"
+        return self.summary(
+            "{student} keeps {kept} of the score of {teacher} at {speed} the speed and {verdict}.",
+            cards,
+            "Scores are of {items} held-out items of {task}, paired by item.",
+            student=self.name(fast).capitalize(),
+            teacher=fast["teacher"],
+            kept=kept,
+            speed=speed,
+            verdict=verdict,
+            items=f"{fast['items']:,}",
+            task=fast["task"],
+        )
+
+    def stated(self, value: float, unit: str) -> Figure:
+        """A number the reader of the notebook gave."""
+        return Figure(value, unit, "assumed", "a parameter of the notebook", reason="given as it is")
+
+    def kept_heading(self) -> Html:
+        """What is lost."""
+        if not self.done:
+            return self.heading("No student has been scored")
+        best = self.done[0]
+        return self.heading(
+            "Most is kept by {student}: {kept} of the teacher's score",
+            student=self.name(best),
+            kept=self.measured(best, "retention", "share"),
+        )
+
+    def kept_chart(self) -> Chart | Html:
+        """Retention and speed-up of every student, with intervals."""
+        if not self.done:
+            return self.text("There is nothing to draw.")
+        panels = [
+            Panel("Score kept, student over teacher",
+                  [(self.name(row), self.measured(row, "retention", "share")) for row in self.done],
+                  reference=(1.0, "teacher")),
+            Panel("Speed-up, times the teacher's speed",
+                  [(self.name(row), self.measured(row, "speedup", "ratio")) for row in self.done]),
+        ]  # fmt: skip
+        return Chart(
+            "kept",
+            "Students trade a little score for speed",
+            "Score over the teacher's on the same held-out items, and items per second over the teacher's; lines: 95 % "
+            "interval",
+            f"Source: runs of {long_date(self.done[0]['started_at'])} on {self.done[0]['device']}.",
+            "Dot and bar chart of students where each is compared with its teacher in retention and speed",
+            bars(self.ledger, "kept", panels),
+        )
+
+    def kept_table(self) -> Html:
+        """Scores, retention and speed of each student, and what failed."""
+        rows = [
+            {
+                "student": self.name(row),
+                "teacher": row["teacher"],
+                "metric": row["metric"],
+                "first": self.measured(row, "teacher_score", "share"),
+                "second": self.measured(row, "student_score", "share"),
+                "kept": self.measured(row, "retention", "share"),
+                "speed": self.measured(row, "speedup", "ratio"),
+            }
+            for row in self.done
+        ]
+        columns = {
+            "student": "Student",
+            "teacher": "Teacher",
+            "metric": "Score",
+            "first": "Teacher's score",
+            "second": "Student's score",
+            "kept": "Score kept",
+            "speed": "Speed-up",
+        }
+        return self.table("students", "What each student keeps", columns, rows) if rows else Html("")
+
+    def remarks(self) -> Html:
+        """What flatters or limits the numbers: training budgets, timing, failures."""
+        notes = [
+            f"{self.name(row)}: {row['steps_note']}; timed: {row['speed_basis']}; {row['speed_reason']}."
+            for row in self.done
+        ]
+        notes += [
+            f"{_NAMES[row['student']]} of {row['teacher']} failed ({row['status']}): {row['reason']}."
+            for row in self.rows
+            if row["status"] != "ok"
+        ]
+        return Html("".join(str(self.text("{note}", "note", note=note)) for note in notes))
+
+    def money_heading(self) -> Html:
+        """Whether the best saving pays."""
+        paid = [row for row in self.done if self.money[row["run_id"]].payback.weeks is not None]
+        if not paid:
+            return self.heading("At this volume no student pays for itself")
+        first = min(paid, key=lambda row: self.money[row["run_id"]].payback.weeks or 0)
+        weeks = self.priced(first, self.money[first["run_id"]].payback.weeks, "weeks")
+        return self.heading("Paid back first, after {weeks}: {student}", student=self.name(first), weeks=weeks)
+
+    def money_table(self) -> Html:
+        """$ per million items, effort, payback and the volume it takes, of each student."""
+        rows = []
+        for row in self.done:
+            money = self.money[row["run_id"]]
+            rows.append(
+                {
+                    "student": self.name(row),
+                    "teacher": self.priced(row, money.teacher_usd_per_million, "USD/million items"),
+                    "cost": self.priced(row, money.student_usd_per_million, "USD/million items"),
+                    "effort": self.priced(row, money.effort_usd, "USD"),
+                    "again": self.priced(row, money.retraining_usd, "USD"),
+                    "weeks": self.priced(row, money.payback.weeks, "weeks", money.payback.reason),
+                    "volume": self.priced(row, money.payback_requests_per_week, "items/week", money.reason),
+                }
+            )
+        columns = {
+            "student": "Student",
+            "teacher": "Teacher's cost",
+            "cost": "Student's cost",
+            "effort": "Effort",
+            "again": "Each retraining",
+            "weeks": "Paid back for good",
+            "volume": "Volume that pays in a year",
+        }
+        return self.table("money", "What it costs and when it pays", columns, rows) if rows else Html("")
+
+    def close(self) -> End:
+        """The ledger and the end."""
+        return self.end(runs=[row["run_id"] for row in self.rows])
+
+
+def distill_page(
+    study: str,
+    store: str = "",
+    requests_per_week: float = 1e6,
+    people_hours: float = 40,
+    retrain_every_weeks: float = 13,
+) -> DistillPage:
+    """The page of a study (name or file) for the students of a store; raises `InputError` for a bad number."""
+    found = load_study(study)
+    return DistillPage(
+        about=f"Study {found.name} · {found.title} · as of {long_date(found.as_of)}",
+        study=found,
+        rows=records(distillations(Store(store or None))),
+        requests_per_week=float(number("requests_per_week", requests_per_week)),
+        people_hours=float(number("people_hours", people_hours, zero=True)),
+        retrain_every_weeks=float(number("retrain_every_weeks", retrain_every_weeks)),
+    )
