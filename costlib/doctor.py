@@ -81,10 +81,10 @@ def _cuda(gpu: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def _energy(gpu: dict[str, Any] | None) -> dict[str, Any]:
-    from costlib.measure.device import CpuDevice, NoEnergy
+    from costlib.measure.energy import NoEnergy, cpu_energy
 
     if gpu is not None:
         return {"available": True, "scope": "GPU board", "reason": None}
-    meter = CpuDevice().energy()
+    meter = cpu_energy()
     reason = meter.reason if isinstance(meter, NoEnergy) else None
     return {"available": reason is None, "scope": "CPU package", "reason": reason}

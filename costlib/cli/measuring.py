@@ -43,10 +43,10 @@ def doctor(as_json: Json = False) -> None:
 def measure(
     model: Annotated[str, typer.Argument(help="demo:gemma-3-270m, hub:ORG/NAME or path:FOLDER.")],
     precision: Annotated[str, typer.Option(help="Comma-separated: fp32, bf16, fp16, int8, nf4, ...")] = "bf16",
-    engine: Annotated[str, typer.Option(help="Comma-separated: eager.")] = "eager",
-    batch: Annotated[str, typer.Option(help="Comma-separated sequences run together.")] = "1",
-    prompt_tokens: Annotated[int, typer.Option(help="Prompt tokens of each sequence.")] = 128,
-    output_tokens: Annotated[int, typer.Option(help="New tokens of each sequence, forced.")] = 64,
+    engine: Annotated[str, typer.Option(help="Comma-separated: eager, compiled, batched, llamacpp.")] = "eager",
+    batch: Annotated[str, typer.Option(help="Comma-separated sequences run together, or max.")] = "1",
+    prompt_tokens: Annotated[str, typer.Option(help="Comma-separated prompt tokens of each sequence.")] = "128",
+    output_tokens: Annotated[str, typer.Option(help="Comma-separated new tokens of each sequence, forced.")] = "64",
     device: Device = None,
     time_budget: Annotated[float, typer.Option(help="Seconds for each configuration.")] = 120.0,
     timeout: Annotated[float, typer.Option(help="Seconds after which one process is stopped.")] = 1800.0,
@@ -58,6 +58,7 @@ def measure(
 
     Example: costlib measure demo:gemma-3-270m --precision bf16,int8,nf4 --batch 1 --output-tokens 32
     """
+    from costlib.cli.card import card
     from costlib.measure.run import measure as run_measure
 
     with watching(as_json) as progress:
@@ -65,9 +66,9 @@ def measure(
             model,
             names(precision),
             engine=names(engine),
-            batch=counts("batch", batch),
-            prompt_tokens=prompt_tokens,
-            output_tokens=output_tokens,
+            batch=[part if part == "max" else counts("batch", part)[0] for part in names(batch)],
+            prompt_tokens=counts("prompt_tokens", prompt_tokens),
+            output_tokens=counts("output_tokens", output_tokens),
             device=device,
             store=store,
             fresh=fresh,
@@ -77,30 +78,9 @@ def measure(
         )
 
     def show() -> None:
-        mib = 1 / 1024**2
-        energy = bool(rows["energy_j_per_output_token"].notna().any())
-        columns = ["configuration", "prefill", "decode", "weights", "peak", *(["energy"] if energy else [])]
-        body = []
-        reasons: list[str] = []
+        print(f"{model} on {rows.iloc[0]['device']}; measured; [95 % interval over processes]")
         for row in rows.to_dict("records"):
-            shown = [
-                number(row, "prefill_tokens_per_s"),
-                number(row, "decode_tokens_per_s"),
-                number(row, "weight_bytes", scale=mib),
-                number(row, "peak_bytes", scale=mib),
-            ]
-            if energy:
-                shown.append(number(row, "energy_j_per_output_token"))
-            status = "" if row["status"] == "ok" else f": {row['status']}"
-            body.append([f"{row['precision']} {row['engine']} batch {row['batch']}{status}", *shown])
-            for name in ("reason", "interval_reason", "flags", "energy_reason", "weights_note"):
-                if isinstance(row[name], str) and row[name] not in reasons:
-                    reasons.append(row[name])
-        units = "tokens/s and MiB" + (", energy in J per output token" if energy else "")
-        caption = f"{units}; [95 % interval over processes]; measured on {rows.iloc[0]['device']}"
-        table(model, columns, body, caption)
-        for reason in reasons:
-            print(f"  note: {reason}")
+            print("\n" + "\n".join(card({str(key): value for key, value in row.items()})))
 
     answer({"rows": rows, "kind": "measured"}, as_json, show)
     if not (rows["status"] == "ok").any():

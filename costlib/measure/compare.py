@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from costlib.errors import InputError, bad
-from costlib.measure.estimate import CONFIGURATION, log_means, summarise, usable
+from costlib.measure.estimate import CONFIGURATION, log_means, usable
 from costlib.measure.run import stored_runs
+from costlib.measure.summarise import summarise
 from costlib.store import Store
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,100 +98,6 @@ def usable(runs: pd.DataFrame) -> tuple[list[tuple[list[float], list[float]]], s
     )
 
 
-def summarise(runs: pd.DataFrame) -> dict[str, Any]:
-    """One measurements row from the runs of one configuration in one campaign."""
-    import pandas as pd
-
-    newest = runs.iloc[-1]
-    ok = runs[runs["status"] == "ok"]
-    row: dict[str, Any] = {name: newest[name] for name in CONFIGURATION}
-    row |= {
-        "kind": "measured",
-        "campaign": newest["campaign"],
-        "run_ids": " ".join(runs["run_id"]),
-        "measured_at": newest["started_at"],
-        "fingerprint": newest["fingerprint"],
-        "environment": newest["environment"],
-        "processes": len(ok),
-    }
-    if ok.empty:
-        reason = newest["reason"] if pd.notna(newest["reason"]) else "no process finished"
-        return row | {"status": newest["status"], "reason": reason}
-    last = ok.iloc[-1]
-    carried = [
-        "weight_bytes",
-        "weight_bytes_expected",
-        "kv_cache_bytes",
-        "kv_cache_bytes_expected",
-        "memory_reason",
-        "modules_converted",
-        "modules_total",
-        "bytes_by_dtype",
-        "kernel",
-        "attention",
-        "weights_note",
-        "energy_scope",
-        "energy_reason",
-    ]
-    row |= {name: last[name] for name in carried}
-    for name in ("allocator_allocated_peak_bytes", "allocator_reserved_peak_bytes", "process_peak_bytes"):
-        row[name] = ok[name].max()
-    row["load_peak_bytes"] = ok["load_peak_bytes"].max()
-    row["load_s"] = float(ok["load_s"].median())
-    reserved = row["allocator_reserved_peak_bytes"]
-    row["peak_bytes"] = row["process_peak_bytes"] if pd.isna(reserved) else reserved
-    row["environment"], row["fingerprint"] = last["environment"], last["fingerprint"]
-    failed = runs[runs["status"] != "ok"]
-    row["status"] = "ok"
-    row["reason"] = (
-        None if failed.empty else f"{len(failed)} of {len(runs)} processes failed: {failed.iloc[-1]['reason']}"
-    )
-    return row | _speeds(ok) | _energy(ok)
-
-
-def _speeds(ok: pd.DataFrame) -> dict[str, Any]:
-    first = ok.iloc[0]
-    batch, prompt, new = int(first["batch"]), int(first["prompt_tokens"]), int(first["output_tokens"])
-    samples, note = usable(ok)
-    ttft = estimate([times for times, _ in samples])
-    total = estimate([[a + b for a, b in zip(first_s, rest_s, strict=True)] for first_s, rest_s in samples])
-    assert ttft is not None and total is not None  # an ok run holds at least one iteration
-    out: dict[str, Any] = {}
-
-    def put(name: str, value: Estimate) -> None:
-        out[name], out[f"{name}_low"], out[f"{name}_high"] = value.value, value.low, value.high
-
-    put("ttft_s", ttft)
-    put("prefill_tokens_per_s", rate(batch * prompt, ttft))
-    put("end_to_end_tokens_per_s", rate(batch * new, total))
-    deciding = ttft
-    reasons = [note] if note else []
-    if new > 1:
-        decode = estimate([rest_s for _, rest_s in samples])
-        assert decode is not None
-        put("decode_tokens_per_s", rate(batch * (new - 1), decode))
-        steps = new - 1
-        ends = [None if end is None else end / steps for end in (decode.low, decode.high)]
-        put("tpot_s", Estimate(decode.value / steps, *ends))
-        deciding = decode
-    else:
-        reasons.append("one new token: there is no decode phase")
-    if deciding.relative_half_width is None:
-        reasons.append(f"one process: an interval needs at least {MINIMUM_PROCESSES}")
-    used = sum(len(times) for times, _ in samples)
-    all_flags = [flag for flags in ok["flags"] for flag in flags]
-    flagged = [flag for flag in all_flags if flag]
-    out |= {
-        "interval_reason": "; ".join(reasons) or None,
-        "relative_half_width": deciding.relative_half_width,
-        "samples": used,
-        "flagged_samples": len(flagged),
-        "flags": "; ".join(sorted({flag.split(":")[0] for flag in flagged})) or None,
-        "stopped_by": "precision" if precise(deciding, len(samples)) else "time budget",
-    }
-    return out
-
-
 def precise(value: Estimate | None, processes: int) -> bool:
     """Whether enough processes agree as closely as a measurement aims for."""
     half = value.relative_half_width if value else None
@@ -207,19 +113,3 @@ def settled(samples: Sequence[Sequence[float]], wall_s: Sequence[float], budget_
         return True
     allowed = budget_s * (_PATIENCE if len(wall_s) < WANTED_PROCESSES else 1)
     return sum(wall_s) + wall_s[-1] > allowed
-
-
-def _energy(ok: pd.DataFrame) -> dict[str, Any]:
-    """Net joules per token over all windows that have energy; null with the counter's reason otherwise."""
-    known = ok[ok["energy_j"].notna()]
-    if known.empty:
-        return {"energy_j_per_output_token": None, "energy_j_per_token": None}
-    first = known.iloc[0]
-    iterations = sum(len(times) for times in known["ttft_s"])
-    net = float((known["energy_j"] - known["energy_idle_w"].fillna(0.0) * known["energy_window_s"]).sum())
-    new = iterations * int(first["batch"]) * int(first["output_tokens"])
-    every = new + iterations * int(first["batch"]) * int(first["prompt_tokens"])
-    if net <= 0:
-        reason = "net energy is not above idle: the window cannot tell them apart"
-        return {"energy_j_per_output_token": None, "energy_j_per_token": None, "energy_reason": reason}
-    return {"energy_j_per_output_token": net / new, "energy_j_per_token": net / every, "energy_reason": None}

@@ -12,19 +12,21 @@ import json
 import math
 import random
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from costlib.environment import default_device, describe, device_name
-from costlib.errors import bad
+from costlib.errors import RunError, bad
 from costlib.isolate import run_isolated
-from costlib.measure.estimate import CONFIGURATION, settled, summarise, usable
+from costlib.measure.estimate import CONFIGURATION, settled, usable
+from costlib.measure.largest import bisect_largest, first_guess, free_memory
+from costlib.measure.summarise import summarise
 from costlib.models import demo
 from costlib.models.load import check_device
 from costlib.models.precision import precision as known_precision
-from costlib.models.reference import parse
+from costlib.models.reference import Reference, parse
 from costlib.paths import measurements_dir
 from costlib.progress import Progress, Step, silent
 from costlib.store import Store, new_id
@@ -62,9 +64,9 @@ def measure(
     precision: str | Iterable[str] = "bf16",
     *,
     engine: str | Iterable[str] = "eager",
-    batch: int | Iterable[int] = 1,
-    prompt_tokens: int = 128,
-    output_tokens: int = 64,
+    batch: int | str | Iterable[int | str] = 1,
+    prompt_tokens: int | Iterable[int] = 128,
+    output_tokens: int | Iterable[int] = 64,
     device: str | None = None,
     store: Store | str | None = None,
     fresh: bool = False,
@@ -74,40 +76,49 @@ def measure(
 ) -> pd.DataFrame:
     """Measure every combination and return one row each (table `measurements`, units in the column names).
 
-    `time_budget_s` bounds each configuration's processes together, `timeout_s` each process. `device` is `cpu`, `cuda`
-    or None for what is there. Failures become rows with a status and a reason. Raises `InputError` for bad input before
-    anything is measured.
+    A batch `max` is first searched by bisection (see `largest`), then measured; the runs that did not fit stay in the
+    store as rows of status oom. `time_budget_s` bounds each configuration's processes together, `timeout_s` each
+    process. `device` is `cpu`, `cuda` or None for what is there. Failures become rows with a status and a reason.
+    Raises `InputError` for bad input before anything is measured.
     """
     reference = parse(model)
     device = device or default_device()
-    precisions = list(dict.fromkeys([precision] if isinstance(precision, str) else precision))
-    engines = list(dict.fromkeys([engine] if isinstance(engine, str) else engine))
-    batches = list(dict.fromkeys([batch] if isinstance(batch, int) else batch))
+    precisions, engines, batches = _several(precision), _several(engine), _several(batch)
+    prompts, outputs = _several(prompt_tokens), _several(output_tokens)
     for name in precisions:
         check_device(known_precision(name), device)
     for name in engines:
         if name not in ENGINES:
             raise bad("engine", name, ENGINES)
-    counts = [("batch", value) for value in batches]
-    for field, count in [*counts, ("prompt_tokens", prompt_tokens), ("output_tokens", output_tokens)]:
-        if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= 10**7:
-            raise bad(field, count, "a whole number from 1 to 10,000,000")
+        _check_engine(name, reference, precisions)
+    for field, values in (("batch", batches), ("prompt_tokens", prompts), ("output_tokens", outputs)):
+        for count in values:
+            if field == "batch" and count == "max":
+                continue
+            if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= 10**7:
+                raise bad(field, count, "a whole number from 1 to 10,000,000" + (" or max" if field == "batch" else ""))
     for field, limit in (("time_budget_s", time_budget_s), ("timeout_s", timeout_s)):
         if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not math.isfinite(limit) or limit <= 0:
             raise bad(field, limit, "a number of seconds above 0")
-    for field, values in (("precision", precisions), ("engine", engines), ("batch", batches)):
+    asked = {"precision": precisions, "engine": engines, "batch": batches}
+    for field, values in (asked | {"prompt_tokens": prompts, "output_tokens": outputs}).items():
         if not values:
             raise bad(field, values, "at least one value")
     kept = store if isinstance(store, Store) else Store(store)
     kept.check_writable()
     name = device_name(device)
-    wanted = [
-        Configuration(model, held, run, size, prompt_tokens, output_tokens, name)
-        for held, run, size in product(precisions, engines, batches)
-    ]
     if reference.kind == "demo":  # here, so that a minute of conversion is not taken from a time budget
         demo.ensure(reference.name, on_step=progress or silent)
     campaign = _Campaign(kept, device, fresh, time_budget_s, timeout_s, progress or silent)
+    combined = product(precisions, engines, batches, prompts, outputs)
+    wanted = [
+        Configuration(model, *parts[:2], size, *parts[3:], name)
+        for parts in combined
+        for size in [
+            campaign.largest(Configuration(model, *parts[:2], 1, *parts[3:], name)) if parts[2] == "max" else parts[2]
+        ]
+    ]
+    wanted = list(dict.fromkeys(wanted))
     campaign.run(wanted)
     rows = measurements(kept)
     keys = [tuple(asdict(configuration).values()) for configuration in wanted]
@@ -141,6 +152,22 @@ def measurements(store: Store | str | None = None) -> pd.DataFrame:
     return MEASUREMENTS.validate(pd.DataFrame(rows, columns=MEASUREMENTS.names))
 
 
+def _several(value: Any) -> list[Any]:
+    """One value or several as a list without repetitions."""
+    return list(dict.fromkeys([value] if isinstance(value, (str, int)) else value))
+
+
+def _check_engine(engine: str, reference: Reference, precisions: list[str]) -> None:
+    """GGUF blocks run by llama.cpp only, and llama.cpp runs nothing else."""
+    packed = [name for name in precisions if known_precision(name).method == "gguf"]
+    if engine == "llamacpp" and (reference.kind != "gguf" or len(packed) < len(precisions)):
+        raise bad(
+            "engine", engine, "an engine of transformers; llamacpp runs gguf: models at their own gguf- precision"
+        )
+    if engine != "llamacpp" and packed:
+        raise bad("precision", packed[0], "fp32, bf16 or fp16 with this engine; GGUF blocks run by engine llamacpp")
+
+
 class _Campaign:
     """One call of `measure`: decides what is still to be run, and runs it."""
 
@@ -163,6 +190,24 @@ class _Campaign:
             for configuration in pending:
                 self._start(configuration, sum(self._settled(c) for c in wanted), len(wanted))
         self._progress(Step("measured", stage="measure", done=len(wanted), total=len(wanted)))
+
+    def largest(self, one: Configuration) -> int:
+        """The largest batch of a configuration that runs; 1 where not even that fits, so that its row says so."""
+        free = free_memory(self._device)
+        guess = first_guess(one.model, one.precision, one.prompt_tokens, one.output_tokens, free)
+
+        def fits(batch: int) -> bool:
+            trial = replace(one, batch=batch)
+            self._runs[trial] = self._found(trial)
+            if self._runs[trial].empty:
+                self._start(trial, 0, 1)
+            status = self._runs[trial].iloc[-1]["status"]
+            if status not in ("ok", "oom"):
+                raise RunError(f"{trial}: {self._runs[trial].iloc[-1]['reason']}")
+            return bool(status == "ok")
+
+        most = guess if self._device == "cpu" else 4 * guess
+        return bisect_largest(fits, guess, most) or 1
 
     def _found(self, configuration: Configuration) -> pd.DataFrame:
         """Runs in the store that may be continued: same configuration and environment, newest campaign."""

@@ -1,4 +1,4 @@
-"""The child process that measures one configuration: load, prove, warm up, then timed iterations.
+"""The child process that measures one configuration: load, prove, warm up, timed iterations, then the ceilings.
 
 It returns raw samples; every statistic is computed later from the store, so that a better estimator can be applied to
 old runs.
@@ -6,13 +6,13 @@ old runs.
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from typing import Any
 
 from costlib.isolate import Unsupported, step
 
-_WARM_UP_TOKENS = 8
 _IDLE_S = 1.0
 
 
@@ -31,75 +31,143 @@ def measure_once(
 ) -> dict[str, Any]:
     """Measure one configuration in this process for about `slice_s` seconds of timed iterations.
 
-    Returns columns of the runs table. Called through `costlib.isolate.run_isolated`.
+    A device with an energy counter gets as many iterations as the counter needs. Returns columns of the runs table.
+    Called through `costlib.isolate.run_isolated`.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     import torch
 
     from costlib.environment import describe
     from costlib.measure.device import open_device
-    from costlib.measure.generate import run_iteration
-    from costlib.models.architectures import from_config
-    from costlib.models.load import load_model
+    from costlib.measure.engines import Shape, open_engine
 
     environment, fingerprint = describe(device)
     hardware = open_device(device)
     meter = hardware.energy()
     meter.idle(_IDLE_S)
-    loaded = load_model(model, precision, device)
+    shape = Shape(batch, prompt_tokens, output_tokens)
+    loaded = _load(model, precision, engine, device, shape)
     load_peak = hardware.peaks().process
     hardware.reset_peaks()
-    longest = getattr(loaded.model.config.get_text_config(), "max_position_embeddings", None)
-    if longest and prompt_tokens + output_tokens > longest:
-        raise Unsupported(f"{prompt_tokens} + {output_tokens} tokens exceed the model's context of {longest}")
-    shape = {"batch": batch, "prompt_tokens": prompt_tokens}
+    running = open_engine(engine, loaded["model"], hardware, shape)
     ttft: list[float] = []
     decode: list[float] = []
     flags: list[str] = []
-    kv_bytes = 0
-    with torch.inference_mode():
-        step("warming up")
-        started = time.perf_counter()
-        # Same prompt shape as the timed iterations; fewer steps, because decode steps repeat one shape anyway.
-        run_iteration(loaded.model, hardware, **shape, output_tokens=min(output_tokens, _WARM_UP_TOKENS), seed=seed)
-        warmup_s = time.perf_counter() - started
-        disturbance = hardware.disturbance()
-        meter.start()
-        began = time.perf_counter()
+    hosts: list[float] = []
+    kv_bytes: int | None = None
+    step("warming up")
+    started = time.perf_counter()
+    running.prepare(seed)
+    warmup_s = time.perf_counter() - started
+    hardware.watch()
+    disturbance = hardware.disturbance()
+    meter.start()
+    began = time.perf_counter()
+    least_s = max(slice_s, meter.minimum_window_s * 1.02)
+    try:
         while len(ttft) < maximum_iterations and (
-            len(ttft) < minimum_iterations or time.perf_counter() - began < slice_s
+            len(ttft) < minimum_iterations or time.perf_counter() - began < least_s
         ):
             seed += 1
-            timed = run_iteration(loaded.model, hardware, **shape, output_tokens=output_tokens, seed=seed)
+            timed = running.run(seed)
             ttft.append(timed.ttft_s)
             decode.append(timed.decode_s)
             flags.append(disturbance.reason())
             kv_bytes = timed.kv_cache_bytes
+            if timed.host_share is not None:
+                hosts.append(timed.host_share)
             step(f"iteration {len(ttft)}")
         energy = meter.stop()
+    finally:
+        hardware.unwatch()
     peaks = hardware.peaks()
-    predicted = from_config(loaded.model.config.get_text_config().to_dict(), model)
-    element = 4 if precision == "fp32" else 2
-    return {
+    codes = {f"{name}_peak_bytes": code for name, code in peaks.reasons.items()}
+    codes = {
+        f"allocator_{name}" if name.startswith(("allocated", "reserved")) else name: c for name, c in codes.items()
+    }
+    found = {
         "environment": environment,
         "fingerprint": fingerprint,
         "ttft_s": ttft,
         "decode_s": decode,
         "flags": flags,
-        "load_s": loaded.load_s,
+        "load_s": loaded["load_s"],
+        "compile_s": running.compile_s,
         "warmup_s": warmup_s,
         "kv_cache_bytes": kv_bytes,
-        "kv_cache_bytes_expected": predicted.kv_cache_bytes(prompt_tokens + output_tokens - 1, batch, element),
         "allocator_allocated_peak_bytes": peaks.allocated,
         "allocator_reserved_peak_bytes": peaks.reserved,
         "process_peak_bytes": peaks.process,
+        "device_over_idle_peak_bytes": peaks.device_over_idle,
         "load_peak_bytes": load_peak,
-        "memory_reason": peaks.reason,
+        "memory_reasons": json.dumps(codes, sort_keys=True),
+        "host_share": sum(hosts) / len(hosts) if hosts else None,
         "energy_j": energy.joules,
+        "energy_integrated_j": energy.integrated_j,
         "energy_idle_w": energy.idle_w,
         "energy_window_s": energy.window_s,
         "energy_scope": energy.scope,
         "energy_reason": energy.reason,
-        "weights_note": loaded.weights_note,
-        **loaded.proof.columns(),
+        "weights_note": loaded["note"],
+        **loaded["proof"],
+    }
+    if engine == "llamacpp":
+        return {**found, "ceiling_reason": "llama.cpp does not say which bytes it reads"}
+    dtype = {"fp32": torch.float32, "fp16": torch.float16}.get(precision, torch.bfloat16)
+    return found | _ceilings(loaded["model"], model, hardware, running, shape, dtype, found)
+
+
+def _load(model: str, precision: str, engine: str, device: str, shape: Any) -> dict[str, Any]:
+    """The loaded model, how long that took, what it proves and what a reader must know."""
+    from pathlib import Path
+
+    from costlib.measure.engines import load_llamacpp
+    from costlib.models import gguf
+    from costlib.models.load import load_model
+    from costlib.models.precision import precision as known_precision
+    from costlib.models.reference import parse
+
+    if engine == "llamacpp":
+        file = Path(parse(model).name)
+        proof = gguf.columns(gguf.read(file), known_precision(precision))
+        started = time.perf_counter()
+        loaded = load_llamacpp(str(file), shape, device)
+        return {"model": loaded, "load_s": time.perf_counter() - started, "proof": proof, "note": None}
+    dense = load_model(model, precision, device)
+    longest = getattr(dense.model.config.get_text_config(), "max_position_embeddings", None)
+    asked = shape.prompt_tokens + shape.output_tokens
+    if longest and asked > longest:
+        raise Unsupported(
+            f"{shape.prompt_tokens} + {shape.output_tokens} tokens exceed the model's context of {longest}"
+        )
+    return {"model": dense.model, "load_s": dense.load_s, "proof": dense.proof.columns(), "note": dense.weights_note}
+
+
+def _ceilings(model: Any, name: str, hardware: Any, running: Any, shape: Any, dtype: Any, found: Any) -> dict[str, Any]:
+    """Predicted key-value cache, work per step, data sheet and measured ceilings, as columns."""
+    from costlib.devices import data_sheet
+    from costlib.measure.roofline import cache_reason, measure_ceilings, work_of
+    from costlib.models.architectures import from_config
+
+    step("measuring the device's ceilings")
+    element = 4 if "float32" in str(dtype) else 2
+    known = from_config(model.config.get_text_config().to_dict(), name)
+    expected = running.kv_cache_bytes_expected(known, element)
+    work = work_of(
+        known, found["weight_bytes"], element, shape.batch, shape.prompt_tokens, shape.output_tokens, expected
+    )
+    sheet = data_sheet(found["environment"]["device"])
+    reason = cache_reason(hardware.name, found["weight_bytes"])
+    measured = measure_ceilings(hardware, dtype)
+    return {
+        "kv_cache_bytes_expected": expected,
+        "ceiling_bytes_per_s": measured.bytes_per_s,
+        "ceiling_flops_per_s": measured.flops_per_s,
+        "spec_bytes_per_s": None if sheet is None else sheet.bandwidth_bytes_per_s,
+        "spec_flops_per_s": None if sheet is None else sheet.bf16_flops_per_s,
+        "decode_bytes": work.decode_bytes,
+        "decode_flops": work.decode_flops,
+        "prefill_bytes": work.prefill_bytes,
+        "prefill_flops": work.prefill_flops,
+        "ceiling_reason": reason,
     }

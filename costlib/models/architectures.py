@@ -42,6 +42,7 @@ class Architecture:
     tied: bool
     experts: int = 0
     expert_intermediate: int = 0
+    active_experts: int = 0
     sliding_window: int | None = None
     sliding_layers: int = 0
     parameters: int | None = None
@@ -189,6 +190,7 @@ def architectures(path: Path | None = None) -> dict[str, Architecture]:
                 tied=row["tie_word_embeddings"] == "True",
                 experts=number("num_local_experts"),
                 expert_intermediate=number("moe_intermediate_size"),
+                active_experts=number("num_experts_per_tok"),
                 sliding_window=window,
                 sliding_layers=_sliding_layers(row["model_type"], layers, window),
                 parameters=number("parameters"),
@@ -225,6 +227,7 @@ def from_config(config: dict[str, Any], name: str) -> Architecture:
         tied=bool(config.get("tie_word_embeddings", False)),
         experts=int(config.get("num_local_experts") or config.get("num_experts") or 0),
         expert_intermediate=int(config.get("moe_intermediate_size") or 0),
+        active_experts=int(config.get("num_experts_per_tok") or 0),
         sliding_window=window if sliding else None,
         sliding_layers=sliding,
         source="config.json of the model",

@@ -11,6 +11,7 @@ from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
+from costlib.devices import known_gpu
 from costlib.errors import bad
 from costlib.prices.book import AsOf
 from costlib.prices.rates import Rate, load_rates, rate
@@ -18,30 +19,13 @@ from costlib.prices.rates import Rate, load_rates, rate
 _CPU = re.compile(r"CPU, (\d+) cores")
 _CPU_ROW, _CPU_ROW_CORES = "CPU 2 cores", 2
 
-_GPU_NAMES: tuple[tuple[str, str], ...] = (
-    (r"H100 PCIe", "H100 PCIe"),
-    (r"H100.*(HBM3|SXM)", "H100 SXM"),
-    (r"H200", "H200 SXM"),
-    (r"B200", "B200"),
-    (r"A100.*SXM.*80", "A100 SXM 80GB"),
-    (r"A100.*80GB PCIe", "A100 PCIe 80GB"),
-    (r"A100.*40", "A100 40GB"),
-    (r"L40S", "L40S"),
-    (r"A10G", "A10G"),
-    (r"RTX 4090", "RTX 4090"),
-    (r"\bL4\b", "L4"),
-    (r"\bT4\b", "T4"),
-)
-"""NVML names of NVIDIA GPUs (regular expression) and their rows in data/rates.csv; the first match wins."""
-
 
 def rated_name(measured: str) -> str:
     """The device of data/rates.csv that stands for a measured one; raises `InputError` where none does."""
     if _CPU.match(measured):
         return _CPU_ROW
-    for pattern, name in _GPU_NAMES:
-        if re.search(pattern, measured):
-            return name
+    if (name := known_gpu(measured)) is not None:
+        return name
     allowed = "a device of data/rates.csv (add a row there, or give the $/hour yourself)"
     raise bad("device", measured, allowed)
 

@@ -6,7 +6,7 @@ from costlib.figure import KINDS
 from costlib.tables.metrics import METRICS
 from costlib.tables.schema import STATUSES, Column, Table, interval
 
-ENGINES = ("eager",)
+ENGINES = ("eager", "compiled", "batched", "llamacpp")
 """How a model is executed."""
 PRECISIONS = (
     "fp32", "bf16", "fp16", "int8", "int8-nosplit", "nf4", "nf4-double", "fp4", "int8wo", "int4wo", "gptq4", "awq4",
@@ -32,13 +32,14 @@ _MEMORY = (
     Column("allocator_allocated_peak_bytes", "integer", "peak bytes handed out by torch's CUDA allocator", "bytes"),
     Column("allocator_reserved_peak_bytes", "integer", "peak bytes reserved by torch's CUDA allocator", "bytes"),
     Column("process_peak_bytes", "integer", "peak of the process: NVML on a GPU, resident set on a CPU", "bytes"),
+    Column("device_over_idle_peak_bytes", "integer", "peak of the whole device above idle, by NVML", "bytes"),
     Column(
         "load_peak_bytes",
         "integer",
         "peak of the process while loading; mapped weights count once touched",
         "bytes",
     ),
-    Column("memory_reason", "text", "why a memory column is unknown"),
+    Column("memory_reasons", "text", "JSON: code of the reason why a memory column is unknown, by column"),
 )
 _PROOF = (
     Column("modules_converted", "integer", "linear layers that hold quantized weights", "modules"),
@@ -46,6 +47,19 @@ _PROOF = (
     Column("bytes_by_dtype", "text", "JSON: bytes of weights by dtype"),
     Column("kernel", "text", "class of the converted layers, proof that the precision was applied"),
     Column("attention", "text", "attention implementation that ran"),
+)
+
+BOUNDS = ("host", "bandwidth", "compute")
+_CEILINGS = (
+    Column("ceiling_bytes_per_s", "number", "bandwidth measured in the same process: best read or copy", "bytes/s"),
+    Column("ceiling_flops_per_s", "number", "square product measured in the same process", "FLOP/s"),
+    Column("spec_bytes_per_s", "number", "bandwidth of the data sheet (data/devices.csv)", "bytes/s"),
+    Column("spec_flops_per_s", "number", "dense 16-bit product of the data sheet (data/devices.csv)", "FLOP/s"),
+    Column("decode_bytes", "number", "bytes a decode step must read: weights and cached keys and values", "bytes"),
+    Column("decode_flops", "number", "floating-point operations of a decode step", "FLOP"),
+    Column("prefill_bytes", "number", "bytes the prefill must read", "bytes"),
+    Column("prefill_flops", "number", "floating-point operations of the prefill", "FLOP"),
+    Column("ceiling_reason", "text", "why there is no ceiling"),
 )
 
 RUNS = Table(
@@ -61,12 +75,16 @@ RUNS = Table(
         Column("ttft_s", "numbers", "time to first token of each iteration", "s"),
         Column("decode_s", "numbers", "t_last - t_first of each iteration", "s"),
         Column("flags", "texts", "per iteration: empty, or why it is left out of the estimate"),
-        Column("load_s", "number", "time to load (and quantize) the model", "s"),
-        Column("warmup_s", "number", "time of the warm-up iterations", "s"),
+        Column("load_s", "number", "cold start: time to load (and quantize) the model in a fresh process", "s"),
+        Column("compile_s", "number", "time of the first steps beyond steady ones: compile and graph capture", "s"),
+        Column("warmup_s", "number", "time of everything between loading and the first timed iteration", "s"),
         Column("wall_s", "number", "whole life of the child process", "s"),
         *_MEMORY,
         *_PROOF,
+        Column("host_share", "number", "share of the decode time the host needed to launch it", "share"),
+        *_CEILINGS,
         Column("energy_j", "number", "gross energy of the timed iterations", "J"),
+        Column("energy_integrated_j", "number", "the same by integrated instant power, the second reading", "J"),
         Column("energy_idle_w", "number", "power before the run, with the model not yet loaded", "W"),
         Column("energy_window_s", "number", "length of the energy window", "s"),
         Column("energy_scope", "text", "what the energy covers, e.g. GPU board"),
@@ -97,14 +115,29 @@ MEASUREMENTS = Table(
         Column("samples", "integer", "iterations in the estimate", "iterations"),
         Column("flagged_samples", "integer", "iterations left out, kept raw", "iterations"),
         Column("flags", "text", "why samples were flagged"),
-        Column("load_s", "number", "median time to load the model", "s"),
+        Column("load_s", "number", "median time to load the model in a fresh process", "s"),
+        Column("compile_s", "number", "median time of compile and graph capture", "s"),
+        Column("warmup_s", "number", "median time between loading and the first timed iteration", "s"),
         *_MEMORY,
         Column("peak_bytes", "integer", "peak memory: allocator reserved on a GPU, resident set on a CPU", "bytes"),
         *_PROOF,
+        *_CEILINGS,
+        Column("bound", "text", METRICS["bound"].meaning, allowed=BOUNDS),
+        Column("mbu", "number", METRICS["mbu"].meaning, "share"),
+        Column("mbu_spec", "number", METRICS["mbu_spec"].meaning, "share"),
+        Column("mfu", "number", METRICS["mfu"].meaning, "share"),
+        Column("mfu_spec", "number", METRICS["mfu_spec"].meaning, "share"),
+        Column("prefill_bound", "text", "what bounds the prefill", allowed=BOUNDS),
+        Column("prefill_mbu", "number", "mbu of the prefill, against the measured bandwidth", "share"),
+        Column("prefill_mfu", "number", "mfu of the prefill, against the measured product", "share"),
+        Column("energy_gross_j", "number", "energy of all timed iterations, counted", "J"),
+        Column("energy_idle_j", "number", "idle power before the run times the length of the windows", "J"),
+        Column("energy_net_j", "number", "gross minus idle", "J"),
         Column("energy_j_per_output_token", "number", METRICS["energy_j_per_output_token"].meaning, "J/token"),
         Column("energy_j_per_token", "number", "net energy over prompt and new tokens", "J/token"),
         Column("energy_scope", "text", "what the energy covers"),
-        Column("energy_reason", "text", "why energy is unknown"),
+        Column("energy_reason", "text", "why energy is unknown, or not checked by a second reading"),
+        Column("reasons", "text", "JSON: why a number of this row is unknown or has no interval, by column"),
         Column("weights_note", "text", "what a reader must know about the weights"),
         Column("campaign", "text", "id of the measurement", required=True),
         Column("run_ids", "text", "runs behind the row, separated by spaces", required=True),

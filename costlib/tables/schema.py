@@ -11,8 +11,8 @@ from costlib.errors import bad
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA_VERSION = 1
-"""Version of the stored tables. 1 (2026-11): first version."""
+SCHEMA_VERSION = 2
+"""Version of the stored tables. 1 (2026-11): first version. 2 (2026-11): ceilings, reasons by column, energy twice."""
 
 STATUSES = ("ok", "oom", "unsupported", "invalid", "error")
 """ok: measured; oom: did not fit; unsupported: this device or model cannot; invalid: ran, but not what was asked;

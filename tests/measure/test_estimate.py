@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from samples import run_row, runs_frame
 
-from costlib.measure.estimate import estimate, rate, settled, summarise
+from costlib.measure.estimate import estimate, rate, settled
+from costlib.measure.summarise import summarise
 from costlib.tables import MEASUREMENTS
 
 

@@ -1,0 +1,86 @@
+"""The card of a measurement: the number, its interval, the ceiling beside it, what flatters it and what to do next."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from costlib.cli.show import number
+
+Row = dict[str, Any]
+_NEXT = {
+    "time budget": "the interval is wider than 2 %: give it more --time-budget",
+    "other processes used the CPU": "close other programs and measure again with --fresh",
+    "CPU time stolen by the host": "the virtual machine shares its cores: measure on a quieter one, or for longer",
+    "power cap held the clocks": "the board's power limit bounds it: normal at full load, else raise the limit",
+    "another process used the GPU": "stop the other process and measure again with --fresh",
+    "thermal slowdown": "cool the machine and measure again with --fresh",
+}
+
+
+def card(row: Row) -> list[str]:
+    """The lines of one row, within 80 columns where the numbers allow."""
+    tokens = f"{row['prompt_tokens']} + {row['output_tokens']} tokens"
+    title = f"{row['precision']} {row['engine']}, batch {row['batch']}, {tokens}"
+    if row["status"] != "ok":
+        return [f"{title}: {row['status']}", f"  {row['reason']}"]
+    reasons = json.loads(row["reasons"])
+    lines = [title]
+
+    def line(label: str, name: str, unit: str, scale: float = 1.0, after: str = "") -> None:
+        shown = number(row, name, f" {unit}", scale)
+        lines.append(f"  {label:<18}{f'unknown: {reasons.get(name)}' if shown == '-' else shown}{after}")
+
+    line("decode", "decode_tokens_per_s", "tokens/s", after=_share(row, "mbu", "bound"))
+    line("prefill", "prefill_tokens_per_s", "tokens/s", after=_share(row, "prefill_mfu", "prefill_bound"))
+    line("first token", "ttft_s", "s")
+    line("end to end", "end_to_end_tokens_per_s", "tokens/s")
+    line("weights", "weight_bytes", "GB", 1e-9)
+    line("key-value cache", "kv_cache_bytes", "GB", 1e-9)
+    line("peak", "peak_bytes", "GB", 1e-9)
+    line("energy", "energy_j_per_output_token", "J per new token, net")
+    times = {"load": "load_s", "compile": "compile_s", "warm-up": "warmup_s"}
+    known = [f"{label} {number(row, name)} s" for label, name in times.items() if number(row, name) != "-"]
+    lines.append(f"  {'cold start':<18}{', '.join(known)}")
+    lines.append(
+        f"  {'sure because':<18}{row['processes']} processes, {row['samples']} samples, "
+        f"{row['flagged_samples']} left out, stopped by {row['stopped_by']}"
+    )
+    lines += [f"  {'flattered by':<18}{text}" for text in flatters(row)]
+    lines += [f"  {'next':<18}{text}" for text in next_steps(row)]
+    return lines
+
+
+def _share(row: Row, name: str, bound: str) -> str:
+    value = row.get(name)
+    if value is None or value != value:
+        return ""
+    ceiling = "bandwidth" if name.endswith("mbu") else "product"
+    limited = row.get(bound)
+    return f", {value:.0%} of the {ceiling} measured here" + (f" ({limited} bound)" if isinstance(limited, str) else "")
+
+
+def flatters(row: Row) -> list[str]:
+    """The conditions that make a number look better than it would be in service."""
+    found = []
+    if row["batch"] == 1:
+        found.append("batch 1: one user has the device; more users share it")
+    if row["prompt_tokens"] + row["output_tokens"] < 1024:
+        found.append("a short context: longer ones read more keys and values")
+    if isinstance(row["weights_note"], str):
+        found.append(row["weights_note"])
+    facts = json.loads(row["environment"])
+    gpu = facts.get("gpu") or {}
+    if gpu.get("power_limit_w"):
+        found.append(f"a power limit of {gpu['power_limit_w']:.0f} W")
+    return found
+
+
+def next_steps(row: Row) -> list[str]:
+    """What a person can do about each judgement on the row."""
+    found = [_NEXT["time budget"]] if row["stopped_by"] == "time budget" else []
+    flags = str(row["flags"] or "").split("; ")
+    found += [_NEXT[flag] for flag in flags if flag in _NEXT]
+    if isinstance(row["interval_reason"], str) and "busy" in row["interval_reason"]:
+        found.append(row["interval_reason"])
+    return found

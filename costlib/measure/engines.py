@@ -1,0 +1,353 @@
+"""Engines: how a model is executed. Each runs one timed iteration, exactly N new tokens after a random prompt, greedy.
+
+The clock is monotonic. On CUDA each end of a region is synchronised; the first token is read on the host, which is what
+a server has to do before it can send it. Tokens are random and differ in every iteration: constant ones draw less power
+and let the clocks rise.
+
+`eager` is transformers' forward pass, one kernel launch after another. `compiled` keeps the key-value cache in place
+and runs the decode step as one compiled graph (inductor; CUDA graphs on a GPU), without a word from the host between
+tokens; prefill stays eager. `batched` is transformers' continuous batching. `llamacpp` runs GGUF blocks by llama.cpp.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from costlib.errors import InputError
+from costlib.isolate import Invalid, Unsupported
+from costlib.measure.device import CpuDevice, CudaDevice
+from costlib.models.architectures import Architecture
+
+Device = CpuDevice | CudaDevice
+_WARM_UP_TOKENS = 8
+_STEADY_STEPS = 3
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sequences run together, prompt tokens and new tokens of each."""
+
+    batch: int
+    prompt_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """Times of one iteration in seconds: call to first token, and first to last token (0 new steps when N = 1).
+
+    In the batched engine the first is that of the last request to get its first token. `tokens` (batch, N) are for
+    checking engines against each other.
+    """
+
+    ttft_s: float
+    decode_s: float
+    kv_cache_bytes: int | None
+    tokens: Any = None
+    host_share: float | None = None
+    """Share of the decode time the host needed to launch it, on a device that runs on its own; None on a CPU."""
+
+
+class Engine(Protocol):
+    """One way to execute a model at one shape. `prepare` warms up with it; `run` is one timed iteration."""
+
+    compile_s: float | None
+
+    def prepare(self, seed: int) -> None: ...  # noqa: D102 - described by the class
+    def run(self, seed: int) -> Iteration: ...  # noqa: D102
+    def kv_cache_bytes_expected(self, shape: Architecture, element_bytes: int) -> int: ...  # noqa: D102
+
+
+def random_prompt(vocabulary: int, shape: Shape, seed: int) -> Any:
+    """Random token ids (batch, prompt tokens) on the host."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, vocabulary, (shape.batch, shape.prompt_tokens), generator=generator)
+
+
+class Eager:
+    """transformers' forward pass with a growing key-value cache."""
+
+    compile_s: float | None = None
+
+    def __init__(self, model: Any, device: Device, shape: Shape) -> None:
+        self.model, self.device, self.shape = model, device, shape
+
+    def prepare(self, seed: int) -> None:
+        """The same prompt shape as the timed iterations; fewer steps, because decode steps repeat one shape anyway."""
+        self._run(seed, min(self.shape.output_tokens, _WARM_UP_TOKENS))
+
+    def run(self, seed: int) -> Iteration:
+        """One timed iteration."""
+        return self._run(seed, self.shape.output_tokens)
+
+    def kv_cache_bytes_expected(self, shape: Architecture, element_bytes: int) -> int:
+        """Every token but the last new one is in the cache."""
+        tokens = self.shape.prompt_tokens + self.shape.output_tokens - 1
+        return shape.kv_cache_bytes(tokens, self.shape.batch, element_bytes)
+
+    def _run(self, seed: int, new: int) -> Iteration:
+        import torch
+        from transformers import DynamicCache
+
+        with torch.inference_mode():
+            vocabulary = self.model.config.get_text_config().vocab_size
+            prompt = random_prompt(vocabulary, self.shape, seed).to(self.model.device)
+            cache = DynamicCache(config=self.model.config)
+            self.device.synchronize()
+            started = time.perf_counter()
+            token = _next(self.model, prompt, cache)
+            token.cpu()
+            first = time.perf_counter()
+            tokens = [token]
+            for _ in range(new - 1):
+                token = _next(self.model, token, cache)
+                tokens.append(token)
+            launched = time.perf_counter()
+            self.device.synchronize()
+            last = time.perf_counter()
+            host = _host_share(self.device, first, launched, last)
+            return Iteration(first - started, last - first, cache_bytes(cache), torch.cat(tokens, dim=1), host)
+
+
+class Compiled:
+    """Static cache, and the decode step (forward, argmax, next position) as one compiled graph."""
+
+    compile_s: float | None = None
+
+    def __init__(self, model: Any, device: Device, shape: Shape) -> None:
+        from transformers import StaticCache
+        from transformers.cache_utils import StaticLayer
+
+        self.model, self.device, self.shape = model, device, shape
+        length = shape.prompt_tokens + shape.output_tokens
+        self.cache = StaticCache(config=model.config, max_cache_len=length)
+        # A sliding layer counts its tokens on the host and would be compiled anew at every step; kept whole, its window
+        # is cut by the attention mask instead.
+        self.cache.layers = [StaticLayer(max_cache_len=length) for _ in self.cache.layers]
+        self._step: Any = None
+
+    def prepare(self, seed: int) -> None:
+        """Compile and capture, until steps are steady; afterwards a recompilation is an error, not a slow sample."""
+        import torch
+
+        torch._dynamo.reset()
+        options: dict[str, Any] = {"dynamic": False, "fullgraph": True}
+        if self.device.name.startswith("cuda"):
+            options["mode"] = "reduce-overhead"
+        else:
+            # Weights are constants here, so inductor may lay them out for the CPU's matrix-vector kernels.
+            options["options"] = {"freezing": True}
+        self._step = torch.compile(self._decode, **options)
+        started = time.perf_counter()
+        try:
+            steady = self._run(seed, 1 + min(_STEADY_STEPS, self.shape.output_tokens - 1))
+            compiled_s = time.perf_counter() - started
+            again = self._run(seed, 1 + min(_STEADY_STEPS, self.shape.output_tokens - 1))
+        except (torch._dynamo.exc.TorchDynamoException, torch._inductor.exc.InductorError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise Unsupported(f"torch.compile cannot make one graph of this model's decode step: {reason}") from error
+        self.compile_s = max(0.0, compiled_s - again.ttft_s - again.decode_s)
+        if steady.tokens.shape != again.tokens.shape:
+            raise Invalid("the compiled step returned tokens of another shape")
+        torch._dynamo.config.error_on_recompile = True
+
+    def run(self, seed: int) -> Iteration:
+        """One timed iteration."""
+        return self._run(seed, self.shape.output_tokens)
+
+    def kv_cache_bytes_expected(self, shape: Architecture, element_bytes: int) -> int:
+        """Every layer holds the whole length from the start."""
+        tokens = self.shape.prompt_tokens + self.shape.output_tokens
+        return replace(shape, sliding_layers=0).kv_cache_bytes(tokens, self.shape.batch, element_bytes)
+
+    def _decode(self, token: Any, position: Any) -> tuple[Any, Any]:
+        logits = self.model(
+            input_ids=token, position_ids=position, past_key_values=self.cache, use_cache=True, logits_to_keep=1
+        ).logits
+        return logits[:, -1, :].argmax(dim=-1, keepdim=True), position + 1
+
+    def _run(self, seed: int, new: int) -> Iteration:
+        import torch
+
+        with torch.no_grad():  # inductor cannot freeze weights in inference mode
+            vocabulary = self.model.config.get_text_config().vocab_size
+            place = self.model.device
+            prompt = random_prompt(vocabulary, self.shape, seed).to(place)
+            before = torch.arange(self.shape.prompt_tokens, device=place)[None].expand(self.shape.batch, -1)
+            position = torch.full((self.shape.batch, 1), self.shape.prompt_tokens, device=place)
+            self.cache.reset()
+            self.device.synchronize()
+            started = time.perf_counter()
+            token, _ = self._decode(prompt, before)
+            token.cpu()
+            first = time.perf_counter()
+            tokens = [token]
+            for _ in range(new - 1):
+                token, position = self._step(token, position)
+                # CUDA graphs write their outputs to the same memory at every replay.
+                token, position = token.clone(), position.clone()
+                tokens.append(token)
+            launched = time.perf_counter()
+            self.device.synchronize()
+            last = time.perf_counter()
+            host = _host_share(self.device, first, launched, last)
+            return Iteration(first - started, last - first, cache_bytes(self.cache), torch.cat(tokens, dim=1), host)
+
+
+class Batched:
+    """Continuous batching: all requests are submitted at once; prefill and decode of different requests overlap."""
+
+    compile_s: float | None = None
+
+    def __init__(self, model: Any, device: Device, shape: Shape) -> None:
+        import transformers
+        from transformers.generation.configuration_utils import ContinuousBatchingConfig
+
+        self.model, self.device, self.shape = model, device, shape
+        new = shape.output_tokens
+        self._generation = transformers.GenerationConfig(
+            max_new_tokens=new, min_new_tokens=new, do_sample=False, eos_token_id=None, pad_token_id=0
+        )
+        page = 32
+        blocks = shape.batch * (-(-(shape.prompt_tokens + new) // page) + 1)
+        self._batching = ContinuousBatchingConfig(
+            num_blocks=max(blocks, 8), block_size=page, max_batch_tokens=max(512, shape.batch + shape.prompt_tokens)
+        )
+
+    def prepare(self, seed: int) -> None:
+        """One whole iteration, which starts the manager and captures its graphs."""
+        self.run(seed)
+
+    def run(self, seed: int) -> Iteration:
+        """One timed iteration."""
+        import logging
+
+        import torch
+
+        logging.getLogger("ContinuousBatchingLogger").setLevel(logging.ERROR)
+        vocabulary = self.model.config.get_text_config().vocab_size
+        prompts = random_prompt(vocabulary, self.shape, seed).tolist()
+        self.device.synchronize()
+        started = time.perf_counter()
+        try:
+            found = self.model.generate_batch(
+                prompts,
+                generation_config=self._generation,
+                continuous_batching_config=self._batching,
+                record_timestamps=True,
+                persistent_manager=True,
+                warmup=False,
+            )
+        except (NotImplementedError, ValueError, AttributeError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise Unsupported(f"transformers cannot run this model with continuous batching: {reason}") from error
+        outputs = list(found.values())
+        wrong = [out for out in outputs if out.error or len(out.generated_tokens) != self.shape.output_tokens]
+        if len(outputs) != self.shape.batch or wrong:
+            raise Invalid(
+                f"{len(wrong)} of {self.shape.batch} requests did not return {self.shape.output_tokens} tokens"
+            )
+        first = max(out.timestamps[0] for out in outputs)
+        last = max(out.timestamps[-1] for out in outputs)
+        tokens = torch.tensor([out.generated_tokens for out in outputs])
+        return Iteration(first - started, last - first, None, tokens)
+
+    def kv_cache_bytes_expected(self, shape: Architecture, element_bytes: int) -> int:
+        """What the tokens need; pages round it up."""
+        tokens = self.shape.prompt_tokens + self.shape.output_tokens - 1
+        return shape.kv_cache_bytes(tokens, self.shape.batch, element_bytes)
+
+
+class LlamaCpp:
+    """A GGUF file by llama.cpp's binding; batch 1. `model` is a `llama_cpp.Llama`."""
+
+    compile_s: float | None = None
+
+    def __init__(self, model: Any, device: Device, shape: Shape) -> None:
+        if shape.batch != 1:
+            raise Unsupported("llama.cpp is measured at batch 1 here")
+        self.model, self.device, self.shape = model, device, shape
+
+    def prepare(self, seed: int) -> None:
+        """A short iteration, which touches every weight once."""
+        self._run(seed, min(self.shape.output_tokens, _WARM_UP_TOKENS))
+
+    def run(self, seed: int) -> Iteration:
+        """One timed iteration."""
+        return self._run(seed, self.shape.output_tokens)
+
+    def kv_cache_bytes_expected(self, shape: Architecture, element_bytes: int) -> int:
+        """llama.cpp allocates its whole context; costlib does not count it."""
+        raise NotImplementedError
+
+    def _run(self, seed: int, new: int) -> Iteration:
+        import numpy as np
+
+        prompt = random_prompt(self.model.n_vocab(), self.shape, seed)[0].tolist()
+        self.model.reset()
+        started = time.perf_counter()
+        self.model.eval(prompt)
+        tokens = [int(np.argmax(self.model.scores[self.model.n_tokens - 1]))]
+        first = time.perf_counter()
+        for _ in range(new - 1):
+            self.model.eval([tokens[-1]])
+            tokens.append(int(np.argmax(self.model.scores[self.model.n_tokens - 1])))
+        last = time.perf_counter()
+        return Iteration(first - started, last - first, None, np.array([tokens]))
+
+
+_ENGINES: dict[str, Any] = {"eager": Eager, "compiled": Compiled, "batched": Batched, "llamacpp": LlamaCpp}
+
+
+def open_engine(name: str, model: Any, device: Device, shape: Shape) -> Engine:
+    """The engine called `name` for a loaded model and a shape. Raises `Unsupported` where the two do not fit."""
+    if name != "llamacpp" and model.get_output_embeddings() is None:
+        raise Unsupported("the model has no output head: it embeds and does not generate; see costlib embed")
+    engine: Engine = _ENGINES[name](model, device, shape)
+    return engine
+
+
+def load_llamacpp(file: str, shape: Shape, device: str) -> Any:
+    """Load a GGUF file by llama.cpp. Raises `InputError` where the binding is not installed."""
+    try:
+        import llama_cpp
+    except ImportError as error:
+        raise InputError(
+            "engine is 'llamacpp', whose binding is missing; allowed: pip install 'costlib[llamacpp]'"
+        ) from error
+    from costlib.environment import cpu_count
+
+    return llama_cpp.Llama(
+        model_path=file,
+        n_ctx=shape.prompt_tokens + shape.output_tokens,
+        n_batch=max(shape.prompt_tokens, 32),
+        n_threads=cpu_count(),
+        n_gpu_layers=-1 if device.startswith("cuda") else 0,
+        logits_all=False,
+        verbose=False,
+    )
+
+
+def _host_share(device: Device, first: float, launched: float, last: float) -> float | None:
+    if not device.name.startswith("cuda") or last <= first:
+        return None
+    return (launched - first) / (last - first)
+
+
+def _next(model: Any, tokens: Any, cache: Any) -> Any:
+    logits = model(input_ids=tokens, past_key_values=cache, use_cache=True, logits_to_keep=1).logits
+    return logits[:, -1, :].argmax(dim=-1, keepdim=True)
+
+
+def cache_bytes(cache: Any) -> int:
+    """Bytes of every key and value tensor in a cache."""
+    total = 0
+    for layer in cache.layers:
+        for tensor in (getattr(layer, "keys", None), getattr(layer, "values", None)):
+            if tensor is not None:
+                total += tensor.numel() * tensor.element_size()
+    return total

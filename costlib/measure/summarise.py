@@ -1,0 +1,198 @@
+"""One measurements row from the raw runs of a configuration: speeds, memory, energy, what bounds it, and every reason.
+
+Whatever number a row lacks, it says why: `reasons` holds one entry for each unknown column and for each missing
+interval, so that nothing in a report is blank without a word.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from costlib.measure.estimate import CONFIGURATION, MINIMUM_PROCESSES, Estimate, estimate, precise, rate, usable
+from costlib.measure.roofline import ABOVE, bound_of
+from costlib.tables import MEASUREMENTS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_LAST = (
+    "weight_bytes", "weight_bytes_expected", "kv_cache_bytes", "kv_cache_bytes_expected", "memory_reasons",
+    "modules_converted", "modules_total", "bytes_by_dtype", "kernel", "attention", "weights_note", "energy_scope",
+    "energy_reason", "spec_bytes_per_s", "spec_flops_per_s", "decode_bytes", "decode_flops", "prefill_bytes",
+    "prefill_flops", "ceiling_reason",
+)  # fmt: skip
+"""Columns that are the same in every process, read from the last one."""
+_LARGEST = (
+    "allocator_allocated_peak_bytes", "allocator_reserved_peak_bytes", "process_peak_bytes",
+    "device_over_idle_peak_bytes", "load_peak_bytes", "ceiling_bytes_per_s", "ceiling_flops_per_s",
+)  # fmt: skip
+_MEDIAN = ("load_s", "compile_s", "warmup_s")
+_OVERLAP = "continuous batching: prefill and decode of different requests overlap"
+
+
+def summarise(runs: pd.DataFrame) -> dict[str, Any]:
+    """One measurements row from the runs of one configuration in one campaign."""
+    import pandas as pd
+
+    newest = runs.iloc[-1]
+    ok = runs[runs["status"] == "ok"]
+    row: dict[str, Any] = {name: newest[name] for name in CONFIGURATION}
+    row |= {
+        "kind": "measured",
+        "campaign": newest["campaign"],
+        "run_ids": " ".join(runs["run_id"]),
+        "measured_at": newest["started_at"],
+        "fingerprint": newest["fingerprint"],
+        "environment": newest["environment"],
+        "processes": len(ok),
+    }
+    if ok.empty:
+        reason = newest["reason"] if pd.notna(newest["reason"]) else "no process finished"
+        return row | {"status": newest["status"], "reason": reason}
+    last = ok.iloc[-1]
+    row |= {name: last[name] for name in _LAST}
+    row |= {name: ok[name].max() for name in _LARGEST}
+    row |= {name: float(ok[name].median()) for name in _MEDIAN if ok[name].notna().any()}
+    reserved = row["allocator_reserved_peak_bytes"]
+    row["peak_bytes"] = row["process_peak_bytes"] if pd.isna(reserved) else reserved
+    row["environment"], row["fingerprint"] = last["environment"], last["fingerprint"]
+    failed = runs[runs["status"] != "ok"]
+    row["status"] = "ok"
+    row["reason"] = (
+        None if failed.empty else f"{len(failed)} of {len(runs)} processes failed: {failed.iloc[-1]['reason']}"
+    )
+    row |= _speeds(ok) | _energy(ok)
+    row |= _why(row, ok["host_share"].mean() if ok["host_share"].notna().any() else None)
+    row["reasons"] = json.dumps(_reasons(row), sort_keys=True)
+    return row
+
+
+def _speeds(ok: pd.DataFrame) -> dict[str, Any]:
+    first = ok.iloc[0]
+    batch, prompt, new = int(first["batch"]), int(first["prompt_tokens"]), int(first["output_tokens"])
+    samples, note = usable(ok)
+    ttft = estimate([times for times, _ in samples])
+    total = estimate([[a + b for a, b in zip(first_s, rest_s, strict=True)] for first_s, rest_s in samples])
+    assert ttft is not None and total is not None  # an ok run holds at least one iteration
+    out: dict[str, Any] = {}
+
+    def put(name: str, value: Estimate) -> None:
+        out[name], out[f"{name}_low"], out[f"{name}_high"] = value.value, value.low, value.high
+
+    put("ttft_s", ttft)
+    put("end_to_end_tokens_per_s", rate(batch * new, total))
+    deciding = ttft
+    reasons = [note] if note else []
+    if first["engine"] == "batched":
+        deciding = total
+        reasons.append(_OVERLAP)
+    else:
+        put("prefill_tokens_per_s", rate(batch * prompt, ttft))
+        if new > 1:
+            decode = estimate([rest_s for _, rest_s in samples])
+            assert decode is not None
+            put("decode_tokens_per_s", rate(batch * (new - 1), decode))
+            steps = new - 1
+            ends = [None if end is None else end / steps for end in (decode.low, decode.high)]
+            put("tpot_s", Estimate(decode.value / steps, *ends))
+            deciding = decode
+        else:
+            reasons.append("one new token: there is no decode phase")
+    if deciding.relative_half_width is None:
+        reasons.append(f"one process: an interval needs at least {MINIMUM_PROCESSES}")
+    all_flags = [flag for flags in ok["flags"] for flag in flags]
+    flagged = [flag for flag in all_flags if flag]
+    return out | {
+        "interval_reason": "; ".join(reasons) or None,
+        "relative_half_width": deciding.relative_half_width,
+        "samples": sum(len(times) for times, _ in samples),
+        "flagged_samples": len(flagged),
+        "flags": "; ".join(sorted({flag.split(":")[0] for flag in flagged})) or None,
+        "stopped_by": "precision" if precise(deciding, len(samples)) else "time budget",
+    }
+
+
+def _energy(ok: pd.DataFrame) -> dict[str, Any]:
+    """Gross, idle and net joules over all windows that have energy, and net per token; null with the reason else."""
+    known = ok[ok["energy_j"].notna()]
+    if known.empty:
+        return {}
+    first = known.iloc[0]
+    iterations = sum(len(times) for times in known["ttft_s"])
+    gross = float(known["energy_j"].sum())
+    if known["energy_idle_w"].isna().any():
+        return {"energy_gross_j": gross, "energy_reason": "idle power was not measured, so there is no net energy"}
+    idle = float((known["energy_idle_w"] * known["energy_window_s"]).sum())
+    new = iterations * int(first["batch"]) * int(first["output_tokens"])
+    every = new + iterations * int(first["batch"]) * int(first["prompt_tokens"])
+    found = {"energy_gross_j": gross, "energy_idle_j": idle}
+    net = gross - idle
+    if net <= 0:
+        return found | {"energy_reason": "net energy is not above idle: the window cannot tell them apart"}
+    note = known.iloc[-1]["energy_reason"]
+    return found | {
+        "energy_net_j": net,
+        "energy_j_per_output_token": net / new,
+        "energy_j_per_token": net / every,
+        "energy_reason": note if isinstance(note, str) else None,
+    }
+
+
+def _why(row: dict[str, Any], host_share: float | None) -> dict[str, Any]:
+    """Shares of the ceilings and what bounds decode and prefill; above its ceiling the row is invalid."""
+    out: dict[str, Any] = {}
+    timed = {"": row.get("tpot_s"), "prefill_": row.get("ttft_s") if row.get("prefill_tokens_per_s") else None}
+    for phase, seconds in timed.items():
+        if not seconds or _unknown(row["ceiling_bytes_per_s"]) or not _unknown(row["ceiling_reason"]):
+            continue
+        work = "prefill" if phase else "decode"
+        moved, done = row[f"{work}_bytes"] / seconds, row[f"{work}_flops"] / seconds
+        out |= {f"{phase}mbu": moved / row["ceiling_bytes_per_s"], f"{phase}mfu": done / row["ceiling_flops_per_s"]}
+        if not phase and not _unknown(row["spec_bytes_per_s"]):
+            out |= {"mbu_spec": moved / row["spec_bytes_per_s"], "mfu_spec": done / row["spec_flops_per_s"]}
+        out[f"{phase}bound"] = bound_of(out[f"{phase}mbu"], out[f"{phase}mfu"], None if phase else host_share)
+    for name, value in out.items():
+        if isinstance(value, float) and value > ABOVE and "spec" not in name:
+            reason = f"{name} is {value:.2f}: more than the device can do, so the measurement cannot be right"
+            return out | {"status": "invalid", "reason": reason}
+    return out
+
+
+def _reasons(row: dict[str, Any]) -> dict[str, str]:
+    """Why each unknown number is unknown, and why a known one has no interval."""
+    memory = json.loads(row["memory_reasons"]) if isinstance(row["memory_reasons"], str) else {}
+    memory.setdefault("kv_cache_bytes", "this engine does not show its cache")
+    memory.setdefault("kv_cache_bytes_expected", memory["kv_cache_bytes"])
+    ceiling = row["ceiling_reason"] if isinstance(row["ceiling_reason"], str) else "the ceilings were not measured"
+    sheet = "no data sheet of this device in data/devices.csv"
+    energy = row["energy_reason"] if isinstance(row["energy_reason"], str) else "no energy was counted"
+    interval = str(row["interval_reason"] or "a single process")
+    found = {}
+    for column in MEASUREMENTS.columns:
+        name = column.name
+        if column.type not in ("number", "integer") or not _unknown(row.get(name)):
+            continue
+        if name.startswith("energy_"):
+            found[name] = energy
+        elif name.startswith(("spec_", "mbu_spec", "mfu_spec")):
+            found[name] = sheet if name.startswith("spec_") or _unknown(row["spec_bytes_per_s"]) else ceiling
+        elif (
+            "mbu" in name
+            or "mfu" in name
+            or name.startswith(("ceiling_", "decode_b", "decode_f", "prefill_b", "prefill_f"))
+        ):
+            found[name] = ceiling if not _unknown(row["ceiling_reason"]) else interval
+        elif name.endswith("_bytes") or name.endswith("bytes_expected"):
+            found[name] = memory.get(name, "not counted by this engine")
+        elif name == "compile_s":
+            found[name] = f"the {row['engine']} engine compiles nothing"
+        elif name.startswith("modules_"):
+            found[name] = "the engine has no torch modules"
+        else:
+            found[name] = interval
+    return found
+
+
+def _unknown(value: Any) -> bool:
+    return value is None or value != value or type(value).__name__ == "NAType"
