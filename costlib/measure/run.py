@@ -154,7 +154,7 @@ def measurements(store: Store | str | None = None) -> pd.DataFrame:
 
 def _several(value: Any) -> list[Any]:
     """One value or several as a list without repetitions."""
-    return list(dict.fromkeys([value] if isinstance(value, (str, int)) else value))
+    return list(dict.fromkeys(value if isinstance(value, Iterable) and not isinstance(value, str) else [value]))
 
 
 def _check_engine(engine: str, reference: Reference, precisions: list[str]) -> None:

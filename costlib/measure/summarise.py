@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from costlib.measure.estimate import CONFIGURATION, MINIMUM_PROCESSES, Estimate, estimate, precise, rate, usable
 from costlib.measure.roofline import ABOVE, bound_of
 from costlib.tables import MEASUREMENTS
+from costlib.tables.schema import is_null
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -144,12 +145,12 @@ def _why(row: dict[str, Any], host_share: float | None) -> dict[str, Any]:
     out: dict[str, Any] = {}
     timed = {"": row.get("tpot_s"), "prefill_": row.get("ttft_s") if row.get("prefill_tokens_per_s") else None}
     for phase, seconds in timed.items():
-        if not seconds or _unknown(row["ceiling_bytes_per_s"]) or not _unknown(row["ceiling_reason"]):
+        if not seconds or is_null(row["ceiling_bytes_per_s"]) or not is_null(row["ceiling_reason"]):
             continue
         work = "prefill" if phase else "decode"
         moved, done = row[f"{work}_bytes"] / seconds, row[f"{work}_flops"] / seconds
         out |= {f"{phase}mbu": moved / row["ceiling_bytes_per_s"], f"{phase}mfu": done / row["ceiling_flops_per_s"]}
-        if not phase and not _unknown(row["spec_bytes_per_s"]):
+        if not phase and not is_null(row["spec_bytes_per_s"]):
             out |= {"mbu_spec": moved / row["spec_bytes_per_s"], "mfu_spec": done / row["spec_flops_per_s"]}
         out[f"{phase}bound"] = bound_of(out[f"{phase}mbu"], out[f"{phase}mfu"], None if phase else host_share)
     for name, value in out.items():
@@ -171,18 +172,18 @@ def _reasons(row: dict[str, Any]) -> dict[str, str]:
     found = {}
     for column in MEASUREMENTS.columns:
         name = column.name
-        if column.type not in ("number", "integer") or not _unknown(row.get(name)):
+        if column.type not in ("number", "integer") or not is_null(row.get(name)):
             continue
         if name.startswith("energy_"):
             found[name] = energy
         elif name.startswith(("spec_", "mbu_spec", "mfu_spec")):
-            found[name] = sheet if name.startswith("spec_") or _unknown(row["spec_bytes_per_s"]) else ceiling
+            found[name] = sheet if name.startswith("spec_") or is_null(row["spec_bytes_per_s"]) else ceiling
         elif (
             "mbu" in name
             or "mfu" in name
             or name.startswith(("ceiling_", "decode_b", "decode_f", "prefill_b", "prefill_f"))
         ):
-            found[name] = ceiling if not _unknown(row["ceiling_reason"]) else interval
+            found[name] = ceiling if not is_null(row["ceiling_reason"]) else interval
         elif name.endswith("_bytes") or name.endswith("bytes_expected"):
             found[name] = memory.get(name, "not counted by this engine")
         elif name == "compile_s":
@@ -192,7 +193,3 @@ def _reasons(row: dict[str, Any]) -> dict[str, str]:
         else:
             found[name] = interval
     return found
-
-
-def _unknown(value: Any) -> bool:
-    return value is None or value != value or type(value).__name__ == "NAType"

@@ -39,7 +39,7 @@ METRICS: dict[str, Metric] = {
         Metric("mbu_spec", "share", "the same against the bandwidth of the data sheet"),
         Metric("mfu", "share", "FLOPs per decode step / step time / product measured in the same process"),
         Metric("mfu_spec", "share", "the same against the dense 16-bit product of the data sheet"),
-        Metric("j_per_token", "J/token", "net energy over prompt and new tokens (column energy_j_per_token)"),
+        Metric("energy_j_per_token", "J/token", "net energy of prefill and decode over all tokens, B*(P+N)"),
         Metric("energy_j_per_output_token", "J/token", "net energy of prefill and decode over B*N new tokens"),
         Metric("ppl_rolling", "perplexity", "exp(mean negative log-likelihood), every token scored once"),
         Metric("kl_mean", "nats/token", "mean KL(baseline || variant) per position over the full vocabulary"),

@@ -99,7 +99,8 @@ def _pandas_type(column: Column) -> Any:
     return {"text": "str", "integer": "Int64", "number": "float64", "flag": "boolean"}.get(column.type, "object")
 
 
-def _is_null(value: object) -> bool:
+def is_null(value: object) -> bool:
+    """Whether a value is null in any of the spellings of Python and pandas."""
     if value is None:
         return True
     if isinstance(value, float):
@@ -110,7 +111,7 @@ def _is_null(value: object) -> bool:
 def _checked(column: Column, value: Any, place: str) -> Any:
     if isinstance(value, (list, tuple)) or type(value).__name__ == "ndarray":
         return list(value)
-    if _is_null(value):
+    if is_null(value):
         if column.required:
             raise bad(column.name, None, "a value (this column is required)", place)
         return None

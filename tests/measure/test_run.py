@@ -131,7 +131,7 @@ def test_another_environment_is_not_pooled(
         ({"batch": True}, "batch is True"),
         ({"prompt_tokens": -5}, "prompt_tokens is -5"),
         ({"output_tokens": 1.5}, "output_tokens is 1.5"),
-        ({"engine": "warp"}, "engine is 'warp'; allowed: one of eager"),
+        ({"engine": "warp"}, "engine is 'warp'; allowed: one of batched, compiled, eager, llamacpp"),
         ({"time_budget_s": math.nan}, "time_budget_s is nan"),
         ({"timeout_s": 0}, "timeout_s is 0"),
         ({"device": "cuda"}, "device is 'cuda'"),

@@ -1,0 +1,97 @@
+"""Every engine gives the tokens eager gives, at exactly the length asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from costlib.isolate import Unsupported
+from costlib.measure.device import CpuDevice
+from costlib.measure.engines import Compiled, Eager, Shape, open_engine
+from costlib.models.architectures import from_config
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+def _model(kind: str) -> Any:
+    import torch
+    import transformers
+
+    torch.manual_seed(1)
+    sizes = {
+        "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "vocab_size": 256, "pad_token_id": 0,
+    }  # fmt: skip
+    if kind == "gemma3_text":
+        sizes |= {"sliding_window": 8, "head_dim": 16, "layer_types": ["sliding_attention", "full_attention"]}
+    config = transformers.AutoConfig.for_model(kind, **sizes)
+    return transformers.AutoModelForCausalLM.from_config(config).eval()
+
+
+@pytest.fixture
+def compiler() -> Iterator[None]:
+    """Dynamo's switches are those of the process; a test gives them back."""
+    import torch
+
+    before = torch._dynamo.config.error_on_recompile
+    yield
+    torch._dynamo.config.error_on_recompile = before
+    torch._dynamo.reset()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["llama", "gemma3_text"])
+def test_the_compiled_engine_gives_the_tokens_of_eager(kind: str, compiler: None) -> None:
+    """Gemma 3's window of 8 is shorter than the prompt, so a static cache that ignored it would be found out."""
+    import torch
+
+    model, shape = _model(kind), Shape(2, 20, 6)
+    eager, compiled = Eager(model, CpuDevice(), shape), Compiled(model, CpuDevice(), shape)
+    compiled.prepare(0)
+    assert compiled.compile_s is not None and compiled.compile_s > 0
+    for seed in (5, 6):
+        first, second = eager.run(seed), compiled.run(seed)
+        assert torch.equal(first.tokens, second.tokens) and first.tokens.shape == (2, 6)
+    known = from_config(model.config.to_dict(), "tiny")
+    assert second.kv_cache_bytes == compiled.kv_cache_bytes_expected(known, 4)
+    assert first.kv_cache_bytes is not None and second.kv_cache_bytes >= first.kv_cache_bytes
+
+
+def test_the_static_cache_and_step_are_right_without_a_compiler(
+    monkeypatch: pytest.MonkeyPatch, compiler: None
+) -> None:
+    """The same step uncompiled, so that the fast tests hold its arithmetic: window, positions, cache size."""
+    import torch
+
+    monkeypatch.setattr(torch, "compile", lambda function, **options: function)
+    model, shape = _model("gemma3_text"), Shape(2, 20, 6)
+    compiled = Compiled(model, CpuDevice(), shape)
+    compiled.prepare(0)
+    for seed in (5, 6):
+        assert torch.equal(compiled.run(seed).tokens, Eager(model, CpuDevice(), shape).run(seed).tokens)
+
+
+def test_continuous_batching_gives_the_tokens_of_eager() -> None:
+    import torch
+
+    model, shape = _model("llama"), Shape(3, 12, 5)
+    batched = open_engine("batched", model, CpuDevice(), shape)
+    batched.prepare(0)
+    found = batched.run(4)
+    assert torch.equal(found.tokens, Eager(model, CpuDevice(), shape).run(4).tokens)
+    assert found.ttft_s > 0 and found.decode_s > 0 and found.kv_cache_bytes is None
+
+
+def test_one_new_token_takes_no_decode_time() -> None:
+    found = Eager(_model("llama"), CpuDevice(), Shape(1, 4, 1)).run(0)
+    assert found.tokens.shape == (1, 1) and found.decode_s < 0.01 and found.host_share is None
+
+
+def test_an_embedding_model_does_not_generate() -> None:
+    import transformers
+
+    model = transformers.BertModel(transformers.BertConfig(num_hidden_layers=1, hidden_size=32, num_attention_heads=2))
+    with pytest.raises(Unsupported, match="it embeds and does not generate"):
+        open_engine("eager", model, CpuDevice(), Shape(1, 4, 2))

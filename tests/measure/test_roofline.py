@@ -1,0 +1,147 @@
+"""Bytes and FLOPs by hand, ceilings of this machine, and what a row says about its bound."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from samples import run_row, runs_frame
+
+from costlib.devices import data_sheet, data_sheets
+from costlib.measure import roofline
+from costlib.measure.device import CpuDevice
+from costlib.measure.largest import bisect_largest, first_guess
+from costlib.measure.roofline import bound_of, cache_reason, measure_ceilings, work_of
+from costlib.measure.summarise import summarise
+from costlib.models.architectures import architecture
+from costlib.tables import MEASUREMENTS
+
+
+def test_a_decode_step_of_llama_8b_by_hand() -> None:
+    """16 bit, batch 1: all weights but the input embedding; two FLOPs a weight; 4 * layers * heads * size a token."""
+    shape = architecture("llama-3.1-8b")
+    weights, table = 2 * shape.total_parameters, 128256 * 4096
+    kv = shape.kv_cache_bytes(200, 1)
+    work = work_of(shape, weights, 2, 1, 100, 100, kv)
+    assert work.decode_bytes == pytest.approx(weights - 2 * table + kv * 149.5 / 200)
+    assert work.decode_flops == pytest.approx(2 * (shape.linear_parameters + table) + 4 * 32 * 32 * 128 * 149.5)
+    assert work.prefill_bytes == weights - 2 * table
+    assert work.prefill_flops == pytest.approx(100 * (2 * shape.linear_parameters + 4 * 32 * 32 * 128 * 50) + 2 * table)
+
+
+def test_the_published_bandwidth_of_gpt_fast_is_reproduced() -> None:
+    """published_speeds.csv: Llama 2 7B bf16 at 104.9 tokens/s moves 1397 GB/s, 68.5 % of an A100's 2.039 TB/s."""
+    shape = architecture("llama-2-7b")
+    work = work_of(shape, 2 * shape.total_parameters, 2, 1, 5, 200, 0)
+    moved = work.decode_bytes * 104.9
+    assert moved / 1e9 == pytest.approx(1397, rel=0.03)
+    assert moved / data_sheets()["A100 SXM 80GB"].bandwidth_bytes_per_s == pytest.approx(0.685, abs=0.02)
+
+
+def test_a_mixture_reads_the_experts_its_tokens_choose() -> None:
+    shape = architecture("mixtral-8x7b")
+    weights = 2 * shape.total_parameters
+    one, many = (work_of(shape, weights, 2, batch, 100, 100, 0).decode_bytes for batch in (1, 512))
+    experts = 2 * 32 * 8 * 3 * 4096 * 14336
+    assert one == pytest.approx(weights - 2 * 32000 * 4096 - 0.75 * experts)
+    assert many == pytest.approx(weights - 2 * 32000 * 4096)
+
+
+def test_a_tied_head_is_read_whole() -> None:
+    shape = architecture("gemma-3-270m")
+    assert work_of(shape, 10**9, 2, 1, 10, 10, 0).decode_bytes == 10**9
+
+
+@pytest.mark.parametrize(
+    ("mbu", "mfu", "host", "bound"),
+    [(0.8, 0.1, 0.2, "bandwidth"), (0.2, 0.7, 0.2, "compute"), (0.5, 0.1, 0.95, "host"), (0.1, 0.1, None, "host"),
+     (0.6, 0.1, None, "bandwidth"), (None, None, None, None), (None, None, 0.99, "host")],
+)  # fmt: skip
+def test_what_bounds_a_step(mbu: float | None, mfu: float | None, host: float | None, bound: str | None) -> None:
+    assert bound_of(mbu, mfu, host) == bound
+
+
+def test_ceilings_of_this_machine_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(roofline, "_BUFFER_BYTES", 16 * 1024**2)
+    monkeypatch.setattr(roofline, "_PRODUCT", {"cpu": 128, "cuda": 128})
+    found = measure_ceilings(CpuDevice(), torch.float32)
+    assert 1e8 < found.bytes_per_s < 1e13 and 1e7 < found.flops_per_s < 1e15
+
+
+def test_weights_that_fit_the_cache_have_no_ceiling() -> None:
+    assert cache_reason("cuda", 1) is None
+    reason = cache_reason("cpu", 1)
+    assert reason in ("the weights fit into the CPU's cache", "the size of the CPU's cache is unknown", None)
+
+
+_CEILINGS: dict[str, Any] = {
+    "ceiling_bytes_per_s": 1000.0, "ceiling_flops_per_s": 10_000.0, "decode_bytes": 100.0, "decode_flops": 100.0,
+    "prefill_bytes": 100.0, "prefill_flops": 2000.0, "spec_bytes_per_s": 2000.0, "spec_flops_per_s": 20_000.0,
+}  # fmt: skip
+
+
+def test_a_row_tells_its_shares_and_its_bound() -> None:
+    """0.2 s a token moves 500 bytes/s; the prefill of 0.5 s does 4,000 FLOP/s."""
+    row = summarise(runs_frame(*(run_row(run_id=i, **_CEILINGS) for i in "ab")))
+    assert (row["mbu"], row["mbu_spec"], row["mfu"]) == pytest.approx((0.5, 0.25, 0.05))
+    assert (row["prefill_mfu"], row["prefill_mbu"]) == pytest.approx((0.4, 0.2))
+    assert (row["bound"], row["prefill_bound"], row["status"]) == ("bandwidth", "compute", "ok")
+
+
+@pytest.mark.parametrize(("above", "status"), [(1.0, "ok"), (1.019, "ok"), (1.03, "invalid")])
+def test_a_row_above_its_ceiling_is_invalid(above: float, status: str) -> None:
+    changes = {**_CEILINGS, "decode_bytes": 200.0 * above}
+    row = summarise(runs_frame(*(run_row(run_id=i, **changes) for i in "ab")))
+    assert row["status"] == status
+    if status == "invalid":
+        assert row["reason"] == "mbu is 1.03: more than the device can do, so the measurement cannot be right"
+    cached = summarise(runs_frame(*(run_row(run_id=i, **changes, ceiling_reason="in the cache") for i in "ab")))
+    assert cached["status"] == "ok" and "mbu" not in cached
+
+
+def test_every_unknown_number_of_an_ok_row_has_a_reason() -> None:
+    for changes in ({}, _CEILINGS, {"output_tokens": 1, "decode_s": [0.0]}, {"engine": "batched"}):
+        rows = [run_row(run_id=i, energy_reason="no counter", memory_reasons='{"process_peak_bytes": "mig"}', **changes)
+                for i in "a"]  # fmt: skip
+        row = summarise(runs_frame(*rows))
+        frame = MEASUREMENTS.validate(__import__("pandas").DataFrame([row])).iloc[0]
+        reasons = json.loads(frame["reasons"])
+        for column in MEASUREMENTS.columns:
+            if column.type in ("number", "integer") and __import__("pandas").isna(frame[column.name]):
+                assert reasons.get(column.name), (changes, column.name)
+
+
+def test_data_sheets_are_found_by_the_drivers_name() -> None:
+    found = data_sheet("NVIDIA H100 80GB HBM3")
+    assert found is not None and found.bandwidth_bytes_per_s == 3.35e12 and found.source
+    assert data_sheet("CPU, 2 cores (x)") is None and data_sheet("NVIDIA GeForce RTX 4090") is None
+
+
+@given(st.integers(0, 5000), st.integers(1, 5000), st.integers(1, 6000))
+def test_bisection_finds_the_largest_within_five_percent(largest: int, guess: int, most: int) -> None:
+    tried: list[int] = []
+
+    def fits(batch: int) -> bool:
+        tried.append(batch)
+        return batch <= largest
+
+    found = bisect_largest(fits, guess, most)
+    assert len(tried) == len(set(tried)) <= 40 and max(tried) <= most
+    if largest == 0:
+        assert found is None
+    else:
+        assert found is not None and found <= min(largest, most)
+        assert min(largest, most) - found <= max(1, 0.05 * min(largest, most) + 1)
+
+
+def test_the_first_guess_fills_the_memory_with_cache() -> None:
+    """Llama 3.1 8B at 16 bit: 131,072 bytes a token; 80 GB leave about 48 GB for 4,096 tokens each."""
+    guess = first_guess("random:llama-3.1-8b", "bf16", 4000, 96, 80 * 10**9)
+    assert guess == int((0.8 * 80e9 - 2 * 8_030_261_248) // (131_072 * 4096)) + 0
+    assert first_guess("random:llama-3.1-70b", "bf16", 100, 10, 80 * 10**9) == 1
+    assert first_guess("random:all-minilm-l6-v2", "bf16", 100, 10, 10**9) == 1
