@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 FEATURES = ("static", "tfidf")
 _TRAIN_SHARE = 0.7
 _RACED = 256
-_RACED_WINDOWS = 4
+_RACED_WINDOWS = 2
 _UNEVEN = 1.5
 _LEARNS = ("layers", "soft", "language")
 
@@ -57,7 +57,7 @@ def distill(
     alpha: float = 0.5,
     window: int = 128,
     batch: int = 32,
-    held_out: int = 64,
+    held_out: int = 24,
     out: str | Path | None = None,
     device: str | None = None,
     store: Store | str | None = None,
