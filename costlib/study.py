@@ -64,11 +64,11 @@ class _Part(BaseModel):
 
 
 class MeasureSpec(_Part):
-    """Configurations to measure: one model at several precisions and batches; `time_budget_s` is for each of them."""
+    """Configurations to measure: one model by precisions, engines and batches; `time_budget_s` is for each of them."""
 
     model: Text
     precision: Annotated[tuple[Precision, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
-    engine: Engine = "eager"
+    engine: Annotated[tuple[Engine, ...], BeforeValidator(_as_tuple), Field(min_length=1)] = ("eager",)
     batch: Annotated[tuple[Count, ...], BeforeValidator(_as_tuple), Field(min_length=1)] = (1,)
     prompt_tokens: Count
     output_tokens: Count

@@ -21,8 +21,9 @@ from costlib.prices.rates import Rate
 from costlib.report.chart import PALETTE, Chart
 from costlib.report.figures import Group, Panel, bars, dots
 from costlib.report.ledger import Html
+from costlib.report.limits_page import Limits
 from costlib.report.measured_rows import Row, configurations, price_ratio, qualities
-from costlib.report.page import End, Page, figure_of, listed, long_date, records
+from costlib.report.page import End, figure_of, listed, long_date, records
 from costlib.store import Store
 from costlib.study import Study, load_study
 
@@ -40,7 +41,7 @@ _QUALITY = {
 
 
 @dataclass
-class MeasurePage(Page):
+class MeasurePage(Limits):
     """The page, and the rows behind it by label: configurations of the newest device, and their quality."""
 
     study: Study = field(kw_only=True)

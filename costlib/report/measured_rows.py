@@ -21,13 +21,20 @@ Row = Mapping[str, Any]
 
 def _wanted(study: Study) -> dict[str, dict[str, Any]]:
     """The configurations of a study by label: the precision, and whatever else tells them apart."""
-    several = len({spec.model for spec in study.measure}) > 1, any(len(spec.batch) > 1 for spec in study.measure)
+    specs = study.measure
+    models, engines = len({spec.model for spec in specs}) > 1, len({name for spec in specs for name in spec.engine}) > 1
+    batches = any(len(spec.batch) > 1 for spec in specs)
+
+    def label(model: str, precision: str, engine: str, batch: int) -> str:
+        parts = [model if models else "", precision, engine if engines else "", f"batch {batch}" if batches else ""]
+        return " ".join(filter(None, parts))
+
     return {
-        " ".join([*([s.model] if several[0] else []), p, *([f"batch {b}"] if several[1] else [])]): {
-            "model": s.model, "precision": p, "engine": s.engine, "batch": b,
+        label(s.model, p, e, b): {
+            "model": s.model, "precision": p, "engine": e, "batch": b,
             "prompt_tokens": s.prompt_tokens, "output_tokens": s.output_tokens,
         }
-        for s in study.measure for p in s.precision for b in s.batch
+        for s in specs for p in s.precision for e in s.engine for b in s.batch
     }  # fmt: skip
 
 
