@@ -62,10 +62,10 @@ def executed(file: Path, *outputs: Any, end: bool = True) -> Path:
     return file
 
 
-def store_with(root: Path, noise: float = 0.01, **statuses: str) -> Store:
+def store_with(root: Path, noise: float = 0.01, columns: dict[str, Any] | None = None, **statuses: str) -> Store:
     """A store with two runs of the demo configuration at each precision (ok, or the status given), and its quality.
 
-    The second run takes `noise` seconds longer.
+    The second run takes `noise` seconds longer; `columns` go into every run.
     """
     store, asked = Store(root), load_study("demo").quality.model_dump()
     for number, (precision, speed) in enumerate({"bf16": 14.0, "int8": 2.0, "nf4": 16.0}.items(), start=1):
@@ -88,6 +88,7 @@ def store_with(root: Path, noise: float = 0.01, **statuses: str) -> Store:
                 process_peak_bytes=10**9,
                 environment=ENVIRONMENT,
                 weights_note="weights are a de-quantized 4-bit file",
+                **(columns or {}),
             )
             status = statuses.get(precision, "ok")
             if status != "ok":

@@ -83,3 +83,46 @@ def test_an_empty_store_is_said_and_nothing_is_invented(tmp_path: Path) -> None:
     assert "No configuration could be measured" in words(page.opening())
     assert "not measured yet" in words(page.failures())
     assert all(row["value"] is None for row in page.ledger.rows())
+
+
+CEILINGS = {
+    "ceiling_bytes_per_s": 15e9, "ceiling_flops_per_s": 4e11, "decode_bytes": 536e6, "decode_flops": 536e6,
+    "prefill_bytes": 536e6, "prefill_flops": 35e9,
+}  # fmt: skip
+
+
+def test_the_roofline_shows_what_bounds_each_configuration(tmp_path: Path) -> None:
+    """14, 2 and 16 tokens/s of 536 MB are 7.5, 1.1 and 8.6 of 15 GB/s: int8 is far from both ceilings."""
+    page = measure_page("demo", str(store_with(tmp_path, columns=CEILINGS).root))
+    assert (
+        words(page.limits_heading())
+        == "Decode is bound bf16 and nf4: by memory bandwidth; int8: by the overhead of the host"
+    )
+    table = words(page.limits_table())
+    assert "bandwidth" in table and "host" in table and "no data sheet of this device" in table
+    chart = page.roofline_chart()
+    assert "bf16 decode" in chart.svg and "nf4 prefill" in chart.svg and "measured ceilings" in chart.measure
+
+
+def test_without_ceilings_the_page_says_why(tmp_path: Path) -> None:
+    fits = CEILINGS | {"ceiling_reason": "the weights fit into the CPU's cache"}
+    page = measure_page("demo", str(store_with(tmp_path, columns=fits).root))
+    assert words(page.roofline_chart()).startswith("No roofline can be drawn: the weights fit into the CPU")
+    assert words(page.limits_heading()) == "What bounds the speed is not known here"
+
+
+def test_energy_is_a_table_or_a_reason(tmp_path: Path) -> None:
+    dark = measure_page("demo", str(store_with(tmp_path, columns={"energy_reason": "no counter"}).root))
+    assert words(dark.energy_heading()) == "Energy could not be counted on this machine"
+    assert words(dark.energy_table()) == "Unknown, because no counter."
+    powered = {"energy_j": 100.0, "energy_idle_w": 5.0, "energy_window_s": 10.0, "energy_scope": "GPU board"}
+    page = measure_page("demo", str(store_with(tmp_path / "b", columns=powered).root))
+    assert "bf16 needs the least energy, 0.781" in words(page.energy_heading())  # (100 - 50) J over 2 x 32 tokens
+    assert "Energy of GPU board over all timed iterations" in words(page.energy_table())
+    assert "200" in words(page.energy_table())
+
+
+def test_every_layer_of_memory_is_there_or_says_why(page: MeasurePage) -> None:
+    table = words(page.layers_table())
+    assert "Allocated" in table and "While loading" in table and "not counted by this engine" in table
+    assert page.known("bf16", "process_peak_bytes", "bytes").value == 10**9
