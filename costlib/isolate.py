@@ -8,6 +8,7 @@ steps for a progress bar.
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import json
 import os
@@ -142,8 +143,15 @@ def _answer(function: Callable[..., dict[str, Any]], arguments: dict[str, Any]) 
         return {"status": "error", "reason": f"{type(error).__name__}: {error}".splitlines()[0]}
 
 
+def _die_with_parent() -> None:
+    """A parent that is killed outright cannot end its child; Linux can (prctl's PR_SET_PDEATHSIG is 1)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
 def main(target: str, folder: str) -> None:
     """The child's side."""
+    _die_with_parent()
     os.environ["COSTLIB_CHILD_FOLDER"] = folder
     module, _, name = target.partition(":")
     arguments = json.loads((Path(folder) / "input.json").read_text(encoding="utf-8"))

@@ -91,10 +91,14 @@ def test_bad_input_found_in_the_child_is_bad_input_for_the_caller() -> None:
 
 
 @pytest.mark.usefixtures("child")
-def test_an_interrupted_parent_takes_its_child_along(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["SIGINT", "SIGTERM", "SIGKILL"])
+def test_a_parent_that_is_stopped_takes_its_child_along(how: str) -> None:
     import os
     import signal
     import subprocess
+
+    if how != "SIGINT" and sys.platform != "linux":
+        pytest.skip("only Linux ends the children of a killed process")
 
     script = "import costlib.isolate as i\ni.run_isolated('child_work:hang', {}, timeout_s=60)\n"
     parent = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL, start_new_session=True)
@@ -105,7 +109,18 @@ def test_an_interrupted_parent_takes_its_child_along(tmp_path: Path) -> None:
         found = subprocess.run(["pgrep", "-P", str(parent.pid)], capture_output=True, text=True, check=False)
         children = found.stdout.split()
     assert children
-    os.kill(parent.pid, signal.SIGINT)
+    time.sleep(1.0)  # the child has to be past its own start
+    os.kill(parent.pid, getattr(signal, how))
     assert parent.wait(timeout=20) != 0
-    time.sleep(0.2)
-    assert not Path(f"/proc/{children[0]}").exists()
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and _alive(children[0]):
+        time.sleep(0.1)
+    assert not _alive(children[0])
+
+
+def _alive(pid: str) -> bool:
+    status = Path(f"/proc/{pid}/status")
+    try:
+        return "State:\tZ" not in status.read_text()
+    except OSError:
+        return False
