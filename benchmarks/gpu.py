@@ -72,10 +72,21 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def embeddings(arguments: argparse.Namespace) -> None:
-    """The embedding shape, at the precisions that have one."""
+    """The embedding shape on paragraphs of the prose every Python ships, at the precisions that have one."""
+    import tempfile
+    from pydoc_data.topics import topics
+
     from costlib.door import embed
 
-    print(embed(EMBEDDING, ["bf16", "int8", "nf4"], device=arguments.device, store=arguments.store).to_string())
+    paragraphs = [" ".join(part.split()) for text in topics.values() for part in text.split("\n\n")]
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "paragraphs.txt"
+        file.write_text("\n".join(dict.fromkeys(p for p in paragraphs if len(p) > 200)), encoding="utf-8")
+        rows, _ = embed(
+            EMBEDDING, ["bf16", "int8", "nf4"], text=file, usd_per_hour=1.0, device=arguments.device,
+            store=arguments.store,
+        )  # fmt: skip
+    print(rows.to_string())
 
 
 def said(row: dict[str, Any]) -> str:
