@@ -26,7 +26,8 @@ def memory(model: str, precision: str | Iterable[str] = "bf16", *, batch: int = 
     """Predicted bytes of a model, part by part, one row per precision; no weights are loaded.
 
     `model` is a reference (`random:llama-3.1-70b`, `path:DIR`, ...) or the name of a shape. `fits_on` lists devices of
-    data/rates.csv that hold weights and key-value cache; activations and the CUDA context come on top. Kind: derived.
+    data/rates.csv that hold weights and key-value cache; activations and the CUDA context come on top. `uniform_bytes`
+    is what headlines count, every parameter at the bits of the precision; it is no part of the total. Kind: derived.
     """
     import pandas as pd
 
@@ -54,6 +55,8 @@ def memory(model: str, precision: str | Iterable[str] = "bf16", *, batch: int = 
                 "weight_bytes": predicted.weight_bytes,
                 "kv_cache_bytes": predicted.kv_cache_bytes,
                 "total_bytes": predicted.total_bytes,
+                "uniform_bytes": predicted.uniform_bytes,
+                "uniform_with_state_bytes": predicted.uniform_with_state_bytes,
                 "fits_on": predicted.fits_on(devices),
                 "kind": "derived",
                 "source": found.source,

@@ -48,6 +48,7 @@ def test_memory_names_each_part(costlib: Any) -> None:
     assert code == 0 and found["weight_bytes"] == sum(found[part] for part in parts)
     assert found["total_bytes"] == found["weight_bytes"] + found["kv_cache_bytes"]
     assert "L40S" in found["fits_on"] and "L4" not in found["fits_on"]
+    assert round(found["uniform_bytes"] / 1e9, 1) == 35.3 and round(found["uniform_with_state_bytes"] / 1e9, 1) == 39.7
 
 
 def test_doctor_tells_what_is_here(costlib: Any) -> None:

@@ -139,7 +139,12 @@ def memory(
         parts = [part for part in every if part != "expert" or any(row["expert_bytes"] for row in found)]
         body = [[part.replace("_", " "), *(f"{row[f'{part}_bytes'] / 1e9:,.3f}" for row in found)] for part in parts]
         body.append(["smallest GPU that holds it", *((row["fits_on"] or ["none"])[0] for row in found)])
-        caption = "GB (10^9 bytes); derived; activations and the CUDA context come on top"
+        for label, field in (("every weight at its bits", "uniform"), ("the same with state", "uniform_with_state")):
+            body.append([label, *(f"{row[f'{field}_bytes'] / 1e9:,.3f}" for row in found)])
+        caption = (
+            "GB (10^9 bytes); derived; activations and the CUDA context come on top; the last two lines are "
+            "what headlines count (nothing left at 16 bit) and no part of the total"
+        )
         table(
             f"{model}, batch {batch}, {context} tokens", ["part", *(row["precision"] for row in found)], body, caption
         )

@@ -45,6 +45,16 @@ class MemoryPrediction:
         """Weights and key-value cache."""
         return self.weight_bytes + self.kv_cache_bytes
 
+    @property
+    def uniform_bytes(self) -> int:
+        """Every parameter at the bits of the precision, none left at 16 bit and no scales: the figure of headlines."""
+        return int(self.parameters * precision(self.precision).linear_bits / 8)
+
+    @property
+    def uniform_with_state_bytes(self) -> int:
+        """The same with a quantization state as large, per weight, as that of the linear layers."""
+        return int(self.uniform_bytes * (1 + self.quantization_state_bytes / self.linear_bytes))
+
     def fits_on(self, devices: Mapping[str, int]) -> list[str]:
         """Names of the devices (name to bytes of memory) that hold the total, smallest first."""
         ordered = sorted(devices.items(), key=lambda item: (item[1], item[0]))

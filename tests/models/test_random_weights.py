@@ -69,7 +69,7 @@ def test_what_is_built_is_proven_and_predicted_within_three_percent(name: str, h
         assert predicted == pytest.approx(proof.weight_bytes, rel=0.03)
 
 
-@pytest.mark.parametrize("held", ["nf4", "int8", "int8wo"])
+@pytest.mark.parametrize("held", ["bf16", "nf4", "fp4", "int8", "int8wo"])
 def test_no_more_than_one_layer_is_held_at_sixteen_bit(held: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counts every tensor alive when a layer has just been made at 16 bit, now and then over a model of 24 layers."""
     import gc
@@ -103,7 +103,8 @@ def test_no_more_than_one_layer_is_held_at_sixteen_bit(held: str, monkeypatch: p
     final = prove(random_weights.build(shape, precision(held), "cpu"), precision(held)).weight_bytes
     sixteen = 2 * sum(rows * columns * count for rows, columns, count in shape.linear_shapes)
     layer = 2 * 3 * 1024 * 256
-    assert len(peaks) >= 3 and max(peaks) - before < final + layer < 0.75 * sixteen
+    assert len(peaks) >= 3 and max(peaks) - before < final + layer
+    assert held == "bf16" or final + layer < 0.75 * sixteen
 
 
 def test_the_same_seed_gives_the_same_weights_and_it_runs() -> None:
