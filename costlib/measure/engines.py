@@ -139,8 +139,9 @@ class Compiled:
         if self.device.name.startswith("cuda"):
             options["mode"] = "reduce-overhead"
         else:
-            # Weights are constants here, so inductor may lay them out for the CPU's matrix-vector kernels.
-            options["options"] = {"freezing": True}
+            # Weights are constants here, so inductor may lay them out for the CPU's matrix-vector kernels. The switch
+            # has to be set for the tracer, too, so an option of the one compilation would come too late.
+            torch._inductor.config.freezing = True
         self._step = torch.compile(self._decode, **options)
         started = time.perf_counter()
         try:

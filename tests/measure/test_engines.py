@@ -35,9 +35,9 @@ def compiler() -> Iterator[None]:
     """Dynamo's switches are those of the process; a test gives them back."""
     import torch
 
-    before = torch._dynamo.config.error_on_recompile
+    before = torch._dynamo.config.error_on_recompile, torch._inductor.config.freezing
     yield
-    torch._dynamo.config.error_on_recompile = before
+    torch._dynamo.config.error_on_recompile, torch._inductor.config.freezing = before
     torch._dynamo.reset()
 
 
