@@ -115,13 +115,15 @@ def _quantized(linear: Any, held: Precision, dtype: Any, device: str) -> Any:
 
 
 def quantize_linear(linear: Any, held: Precision) -> None:
-    """Quantize one linear layer in place by torchao. Raises `Unsupported` where the device has no kernel."""
+    """Quantize one linear layer in place by torchao. Raises `Unsupported` where it has no released kernel."""
     from torchao.quantization import Int4WeightOnlyConfig, Int8WeightOnlyConfig, quantize_
 
     if held.name == "int8wo":
         quantize_(linear, Int8WeightOnlyConfig(set_inductor_config=False))
         return
     if linear.weight.device.type != "cuda":
-        raise Unsupported("int4wo runs on NVIDIA GPUs only: torchao has no 4-bit kernel for this device")
+        raise Unsupported(
+            "int4wo runs on NVIDIA GPUs only: torchao's 4-bit kernel for a CPU is a prototype, not used here"
+        )
     config = Int4WeightOnlyConfig(group_size=GROUP, int4_packing_format="tile_packed_to_4d", set_inductor_config=False)
     quantize_(linear, config)
