@@ -109,7 +109,7 @@ def compare(
         sides = ("first", "second", "ratio")
         body = [[f"{r['metric']}, {r['unit']}", *(number(r, side) for side in sides), r["verdict"]] for r in rows]
         title = " against ".join(f"{side['precision']} {side['engine']} batch {side['batch']}" for side in described)
-        caption = "[95 % interval over processes]; ratio: second over first; verdict on the second, at p < 0.01"
+        caption = "[95 % interval over processes]; ratio: second over first; verdict on the second, at p < 0.02"
         table(title, ["metric", *sides, "verdict"], body, caption)
         for reason in dict.fromkeys(row["reason"] for row in rows if isinstance(row["reason"], str)):
             print(f"  note: {reason}")

@@ -3,7 +3,7 @@
 Two measurements are alike when everything but what the caller names (`across`) agrees: the configuration, the device
 and its driver and power limit, the packages, the threads, the attention that ran. Else the difference would be put down
 to the wrong cause. The ratio of a metric is the second over the first, with Welch's t interval on the logarithms of the
-processes (each process is one observation; the two spreads may differ). A difference is called one where p < 0.01, not
+processes (each process is one observation; the two spreads may differ). A difference is called one where p < 0.02, not
 0.05, because a measurement that stops when it is precise stops at lucky moments; benchmarks/repeat_simulation.py shows
 how often that is wrong.
 """
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from costlib.errors import InputError, bad
-from costlib.measure.estimate import CONFIGURATION, log_means, usable
+from costlib.measure.estimate import CONFIGURATION, log_medians, usable
 from costlib.measure.run import stored_runs
 from costlib.measure.summarise import summarise
 from costlib.store import Store
@@ -26,7 +26,7 @@ from costlib.store import Store
 if TYPE_CHECKING:
     import pandas as pd
 
-SIGNIFICANT = 0.01
+SIGNIFICANT = 0.02
 _DEVICE = ("device", "device_kind", "cpu", "cores", "driver", "power_limit_w")
 _ENVIRONMENT = ("device_kind", "cpu", "cores", "threads", "thread_limit", "python")
 
@@ -60,10 +60,10 @@ class Comparison:
 
 
 def difference(first: Sequence[Sequence[float]], second: Sequence[Sequence[float]]) -> Difference:
-    """Compare positive quantities given as samples by process (Welch 1947, on means of logarithms)."""
+    """Compare positive quantities given as samples by process (Welch 1947, on medians of logarithms)."""
     from scipy.stats import t
 
-    groups = [log_means(first), log_means(second)]
+    groups = [log_medians(first), log_medians(second)]
     if not all(groups):
         raise ValueError("a group without a sample cannot be compared")
     means = [sum(group) / len(group) for group in groups]
@@ -173,16 +173,19 @@ def _speeds(sides: Sequence[pd.DataFrame], rows: Sequence[dict[str, Any]]) -> li
     """Every speed from its times, process by process; one new token has no decode phase."""
     found: dict[str, list[list[list[float]]]] = {
         "ttft_s": [],
-        "prefill_tokens_per_s": [],
         "end_to_end_tokens_per_s": [],
     }
-    if all(row["output_tokens"] > 1 for row in rows):
+    phases = all(row["engine"] != "batched" for row in rows)  # there, phases of different requests overlap
+    if phases:
+        found["prefill_tokens_per_s"] = []
+    if phases and all(row["output_tokens"] > 1 for row in rows):
         found["decode_tokens_per_s"] = []
     for side, row in zip(sides, rows, strict=True):
         batch, prompt, new = (int(row[name]) for name in ("batch", "prompt_tokens", "output_tokens"))
         samples, _ = usable(side)
         found["ttft_s"].append([ttft for ttft, _ in samples])
-        found["prefill_tokens_per_s"].append([[batch * prompt / t for t in ttft] for ttft, _ in samples])
+        if "prefill_tokens_per_s" in found:
+            found["prefill_tokens_per_s"].append([[batch * prompt / t for t in ttft] for ttft, _ in samples])
         both = [zip(*process, strict=True) for process in samples]
         found["end_to_end_tokens_per_s"].append([[batch * new / (a + b) for a, b in process] for process in both])
         if "decode_tokens_per_s" in found:

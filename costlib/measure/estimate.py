@@ -2,12 +2,12 @@
 
 Iterations inside one process share its memory layout and warm-up, so they are not independent: the process is the
 unit. Times are positive and vary in proportion, so the estimate is the geometric mean over processes of each process's
-geometric mean, and the 95 % interval is Student's t on the logarithms with (processes - 1) degrees of freedom. One
-process gives no interval, and the row says so.
+median (a disturbance that nothing flagged hits one iteration, not all), and the 95 % interval is Student's t on the
+logarithms with (processes - 1) degrees of freedom. One process gives no interval, and the row says so.
 
 Stopping as soon as the interval is narrow favours lucky moments: after two processes that happen to agree, the interval
-misses the truth in 10 % of all cases instead of 5 %. So precision may end a measurement from the fourth process on;
-benchmarks/repeat_simulation.py shows what remains.
+misses the truth up to twice as often as it says. So precision ends a measurement from the fifth process on, and only
+when it held before the last process, too; benchmarks/repeat_simulation.py shows what remains.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,9 +25,9 @@ CONFIGURATION = ("model", "precision", "engine", "batch", "prompt_tokens", "outp
 TARGET_HALF_WIDTH = 0.02
 MINIMUM_PROCESSES = 2
 """For an interval."""
-PROCESSES_TO_STOP = 4
+PROCESSES_TO_STOP = 5
 """Before precision may end a measurement."""
-MAXIMUM_PROCESSES = 10
+MAXIMUM_PROCESSES = 30
 WANTED_PROCESSES = 3
 _PATIENCE = 3
 """Below three processes an interval is absent or, with one degree of freedom, useless (t is 12.7 instead of 4.3), so
@@ -49,16 +50,16 @@ class Estimate:
         return (self.high - self.low) / 2 / self.value
 
 
-def log_means(per_process: Sequence[Sequence[float]]) -> list[float]:
-    """The independent observations: one mean logarithm per process that has a sample."""
-    return [sum(map(math.log, samples)) / len(samples) for samples in per_process if samples]
+def log_medians(per_process: Sequence[Sequence[float]]) -> list[float]:
+    """The independent observations: one median logarithm per process that has a sample."""
+    return [median(map(math.log, samples)) for samples in per_process if samples]
 
 
 def estimate(per_process: Sequence[Sequence[float]]) -> Estimate | None:
     """Estimate a positive time from samples grouped by process; None without any sample."""
     from scipy.stats import t
 
-    means = log_means(per_process)
+    means = log_medians(per_process)
     if not means:
         return None
     center = sum(means) / len(means)
@@ -98,10 +99,13 @@ def usable(runs: pd.DataFrame) -> tuple[list[tuple[list[float], list[float]]], s
     )
 
 
-def precise(value: Estimate | None, processes: int) -> bool:
-    """Whether enough processes agree as closely as a measurement aims for."""
-    half = value.relative_half_width if value else None
-    return processes >= PROCESSES_TO_STOP and half is not None and half <= TARGET_HALF_WIDTH
+def precise(per_process: Sequence[Sequence[float]]) -> bool:
+    """Whether enough processes agree as closely as a measurement aims for, and did so before the last one, too."""
+    if len(per_process) < PROCESSES_TO_STOP:
+        return False
+    found = [estimate(processes) for processes in (per_process, per_process[:-1])]
+    halves = [each.relative_half_width if each else None for each in found]
+    return all(half is not None and half <= TARGET_HALF_WIDTH for half in halves)
 
 
 def settled(samples: Sequence[Sequence[float]], wall_s: Sequence[float], budget_s: float) -> bool:
@@ -109,7 +113,7 @@ def settled(samples: Sequence[Sequence[float]], wall_s: Sequence[float], budget_
 
     The next process is expected to take as long as the last one.
     """
-    if len(wall_s) >= MAXIMUM_PROCESSES or precise(estimate(samples), len(samples)):
+    if len(wall_s) >= MAXIMUM_PROCESSES or precise(samples):
         return True
     allowed = budget_s * (_PATIENCE if len(wall_s) < WANTED_PROCESSES else 1)
     return sum(wall_s) + wall_s[-1] > allowed

@@ -1,7 +1,7 @@
 """Measures configurations until sure: child processes, shuffled and interleaved, each one an immutable run.
 
 A round starts one child process for every configuration that is not settled, in shuffled order, so that drift of the
-machine does not look like a difference between configurations. A configuration is settled when at least four processes
+machine does not look like a difference between configurations. A configuration is settled when at least five processes
 agree within 2 %, when its time budget is spent, or when it failed. What is in the store is not measured again, unless
 `fresh`.
 """

@@ -74,7 +74,8 @@ def _speeds(ok: pd.DataFrame) -> dict[str, Any]:
     batch, prompt, new = int(first["batch"]), int(first["prompt_tokens"]), int(first["output_tokens"])
     samples, note = usable(ok)
     ttft = estimate([times for times, _ in samples])
-    total = estimate([[a + b for a, b in zip(first_s, rest_s, strict=True)] for first_s, rest_s in samples])
+    totals = [[a + b for a, b in zip(first_s, rest_s, strict=True)] for first_s, rest_s in samples]
+    total = estimate(totals)
     assert ttft is not None and total is not None  # an ok run holds at least one iteration
     out: dict[str, Any] = {}
 
@@ -83,10 +84,10 @@ def _speeds(ok: pd.DataFrame) -> dict[str, Any]:
 
     put("ttft_s", ttft)
     put("end_to_end_tokens_per_s", rate(batch * new, total))
-    deciding = ttft
+    deciding, decisive = ttft, [first_s for first_s, _ in samples]
     reasons = [note] if note else []
     if first["engine"] == "batched":
-        deciding = total
+        deciding, decisive = total, totals
         reasons.append(_OVERLAP)
     else:
         put("prefill_tokens_per_s", rate(batch * prompt, ttft))
@@ -97,7 +98,7 @@ def _speeds(ok: pd.DataFrame) -> dict[str, Any]:
             steps = new - 1
             ends = [None if end is None else end / steps for end in (decode.low, decode.high)]
             put("tpot_s", Estimate(decode.value / steps, *ends))
-            deciding = decode
+            deciding, decisive = decode, [rest_s for _, rest_s in samples]
         else:
             reasons.append("one new token: there is no decode phase")
     if deciding.relative_half_width is None:
@@ -110,7 +111,7 @@ def _speeds(ok: pd.DataFrame) -> dict[str, Any]:
         "samples": sum(len(times) for times, _ in samples),
         "flagged_samples": len(flagged),
         "flags": "; ".join(sorted({flag.split(":")[0] for flag in flagged})) or None,
-        "stopped_by": "precision" if precise(deciding, len(samples)) else "time budget",
+        "stopped_by": "precision" if precise(decisive) else "time budget",
     }
 
 

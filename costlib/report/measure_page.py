@@ -140,7 +140,7 @@ class MeasurePage(Limits):
             if row["interval_reason"]:
                 unsure.setdefault(str(row["interval_reason"]), []).append(name)
             elif row["stopped_by"] == "time budget":
-                late = "the time budget ended before four processes agreed as closely as costlib aims for"
+                late = "the time budget ended before five processes agreed as closely as costlib aims for"
                 unsure.setdefault(late, []).append(name)
         notes += [f"speed of {listed(names)}: {reason}" for reason, names in unsure.items()]
         return Html("".join(str(self.text("Note: {note}.", "caution", note=note)) for note in notes))

@@ -64,7 +64,7 @@ def go(tiny_model: Path, *precisions: str, **changes: Any) -> Any:
 
 def test_it_repeats_until_precise_or_out_of_time(tiny_model: Path, worker: FakeWorker) -> None:
     rows = go(tiny_model, "bf16", "nf4", time_budget_s=65)
-    assert worker.calls.count("bf16") == 4  # equal times: precise as soon as that may end a measurement
+    assert worker.calls.count("bf16") == 5  # equal times: precise as soon as that may end a measurement
     assert worker.calls.count("nf4") == 6  # 60 of 65 s spent: a seventh would exceed the budget
     assert list(rows["stopped_by"]) == ["precision", "time budget"]
     assert rows["relative_half_width"].iloc[1] > 0.02
@@ -97,7 +97,7 @@ def test_fresh_measures_again_and_keeps_the_old_runs(tiny_model: Path, worker: F
     worker.times["bf16"] = [2.0]
     second = go(tiny_model, "bf16", fresh=True)
     assert second["decode_tokens_per_s"].iloc[0] == pytest.approx(first["decode_tokens_per_s"].iloc[0] / 2)
-    assert len(Store().read(RUNS).frame) == 8 and len(measurements()) == 1
+    assert len(Store().read(RUNS).frame) == 10 and len(measurements()) == 1
 
 
 def test_a_failure_becomes_a_row_and_the_next_configuration_goes_on(tiny_model: Path, worker: FakeWorker) -> None:
