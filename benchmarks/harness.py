@@ -23,7 +23,7 @@ from typing import Any
 from costlib.environment import device_name
 from costlib.isolate import step
 from costlib.measure.device import open_device
-from costlib.measure.generate import run_iteration
+from costlib.measure.engines import Eager, Shape
 
 LIMIT = 1.01
 
@@ -61,10 +61,11 @@ def ratios(model: Any, device: str, rounds: int, output_tokens: int) -> list[flo
 
     hardware = open_device(device)
     shape = {"batch": 1, "prompt_tokens": 32, "output_tokens": output_tokens}
+    eager = Eager(model, hardware, Shape(**shape))
     disturbance = hardware.disturbance()
 
     def harness(seed: int) -> None:
-        run_iteration(model, hardware, **shape, seed=seed)
+        eager.run(seed)
         disturbance.reason()
         step("iteration")
 

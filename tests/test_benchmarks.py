@@ -1,4 +1,4 @@
-"""The simulation behind the rules of repeating and comparing, at a depth a test can afford; seeded, so deterministic."""
+"""The simulation behind the rules of repeating and comparing, at a depth a test can afford; seeded."""
 
 from __future__ import annotations
 
