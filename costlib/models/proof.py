@@ -56,7 +56,7 @@ def prove(model: Any, held: Precision) -> Proof:
         if form is None or module is head:
             continue
         total += 1
-        converted += form == held.quantizes
+        converted += form == held.quantizes and _as_named(module, held)
         expected += linear_bytes(held, module.out_features, module.in_features)
         kernels.add(
             f"{type(module).__module__}.{type(module).__name__}"
@@ -89,6 +89,17 @@ def prove(model: Any, held: Precision) -> Proof:
         kernel=", ".join(sorted(kernels)),
         attention=str(getattr(model.config, "_attn_implementation", "unknown")),
     )
+
+
+def _as_named(module: Any, held: Precision) -> bool:
+    """Whether a bitsandbytes layer is of the variant the name says: a misspelt setting means the library's default."""
+    if held.quantizes == "Linear4bit":
+        state = module.weight.quant_state
+        kind, _, double = held.name.partition("-")
+        return state is not None and state.quant_type == kind and bool(state.nested) == bool(double)
+    if held.quantizes == "Linear8bitLt":
+        return bool(module.state.threshold) != held.name.endswith("nosplit")
+    return True
 
 
 _TORCHAO = ("Int8Tensor", "Int4TilePackedTo4dTensor")
@@ -137,7 +148,7 @@ def check(proof: Proof, held: Precision) -> None:
     if held.quantizes and proof.modules_converted < proof.modules_total:
         raise Invalid(
             f"{held.name} was requested, but only {proof.modules_converted} of {proof.modules_total} "
-            "linear layers are quantized"
+            "linear layers are quantized as asked"
         )
     if not held.quantizes and any(
         name in proof.kernel for name in ("Linear4bit", "Linear8bitLt", "Quant", "qweight", *_TORCHAO)

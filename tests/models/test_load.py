@@ -57,6 +57,24 @@ def test_a_quantized_label_on_an_unquantized_model_is_caught_both_ways(tiny_mode
         check(prove(quantized, held), held)
 
 
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("nf4", {"load_in_4bits": True}),  # transformers then holds 4 bits of its default type, fp4
+        ("nf4", {"load_in_4bit": True, "bnb_4bit_quant_typ": "nf4"}),
+        ("nf4-double", {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_double_quant": True}),
+        ("int8-nosplit", {"load_in_8bit": True, "llm_int8_treshold": 0.0}),
+    ],
+)
+def test_a_misspelt_setting_never_carries_the_label(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, name: str, settings: dict[str, object]
+) -> None:
+    wrong = dataclasses.replace(precision(name), settings=tuple(settings.items()))
+    monkeypatch.setitem(PRECISIONS, name, wrong)
+    with pytest.raises(Invalid, match=f"{name} was requested, but only 0 of 14 linear layers are quantized as asked"):
+        load_model(f"path:{tiny_model}", name, "cpu")
+
+
 def test_wrong_bytes_are_caught(tiny_model: Path) -> None:
     held = precision("bf16")
     proof = prove(_dense(tiny_model), held)
