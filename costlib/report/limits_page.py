@@ -64,9 +64,9 @@ class Limits(Page):
         found = self._bounds()
         if not found:
             return self.heading("What bounds the speed is not known here")
-        words = {"bandwidth": "by memory bandwidth", "compute": "by arithmetic", "host": "by the overhead of the host"}
-        parts = [f"{listed(names)} {words[bound]}" for bound, names in found.items()]
-        return self.heading("Decode is bound " + "; ".join(parts).replace(" by", ": by"))
+        words = {"bandwidth": "memory bandwidth", "compute": "arithmetic", "host": "overhead, near neither ceiling"}
+        parts = [f"of {listed(names)} by {words[bound]}" for bound, names in found.items()]
+        return self.heading("Decode is bound: " + "; ".join(parts))
 
     def roofline_chart(self) -> Chart | Html:
         """Each configuration under the ceilings measured in its own process."""

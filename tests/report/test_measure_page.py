@@ -96,7 +96,7 @@ def test_the_roofline_shows_what_bounds_each_configuration(tmp_path: Path) -> No
     page = measure_page("demo", str(store_with(tmp_path, columns=CEILINGS).root))
     assert (
         words(page.limits_heading())
-        == "Decode is bound bf16 and nf4: by memory bandwidth; int8: by the overhead of the host"
+        == "Decode is bound: of bf16 and nf4 by memory bandwidth; of int8 by overhead, near neither ceiling"
     )
     table = words(page.limits_table())
     assert "bandwidth" in table and "host" in table and "no data sheet of this device" in table
