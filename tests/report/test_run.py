@@ -38,8 +38,8 @@ def test_a_study_becomes_a_folder_that_passes_its_own_checks(made: tuple[RunResu
     result, root, file, steps = made
     assert [c for c in result.checks if not c.ok] == []
     assert [f.name for f in result.files] == [
-        "index.html", "portfolio.html", "measure.html", "alternatives.csv", "flips.csv", "ledger.csv", "plan.csv",
-        "manifest.json",
+        "index.html", "portfolio.html", "measure.html", "prices.html", "breakeven.html", "alternatives.csv",
+        "flips.csv", "ledger.csv", "plan.csv", "manifest.json",
     ]  # fmt: skip
     assert all(f.is_file() for f in result.files)
     assert sorted(p.name for p in root.iterdir()) == ["out", "store", "study"]
@@ -93,11 +93,11 @@ def test_a_failed_notebook_leaves_the_old_report_and_a_page_that_says_so(
 
     monkeypatch.setattr(running, "execute", fail)
     with pytest.raises(
-        RunError, match=r"notebook measure failed in cell 4: ValueError: no; see .*measure\.failed\.html"
+        RunError, match=r"notebook portfolio failed in cell 4: ValueError: no; see .*portfolio\.failed\.html"
     ):
         report(made[2], out=folder, store=made[1] / "store")
     after = {f.name: f.read_bytes() for f in folder.iterdir()}
-    assert "could not be made" in after.pop("measure.failed.html").decode()
+    assert "could not be made" in after.pop("portfolio.failed.html").decode()
     assert after == before
     assert [p.name for p in folder.parent.iterdir() if p.name.startswith(".")] == []
 
