@@ -8,13 +8,14 @@ dictionary in data/README.md is generated from this package (`python -m costlib.
 from __future__ import annotations
 
 from costlib.tables.embedded import DISTILLATIONS, EMBEDDINGS, STUDENTS
-from costlib.tables.judged import QUALITY
+from costlib.tables.judged import ANSWERS, QUALITY, TASK_KINDS, TASK_SCORES
 from costlib.tables.measured import ENGINES, MEASUREMENTS, PRECISIONS, RUNS
 from costlib.tables.metrics import METRICS, Metric
 from costlib.tables.quoted import SPEEDS
 from costlib.tables.schema import SCHEMA_VERSION, STATUSES, Column, Table
 
 __all__ = [
+    "ANSWERS",
     "DISTILLATIONS",
     "EMBEDDINGS",
     "ENGINES",
@@ -28,6 +29,8 @@ __all__ = [
     "STATUSES",
     "STUDENTS",
     "TABLES",
+    "TASK_KINDS",
+    "TASK_SCORES",
     "Column",
     "Metric",
     "Table",
@@ -35,7 +38,8 @@ __all__ = [
 ]
 
 TABLES: dict[str, Table] = {
-    table.name: table for table in (RUNS, MEASUREMENTS, QUALITY, SPEEDS, EMBEDDINGS, DISTILLATIONS)
+    table.name: table
+    for table in (RUNS, MEASUREMENTS, QUALITY, ANSWERS, TASK_SCORES, SPEEDS, EMBEDDINGS, DISTILLATIONS)
 }
 
 

@@ -24,14 +24,6 @@ _PLACE = (
 )
 
 
-def _signed(name: str, meaning: str, unit: str) -> tuple[Column, ...]:
-    return (
-        Column(name, "number", meaning, unit),
-        Column(f"{name}_low", "number", f"lower end of the 95 % interval of {name}", unit),
-        Column(f"{name}_high", "number", f"upper end of the 95 % interval of {name}", unit),
-    )
-
-
 EMBEDDINGS = Table(
     "embeddings",
     "One embedding model at one precision: speed over processes, bytes, and fidelity to its baseline precision.",
@@ -58,17 +50,21 @@ EMBEDDINGS = Table(
         Column("weight_bytes", "integer", "bytes of every parameter and quantization state, counted", "bytes"),
         Column("peak_bytes", "integer", "peak memory: allocator reserved on a GPU, resident set on a CPU", "bytes"),
         Column("kernel", "text", "class of the linear layers, proof that the precision was applied"),
-        *_signed("cosine", "mean cosine of a document's vector to its baseline vector", "cosine"),
+        *interval("cosine", "mean cosine of a document's vector to its baseline vector", "cosine", signed=True),
         Column("cosine_min", "number", "smallest cosine of a document", "cosine"),
         Column("cosine_p1", "number", "1st percentile of the cosine", "cosine"),
-        *_signed("overlap", "share of a document's nearest neighbours that stay, mean over documents", "share"),
+        *interval(
+            "overlap", "share of a document's nearest neighbours that stay, mean over documents", "share", signed=True
+        ),
         Column("neighbours", "integer", "nearest neighbours compared, at most 10", "documents", minimum=0),
         Column("undefined", "integer", "documents left out because a vector is zero", "documents", minimum=0),
         Column("fidelity_reason", "text", "why a fidelity column is unknown"),
         Column("task", "text", "labelled file of the downstream accuracy"),
         Column("task_items", "integer", "documents classified", "documents", minimum=1),
         *interval("accuracy", "documents of the task a linear head on the vectors classifies correctly", "share"),
-        *_signed("accuracy_difference", "accuracy minus the baseline precision's, paired by document", "share"),
+        *interval(
+            "accuracy_difference", "accuracy minus the baseline precision's, paired by document", "share", signed=True
+        ),
         Column("task_reason", "text", "why the accuracy is unknown"),
         Column("weights_note", "text", "what a reader must know about the weights"),
         *_PLACE,

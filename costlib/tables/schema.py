@@ -125,10 +125,12 @@ def _checked(column: Column, value: Any, place: str) -> Any:
     return value
 
 
-def interval(name: str, meaning: str, unit: str) -> tuple[Column, ...]:
-    """A number and the two ends of its 95 % interval."""
-    return (
-        Column(name, "number", meaning, unit, minimum=0),
-        Column(f"{name}_low", "number", f"lower end of the 95 % interval of {name}", unit, minimum=0),
-        Column(f"{name}_high", "number", f"upper end of the 95 % interval of {name}", unit, minimum=0),
+def interval(name: str, meaning: str, unit: str, *, signed: bool = False) -> tuple[Column, ...]:
+    """A number and the two ends of its 95 % interval; `signed` ones may be below 0."""
+    ends = (
+        ("", meaning),
+        ("_low", f"lower end of the 95 % interval of {name}"),
+        ("_high", f"upper end of the 95 % interval of {name}"),
     )
+    least = None if signed else 0
+    return tuple(Column(f"{name}{end}", "number", text, unit, minimum=least) for end, text in ends)
