@@ -97,7 +97,7 @@ def _from_checkpoint(reference: Reference, held: Precision, source: str, device:
         arguments["quantization_config"] = transformers.BitsAndBytesConfig(**settings)
     elif held.method == "checkpoint":
         _check_checkpoint(place, held)
-    kind = transformers.AutoModel if embeds or _embeds(reference) else transformers.AutoModelForCausalLM
+    kind = transformers.AutoModel if embeds or is_encoder(reference) else transformers.AutoModelForCausalLM
     try:
         model, info = kind.from_pretrained(place, **arguments)
     except (OSError, ValueError) as error:
@@ -127,7 +127,8 @@ def _check_checkpoint(source: str | Path, held: Precision) -> None:
         raise bad("model", str(source), f"a 4-bit {wanted} checkpoint for {held.name} (this one has {has})")
 
 
-def _embeds(reference: Reference) -> bool:
+def is_encoder(reference: Reference) -> bool:
+    """Whether a referenced model makes vectors and not text; asks its configuration, not its weights."""
     if reference.kind == "demo":
         return reference.name == "minilm"
     if reference.kind != "path":

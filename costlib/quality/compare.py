@@ -83,15 +83,6 @@ class McNemar:
         return self.flips / self.n
 
 
-@dataclass(frozen=True)
-class NonInferiority:
-    """Whether the variant is shown to be at most `margin` worse; `bound` is the worst loss the data allow."""
-
-    passed: bool
-    bound: float
-    margin: float
-
-
 def block_length(n: int) -> int:
     """Block length for a series of `n` values: what makes 32 blocks, at least 1."""
     return max(1, n // BLOCKS)
@@ -196,13 +187,31 @@ def mcnemar(baseline_right: Values, variant_right: Values, *, confidence: float 
     return McNemar(n, gained, lost, difference, error, difference - half, difference + half, p_value, test)
 
 
-def non_inferiority(estimate: Estimate | McNemar, margin: float) -> NonInferiority:
-    """Whether a difference for which larger is better lies above `-margin` with its whole interval.
+def agresti_min(gained: int, lost: int, n: int, *, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Interval of a paired difference of shares, (gained - lost) / n, that holds up when little or nothing flipped.
+
+    The normal interval with half an item added to each of the four cells (Agresti and Min 2005).
+    """
+    total = n + 2
+    difference = (gained - lost) / total
+    error = math.sqrt(gained + lost + 1 - (gained - lost) ** 2 / total) / total
+    half = error * float(stats.norm.ppf((1 + confidence) / 2))
+    return max(-1.0, difference - half), min(1.0, difference + half)
+
+
+def wilson(right: int, n: int, *, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Score interval of a share (Wilson 1927)."""
+    found = stats.binomtest(right, n).proportion_ci(confidence, method="wilson")
+    return float(found.low), float(found.high)
+
+
+def non_inferiority(low: float, margin: float) -> bool:
+    """Whether a difference for which larger is better lies above `-margin` with its whole interval, from `low` on.
 
     A two-sided 95 % interval makes this a one-sided test at 2.5 %, as ICH E9 (1998, section 3.3.2) asks.
     """
     _positive("margin", margin)
-    return NonInferiority(estimate.low > -margin, estimate.low, margin)
+    return low > -margin
 
 
 def minimum_detectable_effect(

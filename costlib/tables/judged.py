@@ -53,7 +53,7 @@ ANSWERS = Table(
         Column("task_kind", "text", "how an answer is scored", required=True, allowed=TASK_KINDS),
         Column("item", "text", "id of the item, unique in its task", required=True),
         Column("question_sha256", "text", "hash of everything the model was given", required=True),
-        Column("label_sha256", "text", "hash of what is expected", required=True),
+        Column("label_sha256", "text", "hash of input, choices and what is expected", required=True),
         Column("model", "text", "model reference, or NAME@HOST of an endpoint", required=True),
         Column("precision", "text", "how the weights are held; unknown behind an endpoint"),
         Column("engine", "text", "eager, or server for an endpoint", required=True),

@@ -10,7 +10,7 @@ from scipy import stats
 
 from costlib.errors import InputError
 from costlib.quality.compare import (
-    Estimate,
+    agresti_min,
     block_bootstrap,
     block_length,
     holm,
@@ -20,6 +20,7 @@ from costlib.quality.compare import (
     non_inferiority,
     paired_bootstrap,
     paired_difference,
+    wilson,
 )
 
 NUMBERS = st.lists(st.floats(-50, 50), min_size=2, max_size=60)
@@ -226,17 +227,38 @@ def test_no_flips_at_all_is_no_evidence():
 def test_non_inferiority_is_the_one_sided_test_against_the_margin():
     for seed in range(40):
         difference = np.random.default_rng(seed).normal(0, 1, 60)
-        found = non_inferiority(block_bootstrap(difference, block=1, resamples=20_000), 0.3)
+        passed = non_inferiority(block_bootstrap(difference, block=1, resamples=20_000).low, 0.3)
         p_value = stats.ttest_1samp(difference, -0.3, alternative="greater").pvalue
         if abs(p_value - 0.025) > 0.003:
-            assert found.passed == (p_value < 0.025)
+            assert passed == (p_value < 0.025)
 
 
-def test_non_inferiority_needs_the_bound_above_the_margin_not_the_mean():
-    wide = Estimate(mean=0.0, standard_error=0.01, low=-0.0196, high=0.0196, p_value=1.0, n=100)
-    assert not non_inferiority(wide, 0.01).passed
-    assert non_inferiority(wide, 0.02).passed
-    assert not non_inferiority(wide, 0.0196).passed
+def test_non_inferiority_needs_the_bound_above_the_margin():
+    assert not non_inferiority(-0.0196, 0.01)
+    assert non_inferiority(-0.0196, 0.02)
+    assert not non_inferiority(-0.0196, 0.0196)
+
+
+def test_agresti_min_adds_half_an_item_to_each_cell():
+    # By hand: (9 - 2) / 22 +- 1.959964 sqrt(12 - 49 / 22) / 22 = 0.318182 +- 0.278505
+    low, high = agresti_min(9, 2, 20)
+    assert (low, high) == pytest.approx((0.039677, 0.596687), abs=1e-6)
+    low, high = agresti_min(0, 0, 10)
+    assert (low, high) == pytest.approx((-1.959964 / 12, 1.959964 / 12), rel=1e-6)
+
+
+def test_agresti_min_covers_where_the_plain_interval_does_not():
+    random = np.random.default_rng(3)
+    drawn = random.multinomial(30, [0.04, 0.01, 0.95], size=4000)
+    kept = [agresti_min(b, c, 30) for b, c, _ in drawn]
+    assert np.mean([low <= 0.03 <= high for low, high in kept]) > 0.95
+
+
+def test_wilson_is_statsmodels_wilson():
+    from statsmodels.stats.proportion import proportion_confint
+
+    for right, n in ((0, 7), (3, 9), (41, 60), (500, 500)):
+        assert wilson(right, n) == pytest.approx(proportion_confint(right, n, method="wilson"), abs=1e-9)
 
 
 def test_minimum_detectable_effect_has_the_power_it_promises():
@@ -288,7 +310,7 @@ def test_holm_rejects_what_its_step_down_rule_rejects(p_values, level):
         (lambda: paired_bootstrap([1, 2], [1, 2], clusters=["a"]), "clusters"),
         (lambda: paired_bootstrap([1, 2], [1, 2], clusters=["a", "a"]), "clusters"),
         (lambda: mcnemar([1, 0], [1, 0.5]), "variant_right"),
-        (lambda: non_inferiority(block_bootstrap([1.0, 2.0]), 0), "margin"),
+        (lambda: non_inferiority(0.1, 0), "margin"),
         (lambda: minimum_detectable_effect(math.nan, 10), "standard_deviation"),
         (lambda: minimum_detectable_effect(1, 1), "n"),
         (lambda: minimum_detectable_effect(1, 10, power=1), "power"),

@@ -13,7 +13,7 @@ from costlib.quality.text import measure_text, quality_results, read_text, stati
 from costlib.store import Store
 from costlib.tables import QUALITY
 
-PROSE = "It was a bright cold day in April, and the clocks were striking thirteen; nobody looked up. " * 8
+PROSE = "On a wet morning in March the last tram stood at the corner, empty, and the rain ran down it. " * 8
 
 
 @pytest.fixture

@@ -1,0 +1,102 @@
+"""Bounds on what is asked of an endpoint: money, rate, and a journal of what was paid for."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from costlib.errors import InputError
+
+Keep = Callable[[str, dict[str, Any]], None]
+sleep = time.sleep
+
+
+class Purse:
+    """Money left under a cap, with what is in flight set aside."""
+
+    def __init__(self, cap: Decimal | None) -> None:
+        self.cap, self.spent, self.held = cap, Decimal(0), Decimal(0)
+        self.changed = threading.Condition()
+
+    def reserve(self, most: Decimal) -> bool:
+        """Set `most` aside; waits while what is in flight may leave enough, False where it cannot."""
+        with self.changed:
+            while self.cap is not None and self.spent + self.held + most > self.cap:
+                if self.held == 0 or self.spent + most > self.cap:
+                    return False
+                self.changed.wait()
+            self.held += most
+            return True
+
+    def settle(self, most: Decimal, spent: Decimal) -> None:
+        """Turn what was set aside into what was spent."""
+        with self.changed:
+            self.held -= most
+            self.spent += spent
+            self.changed.notify_all()
+
+
+class Rate:
+    """Requests started evenly, at most so many a minute."""
+
+    def __init__(self, per_minute: float | None) -> None:
+        self.gap = 60 / per_minute if per_minute else 0.0
+        self.next = 0.0
+        self.lock = threading.Lock()
+
+    def wait(self) -> None:
+        """Sleep until the next request may start."""
+        with self.lock:
+            now = time.monotonic()
+            start = max(now, self.next)
+            self.next = start + self.gap
+        if start > now:
+            sleep(start - now)
+
+
+@contextmanager
+def opened(journal: Path) -> Iterator[tuple[dict[str, dict[str, Any]], Keep]]:
+    """What a journal holds, and a function that appends to it; one run at a time.
+
+    A last line that a crash cut short is no answer; the next line starts behind it.
+    """
+    known: dict[str, dict[str, Any]] = {}
+    with journal.open("a+b") as file:
+        _lock(file, journal)
+        file.seek(0)
+        content = file.read()
+        for line in content.split(b"\n"):
+            with suppress(ValueError, KeyError, TypeError):
+                found = json.loads(line)
+                known[found.pop("key")] = found
+        if content and not content.endswith(b"\n"):
+            file.write(b"\n")
+        lock = threading.Lock()
+
+        def keep(key: str, found: dict[str, Any]) -> None:
+            with lock:
+                file.write(json.dumps({"key": key, **found}).encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+
+        yield known, keep
+
+
+def _lock(file: Any, journal: Path) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows: no such lock, and two runs at once may both pay
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise InputError(
+            f"store is {journal.parent.name!r}; allowed: one that no other run of this task uses"
+        ) from error

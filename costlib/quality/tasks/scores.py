@@ -1,0 +1,210 @@
+"""From answers to scores: each with an interval, each paired with its baseline on the same items, and the gate.
+
+The interval of a score is Wilson's where items are right or wrong, count alike and stand alone; the clustered bootstrap
+otherwise. Items without an answer widen it: its low end counts them as 0, its high end as 1; above 5 % of the items the
+row is invalid.
+
+A difference is paired by item. Right-or-wrong items are tested by McNemar, others by the bootstrap over items or whole
+clusters. Where nothing or little flipped, the usual interval of a paired difference shrinks to nothing, and ten items
+would prove any variant harmless; so the interval, and with it the gate, is that of Agresti and Min (2005), half an item
+added to each cell of the table, and never narrower than it for other scores.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from costlib.errors import bad
+from costlib.quality.compare import (
+    agresti_min,
+    holm,
+    mcnemar,
+    minimum_detectable_accuracy,
+    minimum_detectable_effect,
+    non_inferiority,
+    paired_bootstrap,
+    wilson,
+)
+from costlib.tables import TASK_SCORES
+from costlib.tables.schema import is_null
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_FAILED = 0.05
+"""Share of items without an answer above which a score is not one."""
+_WHO = ["task", "model", "precision", "engine"]
+
+
+def task_scores(
+    answers: pd.DataFrame,
+    *,
+    baseline: tuple[str, str | None] | None = None,
+    margin: float | Mapping[str, float] = 0.01,
+) -> pd.DataFrame:
+    """One TASK_SCORES row per task, model, precision and engine of an ANSWERS frame with one answer per item.
+
+    `baseline` is a model and a precision (None: an endpoint); `margin` the largest loss allowed, for all or by task.
+    Raises `InputError` for a margin that is no share or an item answered twice by one model.
+    """
+    rows: list[dict[str, Any]] = []
+    for (task, model, precision, engine), own in answers.groupby(_WHO, dropna=False, sort=False):
+        if own["item"].duplicated().any():
+            raise bad("item", own["item"][own["item"].duplicated()].iloc[0], "one answer of each model", str(task))
+        allowed = margin if isinstance(margin, (int, float)) else margin[str(task)]
+        if not 0 < allowed < 1:
+            raise bad("margin", allowed, "a share between 0 and 1, e.g. 0.01 for one point", str(task))
+        name = None if is_null(precision) else str(precision)
+        row = {"task": task, "model": model, "precision": name, "engine": engine, "kind": "measured"} | _alone(own)
+        if own["task_kind"].iloc[0] == "preference":
+            row |= _judged(own)
+        elif baseline is not None:
+            row |= {"baseline": " ".join(part for part in baseline if part), "margin": allowed}
+            if (model, name) != baseline:
+                other = answers[(answers["task"] == task) & (answers["model"] == baseline[0])]
+                right = other["precision"].isna() if baseline[1] is None else other["precision"] == baseline[1]
+                row |= _paired(other[right], own, allowed)
+            if row["status"] != "ok":
+                row |= {"gate": "refused", "gate_reason": row["reason"]}
+        rows.append(row)
+    known = [row for row in rows if row.get("p_value") is not None]
+    for row, adjusted in zip(known, holm([row["p_value"] for row in known]), strict=True):
+        row["p_holm"] = adjusted
+    import pandas as pd
+
+    frame = pd.DataFrame({n: pd.Series([row.get(n) for row in rows], dtype=object) for n in TASK_SCORES.names})
+    return TASK_SCORES.validate(frame)
+
+
+def _alone(own: pd.DataFrame) -> dict[str, Any]:
+    """What one model's answers say by themselves."""
+    answered = own[own["status"] == "ok"]
+    n, failed = len(own), len(own) - len(answered)
+    row: dict[str, Any] = {
+        "task_kind": own["task_kind"].iloc[0],
+        "date": str(own["started_at"].max())[:10],
+        "n": n,
+        "failed": failed,
+        "status": "ok",
+        "weights_note": next((note for note in own["weights_note"] if not is_null(note)), None),
+        **{name: _mean(answered[name]) for name in ("input_tokens", "output_tokens")},
+        "usd_per_answer": _mean(answered["usd"]),
+        "spent_usd": None if answered["usd"].isna().all() else float(own["usd"].sum()),
+    }
+    if failed > MOST_FAILED * n:
+        reasons = own.loc[own["status"] != "ok", "reason"].value_counts()
+        row |= {"status": "invalid", "reason": f"{failed} of {n} items have no answer, most often: {reasons.index[0]}"}
+    if not len(answered):
+        return row
+    score, weight = _numbers(answered["score"]), _numbers(answered["weight"])
+    if weight.sum() <= 0:
+        raise bad("weight", "all 0", "at least one item with a weight above 0", str(own["task"].iloc[0]))
+    row["score"] = float((score * weight).sum() / weight.sum())
+    low, high, row["reason"] = _interval(answered, score, weight, row.get("reason"))
+    if low is not None and high is not None:
+        kept = weight.sum() / _numbers(own["weight"]).sum()
+        row |= {"score_low": low * kept, "score_high": high * kept + 1 - kept}
+    misses = _numbers(answered["cost_of_miss"])
+    if not np.isnan(misses).any():
+        row["cost_of_misses"] = float(((1 - score) * misses).mean())
+    details = [json.loads(text) for text in answered["detail"]]
+    for column, key in (("valid_json", "valid_json"), ("exact_share", "exact"), ("recall_at_k", "recall")):
+        if details and all(key in detail for detail in details):
+            row[column] = float(np.mean([float(detail[key]) for detail in details]))
+    return row
+
+
+def _interval(
+    answered: pd.DataFrame, score: np.ndarray, weight: np.ndarray, reason: str | None
+) -> tuple[float | None, float | None, str | None]:
+    if len(score) < 2:
+        return None, None, reason or "one item gives no interval"
+    grouped = answered["cluster"].notna().any()
+    if not grouped and set(score) <= {0.0, 1.0} and (weight == weight[0]).all():
+        return *wilson(int(score.sum()), len(score)), reason
+    if (score == score[0]).all():
+        return None, None, reason or "all scores are equal, which leaves no spread to estimate an interval from"
+    scaled = score * weight / weight.mean()
+    found = paired_bootstrap(np.zeros(len(score)), scaled, clusters=_clusters(answered))
+    return max(0.0, found.low), min(1.0, found.high), reason
+
+
+def _clusters(answered: pd.DataFrame) -> list[str] | None:
+    """The clusters of items; an item without one stands alone. None where all do."""
+    if answered["cluster"].isna().all():
+        return None
+    return [
+        f"item {item}" if is_null(cluster) else f"cluster {cluster}"
+        for item, cluster in zip(answered["item"], answered["cluster"], strict=True)
+    ]
+
+
+def _paired(baseline: pd.DataFrame, own: pd.DataFrame, margin: float) -> dict[str, Any]:
+    """Comparison with the baseline on the items both answered."""
+    answered = own[own["status"] == "ok"].set_index("item")
+    other = baseline[baseline["status"] == "ok"].set_index("item")
+    shared = answered.index.intersection(other.index)
+    answered, other = answered.loc[shared], other.loc[shared]
+    if len(shared) < 2:
+        return {"gate": "refused", "gate_reason": f"the baseline answered {len(shared)} of the same items"}
+    if (answered["label_sha256"] != other["label_sha256"]).any():
+        raise bad("task", str(own["task"].iloc[0]), "the same items for both (an input or a label changed in between)")
+    first, second, weight = (_numbers(one) for one in (other["score"], answered["score"], answered["weight"]))
+    gained, lost, n = int((second > first).sum()), int((second < first).sum()), len(shared)
+    row: dict[str, Any] = {"gained": gained, "lost": lost, "flip_share": (gained + lost) / n}
+    clusters = _clusters(answered.reset_index())
+    binary = set(first) | set(second) <= {0.0, 1.0} and (weight == weight[0]).all() and clusters is None
+    low, high = agresti_min(gained, lost, n)
+    if binary:
+        found = mcnemar(first, second)
+        row |= {"difference": found.difference, "p_value": found.p_value, "test": f"McNemar, {found.test}"}
+        row["detectable"] = minimum_detectable_accuracy(found.flip_share, n) if found.flips else None
+    else:
+        scale = weight / weight.mean()
+        estimate = paired_bootstrap(first * scale, second * scale, clusters=clusters)
+        how = "bootstrap over items" if clusters is None else "bootstrap over clusters"
+        row |= {"difference": estimate.mean, "p_value": estimate.p_value, "test": how}
+        spread = estimate.standard_error * math.sqrt(n)
+        row["detectable"] = minimum_detectable_effect(spread, n) if spread > 0 else None
+        low, high = (estimate.low, estimate.high) if gained + lost else (low, high)
+    row |= {"difference_low": low, "difference_high": high}
+    if non_inferiority(low, margin):
+        return row | {
+            "gate": "passed",
+            "gate_reason": f"loses at most {-100 * low:.2g} points, {100 * margin:g} allowed",
+        }
+    said = f"may lose {-100 * low:.2g} points, {100 * margin:g} allowed"
+    if high > -margin:
+        said += f"; {n} items cannot tell (more items could)"
+    return row | {"gate": "refused", "gate_reason": said}
+
+
+def _judged(own: pd.DataFrame) -> dict[str, Any]:
+    """A win rate is compared with a half, what two equal models would have."""
+    against = {json.loads(text)["against"] for text in own["detail"]}
+    score = _numbers(own["score"])
+    row: dict[str, Any] = {"baseline": ", ".join(sorted(against))}
+    if len(score) < 2:
+        return row
+    found = paired_bootstrap(np.full(len(score), 0.5), score, clusters=_clusters(own))
+    return row | {
+        "difference": found.mean,
+        "difference_low": found.low,
+        "difference_high": found.high,
+        "p_value": found.p_value,
+        "test": "bootstrap over judged inputs, against a half",
+    }
+
+
+def _numbers(column: pd.Series[Any]) -> np.ndarray:
+    return np.asarray(column.astype("float64"), dtype=np.float64)
+
+
+def _mean(column: pd.Series[Any]) -> float | None:
+    """Mean, unknown where any value is."""
+    return None if not len(column) or column.isna().any() else float(column.mean())
