@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from costlib.cli import billing, embedding, hosting, logs, measuring, money, portfolio, prices, routing
+from costlib.cli import billing, embedding, hosting, judging, logs, measuring, money, portfolio, prices, routing
 from costlib.errors import CostlibError, InputError
 
 app = typer.Typer(
@@ -23,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for part in (measuring, money, hosting, billing, portfolio, routing, logs, embedding):
+for part in (measuring, judging, money, hosting, billing, portfolio, routing, logs, embedding):
     for command in part.COMMANDS:
         app.command()(command)
 

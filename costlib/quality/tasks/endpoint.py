@@ -31,7 +31,7 @@ from urllib.parse import urlsplit
 from costlib.errors import bad
 from costlib.progress import Progress, Step, silent
 from costlib.quality.tasks import bounds
-from costlib.quality.tasks.items import sha256
+from costlib.quality.tasks.items import Task, sha256
 
 if TYPE_CHECKING:
     import httpx
@@ -180,7 +180,7 @@ class _Run:
         if key in self.known:
             return _reply(ask, self.known[key])
         random_pause = random.Random(key)
-        most = self._worst(ask)
+        most = _worst(self.endpoint, ask)
         last = "stopped: the run was interrupted"
         for attempt in range(1, self.endpoint.attempts + 1):
             if self.stopped.is_set():
@@ -227,12 +227,6 @@ class _Run:
             body["stop"] = list(ask.stop)
         return {name: value for name, value in {**body, **self.endpoint.extra}.items() if value is not None}
 
-    def _worst(self, ask: Ask) -> Decimal:
-        if self.endpoint.price is None:
-            return Decimal(0)
-        read = len((ask.prompt + (ask.system or "")).encode()) + _OVERHEAD_TOKENS
-        return self.endpoint.price.usd(read, ask.max_tokens)
-
     def _send(self, body: dict[str, Any]) -> tuple[str, tuple[int, int] | None]:
         """Text and tokens (read, written) of one attempt; raises `_Failed`."""
         import httpx
@@ -262,6 +256,20 @@ class _Run:
                 said = said.replace(os.environ[self.endpoint.api_key_env], "***")
             raise _refusal(response.status_code, response.headers.get("retry-after"), said)
         return _read(content)
+
+
+def worst_usd(endpoint: Endpoint, task: Task) -> Decimal:
+    """What asking every item of a task once could cost at most: a token for every byte, answers at full length."""
+    return sum(
+        (_worst(endpoint, Ask(item.id, task.rendered(item), task.max_tokens)) for item in task.items), Decimal(0)
+    )
+
+
+def _worst(endpoint: Endpoint, ask: Ask) -> Decimal:
+    if endpoint.price is None:
+        return Decimal(0)
+    read = len((ask.prompt + (ask.system or "")).encode()) + _OVERHEAD_TOKENS
+    return endpoint.price.usd(read, ask.max_tokens)
 
 
 def _reply(ask: Ask, found: Mapping[str, Any]) -> Reply:

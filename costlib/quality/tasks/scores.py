@@ -1,8 +1,8 @@
 """From answers to scores: each with an interval, each paired with its baseline on the same items, and the gate.
 
-The interval of a score is Wilson's where items are right or wrong, count alike and stand alone; the clustered bootstrap
-otherwise. Items without an answer widen it: its low end counts them as 0, its high end as 1; above 5 % of the items the
-row is invalid.
+The interval of a score is Wilson's where items are right or wrong, count alike and stand alone, or all are alike (then
+over clusters); the clustered bootstrap otherwise. Items without an answer widen it: its low end counts them as 0, its
+high end as 1; above 5 % of the items the row is invalid.
 
 A difference is paired by item. Right-or-wrong items are tested by McNemar, others by the bootstrap over items or whole
 clusters. Where nothing or little flipped, the usual interval of a paired difference shrinks to nothing, and ten items
@@ -105,33 +105,40 @@ def _alone(own: pd.DataFrame) -> dict[str, Any]:
     if weight.sum() <= 0:
         raise bad("weight", "all 0", "at least one item with a weight above 0", str(own["task"].iloc[0]))
     row["score"] = float((score * weight).sum() / weight.sum())
-    low, high, row["reason"] = _interval(answered, score, weight, row.get("reason"))
-    if low is not None and high is not None:
-        kept = weight.sum() / _numbers(own["weight"]).sum()
-        row |= {"score_low": low * kept, "score_high": high * kept + 1 - kept}
+    right = (score >= 1).astype(np.float64)
+    row["success"] = float(right.mean())
+    for name, values, weights in (("success", right, np.ones(len(right))), ("score", score, weight)):
+        low, high, why = _interval(answered, values, weights)
+        row["reason"] = row.get("reason") or why
+        if low is not None and high is not None:
+            kept = weights.sum() / (n if name == "success" else _numbers(own["weight"]).sum())
+            row |= {f"{name}_low": low * kept, f"{name}_high": high * kept + 1 - kept}
     misses = _numbers(answered["cost_of_miss"])
     if not np.isnan(misses).any():
-        row["cost_of_misses"] = float(((1 - score) * misses).mean())
+        row["cost_of_misses"] = float(((1 - right) * misses).mean())
     details = [json.loads(text) for text in answered["detail"]]
-    for column, key in (("valid_json", "valid_json"), ("exact_share", "exact"), ("recall_at_k", "recall")):
+    for column, key in (("valid_json", "valid_json"), ("recall_at_k", "recall")):
         if details and all(key in detail for detail in details):
             row[column] = float(np.mean([float(detail[key]) for detail in details]))
     return row
 
 
 def _interval(
-    answered: pd.DataFrame, score: np.ndarray, weight: np.ndarray, reason: str | None
+    answered: pd.DataFrame, score: np.ndarray, weight: np.ndarray
 ) -> tuple[float | None, float | None, str | None]:
+    """Ends of the interval of a weighted mean, or the reason why there are none."""
     if len(score) < 2:
-        return None, None, reason or "one item gives no interval"
-    grouped = answered["cluster"].notna().any()
-    if not grouped and set(score) <= {0.0, 1.0} and (weight == weight[0]).all():
-        return *wilson(int(score.sum()), len(score)), reason
-    if (score == score[0]).all():
-        return None, None, reason or "all scores are equal, which leaves no spread to estimate an interval from"
+        return None, None, "one item gives no interval"
+    groups = _clusters(answered)
+    same = bool((score == score[0]).all())
+    if set(score) <= {0.0, 1.0} and (same or (groups is None and (weight == weight[0]).all())):
+        count = len(score) if groups is None else len(set(groups))
+        return *wilson(round(float(score.mean()) * count), count), None
+    if same:
+        return None, None, "all scores are equal, which leaves no spread to estimate an interval from"
     scaled = score * weight / weight.mean()
-    found = paired_bootstrap(np.zeros(len(score)), scaled, clusters=_clusters(answered))
-    return max(0.0, found.low), min(1.0, found.high), reason
+    found = paired_bootstrap(np.zeros(len(score)), scaled, clusters=groups)
+    return max(0.0, found.low), min(1.0, found.high), None
 
 
 def _clusters(answered: pd.DataFrame) -> list[str] | None:

@@ -114,7 +114,8 @@ def test_money_and_tokens_are_means_and_unknown_where_one_is():
 def test_details_of_extraction_and_retrieval_are_shown():
     detail = [json.dumps({"valid_json": ok, "exact": ok}) for ok in (True, False)]
     row = task_scores(answers([1.0, 0.5], kind="extraction", detail=detail)).iloc[0]
-    assert (row["valid_json"], row["exact_share"]) == (0.5, 0.5)
+    assert (row["valid_json"], row["score"], row["success"]) == (0.5, 0.75, 0.5)
+    assert (row["success_low"], row["success_high"]) == pytest.approx(wilson(1, 2))
     assert np.isnan(row["recall_at_k"])
 
 

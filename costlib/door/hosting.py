@@ -1,13 +1,8 @@
-"""What an analyst calls: questions that need several rooms at once, each answered by one function.
-
-Everything returns tidy DataFrames or frozen values with units in the names. `costlib/__init__.py` is the list of all
-public names; the command line is a thin shell over the same functions.
-"""
+"""What a model needs and costs: memory, prices, rates, $ per token, break-even."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from costlib.errors import InputError, bad
@@ -16,7 +11,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from costlib.cost.breakeven import BreakEven
-    from costlib.cost.distillation import PricedDistillation
     from costlib.prices.api import PricedRequest
     from costlib.prices.rates import Rate
     from costlib.store import Store
@@ -263,94 +257,4 @@ def breakeven(
         ),
         Api(priced.total),
         input_tokens + output_tokens,
-    )
-
-
-def embed(
-    model: str,
-    precision: str | Iterable[str] = "fp32",
-    *,
-    text: str | Path,
-    usd_per_hour: float | None = None,
-    rate_kind: str = "on_demand",
-    rate_provider: str | None = None,
-    as_of: str | None = None,
-    **settings: Any,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Measure an embedding model and price it: rows of table `embeddings` with $ per million tokens, and API prices.
-
-    The rate is `usd_per_hour`, or that of the measured device in data/rates.csv. `settings` are those of
-    `costlib.measure.embed.embed`. Raises `InputError` for bad input, also a rate nobody knows, before measuring.
-    """
-    from costlib.cost.embedding import api_prices, priced
-    from costlib.environment import default_device, device_name
-    from costlib.measure.embed import embed as measure_embeddings
-    from costlib.models.reference import is_static, parse
-    from costlib.prices.book import load_book
-
-    static = is_static(parse(model))
-    name = device_name(settings.get("device") or ("cpu" if static else default_device()))
-    rates = {name: hourly_rate(name, usd_per_hour, rate_kind, rate_provider)}
-    prices = api_prices(load_book(), as_of)
-    return priced(measure_embeddings(model, precision, text=text, **settings), rates), prices
-
-
-def hourly_rate(
-    device: str, usd_per_hour: float | None, rate_kind: str = "on_demand", provider: str | None = None
-) -> Rate | float:
-    """$ per hour of a measured device: as given, or from data/rates.csv with the range of its providers."""
-    from costlib.cost.inputs import number
-    from costlib.prices.hardware import measured_rate
-
-    if usd_per_hour is not None:
-        return number("usd_per_hour", usd_per_hour)
-    return measured_rate(device, rate_kind, provider)
-
-
-def distill(
-    teacher: str,
-    student: str = "static",
-    *,
-    requests_per_week: float,
-    usd_per_hour: float | None = None,
-    rate_kind: str = "on_demand",
-    rate_provider: str | None = None,
-    people_hours: float = 0,
-    usd_per_people_hour: float = 0,
-    teacher_usd_per_mtok: float | None = None,
-    retrain_every_weeks: float | None = None,
-    retraining_people_hours: float = 0,
-    **settings: Any,
-) -> tuple[dict[str, Any], PricedDistillation | None]:
-    """Make a student, score and time it, and price it: its row of table `distillations`, and the money around it.
-
-    The money is None where the distillation failed; the row says why. `settings` are those of
-    `costlib.quality.distill.run.distill`. Raises `InputError` for bad input before anything is trained.
-    """
-    from costlib.cost.distillation import price_distillation
-    from costlib.cost.inputs import number
-    from costlib.environment import default_device, device_name
-    from costlib.quality.distill.run import distill as make_student
-
-    number("requests_per_week", requests_per_week, zero=True)
-    for field, value in (("people_hours", people_hours), ("retraining_people_hours", retraining_people_hours)):
-        number(field, value, zero=True)
-        number("usd_per_people_hour", usd_per_people_hour, zero=not value)
-    for field, given in (("teacher_usd_per_mtok", teacher_usd_per_mtok), ("retrain_every_weeks", retrain_every_weeks)):
-        if given is not None:
-            number(field, given)
-    name = device_name(settings.get("device") or default_device())
-    found = hourly_rate(name, usd_per_hour, rate_kind, rate_provider)
-    row = {str(key): value for key, value in make_student(teacher, student, **settings).iloc[0].to_dict().items()}
-    if row["status"] != "ok":
-        return row, None
-    return row, price_distillation(
-        row,
-        found if isinstance(found, (int, float)) else found.usd_per_hour,
-        requests_per_week,
-        people_hours=people_hours,
-        usd_per_people_hour=usd_per_people_hour,
-        teacher_usd_per_mtok=teacher_usd_per_mtok,
-        retrain_every_weeks=retrain_every_weeks,
-        retraining_people_hours=retraining_people_hours,
     )

@@ -1,0 +1,257 @@
+"""The command about how good a model is: quality, by text and by tasks, here or behind an endpoint."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any
+
+import typer
+
+from costlib.cli.show import AsOf, Device, Json, Provider, StoreOption, answer, names, number, table, watching
+from costlib.errors import bad
+
+_TEXT = ("ppl_rolling", "ppl_ratio", "ppl_p_value", "kl_mean", "top1_agreement", "bits_per_byte")
+
+
+def quality(
+    model: Annotated[str, typer.Argument(help="A model reference; with --endpoint its name there.")],
+    precision: Annotated[str, typer.Option(help="Comma-separated: bf16, int8, nf4, ...")] = "bf16",
+    baseline: Annotated[str | None, typer.Option(help="Compared with [default: the first precision].")] = None,
+    text: Annotated[
+        str | None, typer.Option(help="Text for perplexity [default: pydoc_data.topics, where no task is given].")
+    ] = None,
+    tokens: Annotated[int, typer.Option(help="Tokens of the text that are scored.")] = 4096,
+    window: Annotated[int, typer.Option(help="Tokens per window.")] = 1024,
+    max_perplexity_ratio: Annotated[float, typer.Option(help="Gate on text: perplexity over the baseline's.")] = 1.05,
+    task: Annotated[list[str] | None, typer.Option(help="JSONL, CSV or Parquet of labelled items; repeatable.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Kind of tasks whose file does not say it.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="Prompt with {input}, and {choices} or {fields}.")] = None,
+    shots: Annotated[int, typer.Option(help="Examples of the train split in the prompt.")] = 0,
+    max_tokens: Annotated[int | None, typer.Option(help="Longest answer [default: 64, extraction 256].")] = None,
+    chat: Annotated[bool, typer.Option("--chat", help="Use the model's chat template.")] = False,
+    margin: Annotated[float, typer.Option(help="Gate on tasks: largest loss against the baseline, a share.")] = 0.01,
+    against: Annotated[
+        str | None, typer.Option(help="'MODEL PRECISION' answered before, as the baseline of tasks.")
+    ] = None,
+    endpoint: Annotated[str | None, typer.Option(help="Base URL of an OpenAI-compatible API, ending in /v1.")] = None,
+    api_key_env: Annotated[str | None, typer.Option(help="Environment variable that holds the key.")] = None,
+    concurrency: Annotated[int, typer.Option(help="Requests at once.")] = 4,
+    requests_per_minute: Annotated[float | None, typer.Option(help="Requests started a minute, at most.")] = None,
+    attempts: Annotated[int, typer.Option(help="Tries of a request, at most.")] = 4,
+    provider: Provider = None,
+    usd_per_mtok: Annotated[str | None, typer.Option(help="INPUT,OUTPUT price instead of --provider.")] = None,
+    as_of: AsOf = None,
+    max_usd: Annotated[str | None, typer.Option(help="What new answers may cost at most.")] = None,
+    extra: Annotated[str | None, typer.Option(help="JSON object merged into requests; null takes a field out.")] = None,
+    device: Device = None,
+    timeout: Annotated[float, typer.Option(help="Seconds for a precision on a task, or for a request.")] = 3600.0,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Ask again what is in the store.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only what tasks could show and cost at most.")] = False,
+    store: StoreOption = None,
+    as_json: Json = False,
+) -> None:
+    """Score a model: perplexity and KL on a text, and tasks, each precision against its baseline on the same material.
+
+    Example: costlib quality demo:gemma-3-270m --precision bf16,nf4 --task data/tasks/order_data.jsonl --shots 4
+    """
+    from costlib.door import evaluate
+    from costlib.quality.tasks.endpoint import Endpoint
+    from costlib.quality.tasks.items import read_task
+
+    settings: dict[str, Any] = {"kind": kind, "prompt": prompt, "shots": shots, "max_tokens": max_tokens}
+    tasks = [read_task(file, chat=chat, margin=margin, **settings) for file in task or ()]
+    who: str | Endpoint = model
+    if endpoint is not None:
+        if text is not None or not tasks:
+            raise bad("text" if text else "task", text or "none", "tasks only: an endpoint tells no likelihoods")
+        who = Endpoint(
+            endpoint,
+            model,
+            api_key_env,
+            concurrency,
+            requests_per_minute,
+            min(timeout, 600.0),
+            attempts,
+            _price(model, provider, usd_per_mtok, as_of),
+            _object(extra),
+        )
+    cap = None if max_usd is None else _money("max_usd", max_usd)
+    if dry_run:
+        _forecast(who, tasks, as_json)
+        return
+    precisions = names(precision)
+    base = baseline or precisions[0]
+    rows = scores = None
+    with watching(as_json) as progress:
+        if endpoint is None and (text is not None or not tasks):
+            from costlib.quality.text import measure_text
+
+            rows = measure_text(
+                model,
+                precisions,
+                baseline=base,
+                text=text,
+                tokens=tokens,
+                window=window,
+                store=store,
+                device=device,
+                fresh=fresh,
+                progress=progress,
+                timeout_s=timeout,
+            )
+        if tasks:
+            local: dict[str, Any] = {"device": device, "fresh": fresh, "timeout_s": timeout} if endpoint is None else {}
+            before = None if against is None else _known(against)
+            scores = evaluate(
+                who,
+                tasks,
+                precisions,
+                baseline=base,
+                against=before,
+                max_usd=cap,
+                store=store,
+                progress=progress,
+                **local,
+            )
+    gates = [] if rows is None else [_gate(row, base, max_perplexity_ratio) for row in rows.to_dict("records")]
+    document: dict[str, Any] = {"rows": [] if rows is None else _rows(rows, gates), "kind": "measured"}
+    document["tasks"] = [] if scores is None else scores
+
+    def show() -> None:
+        if rows is not None:
+            _show_text(rows, gates)
+        if scores is not None:
+            _show_tasks(scores)
+
+    answer(document, as_json, show)
+    failed = [frame for frame in (rows, scores) if frame is not None and not (frame["status"] == "ok").any()]
+    if failed:
+        raise typer.Exit(1)
+
+
+def _gate(row: dict[Any, Any], baseline: str, most: float) -> str:
+    from costlib.quality.gate import gate
+
+    verdict = gate(row, most)
+    name = "passed" if verdict.passed else "refused"
+    if row["precision"] == baseline and verdict.passed:
+        return "baseline"
+    return f"{name}: {verdict.reason}"
+
+
+def _rows(frame: Any, gates: list[str]) -> list[dict[str, Any]]:
+    """Rows for a reader: without the log-likelihood of every token."""
+    found = frame.drop(columns=["nll"]).to_dict("records")
+    return [{**row, "gate": said} for row, said in zip(found, gates, strict=True)]
+
+
+def _show_text(rows: Any, gates: list[str]) -> None:
+    lines, notes = [], []
+    for row, said in zip(rows.to_dict("records"), gates, strict=True):
+        name = row["precision"] if row["status"] == "ok" else f"{row['precision']}: {row['status']}"
+        shown = [
+            number(row, column) for column in ("ppl_rolling", "ppl_ratio", "ppl_p_value", "kl_mean", "top1_agreement")
+        ]
+        lines.append([name, *shown, number(row, "bits_per_byte")])
+        notes += [f"{row['precision']}: {said}"] if said != "baseline" else []
+        notes += [row[why] for why in ("reason", "weights_note") if isinstance(row[why], str)]
+    first = rows.iloc[0]
+    columns = ["precision", "perplexity", "ratio", "p", "KL nats/token", "same first", "bits/byte"]
+    caption = f"{first['tokens']} tokens of {first['text']}, windows of {first['window']}; measured; [95 % interval]"
+    table(f"{first['model']}: text", columns, lines, caption)
+    for note in dict.fromkeys(notes):
+        print(f"  {note}")
+
+
+def _show_tasks(scores: Any) -> None:
+    for name, rows in scores.groupby("task", sort=False):
+        lines, notes = [], []
+        for row in rows.to_dict("records"):
+            who = row["model"] if _unknown(row["precision"]) else f"{row['model']} {row['precision']}"
+            change = "-" if _unknown(row["gained"]) else f"+{row['gained']} -{row['lost']}"
+            shown = [number(row, column) for column in ("score", "success", "difference")]
+            lines.append([who, *shown, change, number(row, "p_holm"), number(row, "spent_usd", " USD")])
+            if not _unknown(row["gate"]):
+                notes.append(f"{who}: {row['gate']}: {row['gate_reason']}")
+            if row["failed"]:
+                notes.append(f"{who}: {row['failed']} of {row['n']} items without an answer, counted in the interval")
+            notes += [f"{who}: {row[why]}" for why in ("reason", "weights_note") if isinstance(row[why], str)]
+        first = rows.iloc[0]
+        against = "" if _unknown(first["baseline"]) else f"; difference to {first['baseline']}"
+        columns = ["model", "score", "wholly right", "difference", "flips", "p (Holm)", "spent"]
+        caption = f"{first['task_kind']}, {first['n']} items{against}; measured; [95 % interval]"
+        table(f"task {name}", columns, lines, caption)
+        for note in dict.fromkeys(notes):
+            print(f"  {note}")
+
+
+def _forecast(who: Any, tasks: list[Any], as_json: bool) -> None:
+    """What the tasks could tell apart, and what an endpoint could charge at most."""
+    from costlib.quality.compare import minimum_detectable_accuracy
+    from costlib.quality.tasks.endpoint import Endpoint, worst_usd
+
+    found = []
+    for task in tasks:
+        row: dict[str, Any] = {"task": task.name, "kind": task.kind, "items": len(task.items)}
+        for flips in (0.02, 0.05, 0.1, 0.2):
+            row[f"detectable_at_{flips:g}_flips"] = minimum_detectable_accuracy(flips, len(task.items))
+        row["most_usd"] = worst_usd(who, task) if isinstance(who, Endpoint) and who.price else None
+        found.append(row)
+
+    def show() -> None:
+        lines = []
+        for row in found:
+            shares = [value for name, value in row.items() if name.startswith("detectable")]
+            shown = ["none" if share is None else f"{100 * share:.1f} points" for share in shares]
+            cost = "-" if row["most_usd"] is None else f"{row['most_usd']:.4f} USD"
+            lines.append([row["task"], str(row["items"]), *shown, cost])
+        columns = ["task", "items", "2 % flip", "5 %", "10 %", "20 %", "costs at most"]
+        caption = "smallest loss found with 80 % power if so many answers change; derived (Connor 1987)"
+        table("Before asking", columns, lines, caption)
+
+    answer({"tasks": found, "kind": "derived"}, as_json, show)
+
+
+def _price(model: str, provider: str | None, given: str | None, as_of: str | None) -> Any:
+    from costlib.door.answers import list_price
+    from costlib.quality.tasks.endpoint import TokenPrice
+
+    if given is not None:
+        parts = given.split(",")
+        if len(parts) != 2:
+            raise bad("usd_per_mtok", given, "two prices, INPUT,OUTPUT")
+        return TokenPrice(_money("usd_per_mtok", parts[0]), _money("usd_per_mtok", parts[1]))
+    return None if provider is None else list_price(model, provider, as_of)
+
+
+def _money(name: str, value: str) -> Decimal:
+    try:
+        money = Decimal(value.strip())
+    except InvalidOperation:
+        money = Decimal(-1)
+    if not (money.is_finite() and 0 <= money < 10**9):
+        raise bad(name, value, "an amount in USD of at least 0")
+    return money
+
+
+def _object(extra: str | None) -> dict[str, Any]:
+    try:
+        found = json.loads(extra or "{}")
+    except json.JSONDecodeError:
+        found = None
+    if not isinstance(found, dict):
+        raise bad("extra", extra, "a JSON object, e.g. '{\"top_p\": 1}'")
+    return found
+
+
+def _known(against: str) -> tuple[str, str | None]:
+    model, _, precision = against.strip().partition(" ")
+    return model, precision or None
+
+
+def _unknown(value: object) -> bool:
+    return value is None or value != value or type(value).__name__ == "NAType"
+
+
+COMMANDS = (quality,)
