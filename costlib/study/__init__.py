@@ -1,0 +1,26 @@
+"""One study file: typed, validated, with messages a person can act on.
+
+A study is one YAML file that says what to measure, which workloads there are, which options could serve them, what is
+assumed, and from where each number comes. `load_study` reads it once; every message names file and line, the field, the
+value and what is allowed. Paths inside the file are relative to it. `Study.hash` covers the YAML and the tables it
+names, so that a report can say exactly what it was made from.
+
+Every assumption is a value with a low and a high end, a unit, a kind and a source. The ends are read as the range the
+value is believed to lie in; risk.py of the portfolio room draws from it.
+"""
+
+from costlib.study.file import Study, load_study
+from costlib.study.options import ApiOption, HumanOption, MeasuredOption, Option, QuotedOption
+from costlib.study.parts import Assumption, BaselineException
+
+__all__ = [
+    "ApiOption",
+    "Assumption",
+    "BaselineException",
+    "HumanOption",
+    "MeasuredOption",
+    "Option",
+    "QuotedOption",
+    "Study",
+    "load_study",
+]

@@ -1,0 +1,124 @@
+"""The study as a whole: its fields, reading it, and the checks that one field alone cannot make."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from costlib.errors import InputError, bad
+from costlib.paths import data_dir
+from costlib.study.fields import Count, Part, Text, as_number
+from costlib.study.options import ApiOption, HumanOption, MeasuredOption, Option, QuotedOption
+from costlib.study.parts import Assumptions, Baseline, ColumnRule, MeasureSpec, Profile, QualitySpec
+from costlib.yamlfile import line_of, near, read_yaml, validated
+
+
+class Study(Part):
+    """A whole study; see the module docstring. Paths are absolute; `hash` is SHA-256 over the YAML and its tables."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+    title: Text
+    as_of: date
+    currency: Literal["USD"] = "USD"
+    synthetic: Text
+    measure: tuple[MeasureSpec, ...] = ()
+    quality: QualitySpec | None = None
+    workloads: Path
+    workload_columns: dict[str, ColumnRule]
+    profiles: dict[str, Profile]
+    quality_scores: Path
+    options: Annotated[tuple[Option, ...], Field(min_length=1)]
+    baseline: Baseline
+    assumptions: Assumptions
+    budget_usd_per_month: Annotated[Decimal, BeforeValidator(as_number), Field(gt=0, allow_inf_nan=False)] | None = None
+    draws: Annotated[Count, Field(ge=100, le=100_000)] = 1000
+    seed: Annotated[int, BeforeValidator(as_number), Field(ge=0)] = 0
+    notebooks: tuple[Text, ...] = ()
+    path: Path = Field(default=Path(), exclude=True)
+    hash: str = Field(default="", exclude=True)
+
+    def assume(self, name: str) -> float:
+        """The value of an assumption by name."""
+        return float(getattr(self.assumptions, name).value)
+
+    def option(self, name: str) -> ApiOption | MeasuredOption | QuotedOption | HumanOption:
+        """The option of that name; raises `InputError` when there is none."""
+        for option in self.options:
+            if option.name == name:
+                return option
+        raise bad("option", name, near(name, [option.name for option in self.options]))
+
+
+def load_study(path: str | Path) -> Study:
+    """Read and check a study file; a bare name such as `demo` means the study shipped under data/studies.
+
+    Raises `InputError` naming file and line, field, value and what is allowed.
+    """
+    file = _find(path)
+    tree = read_yaml(file, "study")
+    for key in ("path", "hash"):
+        if key in tree:
+            raise bad("key", key, "left out: it is filled in when the file is read", f"{file}:{line_of(tree, (key,))}")
+    study = validated(Study, tree, file)
+    tables = {key: (file.parent / getattr(study, key)).resolve() for key in ("workloads", "quality_scores")}
+    for key, table in tables.items():
+        if not table.is_file():
+            where = f"{file}:{line_of(tree, (key,))}"
+            raise bad(key, str(getattr(study, key)), f"a file that exists, relative to {file.parent}", where)
+    _check(study, tree, file)
+    digest = hashlib.sha256(file.read_bytes())
+    for table in tables.values():
+        digest.update(table.read_bytes())
+    return study.model_copy(update={**tables, "path": file, "hash": digest.hexdigest()})
+
+
+def _find(path: str | Path) -> Path:
+    file = Path(path).expanduser()
+    shipped = data_dir() / "studies" / f"{path}.yml"
+    if not file.is_file() and file.name == str(path) and not file.suffix and shipped.is_file():
+        file = shipped
+    if not file.is_file():
+        names = [found.stem for found in sorted((data_dir() / "studies").glob("*.yml"))]
+        raise bad("study", str(path), f"an existing YAML file, or a shipped study: {', '.join(names) or 'none'}")
+    return file.resolve()
+
+
+def _check(study: Study, tree: Any, file: Path) -> None:
+    """What one field alone cannot tell."""
+
+    def fail(field: str, value: object, allowed: str, *location: str | int) -> InputError:
+        return bad(field, value, allowed, f"{file}:{line_of(tree, location)}")
+
+    names = [option.name for option in study.options]
+    for index, option in enumerate(study.options):
+        if option.name in names[:index]:
+            raise fail("name", option.name, "a name no other option has", "options", index, "name")
+    if study.baseline.option not in names:
+        raise fail("baseline.option", study.baseline.option, near(study.baseline.option, names), "baseline", "option")
+    for index, exception in enumerate(study.baseline.exceptions):
+        if exception.option not in names:
+            where = ("baseline", "exceptions", index, "option")
+            raise fail("exceptions.option", exception.option, near(exception.option, names), *where)
+    for name, profile in study.profiles.items():
+        if (profile.weights is None) == (profile.peak_to_mean is None):
+            raise fail(f"profiles.{name}", name, "either weights (24 numbers) or peak_to_mean", "profiles", name)
+        if profile.weights is not None and sum(profile.weights) <= 0:
+            raise fail(
+                f"profiles.{name}.weights", "all zero", "at least one weight above 0", "profiles", name, "weights"
+            )
+    most = {"max_utilization": 1.0, "quality_correlation": 1.0, "hours_per_month": 744.0}
+    for name, assumption, _ in study.assumptions.rows():
+        low, value, high = assumption.ends
+        if not low <= value <= high:
+            raise fail(f"{name}.low, value, high", (low, value, high), "low <= value <= high", "assumptions", name)
+        if high > most.get(name, 1e15):
+            raise fail(name, high, f"at most {most[name]:g}", "assumptions", name)
+        if low == 0 and name in ("max_utilization", "hours_per_month"):
+            raise fail(name, low, "above 0", "assumptions", name)
+        if name == "minimum_replicas" and any(end != int(end) or end < 1 for end in (low, value, high)):
+            raise fail(name, (low, value, high), "whole numbers of at least 1", "assumptions", name)
