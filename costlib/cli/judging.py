@@ -29,6 +29,7 @@ def quality(
     prompt: Annotated[str | None, typer.Option(help="Prompt with {input}, and {choices} or {fields}.")] = None,
     shots: Annotated[int, typer.Option(help="Examples of the train split in the prompt.")] = 0,
     max_tokens: Annotated[int | None, typer.Option(help="Longest answer [default: 64, extraction 256].")] = None,
+    limit: Annotated[int | None, typer.Option(help="First items of each task that are scored [default: all].")] = None,
     chat: Annotated[bool, typer.Option("--chat", help="Use the model's chat template.")] = False,
     margin: Annotated[float, typer.Option(help="Gate on tasks: largest loss against the baseline, a share.")] = 0.01,
     against: Annotated[
@@ -60,7 +61,8 @@ def quality(
     from costlib.quality.tasks.items import read_task
 
     settings: dict[str, Any] = {"kind": kind, "prompt": prompt, "shots": shots, "max_tokens": max_tokens}
-    tasks = [read_task(file, chat=chat, margin=margin, **settings) for file in task or ()]
+    settings |= {"limit": limit, "chat": chat, "margin": margin}
+    tasks = [read_task(file, **settings) for file in task or ()]
     who: str | Endpoint = model
     if endpoint is not None:
         if text is not None or not tasks:

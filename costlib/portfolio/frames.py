@@ -40,6 +40,8 @@ def _score(offer: Offer) -> dict[str, Any]:
         "success_rate_high": score.high if score else np.nan,
         "success_kind": score.kind if score else None,
         "success_source": score.source if score else None,
+        "success_items": score.items if score and score.items else np.nan,
+        "success_date": score.date if score else None,
     }
 
 

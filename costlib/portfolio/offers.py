@@ -86,7 +86,10 @@ def _offer(
             failed["speed"] = "no minutes per task for a person"
     elif supply.speed_source:
         sources += [supply.speed_source, supply.rate_source]
-    score = scores.get((workload.workload, option.capability))
+    score = (supply.scores or {}).get(workload.workload) or scores.get((workload.workload, option.capability))
+    if workload.workload in (supply.gated or {}):
+        requirement, reason = (supply.gated or {})[workload.workload]
+        failed[requirement] = reason
     if score is None:
         failed["quality result"] = f"no success rate of {option.capability} on {workload.workload}"
     elif score.success_rate < workload.quality_floor:

@@ -17,10 +17,12 @@ import pandas as pd
 from costlib.cost.speeds import load_speeds, whole_time
 from costlib.errors import InputError, bad
 from costlib.measure.run import measurements
+from costlib.portfolio.workloads import Score
 from costlib.prices.entries import DateOutsideCoverage, TimeNeeded, UnknownModel, UnknownProvider, UnknownTier
 from costlib.prices.hardware import measured_rate
 from costlib.prices.rates import Rate, rate
 from costlib.quality.gate import gate
+from costlib.quality.tasks.run import study_scores
 from costlib.quality.text import quality_results
 from costlib.store import Store
 from costlib.study import ApiOption, HumanOption, MeasuredOption, QuotedOption, Study
@@ -52,6 +54,10 @@ class Supply:
     """Requirement -> reason, where the option cannot serve anything."""
     perplexity_ratio: float | None = None
     note: str = ""
+    scores: Mapping[str, Score] | None = None
+    """Success rates measured on tasks, by workload."""
+    gated: Mapping[str, tuple[str, str]] | None = None
+    """Requirement and reason by workload, where a task keeps the option out."""
 
     @property
     def name(self) -> str:
@@ -91,12 +97,13 @@ def supplies(study: Study, store: Store | None = None) -> tuple[Supply, ...]:
     """
     measured = measurements(store)
     quality = quality_results(store)
+    tasks = _Tasks(study, store)
     speeds = load_speeds()
     found: list[Supply] = []
     for option in study.options:
         if isinstance(option, MeasuredOption):
             with where_in(study, option):
-                found.append(_gated(_measured(option, study, measured), study, quality))
+                found.append(tasks.judge(_gated(_measured(option, study, measured), study, quality)))
         elif isinstance(option, QuotedOption):
             with where_in(study, option):
                 found.append(_quoted(option, study, speeds))
@@ -175,6 +182,46 @@ def _gated(supply: Supply, study: Study, frame: pd.DataFrame) -> Supply:
         failed["quality gate"] = verdict.reason
     ratio = None if pd.isna(row["ppl_ratio"]) else float(row["ppl_ratio"])
     return replace(supply, perplexity_ratio=ratio, failed=failed or None)
+
+
+class _Tasks:
+    """What the study's tasks say about measured options: success rates, and who is kept out of which workload."""
+
+    def __init__(self, study: Study, store: Store | None) -> None:
+        self.found = [(spec, *study_scores(spec, store)) for spec in study.tasks]
+
+    def judge(self, supply: Supply) -> Supply:
+        option = supply.option
+        assert isinstance(option, MeasuredOption)
+        scores: dict[str, Score] = {}
+        gated: dict[str, tuple[str, str]] = {}
+        failed = dict(supply.failed or {})
+        for spec, rows, missing in self.found:
+            if spec.model != option.model or option.precision not in spec.precision:
+                continue
+            name = spec.file.stem
+            mine = rows[rows["precision"] == option.precision]
+            verdict = None
+            if mine.empty:
+                verdict = "quality result", f"{missing[option.precision]} items of task {name} not answered yet"
+            else:
+                row = mine.iloc[0]
+                if row["gate"] == "refused":
+                    verdict = "quality gate", f"task {name}: {row['gate_reason']}"
+                elif row["status"] != "ok" or pd.isna(row["success"]):
+                    verdict = "quality result", f"task {name}: {row['reason']}"
+                if spec.workload is not None and not pd.isna(row["success"]):
+                    ends = _ends(row, "success")
+                    source, items = f"{row['n']} items of task {name}, answered {row['date']}", int(row["n"])
+                    who = (spec.workload, option.capability)
+                    scores[spec.workload] = Score(
+                        *who, ends[1], ends[0], ends[2], "measured", source, items, row["date"]
+                    )
+            if verdict and spec.workload is not None:
+                gated[spec.workload] = verdict
+            elif verdict:
+                failed[verdict[0]] = verdict[1]
+        return replace(supply, scores=scores or None, gated=gated or None, failed=failed or None)
 
 
 def _quoted(option: QuotedOption, study: Study, frame: pd.DataFrame) -> Supply:

@@ -19,7 +19,7 @@ from typing import TypeVar
 from costlib.errors import bad
 from costlib.figure import KINDS
 from costlib.study import Study
-from costlib.yamlfile import near
+from costlib.yamlfile import line_of, near, read_yaml
 
 T = TypeVar("T")
 
@@ -49,7 +49,10 @@ class Workload:
 
 @dataclass(frozen=True)
 class Score:
-    """Success rate of a capability on a workload; `low` and `high` are the ends of its interval."""
+    """Success rate of a capability on a workload; `low` and `high` are the ends of its interval.
+
+    `items` scored and the `date` of the newest answer are known where a task measured it.
+    """
 
     workload: str
     capability: str
@@ -58,6 +61,11 @@ class Score:
     high: float
     kind: str
     source: str
+    items: int | None = None
+    date: str | None = None
+
+
+_SCORE_COLUMNS = ["workload", "capability", "success_rate", "low", "high", "kind", "source"]
 
 
 UNITS: Mapping[str, str] = {
@@ -116,6 +124,10 @@ def load_workloads(study: Study) -> tuple[Workload, ...]:
     for exception in study.baseline.exceptions:
         if exception.workload not in found:
             raise bad("exceptions.workload", exception.workload, near(exception.workload, found), str(study.path))
+    for index, spec in enumerate(study.tasks):
+        if spec.workload is not None and spec.workload not in found:
+            where = f"{study.path}:{line_of(read_yaml(study.path, 'study'), ('tasks', index, 'workload'))}"
+            raise bad("workload", spec.workload, near(spec.workload, found), where)
     return tuple(found.values())
 
 
@@ -124,7 +136,7 @@ def load_scores(study: Study, workloads: tuple[Workload, ...]) -> dict[tuple[str
     names = [workload.workload for workload in workloads]
     capabilities = {option.capability for option in study.options}
     found: dict[tuple[str, str], Score] = {}
-    for where, row in _rows(study.quality_scores, [field.name for field in fields(Score)]):
+    for where, row in _rows(study.quality_scores, _SCORE_COLUMNS):
         score = Score(
             workload=_choice("workload", row, where, names),
             capability=_choice("capability", row, where, capabilities),

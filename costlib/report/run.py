@@ -116,6 +116,7 @@ def _report(study: Study, store: Store, folder: Path, progress: Progress) -> Run
 
 def _measure(study: Study, store: Store, fresh: bool, progress: Progress) -> None:
     from costlib.measure.run import measure
+    from costlib.quality.tasks.run import answer_tasks, task_of
     from costlib.quality.text import measure_text
 
     for spec in study.measure:
@@ -143,6 +144,11 @@ def _measure(study: Study, store: Store, fresh: bool, progress: Progress) -> Non
                 fresh=fresh,
                 progress=progress,
             )
+
+    for task in study.tasks:
+        answer_tasks(
+            task.model, task.precision, [task_of(task)], store=store, fresh=fresh, progress=progress, timeout_s=7200
+        )
 
 
 def _manifest(

@@ -11,7 +11,7 @@ value is believed to lie in; risk.py of the portfolio room draws from it.
 
 from costlib.study.file import Study, load_study
 from costlib.study.options import ApiOption, HumanOption, MeasuredOption, Option, QuotedOption
-from costlib.study.parts import Assumption, BaselineException
+from costlib.study.parts import Assumption, BaselineException, TaskSpec
 
 __all__ = [
     "ApiOption",
@@ -22,5 +22,6 @@ __all__ = [
     "Option",
     "QuotedOption",
     "Study",
+    "TaskSpec",
     "load_study",
 ]

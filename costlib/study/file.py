@@ -14,7 +14,7 @@ from costlib.errors import InputError, bad
 from costlib.paths import data_dir
 from costlib.study.fields import Count, Part, Text, as_number
 from costlib.study.options import ApiOption, HumanOption, MeasuredOption, Option, QuotedOption
-from costlib.study.parts import Assumptions, Baseline, ColumnRule, MeasureSpec, Profile, QualitySpec
+from costlib.study.parts import Assumptions, Baseline, ColumnRule, MeasureSpec, Profile, QualitySpec, TaskSpec
 from costlib.yamlfile import line_of, near, read_yaml, validated
 
 
@@ -28,6 +28,7 @@ class Study(Part):
     synthetic: Text
     measure: tuple[MeasureSpec, ...] = ()
     quality: QualitySpec | None = None
+    tasks: tuple[TaskSpec, ...] = ()
     workloads: Path
     workload_columns: dict[str, ColumnRule]
     profiles: dict[str, Profile]
@@ -65,16 +66,24 @@ def load_study(path: str | Path) -> Study:
         if key in tree:
             raise bad("key", key, "left out: it is filled in when the file is read", f"{file}:{line_of(tree, (key,))}")
     study = validated(Study, tree, file)
-    tables = {key: (file.parent / getattr(study, key)).resolve() for key in ("workloads", "quality_scores")}
-    for key, table in tables.items():
-        if not table.is_file():
-            where = f"{file}:{line_of(tree, (key,))}"
-            raise bad(key, str(getattr(study, key)), f"a file that exists, relative to {file.parent}", where)
+
+    def beside(given: Path, *location: str | int) -> Path:
+        found = (file.parent / given).resolve()
+        if not found.is_file():
+            where = f"{file}:{line_of(tree, location)}"
+            raise bad(str(location[-1]), str(given), f"a file that exists, relative to {file.parent}", where)
+        return found
+
+    tables = {key: beside(getattr(study, key), key) for key in ("workloads", "quality_scores")}
+    tasks = [
+        spec.model_copy(update={"file": beside(spec.file, "tasks", index, "file")})
+        for index, spec in enumerate(study.tasks)
+    ]
     _check(study, tree, file)
     digest = hashlib.sha256(file.read_bytes())
-    for table in tables.values():
+    for table in [*tables.values(), *dict.fromkeys(spec.file for spec in tasks)]:
         digest.update(table.read_bytes())
-    return study.model_copy(update={**tables, "path": file, "hash": digest.hexdigest()})
+    return study.model_copy(update={**tables, "tasks": tuple(tasks), "path": file, "hash": digest.hexdigest()})
 
 
 def _find(path: str | Path) -> Path:
@@ -111,6 +120,16 @@ def _check(study: Study, tree: Any, file: Path) -> None:
             raise fail(
                 f"profiles.{name}.weights", "all zero", "at least one weight above 0", "profiles", name, "weights"
             )
+    for index, spec in enumerate(study.tasks):
+        if spec.reference not in spec.precision:
+            allowed = f"one of the task's precisions, {', '.join(spec.precision)}"
+            raise fail("baseline", spec.reference, allowed, "tasks", index, "baseline")
+        same = [one.file for one in study.tasks if one.file.stem == spec.file.stem and one.file != spec.file]
+        if same:
+            raise fail("file", str(spec.file), f"a name of its own (beside {same[0]})", "tasks", index, "file")
+        twice = [one for one in study.tasks[:index] if (one.file, one.model) == (spec.file, spec.model)]
+        if twice:
+            raise fail("file", str(spec.file), "each task once for a model", "tasks", index, "file")
     most = {"max_utilization": 1.0, "quality_correlation": 1.0, "hours_per_month": 744.0}
     for name, assumption, _ in study.assumptions.rows():
         low, value, high = assumption.ends

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from costlib.figure import Kind
-from costlib.study.fields import Count, Engine, Number, Part, Positive, Precision, Text, as_tuple
+from costlib.study.fields import (
+    Count,
+    Engine,
+    Number,
+    Part,
+    Positive,
+    Precision,
+    Text,
+    as_number,
+    as_tuple,
+    one_of,
+)
+from costlib.tables import TASK_KINDS
 
 _DAYS_PER_MONTH = 365 / 12
 
@@ -33,6 +46,32 @@ class QualitySpec(Part):
     window: Count
     baseline: Precision = "bf16"
     max_perplexity_ratio: Annotated[Positive, Field(ge=1)]
+
+
+class TaskSpec(Part):
+    """A labelled task that one model answers at each precision, and the gate: the largest loss against `baseline`.
+
+    The share of answers that are wholly right is the model's success rate on `workload`; without one the task is only a
+    gate. `limit` takes the first items of the file. `baseline` is the first precision where not given.
+    """
+
+    file: Path
+    model: Text
+    precision: Annotated[tuple[Precision, ...], BeforeValidator(as_tuple), Field(min_length=1)]
+    baseline: Precision | None = None
+    workload: Text | None = None
+    kind: Annotated[str, AfterValidator(one_of(TASK_KINDS))] | None = None
+    prompt: Text | None = None
+    shots: Annotated[int, BeforeValidator(as_number), Field(ge=0, lt=1000)] = 0
+    max_tokens: Count | None = None
+    chat: bool = False
+    limit: Count | None = None
+    quality_gate: Annotated[Positive, Field(lt=1)] = 0.01
+
+    @property
+    def reference(self) -> Precision:
+        """The precision the others are compared with."""
+        return self.baseline or self.precision[0]
 
 
 class ColumnRule(Part):

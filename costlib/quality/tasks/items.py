@@ -64,8 +64,7 @@ class Task:
     """A task: its items to score, its examples, and how an item becomes a prompt.
 
     `prompt` may use {input}, {choices} and {fields}; `shots` examples of the train split come before it; `chat` sends
-    it through the model's chat template. `margin` is the largest loss the gate allows; `workload` says whose success
-    rate the score is.
+    it through the model's chat template. `margin` is the largest loss the gate allows.
     """
 
     name: str
@@ -77,7 +76,6 @@ class Task:
     max_tokens: int = 64
     chat: bool = False
     margin: float = 0.01
-    workload: str | None = None
 
     def rendered(self, item: Item) -> str:
         """The whole prompt of an item."""
@@ -118,9 +116,9 @@ def read_task(
     max_tokens: int | None = None,
     chat: bool = False,
     margin: float = 0.01,
-    workload: str | None = None,
+    limit: int | None = None,
 ) -> Task:
-    """Read a task file; `kind` is for files without that column.
+    """Read a task file; `kind` is for files without that column, `limit` takes its first items to score.
 
     Raises `InputError` naming file and row for a file that cannot be read, no items, an empty or duplicated item, a
     label outside `choices`, an item of the train split that is also in test (with the count), or a bad number.
@@ -164,8 +162,10 @@ def read_task(
     if one == "classification":
         _add_choices(items)
     length = max_tokens or _MAX_TOKENS.get(one, 64)
-    test, train = tuple(items["test"]), tuple(items["train"])
-    return Task(name or file.stem, one, test, train, text, shots, length, chat, margin, workload)
+    if limit is not None and (isinstance(limit, bool) or limit < 1):
+        raise bad("limit", limit, "a whole number of items, at least 1", str(file))
+    test, train = tuple(items["test"][:limit]), tuple(items["train"])
+    return Task(name or file.stem, one, test, train, text, shots, length, chat, margin)
 
 
 def _check_doubles(items: Mapping[str, Sequence[Item]], doubled: Sequence[str], file: Path) -> None:

@@ -22,9 +22,11 @@ from costlib.models.load import check_device, is_encoder
 from costlib.models.precision import precision as known_precision
 from costlib.models.reference import is_static, parse
 from costlib.progress import Progress, Step, silent
-from costlib.quality.tasks.items import Item, Task
+from costlib.quality.tasks.items import Item, Task, read_task
 from costlib.quality.tasks.metrics import score_answer
+from costlib.quality.tasks.scores import task_scores
 from costlib.store import Store, new_id
+from costlib.study import TaskSpec
 from costlib.tables import ANSWERS
 
 if TYPE_CHECKING:
@@ -159,6 +161,32 @@ def stored_answers(store: Store | Path | str | None = None) -> pd.DataFrame:
     ordered = found.sort_values("started_at", kind="stable")
     key = ["task", "item", "model", "precision", "engine"]
     return ordered.drop_duplicates(key, keep="last").reset_index(drop=True)
+
+
+def task_of(spec: TaskSpec) -> Task:
+    """The task a study's entry names; raises `InputError` as `read_task`."""
+    settings = {name: getattr(spec, name) for name in ("kind", "prompt", "shots", "max_tokens", "chat", "limit")}
+    return read_task(spec.file, margin=spec.quality_gate, **settings)
+
+
+def study_scores(spec: TaskSpec, store: Store | Path | str | None = None) -> tuple[pd.DataFrame, dict[str, int]]:
+    """TASK_SCORES of what is stored for a study's task, and by precision how many items have no stored answer.
+
+    Answers of any machine count, the newest of each question. A precision with items missing has no row.
+    """
+    task = task_of(spec)
+    place = store if isinstance(store, Store) else Store(store)
+    reference = parse(spec.model)
+    learns = is_static(reference) or is_encoder(reference)
+    questions = {item.id: task.question_sha256(item, learns=learns) for item in task.items}
+    rows: list[dict[str, Any]] = []
+    missing = {}
+    for name in spec.precision:
+        known = _known(place, task, {"model": spec.model, "precision": name, "engine": "eager"}, None)
+        missing[name] = sum(question not in known for question in questions.values())
+        rows += _in_order(task, questions, known, ()) if not missing[name] else []
+    answers = ANSWERS.validate(_frame(rows))
+    return task_scores(answers, baseline=(spec.model, spec.reference), margin=task.margin), missing
 
 
 def _checked(tasks: Sequence[Task], store: Store | Path | str | None) -> Store:
