@@ -45,6 +45,9 @@ def quality(
     as_of: AsOf = None,
     max_usd: Annotated[str | None, typer.Option(help="What new answers may cost at most.")] = None,
     extra: Annotated[str | None, typer.Option(help="JSON object merged into requests; null takes a field out.")] = None,
+    allow_remote_http: Annotated[
+        bool, typer.Option("--allow-remote-http", help="Reach another machine by http: text and key go in the clear.")
+    ] = False,
     device: Device = None,
     timeout: Annotated[float, typer.Option(help="Seconds for a precision on a task, or for a request.")] = 3600.0,
     fresh: Annotated[bool, typer.Option("--fresh", help="Ask again what is in the store.")] = False,
@@ -77,6 +80,7 @@ def quality(
             attempts,
             _price(model, provider, usd_per_mtok, as_of),
             _object(extra),
+            allow_remote_http,
         )
     cap = None if max_usd is None else _money("max_usd", max_usd)
     if dry_run:

@@ -12,16 +12,22 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from costlib.errors import InputError
+from costlib.errors import InputError, bad
 
 Keep = Callable[[str, dict[str, Any]], None]
-sleep = time.sleep
+
+
+def sleep(seconds: float, stopped: threading.Event) -> None:
+    """Pause, until the run is stopped at most."""
+    stopped.wait(seconds)
 
 
 class Purse:
     """Money left under a cap, with what is in flight set aside."""
 
     def __init__(self, cap: Decimal | None) -> None:
+        if cap is not None and not (cap.is_finite() and cap >= 0):
+            raise bad("max_usd", str(cap), "an amount in USD of at least 0")
         self.cap, self.spent, self.held = cap, Decimal(0), Decimal(0)
         self.changed = threading.Condition()
 
@@ -51,14 +57,14 @@ class Rate:
         self.next = 0.0
         self.lock = threading.Lock()
 
-    def wait(self) -> None:
-        """Sleep until the next request may start."""
+    def wait(self, stopped: threading.Event) -> None:
+        """Sleep until the next request may start, or the run is stopped."""
         with self.lock:
             now = time.monotonic()
             start = max(now, self.next)
             self.next = start + self.gap
         if start > now:
-            sleep(start - now)
+            sleep(start - now, stopped)
 
 
 @contextmanager
@@ -73,7 +79,7 @@ def opened(journal: Path) -> Iterator[tuple[dict[str, dict[str, Any]], Keep]]:
         file.seek(0)
         content = file.read()
         for line in content.split(b"\n"):
-            with suppress(ValueError, KeyError, TypeError):
+            with suppress(ValueError, KeyError, TypeError, AttributeError):
                 found = json.loads(line)
                 known[found.pop("key")] = found
         if content and not content.endswith(b"\n"):

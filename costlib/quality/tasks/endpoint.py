@@ -4,6 +4,7 @@ Each answer that was paid for is written and synced to a journal before it is us
 second run, or one after a crash, asks only what has no answer there. A failure is a value with its kind, so that the
 number of replies is always the number of questions. What may pass (429, 5xx, a time-out, a broken connection, an answer
 that is no JSON) is tried again after a growing, jittered pause or the server's Retry-After; what will not is not.
+A whole answer without text (`no_content`, all tokens spent on thinking, say) was paid for, so it is kept, too.
 
 The cap on money holds with requests in flight: before one is sent, its worst case is set aside, a token for every byte
 of the prompt and all of `max_tokens`. An attempt that may have been billed without telling (a time-out, a cut answer,
@@ -12,35 +13,31 @@ no `usage`) keeps its worst case counted. The key is read from the environment a
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from costlib.errors import bad
 from costlib.progress import Progress, Step, silent
 from costlib.quality.tasks import bounds
+from costlib.quality.tasks.attempt import Failed, send
 from costlib.quality.tasks.items import Task, sha256
 
 if TYPE_CHECKING:
     import httpx
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_PASSING = {408, 409, 425, 429, 500, 502, 503, 504, 529}
 _LONGEST_PAUSE_S = 60.0
-_LARGEST_BODY = 16_000_000
-_OVERHEAD_TOKENS = 64
+_LENGTHS = ("max_tokens", "max_completion_tokens")
+_OURS = ("model", "messages", "n", "stream")
+OVERHEAD_TOKENS = 256
 """What a chat template may add to a prompt."""
 
 
@@ -51,6 +48,11 @@ class TokenPrice:
     usd_per_mtok_input: Decimal
     usd_per_mtok_output: Decimal
 
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not (isinstance(value, Decimal) and value.is_finite() and value >= 0):
+                raise bad(name, value, "an amount in USD of at least 0, as a Decimal")
+
     def usd(self, input_tokens: int, output_tokens: int) -> Decimal:
         """Price of one request."""
         return (input_tokens * self.usd_per_mtok_input + output_tokens * self.usd_per_mtok_output) / 1_000_000
@@ -60,8 +62,9 @@ class TokenPrice:
 class Endpoint:
     """Where to ask: `url` is the base, e.g. http://127.0.0.1:8000/v1; `api_key_env` names an environment variable.
 
-    `extra` is merged into each request; a null takes a field out: {"max_tokens": null, "max_completion_tokens": 9}.
-    Raises `InputError` for a url that is neither https nor on this machine, or a bound that is none.
+    `extra` is merged into each request, e.g. {"seed": 1}; a null takes a field out: {"max_tokens": null,
+    "max_completion_tokens": 9}. Raises `InputError` for a url that is neither https nor on this machine (unless
+    `allow_remote_http`, which sends the key in the clear), for a bound that is none, or a key that cannot be sent.
     """
 
     url: str
@@ -73,27 +76,33 @@ class Endpoint:
     attempts: int = 4
     price: TokenPrice | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    allow_remote_http: bool = False
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
-        if not parts.hostname or (
-            parts.scheme != "https" and (parts.scheme, parts.hostname in _LOOPBACK) != ("http", True)
-        ):
-            raise bad("endpoint", self.url, "an https address, or http on this machine, e.g. http://127.0.0.1:8000/v1")
-        if parts.username or parts.password or parts.query:
-            raise bad("endpoint", f"{parts.scheme}://{parts.hostname}...", "an address without a key or a query in it")
+        _check_url(self.url, self.allow_remote_http)
         if not self.model:
             raise bad("model", self.model, "the name the endpoint knows the model by")
-        for name, value, most in (
-            ("concurrency", self.concurrency, 256),
-            ("requests_per_minute", self.requests_per_minute, 1e6),
-            ("timeout_s", self.timeout_s, 3600),
-            ("attempts", self.attempts, 10),
+        for name, value, kinds, most in (
+            ("concurrency", self.concurrency, int, 256),
+            ("requests_per_minute", self.requests_per_minute, int | float, 1e6),
+            ("timeout_s", self.timeout_s, int | float, 3600),
+            ("attempts", self.attempts, int, 10),
         ):
-            if value is not None and not (not isinstance(value, bool) and 0 < value <= most):
-                raise bad(name, value, f"a number above 0 and at most {most:g}")
-        if self.api_key_env is not None and not os.environ.get(self.api_key_env):
-            raise bad("api_key_env", self.api_key_env, "the name of an environment variable that holds the key")
+            if value is not None and not (
+                isinstance(value, kinds) and not isinstance(value, bool) and 0 < value <= most
+            ):
+                whole = "whole " if kinds is int else ""
+                raise bad(name, value, f"a {whole}number above 0 and at most {most:g}")
+        for name in _OURS:
+            if name in self.extra:
+                raise bad("extra", name, f"fields other than {', '.join(_OURS)}")
+        if not _lengths({"max_tokens": 1, **self.extra}):
+            raise bad("extra", "no length", f"a whole number of at least 1 as one of {', '.join(_LENGTHS)}")
+        if self.api_key_env is not None:
+            key = os.environ.get(self.api_key_env, "")
+            if not key or any(not "!" <= letter <= "~" for letter in key):
+                allowed = "the name of an environment variable that holds the key, in visible ASCII letters"
+                raise bad("api_key_env", self.api_key_env, allowed)
 
 
 @dataclass(frozen=True)
@@ -109,7 +118,11 @@ class Ask:
 
 @dataclass(frozen=True)
 class Reply:
-    """The answer, or `failure`: its kind and a sentence. Tokens are the server's; `usd` needs them and a price."""
+    """The answer, or `failure`: its kind and a sentence.
+
+    Tokens are the server's; `usd`, which needs them and a price, is what the answer cost when it was bought, and
+    `seconds` what the attempt took that brought it.
+    """
 
     id: str
     text: str | None = None
@@ -136,27 +149,40 @@ def ask_all(
     asks: Sequence[Ask],
     *,
     journal: Path,
-    max_usd: Decimal | None = None,
+    max_usd: Decimal | bounds.Purse | None = None,
     progress: Progress | None = None,
 ) -> list[Reply]:
     """Ask every question that `journal` holds no answer to; one reply per question, in order.
 
-    `max_usd` caps what this call spends. Raises `InputError` for a cap without a price, or a journal in use by another
-    run; what a server does never raises.
+    `max_usd` caps what this call spends; a purse, what all calls that are given it spend together. Raises `InputError`
+    for a cap without a price, or a journal in use by another run; what a server does never raises.
     """
     import httpx
 
-    if max_usd is not None and endpoint.price is None:
-        raise bad("max_usd", str(max_usd), "a cap together with a price per token, without which spending is unknown")
+    purse = max_usd if isinstance(max_usd, bounds.Purse) else bounds.Purse(max_usd)
+    if purse.cap is not None and endpoint.price is None:
+        raise bad("max_usd", str(purse.cap), "a cap together with a price per token, without which spending is unknown")
     tell = progress or silent
-    with bounds.opened(journal) as (known, keep), httpx.Client(headers=_headers(endpoint)) as client:
-        run = _Run(endpoint, client, known, keep, bounds.Purse(max_usd), bounds.Rate(endpoint.requests_per_minute))
+    settings: dict[str, Any] = {
+        "headers": {"Authorization": f"Bearer {_key(endpoint)}"} if _key(endpoint) else {},
+        "limits": httpx.Limits(max_connections=endpoint.concurrency),
+        "trust_env": httpx.URL(endpoint.url).host not in _LOOPBACK,  # a proxy cannot reach this machine
+    }
+    with bounds.opened(journal) as (known, keep), httpx.Client(**settings) as client:
+        run = _Run(endpoint, client, known, keep, purse, bounds.Rate(endpoint.requests_per_minute))
         pool = ThreadPoolExecutor(max_workers=endpoint.concurrency)
         try:
-            waiting = [pool.submit(run.answer, ask) for ask in asks]
+            asked: dict[str, Future[Reply]] = {}
+            waiting = []
+            for ask in asks:
+                body = _body(endpoint, ask)
+                key = sha256([endpoint.url.rstrip("/"), body])
+                if key not in asked:
+                    asked[key] = pool.submit(run.answer, key, body, _worst(endpoint, ask))
+                waiting.append(asked[key])
             replies = []
-            for number, future in enumerate(waiting, 1):
-                replies.append(future.result())
+            for number, (ask, future) in enumerate(zip(asks, waiting, strict=True), 1):
+                replies.append(replace(future.result(), id=ask.id))
                 tell(Step(f"{endpoint.model}: {number} of {len(asks)}", stage="tasks", done=number, total=len(asks)))
         finally:
             run.stopped.set()
@@ -174,88 +200,65 @@ class _Run:
     rate: bounds.Rate
     stopped: threading.Event = field(default_factory=threading.Event)
 
-    def answer(self, ask: Ask) -> Reply:
-        body = self._body(ask)
-        key = sha256([self.endpoint.url, body])
+    def answer(self, key: str, body: Mapping[str, Any], most: Decimal) -> Reply:
+        """The kept answer, or a new one that costs at most `most` an attempt; its id is the caller's to set."""
         if key in self.known:
-            return _reply(ask, self.known[key])
-        random_pause = random.Random(key)
-        most = _worst(self.endpoint, ask)
-        last = "stopped: the run was interrupted"
-        for attempt in range(1, self.endpoint.attempts + 1):
-            if self.stopped.is_set():
-                break
+            return _reply(self.known[key])
+        jitter = random.Random(key)
+        endpoint = self.endpoint
+        url = f"{endpoint.url.rstrip('/')}/chat/completions"
+        last, tried = "stopped: the run was interrupted", 0
+        while tried < endpoint.attempts:
             if not self.purse.reserve(most):
                 last = f"over_budget: up to {most:.6f} USD more would pass the cap of {self.purse.cap} USD"
-                return Reply(ask.id, attempts=attempt - 1, failure=last)
-            self.rate.wait()
+                break
+            self.rate.wait(self.stopped)
+            if self.stopped.is_set():
+                self.purse.settle(most, Decimal(0))
+                break
+            tried += 1
             started = time.monotonic()
             try:
-                text, used = self._send(body)
-            except _Failed as error:
+                answer = send(self.client, url, body, timeout_s=endpoint.timeout_s, secret=_key(endpoint))
+            except Failed as error:
                 self.purse.settle(most, most if error.billed else Decimal(0))
                 last = str(error)
-                if not error.passing or attempt == self.endpoint.attempts:
-                    return Reply(ask.id, attempts=attempt, failure=last)
-                pause = error.pause_s if error.pause_s is not None else 0.5 * 2**attempt * (0.5 + random_pause.random())
-                bounds.sleep(min(_LONGEST_PAUSE_S, pause))
+                if not error.passing or tried == endpoint.attempts:
+                    break
+                pause = error.pause_s if error.pause_s is not None else 0.5 * 2**tried * (0.5 + jitter.random())
+                bounds.sleep(min(_LONGEST_PAUSE_S, pause), self.stopped)
                 continue
-            price = self.endpoint.price
-            usd = price.usd(*used) if price and used else None
+            except BaseException:
+                self.purse.settle(most, most)  # else those who wait for it would wait for ever
+                raise
+            usd = endpoint.price.usd(*answer.used) if endpoint.price and answer.used else None
             self.purse.settle(most, most if usd is None else usd)
+            empty = f"no_content: the answer holds no text (finish_reason {answer.ended})"
             found: dict[str, Any] = {
-                "text": text,
-                "input_tokens": used[0] if used else None,
-                "output_tokens": used[1] if used else None,
+                "text": answer.text,
+                "input_tokens": answer.used[0] if answer.used else None,
+                "output_tokens": answer.used[1] if answer.used else None,
                 "usd": None if usd is None else str(usd),
                 "seconds": time.monotonic() - started,
-                "attempts": attempt,
+                "attempts": tried,
+                "failure": empty if answer.text is None else None,
             }
             self.keep(key, found)
-            return _reply(ask, found)
-        return Reply(ask.id, failure=last)
+            return _reply(found)
+        return Reply("", attempts=tried, failure=last)
 
-    def _body(self, ask: Ask) -> dict[str, Any]:
-        system = [{"role": "system", "content": ask.system}] if ask.system else []
-        body: dict[str, Any] = {
-            "model": self.endpoint.model,
-            "messages": [*system, {"role": "user", "content": ask.prompt}],
-            "max_tokens": ask.max_tokens,
-            "temperature": 0,
-        }
-        if ask.stop:
-            body["stop"] = list(ask.stop)
-        return {name: value for name, value in {**body, **self.endpoint.extra}.items() if value is not None}
 
-    def _send(self, body: dict[str, Any]) -> tuple[str, tuple[int, int] | None]:
-        """Text and tokens (read, written) of one attempt; raises `_Failed`."""
-        import httpx
-
-        limit = self.endpoint.timeout_s
-        deadline = time.monotonic() + limit
-        content = b""
-        try:
-            with self.client.stream(
-                "POST", f"{self.endpoint.url.rstrip('/')}/chat/completions", json=body, timeout=limit
-            ) as response:
-                for part in response.iter_bytes():
-                    content += part
-                    if len(content) > _LARGEST_BODY:
-                        raise _Failed("malformed", "more than 16 MB came back", passing=False, billed=True)
-                    if time.monotonic() > deadline:
-                        raise _Failed("timeout", f"no whole answer within {limit:g} s", passing=True, billed=True)
-        except httpx.TimeoutException as error:
-            raise _Failed("timeout", f"no whole answer within {limit:g} s", passing=True, billed=True) from error
-        except (httpx.RemoteProtocolError, httpx.ReadError) as error:
-            raise _Failed("cut", "the connection ended before the answer did", passing=True, billed=True) from error
-        except httpx.TransportError as error:
-            raise _Failed("unreachable", type(error).__name__, passing=True) from error
-        if response.status_code != 200:
-            said = content.decode(errors="replace")
-            if self.endpoint.api_key_env:
-                said = said.replace(os.environ[self.endpoint.api_key_env], "***")
-            raise _refusal(response.status_code, response.headers.get("retry-after"), said)
-        return _read(content)
+def _body(endpoint: Endpoint, ask: Ask) -> dict[str, Any]:
+    system = [{"role": "system", "content": ask.system}] if ask.system else []
+    body: dict[str, Any] = {
+        "model": endpoint.model,
+        "messages": [*system, {"role": "user", "content": ask.prompt}],
+        "max_tokens": ask.max_tokens,
+        "temperature": 0,
+    }
+    if ask.stop:
+        body["stop"] = list(ask.stop)
+    return {name: value for name, value in {**body, **endpoint.extra}.items() if value is not None}
 
 
 def worst_usd(endpoint: Endpoint, task: Task) -> Decimal:
@@ -268,51 +271,38 @@ def worst_usd(endpoint: Endpoint, task: Task) -> Decimal:
 def _worst(endpoint: Endpoint, ask: Ask) -> Decimal:
     if endpoint.price is None:
         return Decimal(0)
-    read = len((ask.prompt + (ask.system or "")).encode()) + _OVERHEAD_TOKENS
-    return endpoint.price.usd(read, ask.max_tokens)
+    read = len((ask.prompt + (ask.system or "")).encode()) + OVERHEAD_TOKENS
+    return endpoint.price.usd(read, max(_lengths(_body(endpoint, ask))))
 
 
-def _reply(ask: Ask, found: Mapping[str, Any]) -> Reply:
+def _lengths(body: Mapping[str, Any]) -> list[int]:
+    """What bounds the answer; servers differ in which of the names they obey."""
+    found = [body.get(name) for name in _LENGTHS]
+    return [value for value in found if isinstance(value, int) and value > 0]
+
+
+def _reply(found: Mapping[str, Any]) -> Reply:
     """A reply of what the journal keeps of one."""
     usd = None if found["usd"] is None else Decimal(found["usd"])
-    return Reply(ask.id, **{name: value for name, value in found.items() if name != "usd"}, usd=usd)
+    return Reply("", **{name: value for name, value in found.items() if name != "usd"}, usd=usd)
 
 
-def _refusal(status: int, retry_after: str | None, content: str) -> _Failed:
-    kind = "rate_limited" if status == 429 else "server_error" if status >= 500 else "refused"
-    said = f"status {status}"
-    with suppress(ValueError, AttributeError, TypeError):
-        error = json.loads(content)["error"]
-        said += f", {str(error['message'] if isinstance(error, dict) else error).splitlines()[0][:200]}"
-    return _Failed(kind, said, passing=status in _PASSING, pause_s=_pause(retry_after))
+def _check_url(url: str, allow_remote_http: bool) -> None:
+    import httpx
 
-
-def _read(content: bytes) -> tuple[str, tuple[int, int] | None]:
+    allowed = "an https address, or http on this machine, e.g. http://127.0.0.1:8000/v1"
     try:
-        answer = json.loads(content)
-        text = answer["choices"][0]["message"].get("content")
-        if text is not None and not isinstance(text, str):
-            raise TypeError
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
-        raise _Failed("malformed", "the answer is not a chat completion in JSON", passing=True, billed=True) from error
-    usage = answer.get("usage")
-    usage = usage if isinstance(usage, dict) else {}
-    read, written = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    if isinstance(read, int) and isinstance(written, int) and min(read, written) >= 0:
-        return text or "", (read, written)
-    return text or "", None
+        parts = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise bad("endpoint", url.rpartition("@")[2].partition("?")[0], allowed) from error
+    if parts.userinfo or parts.query or parts.fragment:  # not shown: they may be the key
+        raise bad("endpoint", f"{parts.scheme}://{parts.host}...", "an address without a key or a query in it")
+    near = allow_remote_http or parts.host in _LOOPBACK
+    if not parts.host or not (parts.scheme == "https" or (parts.scheme == "http" and near)):
+        raise bad("endpoint", url, allowed)
+    if (parts.port or 0) > 65535:
+        raise bad("endpoint", url, "an address whose port is at most 65535")
 
 
-def _pause(retry_after: str | None) -> float | None:
-    """Seconds a server asks to wait, given as a number or a date."""
-    if retry_after is None:
-        return None
-    with suppress(ValueError):
-        return max(0.0, float(retry_after))
-    with suppress(ValueError, TypeError):
-        return max(0.0, (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds())
-    return None
-
-
-def _headers(endpoint: Endpoint) -> dict[str, str]:
-    return {"Authorization": f"Bearer {os.environ[endpoint.api_key_env]}"} if endpoint.api_key_env else {}
+def _key(endpoint: Endpoint) -> str | None:
+    return os.environ[endpoint.api_key_env] if endpoint.api_key_env else None

@@ -100,6 +100,7 @@ def ask_endpoint(
     """
     from urllib.parse import urlsplit
 
+    from costlib.quality.tasks.bounds import Purse
     from costlib.quality.tasks.endpoint import Ask, ask_all
 
     place = _checked(tasks, store)
@@ -109,7 +110,7 @@ def ask_endpoint(
     if unsupported:
         raise bad("task", unsupported[0], "a task that is answered by text (retrieval needs an embedding model)")
     environment, fingerprint = describe("cpu")
-    left = max_usd
+    purse = Purse(max_usd)
     rows: list[dict[str, Any]] = []
     for task in tasks:
         questions = {item.id: task.question_sha256(item) for item in task.items}
@@ -121,7 +122,7 @@ def ask_endpoint(
         if asks:
             journal = place.root / "paid" / f"{task.name}.jsonl"
             journal.parent.mkdir(parents=True, exist_ok=True)
-            replies = ask_all(endpoint, asks, journal=journal, max_usd=left, progress=progress)
+            replies = ask_all(endpoint, asks, journal=journal, max_usd=purse, progress=progress)
             started, run = _now(), new_id()
             for item, reply in zip(missing, replies, strict=True):
                 found: dict[str, Any] = {
@@ -134,9 +135,6 @@ def ask_endpoint(
                 }
                 row = _row(task, item, who, questions[item.id], run, started, found, reply.failure)
                 made.append(row | {"fingerprint": fingerprint, "environment": json.dumps(environment, sort_keys=True)})
-            if left is not None:
-                left -= sum((reply.usd or Decimal(0) for reply in replies), Decimal(0))
-                left = max(left, Decimal(0))
             place.write(ANSWERS, _frame(made), run)
         rows += _in_order(task, questions, known, made)
     return ANSWERS.validate(_frame(rows))

@@ -1,6 +1,11 @@
 """Against a real server on loopback that misbehaves as each test says."""
 
+import gzip
 import json
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from decimal import Decimal
@@ -10,7 +15,7 @@ import pytest
 
 from costlib.errors import InputError
 from costlib.quality.tasks import bounds
-from costlib.quality.tasks.endpoint import Ask, Endpoint, TokenPrice, ask_all
+from costlib.quality.tasks.endpoint import OVERHEAD_TOKENS, Ask, Endpoint, TokenPrice, ask_all
 from costlib.quality.tasks.items import Item, Task
 from costlib.quality.tasks.run import ask_endpoint
 
@@ -19,7 +24,10 @@ PRICE = TokenPrice(Decimal(1_000_000), Decimal(2_000_000))
 
 
 class Server:
-    """Answers each request by the next of `script`, then by `usual`; remembers what it was asked."""
+    """Answers each request by the next of `script`, then by `usual`; remembers what it was asked.
+
+    How: a name below, a status and headers, or a status, headers and the whole content.
+    """
 
     def __init__(self):
         self.script, self.seen, self.headers = [], [], []
@@ -55,7 +63,9 @@ class Server:
 
     def respond(self, handler, how, body):
         status, headers, content = 200, {}, self.completion(body)
-        if isinstance(how, tuple):
+        if isinstance(how, tuple) and len(how) == 3:
+            status, headers, content = how
+        elif isinstance(how, tuple):
             status, headers = how
             content = json.dumps({"error": {"message": f"key sk-secret may not, {status}"}}).encode()
         elif how == "slow":
@@ -76,8 +86,8 @@ class Server:
             content = b"<html>"
         elif how == "other":
             content = b'{"choices": []}'
-        elif how == "null":
-            content = self.completion(body, text=None)
+        elif callable(how):
+            how()
         elif how == "no usage":
             content = self.completion(body, usage=False)
         handler.send_response(status)
@@ -90,9 +100,9 @@ class Server:
             handler.close_connection = True
 
     @staticmethod
-    def completion(body, text="", usage=True):
-        answer = None if text is None else f"answer to {body['messages'][-1]['content']}"
-        found = {"choices": [{"message": {"content": answer}}]}
+    def completion(body, usage=True):
+        answer = f"answer to {body['messages'][-1]['content']}"
+        found = {"choices": [{"message": {"content": answer}, "finish_reason": "stop"}]}
         if usage:
             found["usage"] = {"prompt_tokens": 3, "completion_tokens": 2}
         return json.dumps(found).encode()
@@ -110,7 +120,7 @@ def server():
 def pauses(monkeypatch):
     """What would have been slept, not slept."""
     slept = []
-    monkeypatch.setattr(bounds, "sleep", slept.append)
+    monkeypatch.setattr(bounds, "sleep", lambda seconds, _: slept.append(seconds))
     return slept
 
 
@@ -188,7 +198,7 @@ def test_nothing_is_paid_for_twice_even_after_a_line_was_cut_short(server, tmp_p
     journal = tmp_path / "j"
     endpoint = Endpoint(server.url, "m", price=PRICE, concurrency=1)
     first = ask_all(endpoint, asks(3), journal=journal)
-    again = ask_all(endpoint, asks(4), journal=journal, max_usd=Decimal(80))
+    again = ask_all(endpoint, asks(4), journal=journal, max_usd=Decimal(300))
     assert len(server.seen) == 4
     assert again[:3] == first
     whole = journal.read_bytes()
@@ -201,6 +211,42 @@ def test_nothing_is_paid_for_twice_even_after_a_line_was_cut_short(server, tmp_p
     ask_all(Endpoint(server.url, "other"), asks(1), journal=journal)
     ask_all(endpoint, asks(1, system="be brief"), journal=journal)
     assert len(server.seen) == 7
+
+
+def test_a_run_that_was_killed_goes_on_where_it_was(server, tmp_path):
+    program = """
+import sys
+from pathlib import Path
+from costlib.quality.tasks.endpoint import Ask, Endpoint, ask_all
+asks = [Ask(f"a{i}", f"q{i}", 4) for i in range(6)]
+ask_all(Endpoint(sys.argv[1], "m", concurrency=1), asks, journal=Path(sys.argv[2]))
+"""
+    server.script = ["ok", "ok", "ok", lambda: os.kill(child.pid, signal.SIGKILL)]
+    child = subprocess.Popen([sys.executable, "-c", program, server.url, str(tmp_path / "j")])
+    assert child.wait(20) == -signal.SIGKILL
+    assert len(server.seen) == 4
+    replies = ask_all(Endpoint(server.url, "m", concurrency=1), asks(6), journal=tmp_path / "j")
+    assert [reply.text for reply in replies] == [f"answer to q{i}" for i in range(6)]
+    asked = [body["messages"][0]["content"] for body in server.seen]
+    assert asked == ["q0", "q1", "q2", "q3", "q3", "q4", "q5"]
+
+
+def test_the_same_question_twice_is_asked_once(server, tmp_path):
+    twice = [Ask("a", "q", 4), Ask("b", "q", 4)]
+    first, second = ask_all(Endpoint(server.url, "m"), twice, journal=tmp_path / "j")
+    assert (first.id, second.id, first.text, second.text) == ("a", "b", "answer to q", "answer to q")
+    assert len(server.seen) == 1
+
+
+def test_a_run_that_is_interrupted_neither_waits_nor_asks_more(server, tmp_path):
+    def stop(_):
+        raise KeyboardInterrupt
+
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        ask_all(Endpoint(server.url, "m", requests_per_minute=1), asks(6), journal=tmp_path / "j", progress=stop)
+    assert time.monotonic() - started < 5
+    assert len(server.seen) == 1
 
 
 def test_two_runs_do_not_share_a_journal(server, tmp_path):
@@ -217,11 +263,11 @@ def test_no_more_requests_at_once_than_asked_for(server, tmp_path):
 def test_requests_start_at_the_rate(monkeypatch):
     now = [100.0]
     monkeypatch.setattr(bounds.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(bounds, "sleep", lambda s: now.__setitem__(0, now[0] + s))
+    monkeypatch.setattr(bounds, "sleep", lambda s, _: now.__setitem__(0, now[0] + s))
     rate = bounds.Rate(120)
     starts = []
     for _ in range(4):
-        rate.wait()
+        rate.wait(threading.Event())
         starts.append(now[0])
     assert starts == [100.0, 100.5, 101.0, 101.5]
 
@@ -229,24 +275,92 @@ def test_requests_start_at_the_rate(monkeypatch):
 @pytest.mark.parametrize("usual", ["ok", "no usage", "malformed"])
 def test_the_cap_is_never_passed(server, tmp_path, pauses, usual):
     server.usual = usual
-    worst = PRICE.usd(2 + 64, 4)
+    worst = PRICE.usd(2 + OVERHEAD_TOKENS, 4)
     cap = 3 * worst
     endpoint = Endpoint(server.url, "m", price=PRICE, concurrency=8, attempts=2)
-    replies = ask_all(endpoint, asks(60), journal=tmp_path / "j", max_usd=cap)
-    assert len(replies) == 60
+    replies = ask_all(endpoint, asks(100), journal=tmp_path / "j", max_usd=cap)
+    assert len(replies) == 100
     billed = len(server.seen) * (7 if usual == "ok" else worst)
     assert billed <= cap
     over = [reply for reply in replies if reply.failure and reply.failure.startswith("over_budget")]
-    assert len(over) >= 60 - len(server.seen) > 0
+    assert len(over) >= 100 - len(server.seen) > 0
     if usual == "ok":
-        assert len(server.seen) == int((cap - worst) / 7) + 1
+        longest = PRICE.usd(len("q99") + OVERHEAD_TOKENS, 4)
+        assert len(server.seen) == int((cap - longest) / 7) + 1 == 76
+
+
+def test_the_cap_holds_over_all_tasks_and_for_what_extra_allows(server, tmp_path):
+    server.usual = "no usage"
+    tasks = [Task(name, "exact", (Item("i", f"{name}?", "x"),), prompt="{input}", max_tokens=4) for name in "ab"]
+    cap = PRICE.usd(2 + OVERHEAD_TOKENS, 4)
+    rows = ask_endpoint(Endpoint(server.url, "m", price=PRICE), tasks, store=tmp_path, max_usd=cap)
+    assert list(rows["status"]) == ["ok", "failed"]
+    assert rows["reason"][1].startswith("over_budget: ")
+    endpoint = Endpoint(server.url, "m", price=PRICE, extra={"max_completion_tokens": 5})
+    (reply,) = ask_all(endpoint, asks(), journal=tmp_path / "j", max_usd=cap)
+    assert reply.failure == f"over_budget: up to {cap + 2:.6f} USD more would pass the cap of {cap} USD"
+    assert len(server.seen) == 1
 
 
 def test_counts_a_server_does_not_give_are_unknown(server, tmp_path):
-    server.script = ["no usage", "null"]
-    first, second = ask_all(Endpoint(server.url, "m", price=PRICE, concurrency=1), asks(2), journal=tmp_path / "j")
-    assert (first.text, first.input_tokens, first.usd) == ("answer to q0", None, None)
-    assert (second.text, second.input_tokens, second.failure) == ("", 3, None)
+    server.script = ["no usage"]
+    (reply,) = ask_all(Endpoint(server.url, "m", price=PRICE), asks(), journal=tmp_path / "j")
+    assert (reply.text, reply.input_tokens, reply.output_tokens, reply.usd) == ("answer to q0", None, None, None)
+
+
+def answer(content, ended="stop", used=3):
+    found = {"choices": [{"message": {"content": content}, "finish_reason": ended}]}
+    return (200, {}, json.dumps(found | {"usage": {"prompt_tokens": used, "completion_tokens": 2}}).encode())
+
+
+@pytest.mark.parametrize(("content", "ended"), [(None, "length"), (None, "stop"), ("", "length"), ([], "length")])
+def test_an_answer_without_text_is_a_failure_that_is_paid_for_once(server, tmp_path, content, ended):
+    server.script = [answer(content, ended)]
+    for _ in range(2):
+        (reply,) = ask_all(Endpoint(server.url, "m", price=PRICE), asks(), journal=tmp_path / "j")
+        assert (reply.text, reply.input_tokens, reply.usd, reply.attempts) == (None, 3, 7, 1)
+        assert reply.failure == f"no_content: the answer holds no text (finish_reason {ended})"
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("", ""),
+        ("a\ud800b", "a?b"),
+        ([{"type": "thinking", "thinking": []}, {"type": "text", "text": "ye"}, {"type": "text", "text": "s"}], "yes"),
+    ],
+)
+def test_odd_texts_are_answers(server, tmp_path, content, text):
+    server.script = [answer(content)]
+    (reply,) = ask_all(Endpoint(server.url, "m"), asks(), journal=tmp_path / "j")
+    assert (reply.text, reply.failure) == (text, None)
+
+
+def test_counts_no_table_can_hold_are_unknown(server, tmp_path):
+    server.script = [answer("yes", used=10**40)]
+    (reply,) = ask_all(Endpoint(server.url, "m", price=PRICE), asks(), journal=tmp_path / "j")
+    assert (reply.text, reply.input_tokens, reply.usd) == ("yes", None, None)
+
+
+@pytest.mark.parametrize(
+    ("how", "failure"),
+    [
+        ((404, {}, b'{"detail": "Not Found"}'), "refused: status 404, Not Found"),
+        ((400, {}, b'{"error": {"message": ""}}'), "refused: status 400"),
+        ((400, {}, b'{"object": "error", "message": "no such model"}'), "refused: status 400, no such model"),
+        ((500, {}, b"[" * 100_000), "server_error: status 500"),
+        ((200, {}, b"[" * 100_000), "malformed: the answer is not a chat completion in JSON"),
+        ((200, {"Content-Encoding": "gzip"}, b"no gzip"), "malformed: the answer is not in its own encoding"),
+        ((200, {"Content-Encoding": "gzip"}, gzip.compress(b" " * 20_000_000)), "malformed: more than 16 MB came back"),
+        ((307, {"Location": "https://nowhere.invalid"}, b""), "refused: status 307"),
+        ((307, {"Location": "http://[::1"}, b""), "cut: the connection ended before the answer did"),
+    ],
+)
+def test_no_answer_of_a_server_ends_the_run(server, tmp_path, pauses, how, failure):
+    server.usual = how
+    (reply,) = ask_all(Endpoint(server.url, "m", attempts=1), asks(), journal=tmp_path / "j")
+    assert reply.failure == failure
 
 
 def test_extra_fields_are_merged_and_null_takes_one_out(server, tmp_path):
@@ -291,12 +405,50 @@ def test_a_task_through_an_endpoint(server, tmp_path):
         ({"attempts": 11}, "attempts is 11"),
         ({"timeout_s": -1}, "timeout_s is -1"),
         ({"requests_per_minute": True}, "requests_per_minute is True"),
+        ({"attempts": 1.5}, "a whole number"),
         ({"api_key_env": "NO_SUCH_KEY"}, "an environment variable"),
+        ({"url": "http://127.0.0.1:99999/v1"}, "at most 65535"),
+        ({"url": "http://[::1/v1"}, "an https address"),
+        ({"extra": {"stream": True}}, "extra is 'stream'"),
+        ({"extra": {"max_tokens": None}}, "extra is 'no length'"),
     ],
 )
 def test_an_endpoint_that_is_none_is_refused(settings, said):
     with pytest.raises(InputError, match=said):
         Endpoint(**{"url": "http://127.0.0.1:1/v1", "model": "m", **settings})
+
+
+@pytest.mark.parametrize("url", ["http://me:hidden@example.com", "http://me:hidden@[::1", "http://h:x?key=hidden"])
+def test_a_key_in_an_address_is_not_shown(url):
+    with pytest.raises(InputError) as refused:
+        Endpoint(url, "m")
+    assert "hidden" not in str(refused.value)
+
+
+def test_another_machine_is_reached_by_http_only_where_that_was_allowed():
+    assert Endpoint("http://example.com/v1", "m", allow_remote_http=True).url == "http://example.com/v1"
+
+
+@pytest.mark.parametrize("key", ["sk-hidden\n", "sk-hiddené"])
+def test_a_key_that_cannot_be_sent_is_refused_unseen(monkeypatch, key):
+    monkeypatch.setenv("A_KEY", key)
+    with pytest.raises(InputError, match="visible ASCII letters") as refused:
+        Endpoint("https://example.com/v1", "m", api_key_env="A_KEY")
+    assert "hidden" not in str(refused.value)
+
+
+@pytest.mark.parametrize("cap", ["NaN", "-1", "Infinity"])
+def test_a_cap_is_an_amount(tmp_path, cap):
+    with pytest.raises(InputError, match="an amount in USD"):
+        ask_all(
+            Endpoint("http://127.0.0.1:1/v1", "m", price=PRICE), asks(), journal=tmp_path / "j", max_usd=Decimal(cap)
+        )
+
+
+@pytest.mark.parametrize("price", [Decimal("NaN"), Decimal(-1), 0.5])
+def test_a_price_is_an_amount(price):
+    with pytest.raises(InputError, match="usd_per_mtok_output is"):
+        TokenPrice(Decimal(1), price)
 
 
 def test_a_cap_needs_a_price(tmp_path):
