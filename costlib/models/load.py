@@ -13,6 +13,7 @@ from costlib.environment import gpu_facts
 from costlib.errors import InputError, bad
 from costlib.isolate import Invalid, Unsupported, step
 from costlib.models import demo, gguf, random_weights
+from costlib.models.checkpoint import check_checkpoint
 from costlib.models.precision import Precision, precision
 from costlib.models.proof import Proof, check, prove
 from costlib.models.reference import Reference, parse, shape
@@ -83,7 +84,10 @@ def _from_checkpoint(reference: Reference, held: Precision, source: str, device:
     import transformers
 
     dtype = {"fp32": torch.float32, "fp16": torch.float16}.get(held.name, torch.bfloat16)
-    arguments: dict[str, Any] = {"dtype": dtype, "device_map": device, "output_loading_info": True}
+    arguments: dict[str, Any] = {
+        "dtype": dtype, "device_map": device, "output_loading_info": True,
+        "ignore_mismatched_sizes": True,  # so that the sentence below names the tensor, where transformers names none
+    }  # fmt: skip
     place: str | Path = source
     if reference.kind == "gguf":
         if held.quantizes:
@@ -95,36 +99,32 @@ def _from_checkpoint(reference: Reference, held: Precision, source: str, device:
         if "load_in_4bit" in settings:
             settings["bnb_4bit_compute_dtype"] = dtype
         arguments["quantization_config"] = transformers.BitsAndBytesConfig(**settings)
-    elif held.method == "checkpoint":
-        _check_checkpoint(place, held)
     kind = transformers.AutoModel if embeds or is_encoder(reference) else transformers.AutoModelForCausalLM
     try:
+        if reference.kind != "gguf":
+            check_checkpoint(place, held)
         model, info = kind.from_pretrained(place, **arguments)
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise bad("model", str(reference), f"a model transformers can load ({reason})") from error
+    except ImportError as error:
+        raise Unsupported(f"transformers lacks a package for this checkpoint: {str(error).splitlines()[0]}") from error
     missing = sorted(info.get("missing_keys", ()))
     if missing:
         raise Invalid(f"{len(missing)} weights were not in the checkpoint and were re-initialised, first {missing[0]}")
+    unlike = sorted((name, *map(tuple, sizes)) for name, *sizes in info.get("mismatched_keys", ()))
+    if unlike:
+        name, has, wanted = unlike[0]
+        raise Invalid(
+            f"{len(unlike)} weights of the checkpoint do not fit and were re-initialised, first {name}: {has} in the "
+            f"checkpoint, {wanted} in the model"
+        )
     if held.method == "torchao":
         head = model.get_output_embeddings()
         for module in model.modules():
             if isinstance(module, torch.nn.Linear) and module is not head:
                 random_weights.quantize_linear(module, held)
     return model
-
-
-def _check_checkpoint(source: str | Path, held: Precision) -> None:
-    """Raise `InputError` unless the checkpoint says it is quantized as requested, at 4 bits."""
-    import transformers
-
-    config = transformers.AutoConfig.from_pretrained(source)
-    found = getattr(config, "quantization_config", None) or {}
-    found = found if isinstance(found, dict) else found.to_dict()
-    method, wanted = str(found.get("quant_method", "none")), dict(held.settings)["quant_method"]
-    if method != wanted or int(found.get("bits", 0)) != 4:
-        has = f"quantization {method}, {found.get('bits', 16)} bits"
-        raise bad("model", str(source), f"a 4-bit {wanted} checkpoint for {held.name} (this one has {has})")
 
 
 def is_encoder(reference: Reference) -> bool:

@@ -135,10 +135,84 @@ def test_int4wo_says_that_it_needs_a_gpu(tiny_model: Path) -> None:
         load_model(f"path:{tiny_model}", "int4wo", "cpu")
 
 
-def test_a_checkpoint_of_another_kind_is_no_gptq_checkpoint(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
-    with pytest.raises(InputError, match=r"a 4-bit gptq checkpoint for gptq4 \(this one has quantization none"):
+@pytest.fixture
+def packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the package that runs packed checkpoints were installed: what is refused here needs no kernel."""
+    monkeypatch.setattr("costlib.models.load.check_device", lambda held, device: None)
+
+
+def _claim(tiny_model: Path, folder: Path, method: str, bits: int = 4, pack: bool = False) -> Path:
+    """The tiny model with a configuration that says it is quantized; `pack` names and sizes its tensors so."""
+    import torch
+    from safetensors.torch import save_file
+
+    folder.mkdir()
+    config = json.loads((tiny_model / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": method, "bits": bits, "group_size": 64}
+    (folder / "config.json").write_text(json.dumps(config))
+    tensors = _tensors(tiny_model)
+    for name in [name for name in tensors if pack and "_proj" in name]:
+        rows, columns = tensors.pop(name).shape
+        layer = name.removesuffix(".weight")
+        tensors[f"{layer}.qweight"] = torch.zeros(columns // 8, rows, dtype=torch.int32)
+        tensors[f"{layer}.qzeros"] = torch.zeros(columns // 64, rows // 8, dtype=torch.int32)
+        tensors[f"{layer}.scales"] = torch.zeros(columns // 64, rows, dtype=torch.float16)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+@pytest.mark.usefixtures("packages")
+@pytest.mark.parametrize("method", ["gptq", "awq"])
+def test_a_packed_checkpoint_without_packed_weights_is_refused(tiny_model: Path, tmp_path: Path, method: str) -> None:
+    """A folder that says gptq over plain weights: loaders would fill every packed layer with random numbers."""
+    folder = _claim(tiny_model, tmp_path / "m", method)
+    with pytest.raises(Invalid, match=f"{method}4 was requested, but .* lacks the packed weights of 14 of 14 linear"):
+        load_model(f"path:{folder}", f"{method}4", "cpu")
+
+
+@pytest.mark.usefixtures("packages")
+def test_every_packed_layer_must_be_there_whole(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A whole checkpoint passes, and only then does a missing kernel matter; a torn one never comes that far."""
+    import torch
+    import transformers
+    from safetensors.torch import load_file, save_file
+
+    def lacks(*_: Any, **__: Any) -> None:
+        raise ImportError("requires optimum\nand more")
+
+    folder = _claim(tiny_model, tmp_path / "m", "gptq", pack=True)
+    monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", lacks)
+    with pytest.raises(Unsupported, match=r"transformers lacks a package for this checkpoint: requires optimum$"):
+        load_model(f"path:{folder}", "gptq4", "cpu")
+    name = "model.layers.1.mlp.down_proj"
+    tensors = load_file(folder / "model.safetensors")
+    scales = tensors.pop(f"{name}.scales")
+    save_file(tensors, folder / "model.safetensors")
+    with pytest.raises(Invalid, match=r"packed weights of 1 of 14 linear layers, first layers\.1\.mlp\.down_proj;"):
+        load_model(f"path:{folder}", "gptq4", "cpu")
+    save_file(
+        tensors | {f"{name}.scales": scales, f"{name}.qweight": torch.zeros(8, 64, dtype=torch.int32)},
+        folder / "model.safetensors",
+    )
+    with pytest.raises(Invalid, match=r"down_proj\.qweight holds 4,096 of 8,192 weights"):
+        load_model(f"path:{folder}", "gptq4", "cpu")
+
+
+@pytest.mark.usefixtures("packages")
+def test_a_checkpoint_runs_only_at_the_precision_it_says(tiny_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"a 4-bit gptq checkpoint for gptq4 \(this one has quantization none, 16"):
         load_model(f"path:{tiny_model}", "gptq4", "cpu")
+    eight = _claim(tiny_model, tmp_path / "8", "gptq", bits=8, pack=True)
+    with pytest.raises(InputError, match=r"a 4-bit gptq checkpoint for gptq4 \(this one has quantization gptq, 8 bits"):
+        load_model(f"path:{eight}", "gptq4", "cpu")
+    four = _claim(tiny_model, tmp_path / "4", "awq", pack=True)
+    for name in ("bf16", "nf4"):
+        with pytest.raises(
+            InputError, match=rf"precision is '{name}'; allowed: awq4: the weights of .* by awq, 4 bits"
+        ):
+            load_model(f"path:{four}", name, "cpu")
 
 
 def test_packed_checkpoint_layers_are_counted_by_their_buffers() -> None:
@@ -173,14 +247,11 @@ def test_packed_checkpoint_layers_are_counted_by_their_buffers() -> None:
         check(proof, precision("bf16"))
 
 
-@pytest.fixture(scope="module")
-def gguf_file(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
-    """The tiny model as a Q8_0 file, written by gguf's own writer."""
+def _write_gguf(file: Path, tensors: dict[str, Any]) -> Path:
+    """Tensors of the tiny model as a Q8_0 file, written by gguf's own writer."""
     import gguf
     import numpy as np
-    from safetensors.torch import load_file
 
-    file = tmp_path_factory.mktemp("gguf") / "tiny-q8_0.gguf"
     writer = gguf.GGUFWriter(file, "llama")
     for add, value in (
         (writer.add_context_length, 256), (writer.add_embedding_length, 64), (writer.add_block_count, 2),
@@ -190,7 +261,7 @@ def gguf_file(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Pat
     ):  # fmt: skip
         add(value)
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, 2)
-    for name, tensor in load_file(tiny_model / "model.safetensors").items():
+    for name, tensor in tensors.items():
         values = tensor.float().numpy()
         known = names.get_name(name, try_suffixes=(".weight",))
         if values.ndim == 1:
@@ -203,6 +274,17 @@ def gguf_file(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Pat
     writer.write_tensors_to_file()
     writer.close()
     return file
+
+
+def _tensors(tiny_model: Path) -> dict[str, Any]:
+    from safetensors.torch import load_file
+
+    return dict(load_file(tiny_model / "model.safetensors"))
+
+
+@pytest.fixture(scope="module")
+def gguf_file(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
+    return _write_gguf(tmp_path_factory.mktemp("gguf") / "tiny-q8_0.gguf", _tensors(tiny_model))
 
 
 def test_a_gguf_file_runs_dequantized_and_says_so(gguf_file: Path) -> None:
@@ -226,3 +308,23 @@ def test_a_gguf_file_proves_its_type(gguf_file: Path, tmp_path: Path) -> None:
     (tmp_path / "no.gguf").write_bytes(b"GGUF" + b"0" * 40)
     with pytest.raises(InputError, match="a GGUF file of a language model"):
         gguf.read(tmp_path / "no.gguf")
+
+
+@pytest.mark.parametrize("name", ["model.layers.1.mlp.up_proj.weight", "model.layers.0.input_layernorm.weight"])
+def test_a_gguf_file_that_lacks_a_tensor_is_refused(tiny_model: Path, tmp_path: Path, name: str) -> None:
+    tensors = _tensors(tiny_model)
+    del tensors[name]
+    file = _write_gguf(tmp_path / "torn.gguf", tensors)
+    with pytest.raises(Invalid, match=f"1 weights were not in the checkpoint and were re-initialised, first {name}"):
+        load_model(f"gguf:{file}", "bf16", "cpu")
+
+
+def test_a_gguf_file_whose_tensor_is_of_another_size_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+    tensors = _tensors(tiny_model)
+    name = "model.layers.1.mlp.up_proj.weight"
+    tensors[name] = tensors[name][:96]
+    file = _write_gguf(tmp_path / "torn.gguf", tensors)
+    with pytest.raises(
+        Invalid, match=rf"1 weights .* do not fit .* first {name}: \(96, 64\) in the checkpoint, \(128, 64\)"
+    ):
+        load_model(f"gguf:{file}", "bf16", "cpu")
