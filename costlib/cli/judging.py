@@ -147,8 +147,8 @@ def _gate(row: dict[Any, Any], baseline: str, most: float) -> str:
 
 
 def _rows(frame: Any, gates: list[str]) -> list[dict[str, Any]]:
-    """Rows for a reader: without the log-likelihood of every token."""
-    found = frame.drop(columns=["nll"]).to_dict("records")
+    """Rows for a reader: without the values of every token."""
+    found = frame.drop(columns=["nll", "kl", "top1"]).to_dict("records")
     return [{**row, "gate": said} for row, said in zip(found, gates, strict=True)]
 
 

@@ -44,7 +44,6 @@ def load_model(
     if held.method == "gguf":
         raise InputError(f"precision is {held.name!r}, which llama.cpp runs; allowed: engine llamacpp, or bf16 here")
     import torch
-    import transformers
 
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise Unsupported("this build of torch has no CUDA; install one that has to measure on the GPU")
@@ -54,9 +53,7 @@ def load_model(
     note: str | None
     if reference.kind == "random":
         if tokenizer:
-            raise InputError(
-                f"model is {str(reference)!r}, random weights without a tokenizer; allowed: trained weights"
-            )
+            raise _no_tokenizer(reference)
         model = random_weights.build(shape(reference), held, device)
         source, note = "", _RANDOM_NOTE
         if shape(reference).expert_shapes and held.quantizes:
@@ -68,11 +65,31 @@ def load_model(
     load_s = time.perf_counter() - started
     proof = prove(model, held)
     check(proof, held)
-    text = None
-    if tokenizer:
-        files = {"gguf_file": Path(source).name} if reference.kind == "gguf" else {}
-        text = transformers.AutoTokenizer.from_pretrained(Path(source).parent if files else source, **files)
+    text = _tokenizer(reference, source) if tokenizer else None
     return Loaded(model, text, device, proof, load_s, note)
+
+
+def load_tokenizer(reference_text: str) -> Any:
+    """The tokenizer of a model alone, without its weights; raises `InputError` for a model that has none."""
+    reference = parse(reference_text)
+    if reference.kind == "random":
+        raise _no_tokenizer(reference)
+    try:
+        return _tokenizer(reference, _source(reference)[0])
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise bad("model", reference_text, f"a model with a tokenizer transformers can load ({reason})") from error
+
+
+def _tokenizer(reference: Reference, source: str) -> Any:
+    import transformers
+
+    files = {"gguf_file": Path(source).name} if reference.kind == "gguf" else {}
+    return transformers.AutoTokenizer.from_pretrained(Path(source).parent if files else source, **files)
+
+
+def _no_tokenizer(reference: Reference) -> InputError:
+    return bad("model", str(reference), "trained weights: random ones have no tokenizer")
 
 
 _RANDOM_NOTE = "random weights of the true shape: speed and memory are real, the answers are not"

@@ -169,6 +169,7 @@ def _gated(supply: Supply, study: Study, frame: pd.DataFrame) -> Supply:
     if spec is None:
         return supply
     wanted = {"model": option.model, "precision": option.precision, "baseline": spec.baseline, "text": spec.text}
+    wanted |= {"baseline_model": option.model}
     for name, value in {**wanted, "window": spec.window, "tokens": spec.tokens}.items():
         frame = frame[frame[name] == value]
     failed = dict(supply.failed or {})

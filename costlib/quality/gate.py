@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from costlib.errors import bad
+from costlib.quality.windows import ROLLING
 
 GARBAGE_PERPLEXITY = 200.0
 """Perplexity at or above which weights cannot be what they claim: re-initialised ones show hundreds and more."""
@@ -33,11 +34,13 @@ def gate(
     row: Mapping[str, Any],
     max_perplexity_ratio: float,
     *,
+    rule: str = ROLLING,
     garbage_perplexity: float = GARBAGE_PERPLEXITY,
     garbage_ratio: float = GARBAGE_RATIO,
 ) -> Verdict:
     """Judge one row of the QUALITY table against the largest perplexity ratio allowed, e.g. 1.05 for 5 % worse.
 
+    A row under another window rule than `rule` is refused: what a limit allows was agreed under one rule.
     Raises `InputError` for a limit below 1 or not finite; a row without the columns it needs is refused, not an error.
     """
     if isinstance(max_perplexity_ratio, bool) or not 1 <= max_perplexity_ratio < math.inf:
@@ -45,10 +48,14 @@ def gate(
     if row.get("status") != "ok":
         reason = row.get("reason")
         return Verdict(False, f"no quality result: it ended as {row.get('status')} ({_said(reason)})")
-    perplexity, ratio, high = (_number(row.get(name)) for name in ("ppl_rolling", "ppl_ratio", "ppl_ratio_high"))
+    if isinstance(found := row.get("rule"), str) and found != rule:
+        return Verdict(False, f"its perplexity is {found}, and the gate is about {rule}")
+    perplexity, ratio, high = (_number(row.get(name)) for name in (rule, "ppl_ratio", "ppl_ratio_high"))
     if perplexity is None or ratio is None or high is None:
         return Verdict(False, "its perplexity against the baseline is unknown")
-    baseline = row.get("baseline", "the baseline")
+    baseline, model = row.get("baseline", "the baseline"), row.get("baseline_model")
+    if isinstance(model, str) and model != row.get("model"):
+        baseline = f"{model} at {baseline}"
     if perplexity >= garbage_perplexity:
         return Verdict(
             False, f"garbage: perplexity {perplexity:,.1f}, and weights that work stay below {garbage_perplexity:g}"

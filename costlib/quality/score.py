@@ -1,10 +1,6 @@
 """Scores one model at one precision on a text; runs in a child process, the only place of this room that needs torch.
 
-Window rule (`ppl_rolling`): the text's tokens are scored once each, in disjoint windows. With the beginning-of-text
-token in front, s = [bos, t1, ..., tn], a window that scores t(a+1)..t(b) reads s[b-window : b], so the first token of
-the text is conditioned on bos, and the first token of every later window on the one token before it. A last window
-that is not full reads earlier tokens again as context, but does not score them again. This is the rolling
-log-likelihood rule of lm-evaluation-harness with a context length of 1.
+What is scored, and from which context, is a rule of `costlib.quality.windows`.
 
 Comparing whole distributions would mean keeping vocabulary * tokens numbers (4.3 GB in float32 for 4,096 tokens of a
 262,144-word vocabulary). The baseline hands over its final hidden states and output layer instead (a few hundred MB,
@@ -15,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +19,7 @@ from typing import Any
 from costlib.environment import describe
 from costlib.errors import bad
 from costlib.isolate import Invalid, Unsupported, step
+from costlib.quality.windows import Rule
 
 _POSITIONS = 128
 """Positions whose logits are made together: large enough for a fast matrix product, 134 MB of a 262,144 vocabulary."""
@@ -32,11 +29,6 @@ _COMPARED_ROWS = 8192
 _CHECKED_TOKENS = 8
 _CHECK_TOLERANCE = 0.02
 _NOT_FINITE = "the model gives likelihoods that are not finite numbers"
-
-
-def rolling_windows(tokens: int, window: int) -> list[tuple[int, int]]:
-    """Half-open ranges of tokens scored by each window, covering `tokens` once; see the module for what each reads."""
-    return [(start, min(tokens, start + window)) for start in range(0, tokens, window)]
 
 
 def token_hash(ids: Sequence[int]) -> str:
@@ -106,31 +98,47 @@ def compare_logits(variant: Any, baseline: Any) -> tuple[Any, Any]:
 
 
 def score(
-    model: str, precision: str, device: str, text: str, tokens: int, window: int, folder: str, hand_over: bool
+    model: str,
+    precision: str,
+    device: str,
+    text: str,
+    tokens: int,
+    rule: str,
+    window: int,
+    stride: int,
+    folder: str,
+    hand_over: bool,
+    variants: Iterable[str] = (),
 ) -> dict[str, Any]:
-    """Score the first `tokens` tokens of `text`; the target of `run_isolated`.
+    """Score the first `tokens` tokens of `text` under a window rule; the target of `run_isolated`.
 
     The baseline runs first and with `hand_over` leaves `baseline.pt` in `folder`; where that file lies, this is a
-    variant, which takes its tokens from there and compares itself with it. Per token: `nll` (nats), and for a variant
-    `kl` (nats) and `top1` (0 or 1).
+    variant, which takes its tokens from there and compares itself with it. Per scored token: `nll` (nats), and for a
+    variant `kl` (nats) and `top1` (whether both rank the same token first). The baseline refuses `variants`, other
+    models to come, whose tokenizer is not its own, before any weights are loaded.
     """
     import torch
 
-    from costlib.models.load import load_model
+    from costlib.models.load import load_model, load_tokenizer
 
     handed = Path(folder) / "baseline.pt"
     baseline = torch.load(handed, map_location="cpu", mmap=True, weights_only=True) if handed.exists() else None
-    loaded = load_model(model, precision, device, tokenizer=baseline is None)
-    sequence, size = (
-        _sequence(loaded.tokenizer, text, tokens) if baseline is None else (baseline["sequence"], baseline["size"])
-    )
+    asked = Rule.of(rule, window, stride)
+    if baseline is None:
+        tokenizer = load_tokenizer(model)
+        sequence, size = _sequence(tokenizer, text, tokens, asked)
+        for variant in variants:
+            refuse_other_tokenizer(variant, load_tokenizer(variant), model, tokenizer, text, sequence)
+    else:
+        sequence, size = baseline["sequence"], baseline["size"]
+    loaded = load_model(model, precision, device)
     longest = getattr(loaded.model.config.get_text_config(), "max_position_embeddings", None)
     if longest is not None and window > longest:
         raise bad("window", window, f"at most {longest:,} tokens, the longest context of {model}")
     with torch.inference_mode():
         head = _checked_head(loaded.model, sequence[:_CHECKED_TOKENS], device)
         other = None if baseline is None else (baseline["hidden"].to(device), _other_head(baseline, head, device))
-        answer = _walk(loaded.model, head, other, sequence, window, device)
+        answer = _walk(loaded.model, head, other, sequence, asked, device)
         hidden = answer.pop("hidden")
         if hand_over:
             layer = Head.of(loaded.model)
@@ -148,10 +156,11 @@ def score(
     }
 
 
-def _sequence(tokenizer: Any, text: str, tokens: int) -> tuple[list[int], int]:
-    """The token everything starts from and the first `tokens` of the text; the UTF-8 bytes the latter stand for.
+def _sequence(tokenizer: Any, text: str, tokens: int, rule: Rule) -> tuple[list[int], int]:
+    """The token everything starts from and the first `tokens` of the text; the UTF-8 bytes of those that are scored.
 
-    What the text starts from is beginning of text, or end of text where a tokenizer has none.
+    What the text starts from is beginning of text, or end of text where a tokenizer has none. A character that several
+    tokens share counts for the first of them.
     """
     if not tokenizer.is_fast:
         raise Unsupported("this tokenizer does not tell which characters a token stands for, so bytes are unknown")
@@ -160,10 +169,40 @@ def _sequence(tokenizer: Any, text: str, tokens: int) -> tuple[list[int], int]:
         raise Unsupported("the tokenizer has neither a beginning-of-text nor an end-of-text token to start from")
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     ids = encoded["input_ids"]
-    if len(ids) < tokens:
-        raise bad("tokens", tokens, f"at most {len(ids):,}, which is all the text holds with this tokenizer")
-    end = encoded["offset_mapping"][tokens - 1][1]
-    return [int(special[0]), *ids[:tokens]], len(text[:end].encode())
+    for name, value in (("window", rule.window), ("tokens", tokens)):
+        if len(ids) < value:
+            raise bad(name, value, f"at most {len(ids):,}, which is all the text holds with this tokenizer")
+    ends = [0]
+    for _, end in encoded["offset_mapping"][:tokens]:
+        ends.append(max(end, ends[-1]))
+    size = sum(len(text[ends[part.start] : ends[part.stop]].encode()) for part in rule.windows(tokens))
+    return [int(special[0]), *ids[:tokens]], size
+
+
+def refuse_other_tokenizer(
+    variant: str, own: Any, model: str, tokenizer: Any, text: str, sequence: Sequence[int]
+) -> None:
+    """Raise `InputError` unless a variant's tokenizer has the baseline's vocabulary and reads the text as it does.
+
+    Per-token differences and KL compare position by position and word by word; with other tokens they mean nothing.
+    `sequence` is what the baseline's tokenizer made of the text, with the token everything starts from in front.
+    """
+    allowed = f"a model with the tokenizer of {model}"
+    words, others = ({at: word for word, at in each.get_vocab().items()} for each in (tokenizer, own))
+    if words != others:
+        at = min(at for at in words.keys() | others.keys() if words.get(at) != others.get(at))
+        seen, found = (repr(each[at]) if at in each else "none" for each in (words, others))
+        sizes = f"{len(words):,} tokens there, {len(others):,} here"
+        raise bad(
+            "model", variant, f"{allowed} ({sizes}; the first to differ is token {at}, {seen} there, {found} here)"
+        )
+    ids = own(text, add_special_tokens=False, verbose=False)["input_ids"]
+    for place, (there, here) in enumerate(zip(sequence[1:], ids, strict=False), 1):
+        if there != here:
+            pair = f"{words[there]!r} there, {words[here]!r} here"
+            raise bad(
+                "model", variant, f"{allowed} (same {len(words):,} tokens, but token {place} of the text is {pair})"
+            )
 
 
 def _hidden(model: Any, ids: Sequence[int], device: str) -> Any:
@@ -190,25 +229,30 @@ def _checked_head(model: Any, ids: Sequence[int], device: str) -> Head:
 
 
 def _walk(
-    model: Any, head: Head, baseline: tuple[Any, Head] | None, sequence: Sequence[int], window: int, device: str
+    model: Any, head: Head, baseline: tuple[Any, Head] | None, sequence: Sequence[int], rule: Rule, device: str
 ) -> dict[str, Any]:
-    """Score every token but the first of `sequence`, window by window and slice by slice.
+    """Score what the rule scores of `sequence`, window by window and slice by slice; results are in that order.
 
     Results and projections live in tensors made once: fresh memory of their size costs a third of the time in page
     faults, and small results allocated between large slices would fragment the heap by gigabytes.
     """
     import torch
 
-    tokens = len(sequence) - 1
-    targets = torch.tensor(sequence[1:], device=device)
+    windows = rule.windows(len(sequence) - 1)
+    tokens = sum(part.stop - part.start for part in windows)
+    wanted = [token for part in windows for token in sequence[part.start + 1 : part.stop + 1]]
+    targets = torch.tensor(wanted, device=device)
     nll, kl, top1 = (torch.zeros(tokens, device=device) for _ in range(3))
     heads = [head] if baseline is None else [head, baseline[1]]
-    buffers = [each.weight.new_empty((min(_POSITIONS, window), len(each.weight))) for each in heads]
+    buffers = [each.weight.new_empty((min(_POSITIONS, rule.window), len(each.weight))) for each in heads]
     hidden = None
-    windows = rolling_windows(tokens, window)
-    for number, (start, stop) in enumerate(windows, 1):
+    stop = 0
+    for number, part in enumerate(windows, 1):
         step(f"window {number} of {len(windows)}")
-        states = _hidden(model, sequence[max(0, stop - window) : stop], device)[start - stop :]
+        read = list(sequence[part.read : part.stop])
+        read[0] = sequence[0] if rule.bos_first else read[0]
+        start, stop = stop, stop + part.stop - part.start
+        states = _hidden(model, read, device)[start - stop :]
         hidden = states.new_empty((tokens, states.shape[1])) if hidden is None else hidden
         hidden[start:stop] = states
         sources = [hidden] if baseline is None else [hidden, baseline[0]]
@@ -230,7 +274,7 @@ def _walk(
                     kl[rows], top1[rows] = compare_logits(*logs)
     if not (torch.isfinite(nll).all() and torch.isfinite(kl).all()):
         raise Invalid(_NOT_FINITE)
-    compared = {"kl": kl.double().tolist(), "top1": top1.double().tolist()} if baseline else {"kl": None, "top1": None}
+    compared = {"kl": kl.double().tolist(), "top1": top1.bool().tolist()} if baseline else {"kl": None, "top1": None}
     return {"nll": nll.double().tolist(), **compared, "hidden": hidden}
 
 
@@ -240,8 +284,11 @@ def _other_head(handed: Mapping[str, Any], own: Head, device: str) -> Head:
 
     bias = None if handed["bias"] is None else handed["bias"].to(device)
     other = Head(handed["weight"].to(device), bias, handed["scale"], handed["softcap"])
+    words, others = len(own.weight), len(other.weight)
+    if words != others:
+        raise Invalid(f"its output layer has {words:,} words, not the baseline's {others:,}")
     if other.weight.shape != own.weight.shape:
-        raise Invalid(f"its output layer is {tuple(own.weight.shape)}, not the baseline's {tuple(other.weight.shape)}")
+        return other.prepared()
     pairs = zip(own.weight.split(_COMPARED_ROWS), other.weight.split(_COMPARED_ROWS), strict=True)
     if not all(torch.equal(ours, theirs.to(ours.dtype)) for ours, theirs in pairs):
         return other.prepared()

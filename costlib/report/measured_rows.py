@@ -65,7 +65,7 @@ def qualities(study: Study, store: Store) -> dict[str, Row]:
         return {}
     stored, found = records(quality_results(store)), dict[str, Row]()
     for label, want in _wanted(study).items():
-        key = {"model": want["model"], "precision": want["precision"]}
+        key = {"model": want["model"], "baseline_model": want["model"], "precision": want["precision"]}
         key |= {"text": asked.text, "window": asked.window, "tokens": asked.tokens, "baseline": asked.baseline}
         row = next((r for r in reversed(stored) if _matches(r, key)), None)
         found |= {label: row} if row else {}

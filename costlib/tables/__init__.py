@@ -8,7 +8,7 @@ dictionary in data/README.md is generated from this package (`python -m costlib.
 from __future__ import annotations
 
 from costlib.tables.embedded import DISTILLATIONS, EMBEDDINGS, STUDENTS
-from costlib.tables.judged import ANSWERS, QUALITY, TASK_KINDS, TASK_SCORES
+from costlib.tables.judged import ANSWERS, DEPTHS, QUALITY, RULES, TASK_KINDS, TASK_SCORES
 from costlib.tables.measured import ENGINES, MEASUREMENTS, PRECISIONS, RUNS
 from costlib.tables.metrics import METRICS, Metric
 from costlib.tables.quoted import SPEEDS
@@ -16,6 +16,7 @@ from costlib.tables.schema import SCHEMA_VERSION, STATUSES, Column, Table
 
 __all__ = [
     "ANSWERS",
+    "DEPTHS",
     "DISTILLATIONS",
     "EMBEDDINGS",
     "ENGINES",
@@ -23,6 +24,7 @@ __all__ = [
     "METRICS",
     "PRECISIONS",
     "QUALITY",
+    "RULES",
     "RUNS",
     "SCHEMA_VERSION",
     "SPEEDS",
@@ -39,7 +41,7 @@ __all__ = [
 
 TABLES: dict[str, Table] = {
     table.name: table
-    for table in (RUNS, MEASUREMENTS, QUALITY, ANSWERS, TASK_SCORES, SPEEDS, EMBEDDINGS, DISTILLATIONS)
+    for table in (RUNS, MEASUREMENTS, QUALITY, DEPTHS, ANSWERS, TASK_SCORES, SPEEDS, EMBEDDINGS, DISTILLATIONS)
 }
 
 

@@ -6,6 +6,9 @@ from costlib.figure import KINDS
 from costlib.tables.metrics import METRICS
 from costlib.tables.schema import STATUSES, Column, Table, interval
 
+RULES = ("ppl_rolling", "ppl_sliding", "ppl_llamacpp")
+"""Window rules of perplexity; `costlib.quality.windows` says what each scores."""
+
 QUALITY = Table(
     "quality",
     "Text fidelity of one model at one precision against its baseline precision on one text.",
@@ -15,28 +18,67 @@ QUALITY = Table(
         Column("model", "text", "model reference", required=True),
         Column("precision", "text", "precision scored", required=True),
         Column("baseline", "text", "precision it is compared with", required=True),
+        Column("baseline_model", "text", "model it is compared with; unknown in rows before 2026-11-25: the same"),
         Column("device", "text", "device that ran it", required=True),
         Column("text", "text", "name of the text", required=True),
-        Column("text_sha256", "text", "hash of the token ids scored; unknown when nothing was"),
-        Column("window", "integer", "tokens per disjoint window", "tokens", required=True, minimum=2),
+        Column("text_files", "texts", "files of a folder, in the order they were joined"),
+        Column("text_sha256", "text", "hash of the token ids read; unknown when nothing was"),
         Column(
-            "tokens", "integer", "tokens scored, or asked for if the run failed", "tokens", required=True, minimum=0
+            "rule",
+            "text",
+            "window rule and column of the perplexity; unknown in rows before 2026-11-25: ppl_rolling",
+            allowed=RULES,
+        ),
+        Column("window", "integer", "tokens per window", "tokens", required=True, minimum=2),
+        Column("stride", "integer", "tokens from one window to the next", "tokens", minimum=1),
+        Column(
+            "tokens",
+            "integer",
+            "first tokens of the text that the rule lays windows on",
+            "tokens",
+            required=True,
+            minimum=0,
         ),
         Column("status", "text", "how the run ended", required=True, allowed=STATUSES),
         Column("reason", "text", "why the status is not ok"),
         Column("kind", "text", "always measured", required=True, allowed=KINDS),
-        *interval("ppl_rolling", METRICS["ppl_rolling"].meaning, ""),
+        *(column for rule in RULES for column in interval(rule, METRICS[rule].meaning, "")),
         *interval("ppl_ratio", "perplexity over the baseline's, paired by token: exp(mean difference)", "ratio"),
         Column("ppl_p_value", "number", "two-sided p-value of the paired difference being 0", "probability", minimum=0),
         *interval("kl_mean", METRICS["kl_mean"].meaning, "nats/token"),
+        Column("kl_mean_se", "number", "block-bootstrap standard error of kl_mean", "nats/token", minimum=0),
+        Column("kl_median", "number", "median KL per position", "nats", minimum=0),
         Column("kl_p99", "number", "99th percentile of KL per position", "nats", minimum=0),
         Column("kl_max", "number", "largest KL of a position", "nats", minimum=0),
         *interval("top1_agreement", METRICS["top1_agreement"].meaning, "share"),
         Column("bits_per_byte", "number", METRICS["bits_per_byte"].meaning, "bit/byte", minimum=0),
         Column("nll", "numbers", "negative log-likelihood of each scored token, in order", "nats"),
+        Column("kl", "numbers", "KL(baseline || variant) at each scored token", "nats"),
+        Column("top1", "flags", "whether baseline and variant rank the same token first there"),
         Column("weights_note", "text", "what a reader must know about the weights"),
         Column("fingerprint", "text", "hash of the environment", required=True),
         Column("environment", "text", "JSON of the process", required=True),
+    ),
+)
+
+DEPTHS = Table(
+    "depths",
+    "Loss of a variant on tokens with as much context, beside its baseline; derived from quality, never stored.",
+    (
+        Column("model", "text", "model reference", required=True),
+        Column("precision", "text", "precision scored", required=True),
+        Column("rule", "text", "window rule", required=True, allowed=RULES),
+        Column("depth_first", "integer", "least context of these tokens", "tokens", required=True, minimum=1),
+        Column("depth_last", "integer", "most context of these tokens", "tokens", required=True, minimum=1),
+        Column("tokens", "integer", "scored tokens with that much context", "tokens", required=True, minimum=0),
+        *interval("nll_difference", "mean negative log-likelihood minus the baseline's", "nats/token", signed=True),
+        Column("nll_difference_se", "number", "its block-bootstrap standard error", "nats/token", minimum=0),
+        Column("nll_p_value", "number", "two-sided p-value of the difference being 0", "probability", minimum=0),
+        *interval("kl_mean", METRICS["kl_mean"].meaning, "nats/token"),
+        Column("kl_mean_se", "number", "its block-bootstrap standard error", "nats/token", minimum=0),
+        *interval("top1_agreement", METRICS["top1_agreement"].meaning, "share"),
+        Column("top1_agreement_se", "number", "its block-bootstrap standard error", "share", minimum=0),
+        Column("reason", "text", "why a number is unknown"),
     ),
 )
 

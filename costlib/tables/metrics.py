@@ -42,6 +42,8 @@ METRICS: dict[str, Metric] = {
         Metric("energy_j_per_token", "J/token", "net energy of prefill and decode over all tokens, B*(P+N)"),
         Metric("energy_j_per_output_token", "J/token", "net energy of prefill and decode over B*N new tokens"),
         Metric("ppl_rolling", "perplexity", "exp(mean negative log-likelihood), every token scored once"),
+        Metric("ppl_sliding", "perplexity", "the same, in windows that begin every stride tokens and so overlap"),
+        Metric("ppl_llamacpp", "perplexity", "the same over the second half of disjoint windows, each begun with bos"),
         Metric("kl_mean", "nats/token", "mean KL(baseline || variant) per position over the full vocabulary"),
         Metric("top1_agreement", "share", "positions where baseline and variant rank the same token first"),
         Metric("tokens_per_s", "tokens/s", "tokens an embedding model reads per second, tokenization included"),

@@ -170,6 +170,7 @@ def quality(**values: object) -> pd.DataFrame:
         "model": "demo:gemma-3-270m",
         "precision": "int8",
         "baseline": "bf16",
+        "baseline_model": "demo:gemma-3-270m",
         "device": "CPU",
         "text": "pydoc_data.topics",
         "text_sha256": "0",

@@ -51,6 +51,22 @@ def test_a_failed_run_is_refused_with_its_reason():
     )
 
 
+def test_another_window_rule_is_refused_unless_the_gate_is_about_it():
+    sliding = row(rule="ppl_sliding", ppl_sliding=21.0)
+    verdict = gate(sliding, 1.05)
+    assert (verdict.passed, verdict.reason) == (
+        False,
+        "its perplexity is ppl_sliding, and the gate is about ppl_rolling",
+    )
+    assert gate(sliding, 1.05, rule="ppl_sliding").passed
+    assert not gate({**sliding, "ppl_sliding": None}, 1.05, rule="ppl_sliding").passed
+
+
+def test_another_baseline_model_is_named():
+    verdict = gate(row(model="path:student", baseline_model="path:teacher"), 1.05)
+    assert "times that of path:teacher at bf16," in verdict.reason
+
+
 @pytest.mark.parametrize("unknown", [None, math.nan, pd.NA, math.inf, "1.0"])
 @pytest.mark.parametrize("column", ["ppl_rolling", "ppl_ratio", "ppl_ratio_high"])
 def test_an_unknown_number_is_refused_never_passed(column, unknown):

@@ -1,21 +1,26 @@
+import json
 import math
+import shutil
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import rel_entr
 
 from costlib.errors import InputError
 from costlib.isolate import Invalid, Unsupported
-from costlib.quality.score import Head, _checked_head, compare_logits, rolling_windows, score, token_hash
+from costlib.quality.score import Head, _checked_head, compare_logits, score, token_hash
+from costlib.quality.windows import Rule
 
 TEXT = "Ein Würfel fällt: €5 are gone, and naïve bets lose. " * 4
 """Has characters of one, two and three bytes."""
 
 
-def run(tiny, precision="fp32", tokens=100, window=32, folder=".", hand_over=False, text=TEXT):
-    return score(f"path:{tiny}", precision, "cpu", text, tokens, window, str(folder), hand_over)
+def run(tiny, precision="fp32", tokens=100, window=32, folder=".", hand_over=False, rule="ppl_rolling", **other):
+    laid = Rule.of(rule, window, other.pop("stride", None))
+    where = {"folder": str(folder), "hand_over": hand_over, **other}
+    return score(f"path:{tiny}", precision, "cpu", TEXT, tokens, rule, window, laid.stride, **where)
 
 
 def published_windows(ids, first, length):
@@ -49,13 +54,6 @@ def token_ids(folder):
     return AutoTokenizer.from_pretrained(folder)(TEXT, add_special_tokens=False)["input_ids"]
 
 
-@given(st.integers(1, 500), st.integers(1, 90))
-def test_windows_cover_every_token_once_in_order(tokens, window):
-    windows = rolling_windows(tokens, window)
-    assert [token for start, stop in windows for token in range(start, stop)] == list(range(tokens))
-    assert {stop - start for start, stop in windows[:-1]} <= {window}
-
-
 def test_token_hash_depends_on_the_ids_alone():
     assert token_hash([1, 22]) == token_hash((1, 22)) != token_hash([12, 2])
     assert token_hash([]) == "4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945"
@@ -71,11 +69,53 @@ def test_every_token_is_scored_once_by_the_published_window_rule(tiny):
     assert found["text_sha256"] == token_hash(ids)
 
 
+@pytest.mark.parametrize(("rule", "stride"), [("ppl_rolling", None), ("ppl_sliding", 6), ("ppl_llamacpp", None)])
+def test_every_rule_scores_what_the_model_says_with_that_context_and_no_other(tiny, rule, stride):
+    """One forward pass per token on exactly the tokens it is conditioned on."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32).eval()
+    sequence, expected = [0, *token_ids(tiny)[:40]], []
+    for part in Rule.of(rule, 16, stride).windows(40):
+        for at in range(part.start, part.stop):
+            read = sequence[part.read : at + 1]
+            read[0] = 0 if rule == "ppl_llamacpp" else read[0]
+            with torch.inference_mode():
+                logits = model(torch.tensor([read])).logits[0, -1]
+            expected.append(-torch.log_softmax(logits, -1)[sequence[at + 1]].item())
+    found = run(tiny, tokens=40, window=16, rule=rule, stride=stride)
+    assert len(expected) == (14 if rule == "ppl_llamacpp" else 40)
+    assert found["nll"] == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize(("rule", "stride"), [("ppl_sliding", 12), ("ppl_llamacpp", None)])
+def test_a_variant_is_compared_token_by_token_under_every_rule(tiny, tmp_path, rule, stride):
+    for precision in ("fp32", "bf16"):
+        (tmp_path / precision).mkdir()
+        same = run(tiny, precision, folder=tmp_path / precision, hand_over=True, rule=rule, stride=stride)
+        again = run(tiny, precision, folder=tmp_path / precision, rule=rule, stride=stride)
+        assert (set(again["kl"]), set(again["top1"]), again["nll"]) == ({0.0}, {True}, same["nll"])
+    found = run(tiny, "bf16", folder=tmp_path / "fp32", rule=rule, stride=stride)
+    assert len(found["kl"]) == len(found["nll"])
+    assert 0 < max(found["kl"]) < 0.1
+
+
 def test_bytes_are_those_of_the_scored_tokens(tiny):
     """Every token of this tokenizer is one byte; a character cut by the last token is counted whole."""
     assert run(tiny, tokens=32)["utf8_bytes"] == 32
     cut = len(TEXT[: TEXT.index("€")].encode()) + 1
     assert run(tiny, tokens=cut, window=8)["utf8_bytes"] == cut + 2
+
+
+def test_bytes_of_tokens_that_are_not_scored_do_not_count(tiny):
+    """Chunks of 32 with bos in front score the 16th to 30th, then the 48th to 62nd of these one-byte tokens."""
+    found = run(tiny, tokens=64, rule="ppl_llamacpp")
+    assert len(found["nll"]) == 30
+    sizes = [len(character.encode()) for character in TEXT]
+    starts = [sum(sizes[:place]) for place in range(len(sizes))]
+    inside = [size for start, size in zip(starts, sizes, strict=True) if 16 <= start < 31 or 48 <= start < 63]
+    assert found["utf8_bytes"] == sum(inside)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -105,6 +145,17 @@ def test_quantized_variants_are_compared(tiny, tmp_path, precision):
     found = run(tiny, precision, folder=tmp_path)
     assert 0 < np.mean(found["kl"]) < 1
     assert 0.2 < np.mean(found["top1"]) < 1
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 8), st.integers(1, 3000), st.floats(0, 100))
+def test_identical_logits_diverge_by_exactly_nothing(seed, positions, words, spread):
+    import torch
+
+    logits = torch.from_numpy(np.random.default_rng(seed).normal(0, spread, (positions, words))).float()
+    divergence, agrees = compare_logits(torch.log_softmax(logits, -1), torch.log_softmax(logits.clone(), -1))
+    assert divergence.tolist() == [0.0] * positions
+    assert all(agrees.tolist())
 
 
 def test_compare_logits_equals_scipy():
@@ -186,8 +237,6 @@ def test_a_quantized_head_is_refused():
 
 @pytest.mark.parametrize("position", [1, TEXT.index("€")])
 def test_a_model_that_gives_no_numbers_is_invalid(tiny, tmp_path, position):
-    import shutil
-
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -213,3 +262,67 @@ def test_a_text_that_holds_too_few_tokens_is_an_input_error(tiny):
 def test_a_window_longer_than_the_models_context_is_an_input_error(tiny):
     with pytest.raises(InputError, match=r"^window is 129; allowed: at most 128 tokens"):
         run(tiny, tokens=150, window=129)
+
+
+# Another model
+
+
+def copied(tiny, place, **settings):
+    """The tiny folder with another architecture setting, and random weights of its own."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    shutil.copytree(tiny, place)
+    torch.manual_seed(1)
+    LlamaForCausalLM(LlamaConfig.from_pretrained(tiny, **settings)).save_pretrained(place)
+    return place
+
+
+def test_a_student_of_another_width_is_compared_over_the_same_vocabulary(tiny, tmp_path):
+    import torch
+
+    student = copied(tiny, tmp_path / "student", hidden_size=32, num_hidden_layers=1)
+    baseline, _ = direct_log_probabilities(tiny, torch.float32, 32, 100)
+    variant, _ = direct_log_probabilities(student, torch.float32, 32, 100)
+    run(tiny, "fp32", folder=tmp_path, hand_over=True, variants=[f"path:{student}"])
+    found = run(student, "fp32", folder=tmp_path)
+    assert found["kl"] == pytest.approx(rel_entr(np.exp(baseline), np.exp(variant)).sum(axis=1), rel=1e-4)
+
+
+def test_an_output_layer_of_another_size_is_invalid(tiny, tmp_path):
+    other = copied(tiny, tmp_path / "other", vocab_size=300)
+    run(tiny, "fp32", folder=tmp_path, hand_over=True)
+    with pytest.raises(Invalid, match="its output layer has 300 words, not the baseline's 512"):
+        run(other, "fp32", folder=tmp_path)
+
+
+def swapped(vocabulary):
+    vocabulary["a"], vocabulary["b"] = vocabulary["b"], vocabulary["a"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (swapped, r"257 tokens there, 257 here; the first to differ is token \d+, '[ab]' there, '[ab]' here"),
+        (lambda v: v.update(ab=257), r"257 tokens there, 258 here; the first to differ is token 257, none there, 'ab'"),
+    ],
+)
+def test_another_vocabulary_is_refused_before_weights_are_loaded(tiny, tmp_path, monkeypatch, change, message):
+    other = shutil.copytree(tiny, tmp_path / "other")
+    file = other / "tokenizer.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    change(content["model"]["vocab"])
+    file.write_text(json.dumps(content), encoding="utf-8")
+    monkeypatch.setattr("costlib.models.load.load_model", None)
+    with pytest.raises(InputError, match=f"^model is 'path:.*other'; allowed: .*tokenizer of path:{tiny} .{message}"):
+        run(tiny, "fp32", folder=tmp_path, hand_over=True, variants=[f"path:{other}"])
+
+
+def test_the_same_vocabulary_that_reads_the_text_otherwise_is_refused(tiny, tmp_path):
+    other = shutil.copytree(tiny, tmp_path / "other")
+    file = other / "tokenizer.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    content["normalizer"] = {"type": "Lowercase"}
+    file.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(InputError, match=r"same 257 tokens, but token 1 of the text is 'E' there, 'e' here"):
+        run(tiny, "fp32", folder=tmp_path, hand_over=True, variants=[f"path:{other}"])

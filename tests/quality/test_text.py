@@ -1,17 +1,22 @@
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from costlib import isolate
 from costlib.errors import InputError
 from costlib.isolate import Outcome
 from costlib.quality import text as room
+from costlib.quality.compare import block_bootstrap
+from costlib.quality.depth import by_depth
 from costlib.quality.gate import gate
-from costlib.quality.text import measure_text, quality_results, read_text, statistics
+from costlib.quality.text import measure_text, quality_results, statistics
 from costlib.store import Store
-from costlib.tables import QUALITY
+from costlib.tables import QUALITY, RULES
 
 PROSE = "On a wet morning in March the last tram stood at the corner, empty, and the rain ran down it. " * 8
 
@@ -48,9 +53,9 @@ def children(monkeypatch):
 
 @pytest.fixture
 def ask(tiny, prose, tmp_path):
-    def call(precisions=("bf16",), **settings):
-        given = {"baseline": "fp32", "text": prose, "tokens": 200, "window": 64, "store": tmp_path / "store"}
-        return measure_text(f"path:{tiny}", precisions, device="cpu", **{**given, **settings})
+    def call(precisions=("bf16",), **changes):
+        usual = {"baseline": "fp32", "text": prose, "tokens": 200, "window": 64, "store": tmp_path / "store"}
+        return measure_text(f"path:{tiny}", precisions, device="cpu", **{**usual, **changes})
 
     return call
 
@@ -111,7 +116,10 @@ def test_a_missing_precision_needs_the_baseline_again_but_stores_it_once(ask, ch
     assert Store(tmp_path / "store").read(QUALITY).frame["precision"].tolist() == ["fp32", "bf16"]
 
 
-@pytest.mark.parametrize("change", [{"tokens": 190}, {"window": 50}, {"baseline": "bf16"}])
+@pytest.mark.parametrize(
+    "change",
+    [{"tokens": 190}, {"window": 50}, {"baseline": "bf16"}, {"rule": "ppl_sliding"}, {"rule": "ppl_llamacpp"}],
+)
 def test_another_question_is_another_result(ask, children, change):
     ask(["fp32"])
     ask(["fp32"], **change)
@@ -197,69 +205,147 @@ def test_an_empty_store_has_no_results(tmp_path):
     assert (len(found), list(found.columns)) == (0, QUALITY.names)
 
 
+# Window rules
+
+
+@pytest.mark.parametrize(("rule", "scored"), [("ppl_rolling", 200), ("ppl_sliding", 200), ("ppl_llamacpp", 93)])
+def test_perplexity_is_in_the_column_of_its_rule_and_in_no_other(ask, children, rule, scored):
+    for row in ask(rule=rule).to_dict("records"):
+        assert (row["rule"], row["tokens"], len(row["nll"])) == (rule, 200, scored)
+        assert row[rule] == pytest.approx(math.exp(np.mean(row["nll"])))
+        assert [math.isnan(row[other]) for other in RULES] == [other != rule for other in RULES]
+        assert row["bits_per_byte"] == pytest.approx(sum(row["nll"]) / math.log(2) / scored)
+        assert len(row["kl"]) == len(row["top1"]) == scored
+
+
+def test_results_of_unlike_rules_are_never_mixed(ask, children, tmp_path):
+    ask(["fp32"])
+    ask(["fp32"], rule="ppl_sliding", stride=16)
+    ask(["fp32"], rule="ppl_sliding", stride=32)
+    ask(["fp32"], rule="ppl_sliding")
+    assert children.seen == ["fp32"] * 3
+    store = tmp_path / "store"
+    assert quality_results(store)["rule"].tolist() == ["ppl_rolling"]
+    assert quality_results(store, rule="ppl_sliding")["stride"].tolist() == [16, 32]
+    assert quality_results(store, rule="ppl_llamacpp").empty
+    with pytest.raises(InputError, match=r"^rule is 'sliding'"):
+        quality_results(store, rule="sliding")
+
+
+def test_a_row_of_before_the_rules_is_a_rolling_one_against_the_same_model(ask, children, tmp_path):
+    stored = ask(["fp32"]).drop(columns=["rule", "stride", "baseline_model", "kl", "top1"])
+    old = Store(tmp_path / "old")
+    old.write(QUALITY, stored, "before")
+    row = quality_results(old).iloc[0]
+    assert (row["rule"], row["stride"], row["baseline_model"]) == ("ppl_rolling", 64, row["model"])
+    assert ask(["fp32"], store=old)["run_id"].tolist() == stored["run_id"].tolist()
+    assert children.seen == ["fp32"]
+
+
+def test_what_is_stored_gives_the_loss_by_depth(ask, children, tmp_path):
+    ask(["bf16"])
+    baseline, variant = quality_results(tmp_path / "store").to_dict("records")
+    found = by_depth(variant, baseline)
+    assert found["tokens"].sum() == 200
+    weighted = (found["nll_difference"] * found["tokens"]).sum() / 200
+    assert weighted == pytest.approx(math.log(variant["ppl_ratio"]), rel=1e-9)
+    assert (found["kl_mean"] * found["tokens"]).sum() / 200 == pytest.approx(variant["kl_mean"], rel=1e-9)
+
+
+# Another model as the baseline
+
+
+def test_a_folder_is_compared_with_the_model_it_was_made_from(tiny, ask, children, tmp_path):
+    made = shutil.copytree(tiny, tmp_path / "made")
+    found = measure_text(
+        f"path:{made}",
+        ["fp32", "bf16"],
+        baseline="fp32",
+        baseline_model=f"path:{tiny}",
+        text=tmp_path / "prose.txt",
+        tokens=200,
+        window=64,
+        store=tmp_path / "store",
+        device="cpu",
+    )
+    names = [(f"path:{tiny}", "fp32"), (f"path:{made}", "fp32"), (f"path:{made}", "bf16")]
+    assert list(zip(found["model"], found["precision"], strict=True)) == names
+    assert set(found["baseline_model"]) == {f"path:{tiny}"}
+    assert found["status"].tolist() == ["ok"] * 3
+    assert found["kl_mean"].tolist()[:2] == [0, 0] and found["kl_mean"][2] > 0
+    assert ask(["fp32"])["run_id"].tolist() == found["run_id"].tolist()[:1]
+    assert len(quality_results(tmp_path / "store")) == 3
+    own = measure_text(
+        f"path:{made}",
+        "fp32",
+        baseline="fp32",
+        text=tmp_path / "prose.txt",
+        tokens=200,
+        window=64,
+        store=tmp_path / "store",
+        device="cpu",
+    )
+    assert own["baseline_model"].tolist() == [f"path:{made}"]
+    assert own["run_id"][0] not in set(found["run_id"])
+
+
+def test_another_tokenizer_is_refused_and_nothing_is_stored(tiny, ask, children, tmp_path):
+    other = shutil.copytree(tiny, tmp_path / "other")
+    file = other / "tokenizer.json"
+    file.write_text(file.read_text(encoding="utf-8").replace('"a":', '"zz":'), encoding="utf-8")
+    with pytest.raises(InputError, match=r"a model with the tokenizer of path:.*other .257 tokens there, 257 here"):
+        ask(["bf16"], baseline_model=f"path:{other}")
+    assert quality_results(tmp_path / "store").empty
+
+
+def test_a_folder_of_texts_keeps_the_names_of_its_files(ask, children, tmp_path):
+    for name in ("b.txt", "a.txt"):
+        (tmp_path / "texts" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "texts" / name).write_text(f"{name}: {PROSE}", encoding="utf-8")
+    assert ask(["fp32"], text=tmp_path / "texts")["text_files"].tolist() == [["a.txt", "b.txt"]]
+    assert children.seen == ["fp32"]
+    ask(["fp32"], text=tmp_path / "texts")
+    assert children.seen == ["fp32"]
+
+
 # Statistics
 
 
 def test_statistics_of_three_known_tokens():
     nll, baseline = [1.0, 2.0, 3.0], [1.0, 1.0, 1.0]
-    found = statistics(nll, 6, baseline, [0.0, 0.3, 0.6], [1.0, 0.0, 1.0])
+    found = statistics(nll, 6, baseline, [0.0, 0.3, 0.6], [True, False, True])
     assert found["ppl_rolling"] == pytest.approx(math.e**2)
     assert found["ppl_ratio"] == pytest.approx(math.e)
     assert found["kl_mean"] == pytest.approx(0.3)
-    assert (found["kl_p99"], found["kl_max"]) == (0.6, 0.6)
+    assert (found["kl_median"], found["kl_p99"], found["kl_max"]) == (0.3, 0.6, 0.6)
     assert found["top1_agreement"] == pytest.approx(2 / 3)
     assert found["bits_per_byte"] == pytest.approx(1 / math.log(2))
+    assert found["kl_mean_se"] == block_bootstrap([0.0, 0.3, 0.6]).standard_error
     assert 0 <= found["kl_mean_low"] <= found["kl_mean"] <= found["kl_mean_high"]
     assert found["top1_agreement_high"] == 1
 
 
 def test_the_99th_percentile_leaves_one_percent_above():
     nll = [1.0] * 200
-    found = statistics(nll, 800, nll, [float(i) for i in range(1, 201)], [1.0] * 200)
+    found = statistics(nll, 800, nll, [float(i) for i in range(1, 201)], [True] * 200)
     assert found["kl_p99"] == 198
 
 
-# Texts
-
-
-def test_the_default_text_is_the_prose_every_python_ships():
-    from pydoc_data.topics import topics
-
-    name, content = read_text(None)
-    assert name == "pydoc_data.topics"
-    assert read_text("pydoc_data.topics") == (name, content)
-    first, second = sorted(topics)[:2]
-    assert content.startswith(f"{topics[first]}\n\n{topics[second]}\n\n")
-    assert len(content) == sum(map(len, topics.values())) + 2 * (len(topics) - 1)
-
-
-def test_a_file_keeps_its_bytes(tmp_path):
-    file = tmp_path / "windows.txt"
-    file.write_bytes("né\r\n\r\nx".encode())
-    assert read_text(file) == (str(file), "né\r\n\r\nx")
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [(b"", "this one is empty"), (b" \n", "this one is empty"), (b"ab\xff", r"byte 2 is not")],
-)
-def test_a_file_without_text_is_an_input_error(tmp_path, content, message):
-    file = tmp_path / "bad.txt"
-    file.write_bytes(content)
-    with pytest.raises(InputError, match=message):
-        read_text(file)
-
-
-def test_a_missing_file_is_an_input_error(tmp_path):
-    with pytest.raises(InputError, match=r"text is '.*none\.txt'; allowed: .*No such file"):
-        read_text(tmp_path / "none.txt")
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.floats(0, 50), min_size=2, max_size=200), st.sampled_from(RULES))
+def test_a_model_compared_with_itself_loses_exactly_nothing(nll, rule):
+    found = statistics(nll, 4 * len(nll), nll, [0.0] * len(nll), [True] * len(nll), rule)
+    ends = [found[f"{name}{end}"] for name in ("ppl_ratio", "top1_agreement") for end in ("", "_low", "_high")]
+    assert ends == [1] * 6
+    kl = [value for name, value in found.items() if name.startswith("kl_")]
+    assert (len(kl), set(kl), found["ppl_p_value"]) == (7, {0}, 1)
 
 
 # Bad input
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("change", "message"),
     [
         ({"precisions": ["int3"]}, "^precision is 'int3'"),
         ({"baseline": "best"}, "^precision is 'best'"),
@@ -268,11 +354,15 @@ def test_a_missing_file_is_an_input_error(tmp_path):
         ({"tokens": 63}, "^tokens is 63; allowed: a whole number of tokens from 64, one window,"),
         ({"tokens": 200.0}, "^tokens is 200.0;"),
         ({"tokens": 10**15}, "^tokens is 1000000000000000;"),
+        ({"rule": "rolling"}, "^rule is 'rolling'; allowed: one of ppl_llamacpp, ppl_rolling, ppl_sliding"),
+        ({"stride": 32}, "^stride is 32; allowed: the window, 64"),
+        ({"baseline_model": "random:llama-3.1-8b"}, "^baseline_model is 'random:llama-3.1-8b'"),
+        ({"baseline_model": "path:nowhere"}, "^model is 'path:nowhere'"),
     ],
 )
-def test_bad_input_is_refused_before_anything_runs(ask, children, settings, message):
+def test_bad_input_is_refused_before_anything_runs(ask, children, change, message):
     with pytest.raises(InputError, match=message):
-        ask(**settings)
+        ask(**change)
     assert children.seen == []
 
 
@@ -283,7 +373,7 @@ def test_random_weights_are_refused(tmp_path):
 
 def test_a_text_shorter_than_one_window_is_refused_and_nothing_is_stored(ask, children, prose, tmp_path):
     prose.write_text("Too short.", encoding="utf-8")
-    with pytest.raises(InputError, match=r"^tokens is 64; allowed: at most 10, which is all the text holds"):
+    with pytest.raises(InputError, match=r"^window is 64; allowed: at most 10, which is all the text holds"):
         ask(tokens=64)
     assert quality_results(tmp_path / "store").empty
 

@@ -23,10 +23,10 @@ from costlib.models.precision import precision as known_precision
 from costlib.models.reference import is_static, parse
 from costlib.models.vectors import linear_head, mean_interval, split, unit
 from costlib.progress import Progress, Step, silent
+from costlib.quality.corpus import DEFAULT_TEXT, read_text
 from costlib.quality.distill.language import forward, next_token_right, shallow_language_model, windows
 from costlib.quality.distill.retention import Race, race, retention
 from costlib.quality.distill.students import shallow_student, soft_head, static_student
-from costlib.quality.text import DEFAULT_TEXT, read_text
 from costlib.store import Store, new_id
 from costlib.tables import DISTILLATIONS, STUDENTS
 
@@ -98,7 +98,7 @@ def distill(
         raise bad("out", str(out), "a folder that does not exist yet")
     recipe: dict[str, Any] = {"precision": precision}
     if student == "language":
-        name, _ = read_text(task)
+        name = read_text(task).name
         recipe |= {"steps": steps, "every": every, "temperature": temperature, "alpha": alpha, "window": window}
         recipe |= {"batch": batch, "held_out": held_out}
     else:
@@ -262,7 +262,7 @@ def _student(
 
 def _language(teacher: str, device: str, recipe: dict[str, Any], task: str, out: str | None) -> dict[str, Any]:
     loaded = load_model(teacher, recipe["precision"], device, tokenizer=True)
-    cut = windows(loaded.tokenizer, read_text(task)[1], recipe["window"], recipe["held_out"])
+    cut = windows(loaded.tokenizer, read_text(task).content, recipe["window"], recipe["held_out"])
     started = time.perf_counter()
     settings = {key: recipe[key] for key in ("steps", "every", "temperature", "alpha", "batch")}
     student, read = shallow_language_model(loaded.model, cut.train, device=device, **settings)
