@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from costlib.cli.show import Json, answer, number, table
-from costlib.errors import bad
 
 
 def route(
@@ -33,7 +32,7 @@ def route(
 
     Example: costlib route scores.csv --cost small=0.0003 --cost large=0.01 --miss-usd 0.05 --out policy.json
     """
-    from costlib.portfolio.routing.cascades import Judge
+    from costlib.portfolio.routing.given import costs_of, judge_of
     from costlib.portfolio.routing.policy import write_policy
     from costlib.portfolio.routing.route import route as run
 
@@ -41,11 +40,11 @@ def route(
         file,
         weak=weak,
         strong=strong,
-        costs=dict(_pair("cost", text) for text in cost or ()),
+        costs=costs_of(cost or ()),
         drop=drop,
         miss_usd=miss_usd,
         keep=keep,
-        judge=None if judge is None else Judge(**_judge(judge)),
+        judge=None if judge is None else judge_of(judge),
         rules=rule or (),
     )
     if out and made.policy:
@@ -96,23 +95,6 @@ def route(
         "policy": made.policy,
     }
     answer(document, as_json, show)
-
-
-def _pair(field: str, text: str) -> tuple[str, float]:
-    name, _, value = text.rpartition("=")
-    try:
-        return name, float(value)
-    except ValueError:
-        raise bad(field, text, "NAME=NUMBER") from None
-
-
-def _judge(text: str) -> dict[str, float]:
-    found = dict(_pair("judge", part) for part in text.split(","))
-    known = ("false_accept", "false_reject", "usd")
-    for name in [*found, *known[:2]]:
-        if name not in known or name not in found:
-            raise bad("judge", text, "false_accept=SHARE,false_reject=SHARE and optionally usd=NUMBER")
-    return found
 
 
 COMMANDS = (route,)

@@ -21,7 +21,7 @@ from costlib.paths import notebooks_dir
 from costlib.portfolio.plan import check_tables
 from costlib.progress import Progress, Step, silent
 from costlib.report.checks import MANIFEST, Check, sources
-from costlib.report.execute import NotebookError, execute
+from costlib.report.execute import NotebookError, check_parameters, execute, parameters_of
 from costlib.report.folder import check_writable, failed, move_in, write
 from costlib.report.publish import scrub
 from costlib.store import Store, new_id
@@ -61,7 +61,9 @@ def run(
     folder = Path(out) if out is not None else reports_dir() / study.name
     check_writable(folder)
     for name in study.notebooks:
-        if not (notebooks_dir() / f"{name}.ipynb").is_file():
+        if (file := notebooks_dir() / f"{name}.ipynb").is_file():
+            check_parameters(file, study.notebook_parameters.get(name, {}))
+        else:
             raise bad("notebooks", name, sorted(file.stem for file in notebooks_dir().glob("*.ipynb")), str(study.path))
     tell = progress or silent
     check_tables(study, kept)
@@ -97,13 +99,12 @@ def _report(study: Study, store: Store, folder: Path, progress: Progress) -> Run
         stage.mkdir()
         facts: dict[str, dict[str, Any]] = {}
         for notebook in study.notebooks:
+            file = notebooks_dir() / f"{notebook}.ipynb"
+            ours = {"study": study.path, "store": store.root.resolve()}
+            given: dict[str, object] = {**study.notebook_parameters.get(notebook, {})}
+            given |= {name: value for name, value in ours.items() if name in parameters_of(file)}
             try:
-                facts[notebook] = execute(
-                    notebooks_dir() / f"{notebook}.ipynb",
-                    work / f"{notebook}.ipynb",
-                    {"study": study.path, "store": store.root.resolve()},
-                    progress=progress,
-                )
+                facts[notebook] = execute(file, work / file.name, given, progress=progress)
             except NotebookError as error:
                 raise failed(error, folder) from error
         progress(Step("publishing", stage="report", done=0, total=1))

@@ -40,6 +40,7 @@ class Study(Part):
     draws: Annotated[Count, Field(ge=100, le=100_000)] = 1000
     seed: Annotated[int, BeforeValidator(as_number), Field(ge=0)] = 0
     notebooks: tuple[Text, ...] = ()
+    notebook_parameters: dict[Text, dict[Text, bool | int | float | str]] = Field(default_factory=dict)
     path: Path = Field(default=Path(), exclude=True)
     hash: str = Field(default="", exclude=True)
 
@@ -120,6 +121,10 @@ def _check(study: Study, tree: Any, file: Path) -> None:
             raise fail(
                 f"profiles.{name}.weights", "all zero", "at least one weight above 0", "profiles", name, "weights"
             )
+    for name in study.notebook_parameters:
+        if name not in study.notebooks:
+            allowed = near(name, list(study.notebooks))
+            raise fail("notebook_parameters", name, allowed, "notebook_parameters", name)
     for index, spec in enumerate(study.tasks):
         if spec.reference not in spec.precision:
             allowed = f"one of the task's precisions, {', '.join(spec.precision)}"

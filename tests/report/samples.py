@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from samples import run_row
 
 from costlib.figure import Figure
 from costlib.report.execute import END
+from costlib.report.ledger import Ledger
 from costlib.report.measure_page import MeasurePage
 from costlib.report.page import Page
 from costlib.report.portfolio_page import PortfolioPage
@@ -28,6 +30,14 @@ ENVIRONMENT = json.dumps({"threads": 2, "python": "3.11", "packages": {"torch": 
 
 def money(value: float, low: float | None = None, high: float | None = None, unit: str = "USD/month") -> Figure:
     return Figure(value, unit, "derived", "study test", low, high, None if low is not None else "a sum")
+
+
+def explained(ledger: Ledger, html: str) -> None:
+    """Every number of a page is in its ledger, with source, unit, and an interval or the reason for none."""
+    rows = {row["id"]: row for row in ledger.rows()}
+    assert set(re.findall(r'data-n="(n\d+)"', html)) <= rows.keys()
+    for row in rows.values():
+        assert row["source"] and row["unit"] and (row["reason"] or row["low"] is not None), row
 
 
 def notebook(file: Path, *cells: str, parameters: str = 'study: str = "demo"  # a name\nn: int = 3  # a count') -> Path:

@@ -140,6 +140,9 @@ def test_bad_input_is_refused_before_any_work(tmp_path: Path, monkeypatch: pytes
         run("demo", out=tmp_path / "file" / "below")
     with pytest.raises(InputError, match=r"notebooks is .nothing.; allowed: one of .*measure, .*portfolio"):
         run(study_in(tmp_path / "s", notebooks=["nothing"]), out=tmp_path / "out")
+    given = {"notebooks": ["usage"], "notebook_parameters": {"usage": {"log": "calls.csv"}}}
+    with pytest.raises(InputError, match=r"parameter is 'log'; allowed: one of .*logs"):
+        run(study_in(tmp_path / "p", **given), out=tmp_path / "out")
     with pytest.raises(InputError, match="study is 'nowhere'"):
         run("nowhere", out=tmp_path / "out")
     assert not (tmp_path / "out").exists()

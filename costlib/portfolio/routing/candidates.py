@@ -89,6 +89,7 @@ def routers(
             continue
         fitted = fit(prompts, gain[half])
         asked = fitted.score(requests.prompts)
+        asked[half] = chosen  # never its own training data: a learned router would look better than it is
 
         def outcome(rows: Rows, asked: Array = asked, at: float = at) -> Outcome:
             up = asked[rows] >= at

@@ -270,6 +270,7 @@ def _candidates(
     rows = []
     for one in every:
         outcome: Outcome = one.outcome(reporting)
+        scored = paired_bootstrap(np.zeros(len(reporting)), outcome.score)
         saved = _saving(base, one, reporting, goal) if one is not base else None
         rows.append(
             {
@@ -277,6 +278,8 @@ def _candidates(
                 "kind": one.kind,
                 "threshold": one.threshold,
                 "score": float(outcome.score.mean()),
+                "score_low": scored.low,
+                "score_high": scored.high,
                 "cost_usd": float(outcome.cost.mean()),
                 "goal_usd": float(goal.value(outcome).mean()),
                 "goal_usd_choosing": float(goal.value(one.outcome(choosing)).mean()),

@@ -41,7 +41,8 @@ class Usage:
 
     `workloads`: one row per workload: requests, requests_per_month (derived from the observed hours), means and
     quantiles of tokens per request, repeated-prefix share, current model, usd. `models`: one row per workload, provider
-    and model. `profiles`: 24 weights by hour of day (UTC) and active days per month, by workload.
+    and model. `profiles`, by workload: `weights`, requests by hour of day (UTC); `weekdays`, requests by day of the
+    week from Monday on; `days_per_month`, active days.
     """
 
     read: int
@@ -203,18 +204,26 @@ _MODELS = """
 
 
 def _profiles(base: Any, hours: float) -> dict[str, dict[str, Any]]:
-    """Weights by hour of day and active days per month of each workload."""
+    """Requests by hour of day and by weekday, and active days per month, of each workload."""
     rows = base.execute(
         "SELECT workload, CAST(floor(time / 3600) AS BIGINT) % 24 AS hour, sum(requests) AS n FROM calls GROUP BY ALL"
     ).fetchall()
     days = base.execute("SELECT workload, count(DISTINCT floor(time / 86400)) FROM calls GROUP BY workload").fetchall()
+    weeks = base.execute(  # day 0 of the epoch was a Thursday
+        "SELECT workload, (CAST(floor(time / 86400) AS BIGINT) + 3) % 7, sum(requests) FROM calls GROUP BY ALL"
+    ).fetchall()
     weights: dict[str, list[int]] = {}
-    for workload, hour, count in rows:
-        weights.setdefault(workload, [0] * 24)[int(hour)] = int(count)
+    weekdays: dict[str, list[int]] = {}
+    for counts, length, found in ((weights, 24, rows), (weekdays, 7, weeks)):
+        for workload, at, count in found:
+            counts.setdefault(workload, [0] * length)[int(at)] = int(count)
     observed = max(hours / 24, 1.0)
     month = HOURS_PER_MONTH / 24
     active = {workload: min(1.0, count / observed) * month for workload, count in days}
-    return {name: {"weights": weights[name], "days_per_month": round(active[name], 2)} for name in sorted(weights)}
+    return {
+        name: {"weights": weights[name], "weekdays": weekdays[name], "days_per_month": round(active[name], 2)}
+        for name in sorted(weights)
+    }
 
 
 def _priced(base: Any, book: PriceBook, as_of: str | None) -> tuple[pd.DataFrame, Decimal, pd.DataFrame]:

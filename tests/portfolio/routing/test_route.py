@@ -53,6 +53,16 @@ def test_a_pair_worth_routing_is_routed_and_the_policy_decides_the_same(tmp_path
     assert [decide(again, text) for text in table["prompt"]] == sent
 
 
+def test_a_learned_router_is_not_chosen_on_what_it_was_fitted_on() -> None:
+    """Words say nothing here: a router judged on its own training data would look a third cheaper than it is."""
+    random = np.random.default_rng(3)
+    words = [" ".join(f"w{i}" for i in random.integers(0, 400, 8)) for _ in range(N)]
+    scores = {f"{name}_correct": (random.random(N) < share).astype(int) for name, share in (("a", 0.5), ("b", 0.7))}
+    made = route(pd.DataFrame({"prompt": words, **scores}), costs={"a": 0.001, "b": 0.02}, miss_usd=0.1)
+    row = made.candidates[made.candidates["candidate"] == "TF-IDF + linear"].iloc[0]
+    assert row["goal_usd_choosing"] > 0.85 * row["goal_usd"]
+
+
 def test_an_exported_tfidf_router_scores_as_the_fitted_one() -> None:
     from costlib.portfolio.routing.policy import score
     from costlib.portfolio.routing.routers import TfIdf

@@ -1,0 +1,31 @@
+"""Costs and a judge as a person writes them on a command line or in a notebook: `NAME=NUMBER`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from costlib.errors import bad
+from costlib.portfolio.routing.cascades import Judge
+
+
+def costs_of(texts: Iterable[str]) -> dict[str, float]:
+    """$ per request by model, from `NAME=USD` each; a model's name may hold `=`."""
+    return dict(_pair("cost", text) for text in texts)
+
+
+def judge_of(text: str) -> Judge:
+    """A judge from `false_accept=SHARE,false_reject=SHARE` and optionally `usd=NUMBER`."""
+    found = dict(_pair("judge", part) for part in text.split(","))
+    known = ("false_accept", "false_reject", "usd")
+    for name in [*found, *known[:2]]:
+        if name not in known or name not in found:
+            raise bad("judge", text, "false_accept=SHARE,false_reject=SHARE and optionally usd=NUMBER")
+    return Judge(**found)
+
+
+def _pair(field: str, text: str) -> tuple[str, float]:
+    name, _, value = text.rpartition("=")
+    try:
+        return name.strip(), float(value)
+    except ValueError:
+        raise bad(field, text, "NAME=NUMBER") from None

@@ -1,0 +1,336 @@
+"""What the usage notebook shows: what a request log says about volume, hours, tokens, models and the bill.
+
+Everything is counted from the log by `costlib.portfolio.usage`; the bill is computed again from the price book, call by
+call on its own day, and set beside what the log and the invoice say. Without a log a synthetic one is read.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from costlib.cost.inputs import HOURS_PER_MONTH, money
+from costlib.figure import Figure, Kind
+from costlib.portfolio.samples import LOG_INVOICE_USD, write_log
+from costlib.portfolio.usage.summary import Usage, read_logs
+from costlib.prices.book import PriceBook, load_book
+from costlib.report.chart import PALETTE, Chart
+from costlib.report.figures import Group, dots
+from costlib.report.ledger import Html
+from costlib.report.lines import rhythms
+from costlib.report.market import LIST_PRICE
+from costlib.report.page import End, Page, listed, long_date, records
+from costlib.study import Study, load_study
+
+_COUNTED = "counted in the log, every record of it"
+_MOST = 6
+_KINDS = {"input": "input", "cached": "input read from the cache", "output": "output"}
+
+
+@dataclass
+class UsagePage(Page):
+    """The page of one log; `named` are its files as a reader may see them."""
+
+    usage: Usage = field(kw_only=True)
+    book: PriceBook = field(kw_only=True)
+    named: str = field(kw_only=True)
+    synthetic: bool = field(kw_only=True)
+
+    @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """Workloads, most requests first."""
+        return records(self.usage.workloads)
+
+    @cached_property
+    def left_out(self) -> int:
+        """Records that are no usable call."""
+        return sum(self.usage.rejected.values())
+
+    def counted(self, value: Any, unit: str, reason: str = _COUNTED) -> Figure:
+        """A number of the log; one that we made up ourselves is no measurement."""
+        return Figure(value, unit, "assumed" if self.synthetic else "measured", self.named, reason=reason)
+
+    def derived(self, value: Any, unit: str, reason: str, source: str = "") -> Figure:
+        """A number calculated from the log."""
+        return Figure(value, unit, "derived", source or self.named, reason=reason)
+
+    def usd(self, value: Any, unpriced: int = 0) -> Figure:
+        """$ at list prices, or why there are none."""
+        reason = LIST_PRICE if value is not None else f"{unpriced or 'some'} requests have no price"
+        return self.derived(value, "USD", reason, f"{self.named}; {self.book.source}")
+
+    def monthly(self, row: Mapping[str, Any]) -> Figure:
+        """Requests per month, extrapolated."""
+        reason = f"extrapolated from {self.usage.observed_hours:,.0f} observed hours"
+        return self.derived(row["requests_per_month"], "requests/month", reason)
+
+    @cached_property
+    def invoice(self) -> Figure | None:
+        """What the provider billed."""
+        if self.usage.invoice_usd is None:
+            return None
+        source = "made up with the synthetic log" if self.synthetic else "a parameter of the notebook"
+        kind: Kind = "assumed" if self.synthetic else "quoted"
+        return Figure(self.usage.invoice_usd, "USD", kind, source, reason="given as it is")
+
+    @cached_property
+    def difference(self) -> Figure | None:
+        """Invoice less the bill computed here."""
+        value = self.usage.difference_usd
+        return None if value is None else self.derived(value, "USD", "follows exactly from the two amounts")
+
+    def opening(self) -> Html:
+        """The executive summary."""
+        top = max(self.rows, key=lambda row: row["usd"] or 0)
+        share = self.derived(float(top["usd"] or 0) / (float(self.usage.usd) or 1), "share", "a ratio of two sums")
+        month = self.derived(
+            sum(row["requests_per_month"] for row in self.rows), "requests/month",
+            f"extrapolated from {self.usage.observed_hours:,.0f} observed hours",
+        )  # fmt: skip
+        cards = [("Requests in a month", month), ("The log at list prices", self.usd(self.usage.usd))]
+        if self.difference:
+            cards.append(("Invoice beyond that", self.difference))
+        cards.append((f"Spent on {top['workload']}", share))
+        return self.summary(
+            "The log holds {n} of {m} workloads in {hours} and costs {usd} at list prices; {name} takes {share} of it.",
+            cards,
+            "Read from {files}.",
+            n=self.counted(int(self.usage.workloads["requests"].sum()), "requests"),
+            m=str(len(self.rows)),
+            hours=self.counted(self.usage.observed_hours, "hours", "from the first call to the last"),
+            usd=self.usd(self.usage.usd),
+            name=top["workload"],
+            share=share,
+            files=self.named,
+        )
+
+    def caution(self) -> Html:
+        """That the log was made up, where it was, and what was noted while reading it."""
+        made = "The log is synthetic: written for this report from a fixed seed, it describes no company. Name your own"
+        notes = [f"{made} in the notebook's parameter logs."] if self.synthetic else []
+        notes += [
+            f"{Path(file).name}: {why}; what came before is used." for file, why in self.usage.broken_files.items()
+        ]
+        said = [self.text("{note}", "caution", note=note) for note in notes]
+        said += [
+            self.text("{n}: {kind}.", "note", n=self.counted(count, "records"), kind=kind)
+            for kind, count in self.usage.noted.items()
+        ]
+        return Html("".join(map(str, said)))
+
+    def read_heading(self) -> Html:
+        """How much of the log could be used."""
+        used = self.counted(self.usage.used / self.usage.read, "share", "a count over a count")
+        return self.heading("{used} of the records could be used", used=used)
+
+    def read_table(self) -> Html:
+        """Records read = used + left out by kind."""
+        rows: list[dict[str, Any]] = [{"what": "used as calls", "count": self.counted(self.usage.used, "records")}]
+        rows += [
+            {"what": f"left out: {kind}", "count": self.counted(count, "records")}
+            for kind, count in sorted(self.usage.rejected.items(), key=lambda item: -item[1])
+        ]
+        total = {"what": "all records read", "count": self.counted(self.usage.read, "records")}
+        return self.table(
+            "read", "What became of every record", {"what": "Records", "count": "Count"}, rows, total=total
+        )
+
+    def rhythm_heading(self) -> Html:
+        """The most uneven workload."""
+        name, share = max(((row["workload"], self._busiest(row["workload"], "weights")) for row in self.rows[:_MOST]),
+                          key=lambda pair: float(pair[1].value or 0))  # fmt: skip
+        return self.heading("{name} makes {share} of its requests in one hour of the day", name=name, share=share)
+
+    def _busiest(self, workload: str, name: str) -> Figure:
+        counts = self.usage.profiles[workload][name]
+        return self.derived(max(counts) / sum(counts), "share", "a count over a count")
+
+    def rhythm_chart(self) -> Chart:
+        """Requests by hour of day and weekday of the workloads with most requests."""
+        rows = []
+        for row in self.rows[:_MOST]:
+            found = self.usage.profiles[row["workload"]]
+            ends = [self._busiest(row["workload"], name) for name in ("weights", "weekdays")]
+            rows.append((row["workload"], found["weights"], ends[0], found["weekdays"], ends[1]))
+        return Chart(
+            "rhythm",
+            "The busiest hour decides how much capacity is needed",
+            "Requests by hour of day and by weekday (UTC), each workload on its own scale; busiest: its share",
+            f"Source: {self.named}; the {len(rows)} workloads with most requests.",
+            f"Bar chart of requests by hour and weekday where {rows[0][0]} has most requests",
+            rhythms(self.ledger, "rhythm", rows),
+        )
+
+    def tokens_heading(self) -> Html:
+        """The longest prompts against the typical one."""
+        widest = max(self.rows, key=lambda row: row["input_tokens_p95"] / (row["input_tokens_p50"] or 1))
+        ratio = self.derived(
+            widest["input_tokens_p95"] / (widest["input_tokens_p50"] or 1), "ratio", "of two quantiles"
+        )
+        return self.heading(
+            "One prompt in twenty of {name} is at least {x:bare} times its median", name=widest["workload"], x=ratio
+        )
+
+    def tokens_chart(self) -> Chart:
+        """Median and 95th percentile of tokens per request."""
+        groups = Group("median", "o", PALETTE[0]), Group("1 in 20", "D", PALETTE[1])
+        rows = []
+        for row in self.rows[:_MOST]:
+            for kind in ("output", "input"):
+                ends = [self.tokens(row, f"{kind}_tokens_p{q}") for q in (50, 95)]
+                rows.append((f"{row['workload']} · {kind}", list(zip(groups, ends, strict=True))))
+        return Chart(
+            "tokens",
+            "A few long requests carry much of the load",
+            "Tokens per request: median, and what one request in twenty exceeds",
+            f"Source: {self.named}; quantiles are exact.",
+            f"Dot chart of tokens per request by workload where {self.rows[0]['workload']} has most requests",
+            dots(self.ledger, "tokens", rows, "tokens per request, logarithmic"),
+        )
+
+    def tokens(self, row: Mapping[str, Any], name: str) -> Figure:
+        """A mean or an exact quantile of a workload's tokens."""
+        return self.counted(row[name], "tokens/request", "exact, over every call of the log")
+
+    def tokens_table(self) -> Html:
+        """Mean and quantiles of input, cached and output tokens."""
+        rows = [
+            {
+                "name": f"{row['workload']} · {said}",
+                **{key: self.tokens(row, f"{kind}_tokens{end}")
+                   for key, end in (("mean", ""), ("p50", "_p50"), ("p95", "_p95"), ("p99", "_p99"))},
+            }
+            for row in self.rows for kind, said in _KINDS.items()
+        ]  # fmt: skip
+        columns = {"name": "Workload", "mean": "Mean", "p50": "Median", "p95": "1 in 20 above", "p99": "1 in 100 above"}
+        return self.table("tokens-table", "Tokens per request", columns, rows)
+
+    def _shares(self, row: Mapping[str, Any]) -> tuple[Figure, Figure, Figure]:
+        """Input read from a cache, prompt that repeats, and what repeats without being read from a cache."""
+        cached = self.derived(row["cached_tokens"] / (row["input_tokens"] or 1), "share", "a sum over a sum")
+        if row["repeated_prefix_share"] is None:
+            unknown = self.derived(None, "share", "the log holds no prompts")
+            return cached, unknown, unknown
+        repeats = self.counted(row["repeated_prefix_share"], "share", "whole blocks of 256 characters from the start")
+        more = max(0.0, float(repeats.value or 0) - float(cached.value or 0))
+        return cached, repeats, self.derived(more, "share", "the difference of the two shares, 0 at least")
+
+    def prefix_heading(self) -> Html:
+        """Where a cache is missed."""
+        row = max(self.rows, key=lambda row: float(self._shares(row)[2].value or 0))
+        more = self._shares(row)[2]
+        if not more.value:
+            return self.heading("No prompt is known to repeat without being read from a cache")
+        return self.heading(
+            "{share} of what {name} sends repeats and is paid in full", share=more, name=row["workload"]
+        )
+
+    def prefix_table(self) -> Html:
+        """Cached and repeated shares of each workload."""
+        rows = [
+            {"name": row["workload"], **dict(zip(("cached", "repeats", "more"), self._shares(row), strict=True))}
+            for row in self.rows
+        ]
+        columns = {"name": "Workload", "cached": "Input read from the cache", "repeats": "Prompt that repeats",
+                   "more": "Repeats, not cached"}  # fmt: skip
+        return self.table("prefixes", "What a prompt cache reads, and what it could", columns, rows)
+
+    def spend_heading(self) -> Html:
+        """The model most is spent on."""
+        usd = self.usage.models.groupby("model")["usd"].sum()
+        share = self.derived(float(usd.max()) / (float(self.usage.usd) or 1), "share", "a sum over a sum")
+        return self.heading("{model} takes {share} of the spend", model=str(usd.idxmax()), share=share)
+
+    def spend_table(self) -> Html:
+        """Every workload and model with its requests, tokens, and $ computed again."""
+        rows = [
+            {
+                "name": row["workload"],
+                "what": f"{row['workload']} · {row['model']}",
+                "model": " at ".join(filter(None, (row["model"], row["provider"]))),
+                "requests": self.counted(row["requests"], "requests"),
+                "month": self.derived(row["requests"] / self.usage.observed_hours * HOURS_PER_MONTH, "requests/month",
+                                      f"extrapolated from {self.usage.observed_hours:,.0f} observed hours"),
+                "usd": self.usd(row["usd"], row["requests"]),
+            }
+            for row in records(self.usage.models.sort_values("usd", ascending=False))
+        ]  # fmt: skip
+        columns = {"name": "Workload", "model": "Model", "requests": "Requests", "month": "in a month", "usd": "Spend"}
+        total = {"name": "All", "requests": self.counted(int(self.usage.models["requests"].sum()), "requests"),
+                 "usd": self.usd(self.usage.usd)}  # fmt: skip
+        return self.table("spend", "Current models, and their bill at list prices", columns, rows, total=total)
+
+    def unpriced(self) -> Html:
+        """What the book has no price for."""
+        if not len(self.usage.unpriced):
+            return self.text("Every request of the log has a price.", "note")
+        return Html("".join(
+            str(self.text("No price for {n} of {model}: {why}.", "note", model=str(row["model"]), why=row["reason"],
+                          n=self.counted(row["requests"], "requests")))
+            for row in records(self.usage.unpriced)
+        ))  # fmt: skip
+
+    def invoice_heading(self) -> Html:
+        """Whether the invoice agrees."""
+        if self.difference is None or self.difference.value is None:
+            return self.heading("No invoice was given to compare with")
+        if not self.difference.value:
+            return self.heading("The invoice agrees with the log to the cent")
+        more = self.derived(abs(self.difference.value), "USD", "the difference of two amounts")
+        side = "more" if self.difference.value > 0 else "less"
+        return self.heading("The invoice is {usd} {side} than the log explains", usd=more, side=side)
+
+    def invoice_table(self) -> Html:
+        """The bill computed again, the log's own, the invoice and what is left over."""
+        logged = self.usage.logged_usd
+        no_cost = "the log has no cost column"
+        rows: list[dict[str, Any]] = [
+            {"what": "computed again at list prices", "usd": self.usd(self.usage.usd)},
+            {"what": "the log's own cost column",
+             "usd": self.counted(logged, "USD", "a sum" if logged is not None else no_cost)},
+        ]  # fmt: skip
+        if self.invoice and self.difference:
+            rows += [{"what": "difference, explained by nothing above", "usd": self.difference}]
+        total = {"what": "invoice", "usd": self.invoice} if self.invoice else None
+        return self.table("invoice", "Reconciliation", {"what": "Bill", "usd": "Amount"}, rows, total=total)
+
+    def close(self) -> End:
+        """The ledger and the end, with the totals that must tie."""
+        parts = [self.usage.used, *self.usage.rejected.values()]
+        ties = [{"what": "records", "total": str(self.usage.read), "parts": [str(part) for part in parts]}]
+        if self.usage.invoice_usd is not None and self.usage.difference_usd is not None:
+            sums = [str(self.usage.usd), str(self.usage.difference_usd)]
+            ties.append({"what": "invoice", "total": str(self.usage.invoice_usd), "parts": sums})
+        return self.end(ties=ties, provenance={"Log": f"{self.named}, {self.usage.read:,} records"})
+
+
+def usage_page(study: str, logs: str = "", invoice_usd: float = 0.0) -> UsagePage:
+    """The page of a log; `logs` are files separated by commas, relative to the study's folder, empty: a synthetic log.
+
+    `invoice_usd` is $ on the invoice of the same calls, 0: none. Raises `InputError` as `read_logs`.
+    """
+    found, book = load_study(study), load_book()
+    invoice: Decimal | None = money("invoice_usd", invoice_usd, zero=True) or None
+    names = [name.strip() for name in logs.split(",") if name.strip()]
+    if names:
+        usage = read_logs([found.path.parent / name for name in names], invoice_usd=invoice, book=book)
+    else:
+        with tempfile.TemporaryDirectory(prefix="costlib-sample-") as folder:
+            file = write_log(Path(folder) / "synthetic.jsonl")
+            usage = read_logs([file], invoice_usd=invoice or Decimal(str(LOG_INVOICE_USD)), book=book)
+    return UsagePage(
+        about=_about(found),
+        usage=usage,
+        book=book,
+        named=listed([Path(name).name for name in names]) or "a synthetic log",
+        synthetic=not names,
+    )
+
+
+def _about(study: Study) -> str:
+    return f"Study {study.name} · request logs · as of {long_date(study.as_of)}"
