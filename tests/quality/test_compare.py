@@ -1,4 +1,4 @@
-"""Checked against scipy, closed formulas written down here a second time, and published tables."""
+"""Checked against statsmodels, scipy, closed formulas written down here a second time, and published tables."""
 
 import math
 
@@ -167,6 +167,38 @@ def test_repeating_every_item_in_its_cluster_adds_no_certainty():
     assert careless.standard_error == pytest.approx(single.standard_error / math.sqrt(10), rel=0.05)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_paired_differences_agree_with_statsmodels(seed):
+    """Independent items, so its t interval and the percentile interval of the bootstrap are near each other."""
+    from statsmodels.stats.weightstats import DescrStatsW
+
+    random = np.random.default_rng(seed)
+    baseline = random.normal(0, 1, 300)
+    variant = baseline + random.normal(0.05, 0.4, 300)
+    reference = DescrStatsW(variant - baseline)
+    found, series = paired_bootstrap(baseline, variant), paired_difference(baseline, variant, block=1)
+    for one in (found, series):
+        assert one.mean == pytest.approx(reference.mean, rel=1e-9)
+        assert one.standard_error == pytest.approx(reference.std_mean, rel=0.06)
+        assert (one.low, one.high) == pytest.approx(reference.tconfint_mean(0.05), abs=0.005)
+        assert one.p_value == pytest.approx(reference.ttest_mean(0)[1], abs=0.03)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_clustered_items_agree_with_statsmodels_clustered_errors(seed):
+    """Questions about 150 documents: the error of a mean with cluster-robust covariance (Liang and Zeger 1986)."""
+    from statsmodels.regression.linear_model import OLS
+
+    random = np.random.default_rng(seed)
+    clusters = random.integers(0, 150, 900)
+    baseline = random.normal(size=900)
+    variant = baseline + 0.1 + random.normal(0, 0.5, 150)[clusters] + random.normal(0, 0.5, 900)
+    reference = OLS(variant - baseline, np.ones(900)).fit(cov_type="cluster", cov_kwds={"groups": clusters})
+    found = paired_bootstrap(baseline, variant, clusters=clusters.tolist())
+    assert found.mean == pytest.approx(reference.params[0], rel=1e-9)
+    assert found.standard_error == pytest.approx(reference.bse[0], rel=0.06)
+
+
 def test_equal_scores_have_p_value_1_and_a_clear_difference_never_0():
     assert paired_bootstrap([1, 2, 3], [1, 2, 3]).p_value == 1
     found = paired_bootstrap([0] * 30, [1] * 30, resamples=999)
@@ -214,6 +246,20 @@ def test_mcnemar_on_random_tables(both, gained, lost, neither):
         assert found.p_value == pytest.approx(
             math.erfc(math.sqrt(max(0, abs(gained - lost) - 1) ** 2 / flips / 2)), rel=1e-9
         )
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 60), st.integers(0, 60), st.integers(0, 60), st.integers(1, 60))
+def test_mcnemar_is_statsmodels_mcnemar(both, gained, lost, neither):
+    """Without a difference it lets the correction make one, (|0| - 1)^2; a correction ends at 0 (R's mcnemar.test)."""
+    from statsmodels.stats.contingency_tables import mcnemar as reference
+
+    found = mcnemar(*answers(both, gained, lost, neither))
+    if gained == lost:
+        assert found.p_value == 1
+    else:
+        table = [[both, lost], [gained, neither]]
+        assert found.p_value == pytest.approx(reference(table, exact=gained + lost < 25).pvalue, rel=1e-9)
 
 
 def test_no_flips_at_all_is_no_evidence():
@@ -267,6 +313,27 @@ def test_minimum_detectable_effect_has_the_power_it_promises():
     assert stats.norm.sf(1.959963984540054 - effect * 20 / 2) == pytest.approx(0.8, abs=1e-6)
 
 
+@settings(deadline=None, max_examples=40)
+@given(st.floats(0.1, 10), st.integers(20, 5000), st.floats(0.01, 0.1), st.floats(0.8, 0.95))
+def test_minimum_detectable_effect_is_statsmodels_effect_size(deviation, n, significance, power):
+    """It counts rejections on the wrong side, too, which are too rare here to matter."""
+    from statsmodels.stats.power import zt_ind_solve_power
+
+    size = zt_ind_solve_power(nobs1=n, alpha=significance, power=power, ratio=0)
+    effect = minimum_detectable_effect(deviation, n, significance=significance, power=power)
+    assert effect == pytest.approx(size * deviation, rel=1e-4)
+
+
+def test_minimum_detectable_accuracy_has_the_power_it_promises():
+    """Tables drawn with the effect Connor's formula names are found by McNemar's chi-square about 80 times in 100."""
+    from statsmodels.stats.contingency_tables import mcnemar as reference
+
+    effect = minimum_detectable_accuracy(0.2, 500)
+    drawn = np.random.default_rng(5).multinomial(500, [(0.2 + effect) / 2, (0.2 - effect) / 2, 0.8], size=2000)
+    found = [reference([[0, c], [b, 0]], exact=False, correction=False).pvalue < 0.05 for b, c, _ in drawn]
+    assert np.mean(found) == pytest.approx(0.8, abs=0.03)
+
+
 def test_minimum_detectable_accuracy_inverts_the_published_sample_size():
     """Connor (1987): flips of 0.45 one way and 0.05 the other need 22.8, i.e. 23 pairs, at 5 % and power 0.8."""
     pairs = ((1.959963984540054 * math.sqrt(0.5) + 0.8416212335729143 * math.sqrt(0.5 - 0.16)) / 0.4) ** 2
@@ -281,6 +348,14 @@ def test_too_few_items_detect_nothing():
 def test_holm_equals_the_published_example():
     """Wikipedia, Holm-Bonferroni method: 0.01, 0.04, 0.03, 0.005; only the first and the last stay below 0.05."""
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
+def test_holm_is_statsmodels_holm(p_values):
+    from statsmodels.stats.multitest import multipletests
+
+    assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1].tolist(), abs=1e-12)
 
 
 @settings(deadline=None, max_examples=60)
