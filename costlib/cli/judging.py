@@ -11,18 +11,22 @@ import typer
 from costlib.cli.show import AsOf, Device, Json, Provider, StoreOption, answer, names, number, table, watching
 from costlib.errors import bad
 
-_TEXT = ("ppl_rolling", "ppl_ratio", "ppl_p_value", "kl_mean", "top1_agreement", "bits_per_byte")
+_TEXT = ("ppl_ratio", "ppl_p_value", "kl_mean", "top1_agreement", "bits_per_byte")
 
 
 def quality(
     model: Annotated[str, typer.Argument(help="A model reference; with --endpoint its name there.")],
     precision: Annotated[str, typer.Option(help="Comma-separated: bf16, int8, nf4, ...")] = "bf16",
     baseline: Annotated[str | None, typer.Option(help="Compared with [default: the first precision].")] = None,
+    baseline_model: Annotated[str | None, typer.Option(help="Model text is compared with [default: MODEL].")] = None,
     text: Annotated[
-        str | None, typer.Option(help="Text for perplexity [default: pydoc_data.topics, where no task is given].")
+        str | None,
+        typer.Option(help="File or folder for perplexity [default: pydoc_data.topics, without a task]."),
     ] = None,
     tokens: Annotated[int, typer.Option(help="Tokens of the text that are scored.")] = 4096,
+    rule: Annotated[str, typer.Option(help="ppl_rolling, ppl_sliding or ppl_llamacpp.")] = "ppl_rolling",
     window: Annotated[int, typer.Option(help="Tokens per window.")] = 1024,
+    stride: Annotated[int | None, typer.Option(help="Tokens between windows of ppl_sliding [default: half].")] = None,
     max_perplexity_ratio: Annotated[float, typer.Option(help="Gate on text: perplexity over the baseline's.")] = 1.05,
     task: Annotated[list[str] | None, typer.Option(help="JSONL, CSV or Parquet of labelled items; repeatable.")] = None,
     kind: Annotated[str | None, typer.Option(help="Kind of tasks whose file does not say it.")] = None,
@@ -97,9 +101,12 @@ def quality(
                 model,
                 precisions,
                 baseline=base,
+                baseline_model=baseline_model,
                 text=text,
                 tokens=tokens,
+                rule=rule,
                 window=window,
+                stride=stride,
                 store=store,
                 device=device,
                 fresh=fresh,
@@ -120,7 +127,7 @@ def quality(
                 progress=progress,
                 **local,
             )
-    gates = [] if rows is None else [_gate(row, base, max_perplexity_ratio) for row in rows.to_dict("records")]
+    gates = [] if rows is None else [_gate(row, max_perplexity_ratio) for row in rows.to_dict("records")]
     document: dict[str, Any] = {"rows": [] if rows is None else _rows(rows, gates), "kind": "measured"}
     document["tasks"] = [] if scores is None else scores
 
@@ -136,12 +143,12 @@ def quality(
         raise typer.Exit(1)
 
 
-def _gate(row: dict[Any, Any], baseline: str, most: float) -> str:
+def _gate(row: dict[Any, Any], most: float) -> str:
     from costlib.quality.gate import gate
 
-    verdict = gate(row, most)
+    verdict = gate(row, most, rule=row["rule"])
     name = "passed" if verdict.passed else "refused"
-    if row["precision"] == baseline and verdict.passed:
+    if (row["model"], row["precision"]) == (row["baseline_model"], row["baseline"]) and verdict.passed:
         return "baseline"
     return f"{name}: {verdict.reason}"
 
@@ -155,17 +162,16 @@ def _rows(frame: Any, gates: list[str]) -> list[dict[str, Any]]:
 def _show_text(rows: Any, gates: list[str]) -> None:
     lines, notes = [], []
     for row, said in zip(rows.to_dict("records"), gates, strict=True):
-        name = row["precision"] if row["status"] == "ok" else f"{row['precision']}: {row['status']}"
-        shown = [
-            number(row, column) for column in ("ppl_rolling", "ppl_ratio", "ppl_p_value", "kl_mean", "top1_agreement")
-        ]
-        lines.append([name, *shown, number(row, "bits_per_byte")])
-        notes += [f"{row['precision']}: {said}"] if said != "baseline" else []
+        who = row["precision"] if rows["model"].nunique() == 1 else f"{row['model']} {row['precision']}"
+        name = who if row["status"] == "ok" else f"{who}: {row['status']}"
+        lines.append([name, *(number(row, column) for column in (row["rule"], *_TEXT))])
+        notes += [f"{who}: {said}"] if said != "baseline" else []
         notes += [row[why] for why in ("reason", "weights_note") if isinstance(row[why], str)]
     first = rows.iloc[0]
     columns = ["precision", "perplexity", "ratio", "p", "KL nats/token", "same first", "bits/byte"]
-    caption = f"{first['tokens']} tokens of {first['text']}, windows of {first['window']}; measured; [95 % interval]"
-    table(f"{first['model']}: text", columns, lines, caption)
+    laid = f"windows of {first['window']}" + (f" every {first['stride']}" if first["stride"] < first["window"] else "")
+    caption = f"{first['tokens']} tokens of {first['text']}, {first['rule']}, {laid}; measured; [95 % interval]"
+    table(f"{rows.iloc[-1]['model']}: text", columns, lines, caption)
     for note in dict.fromkeys(notes):
         print(f"  {note}")
 

@@ -3,6 +3,7 @@
 import pytest
 
 from costlib.models import demo
+from costlib.quality.depth import by_depth
 from costlib.quality.gate import gate
 from costlib.quality.text import measure_text
 
@@ -22,7 +23,10 @@ def test_the_demo_model_loses_little_at_int8_and_much_at_nf4(tmp_path):
     assert rows["nf4"]["ppl_rolling"] == pytest.approx(28.1, rel=0.03)
     assert rows["nf4"]["ppl_p_value"] < 1e-6
     assert rows["int8"]["ppl_ratio_low"] < 1.01
-    assert rows["int8"]["kl_mean"] < rows["nf4"]["kl_mean"] / 5
+    assert 0 < rows["int8"]["kl_mean_low"] < rows["int8"]["kl_mean"] < rows["nf4"]["kl_mean"] / 5
+    depths = by_depth(rows["nf4"], rows["bf16"])
+    assert depths["tokens"].tolist() == [1024] * 4
+    assert (depths["nll_difference_low"] > 0).all()
     assert all("de-quantized 4-bit" in row["weights_note"] for row in rows.values())
     assert gate(rows["int8"], 1.05).passed
     assert not gate(rows["nf4"], 1.05).passed

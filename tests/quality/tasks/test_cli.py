@@ -1,4 +1,5 @@
 import json
+import shutil
 import sys
 from importlib import import_module
 
@@ -62,6 +63,26 @@ def test_tasks_of_an_embedding_model_by_precision(tmp_path, call, sort):
     )
     assert code == 2
     assert f"{model} bf16" in json.loads(out)["error"]
+
+
+def test_text_by_another_rule_against_another_model(tmp_path, call, tiny):
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    (folder / "prose.txt").write_text("The rain ran down the window of the last tram, and nobody was there. " * 4)
+    base, made = f"path:{tiny}", f"path:{shutil.copytree(tiny, tmp_path / 'made')}"
+    given = [made, "--precision", "bf16", "--baseline", "fp32", "--baseline-model", base, "--text", folder]
+    given += ["--tokens", 64, "--rule", "ppl_sliding", "--window", 32, "--stride", 8, "--store", tmp_path]
+    code, out = call(*given, "--device", "cpu", "--json")
+    first, second = json.loads(out)["rows"]
+    assert (code, first["model"], second["model"], second["baseline_model"]) == (0, base, made, base)
+    assert (second["rule"], second["stride"], second["text_files"]) == ("ppl_sliding", 8, ["prose.txt"])
+    assert second["ppl_sliding"] > 1 and second["ppl_rolling"] is None
+    assert "ppl_rolling" not in second["gate"]
+    code, out = call(*given, "--device", "cpu")
+    assert code == 0
+    assert "windows of 32 every 8" in " ".join(out.split())
+    code, out = call(*given[:-6], "--rule", "sliding", "--json")
+    assert (code, "rule is 'sliding'" in json.loads(out)["error"]) == (2, True)
 
 
 def test_text_is_scored_where_no_task_is_given(tmp_path, call, tiny):
