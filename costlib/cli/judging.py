@@ -49,6 +49,9 @@ def quality(
     as_of: AsOf = None,
     max_usd: Annotated[str | None, typer.Option(help="What new answers may cost at most.")] = None,
     extra: Annotated[str | None, typer.Option(help="JSON object merged into requests; null takes a field out.")] = None,
+    completions: Annotated[
+        bool, typer.Option("--completions", help="Ask /completions: for a model without a chat template.")
+    ] = False,
     allow_remote_http: Annotated[
         bool, typer.Option("--allow-remote-http", help="Reach another machine by http: text and key go in the clear.")
     ] = False,
@@ -85,6 +88,7 @@ def quality(
             _price(model, provider, usd_per_mtok, as_of),
             _object(extra),
             allow_remote_http,
+            not completions,
         )
     cap = None if max_usd is None else _money("max_usd", max_usd)
     if dry_run:

@@ -1,4 +1,4 @@
-"""One attempt at one chat completion: its text and tokens, or in which way it failed and what that may have cost."""
+"""One attempt at one completion: its text and tokens, or in which way it failed and what that may have cost."""
 
 from __future__ import annotations
 
@@ -86,13 +86,14 @@ def _read(content: bytes) -> Answer:
     try:
         answer = json.loads(content)
         choice = answer["choices"][0]
-        text, ended = choice["message"].get("content"), str(choice.get("finish_reason"))
+        text = choice["message"].get("content") if "message" in choice else choice["text"]
+        ended = str(choice.get("finish_reason"))
         if isinstance(text, list):  # parts, of which some may be thoughts
             text = "".join(part["text"] for part in text if part["type"] == "text")
         if text is not None:
             text = text.encode(errors="replace").decode()  # JSON can spell half a character, which no file holds
     except _NO_JSON as error:
-        raise Failed("malformed", "the answer is not a chat completion in JSON", passing=True, billed=True) from error
+        raise Failed("malformed", "the answer is not a completion in JSON", passing=True, billed=True) from error
     usage = answer.get("usage")
     counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")] if isinstance(usage, dict) else []
     told = [count for count in counts if isinstance(count, int) and 0 <= count < _LARGEST_COUNT]

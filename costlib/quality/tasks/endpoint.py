@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _LONGEST_PAUSE_S = 60.0
 _LENGTHS = ("max_tokens", "max_completion_tokens")
-_OURS = ("model", "messages", "n", "stream")
+_OURS = ("model", "messages", "prompt", "n", "best_of", "stream")
 OVERHEAD_TOKENS = 256
 """What a chat template may add to a prompt."""
 
@@ -63,8 +63,9 @@ class Endpoint:
     """Where to ask: `url` is the base, e.g. http://127.0.0.1:8000/v1; `api_key_env` names an environment variable.
 
     `extra` is merged into each request, e.g. {"seed": 1}; a null takes a field out: {"max_tokens": null,
-    "max_completion_tokens": 9}. Raises `InputError` for a url that is neither https nor on this machine (unless
-    `allow_remote_http`, which sends the key in the clear), for a bound that is none, or a key that cannot be sent.
+    "max_completion_tokens": 9}. A model without a chat template needs `chat=False`: the prompt as it is, at
+    /completions, a system text before it. Raises `InputError` for a url that is neither https nor on this machine
+    (unless `allow_remote_http`, which sends the key in the clear), a bound that is none, or a key that cannot be sent.
     """
 
     url: str
@@ -77,6 +78,7 @@ class Endpoint:
     price: TokenPrice | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     allow_remote_http: bool = False
+    chat: bool = True
 
     def __post_init__(self) -> None:
         _check_url(self.url, self.allow_remote_http)
@@ -206,7 +208,7 @@ class _Run:
             return _reply(self.known[key])
         jitter = random.Random(key)
         endpoint = self.endpoint
-        url = f"{endpoint.url.rstrip('/')}/chat/completions"
+        url = f"{endpoint.url.rstrip('/')}/{'chat/completions' if endpoint.chat else 'completions'}"
         last, tried = "stopped: the run was interrupted", 0
         while tried < endpoint.attempts:
             if not self.purse.reserve(most):
@@ -249,13 +251,13 @@ class _Run:
 
 
 def _body(endpoint: Endpoint, ask: Ask) -> dict[str, Any]:
-    system = [{"role": "system", "content": ask.system}] if ask.system else []
-    body: dict[str, Any] = {
-        "model": endpoint.model,
-        "messages": [*system, {"role": "user", "content": ask.prompt}],
-        "max_tokens": ask.max_tokens,
-        "temperature": 0,
-    }
+    said = [("system", ask.system)] if ask.system else []
+    said.append(("user", ask.prompt))
+    body: dict[str, Any] = {"model": endpoint.model, "max_tokens": ask.max_tokens, "temperature": 0}
+    if endpoint.chat:
+        body["messages"] = [{"role": role, "content": text} for role, text in said]
+    else:
+        body["prompt"] = "\n\n".join(text for _, text in said)
     if ask.stop:
         body["stop"] = list(ask.stop)
     return {name: value for name, value in {**body, **endpoint.extra}.items() if value is not None}

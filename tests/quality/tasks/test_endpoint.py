@@ -30,7 +30,7 @@ class Server:
     """
 
     def __init__(self):
-        self.script, self.seen, self.headers = [], [], []
+        self.script, self.seen, self.headers, self.paths = [], [], [], []
         self.usual = "ok"
         self.busy = self.most_busy = 0
         self.lock = threading.Lock()
@@ -46,6 +46,7 @@ class Server:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 with outer.lock:
                     outer.seen.append(body)
+                    outer.paths.append(self.path)
                     outer.headers.append(dict(self.headers))
                     outer.busy += 1
                     outer.most_busy = max(outer.most_busy, outer.busy)
@@ -101,7 +102,7 @@ class Server:
 
     @staticmethod
     def completion(body, usage=True):
-        answer = f"answer to {body['messages'][-1]['content']}"
+        answer = f"answer to {body['messages'][-1]['content'] if 'messages' in body else body['prompt']}"
         found = {"choices": [{"message": {"content": answer}, "finish_reason": "stop"}]}
         if usage:
             found["usage"] = {"prompt_tokens": 3, "completion_tokens": 2}
@@ -350,7 +351,7 @@ def test_counts_no_table_can_hold_are_unknown(server, tmp_path):
         ((400, {}, b'{"error": {"message": ""}}'), "refused: status 400"),
         ((400, {}, b'{"object": "error", "message": "no such model"}'), "refused: status 400, no such model"),
         ((500, {}, b"[" * 100_000), "server_error: status 500"),
-        ((200, {}, b"[" * 100_000), "malformed: the answer is not a chat completion in JSON"),
+        ((200, {}, b"[" * 100_000), "malformed: the answer is not a completion in JSON"),
         ((200, {"Content-Encoding": "gzip"}, b"no gzip"), "malformed: the answer is not in its own encoding"),
         ((200, {"Content-Encoding": "gzip"}, gzip.compress(b" " * 20_000_000)), "malformed: more than 16 MB came back"),
         ((307, {"Location": "https://nowhere.invalid"}, b""), "refused: status 307"),
@@ -375,6 +376,20 @@ def test_extra_fields_are_merged_and_null_takes_one_out(server, tmp_path):
             "max_completion_tokens": 9,
         }
     ]
+
+
+def test_a_model_without_a_chat_template_is_asked_by_its_prompt(server, tmp_path):
+    usage = {"prompt_tokens": 3, "completion_tokens": 2}
+    found = {"choices": [{"text": " yes", "finish_reason": "stop"}], "usage": usage}
+    server.script = [(200, {}, json.dumps(found).encode()), (200, {}, b'{"choices": [{"index": 0}]}')]
+    endpoint = Endpoint(server.url, "m", chat=False, price=PRICE, concurrency=1, attempts=1)
+    first, second = ask_all(endpoint, asks(2, system="be brief"), journal=tmp_path / "j")
+    assert (first.text, first.usd) == (" yes", 7)
+    assert second.failure == "malformed: the answer is not a completion in JSON"
+    assert server.seen[0] == {"model": "m", "prompt": "be brief\n\nq0", "max_tokens": 4, "temperature": 0}
+    assert server.paths == ["/v1/completions"] * 2
+    ask_all(Endpoint(server.url, "m"), asks(1, system="be brief"), journal=tmp_path / "j")
+    assert server.paths[2:] == ["/v1/chat/completions"]
 
 
 def test_a_task_through_an_endpoint(server, tmp_path):
