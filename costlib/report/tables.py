@@ -22,20 +22,20 @@ class Notes:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._texts: list[str] = []
+        self._texts: dict[str, str] = {}
 
-    def mark(self, text: str) -> str:
-        """A superscript letter that leads to the note."""
-        if text not in self._texts:
-            self._texts.append(text)
-        letter = _letter(self._texts.index(text))
+    def mark(self, text: str, identity: str) -> str:
+        """A superscript letter that leads to the note; `identity` is a line of the ledger that has the reason, too."""
+        self._texts.setdefault(text, identity)
+        letter = _letter(list(self._texts).index(text))
         return f'<sup><a class="note" href="#{self._name}-{letter}" aria-label="note {letter}">{letter}</a></sup>'
 
     def html(self) -> str:
         """The list of notes, or nothing."""
         lines = "".join(
-            f'<li id="{self._name}-{_letter(i)}"><b>{_letter(i)}</b> {escape(text)}</li>'
-            for i, text in enumerate(self._texts)
+            f'<li id="{self._name}-{_letter(i)}"><b>{_letter(i)}</b> '
+            f'<span data-n="{identity}">{escape(text)}</span></li>'
+            for i, (text, identity) in enumerate(self._texts.items())
         )
         return f'<ol class="notes">{lines}</ol>' if lines else ""
 
@@ -93,7 +93,7 @@ def _cell(ledger: Ledger, what: str, cell: Cell, style: str, own_unit: bool, own
         return f"<td{style}>{cell if isinstance(cell, Html) else escape(cell or '')}</td>"
     shown = ledger.show(what, cell, unit=own_unit, kind=own_kind, bounds=False)
     if cell.value is None:
-        shown += notes.mark(cell.reason or "")
+        shown += notes.mark(cell.reason or "", ledger.add(what, cell))
     between = interval(cell)
     below = f'<span class="interval" data-n="{ledger.add(what, cell)}">{escape(between)}</span>' if between else ""
     return f"<td{style}>{shown}{below}</td>"

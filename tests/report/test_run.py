@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report.samples import study_in
+from report.samples import store_with, study_in
 
 from costlib.errors import InputError, RunError
 from costlib.report import folder as folders
@@ -49,6 +49,16 @@ def test_a_study_becomes_a_folder_that_passes_its_own_checks(made: tuple[RunResu
     assert result.run_id in shown and json.loads((root / "out" / "manifest.json").read_text())["study"] == "demo"
     assert any("portfolio: cell 1 of" in step for step in steps) and any("path:" in step for step in steps)
     assert [c for c in check(root / "out", file) if not c.ok] == []
+
+
+@pytest.mark.slow
+def test_notebooks_of_logs_routing_and_claims_run_with_the_parameters_of_the_study(tmp_path: Path) -> None:
+    names, given = ["usage", "routing", "claims"], {"usage": {"invoice_usd": 5.0}, "routing": {"out": "policy.json"}}
+    file = study_in(tmp_path / "study", notebooks=names, notebook_parameters=given)
+    result = report(file, out=tmp_path / "out", store=store_with(tmp_path / "store"))
+    assert [c for c in result.checks if not c.ok] == []
+    assert {f"{name}.html" for name in names} <= {f.name for f in result.files}
+    assert (file.parent / "policy.json").is_file() and "$5.00" in (tmp_path / "out" / "usage.html").read_text()
 
 
 @pytest.mark.parametrize("names", [["measure"], pytest.param(["measure", "portfolio"], marks=pytest.mark.slow)])

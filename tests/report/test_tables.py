@@ -44,7 +44,7 @@ def test_each_reason_is_one_note_and_every_mark_leads_to_it() -> None:
     rows = [{"name": str(i), "usd": gap(reason)} for i, reason in enumerate(["first", "second", "first"])]
     html = str(table(Ledger(), "t", "Costs", COLUMNS, rows))
     assert re.findall(r'href="#(t-\w)"', html) == ["t-a", "t-b", "t-a"]
-    assert html.count("<li id=") == 2 and '<li id="t-a"><b>a</b> first</li>' in html
+    assert html.count("<li id=") == 2 and '<li id="t-a"><b>a</b> <span data-n="n1">first</span></li>' in html
 
 
 def test_text_is_escaped_everywhere() -> None:

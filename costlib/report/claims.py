@@ -1,0 +1,351 @@
+"""Claims about the cost of intelligence, each judged by a stated rule from this workbench's own numbers.
+
+A claim has parts; each part is a number with its interval and a bound. A part holds when the whole interval lies on
+the claim's side of the bound, fails when the whole interval lies on the other side, and is undecided where the interval
+reaches both sides or the number is unknown. A claim holds when all its parts hold, partly when some do, not here when
+none does and one fails; where nothing decides it, it cannot be tested here, and the claim says what it would take.
+Nothing is judged by hand: without a number there is no verdict. This module has the rules and the claims about memory
+and quality; those about money are in `claim_costs`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from costlib.errors import InputError
+from costlib.figure import Figure
+from costlib.models.architectures import architecture
+from costlib.models.memory import predict
+from costlib.models.precision import PRECISIONS
+from costlib.quality.depth import by_depth
+from costlib.report.page import figure_of
+
+HOLDS, PARTLY, NOT, UNTESTED = "holds", "holds partly", "does not hold here", "cannot be tested here"
+VERDICTS = (HOLDS, PARTLY, NOT, UNTESTED)
+_Z = 1.959964
+_GB = 10**9
+NOISE = 0.05
+"""A loss within noise has an interval that holds no loss, and rules out one larger than this share."""
+LEAST_RIGHT = 0.5
+"""Share of right answers below which a model has too little to lose on a task for a loss to say anything."""
+LONG_CONTEXT = 4096
+"""Tokens of context from which a context is called long; a shorter window shows a hint and decides nothing."""
+_CODE = {".py", ".js", ".ts", ".java", ".c", ".h", ".cc", ".cpp", ".rs", ".go", ".rb", ".sh", ".sql", ".scala", ".kt"}
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One number that speaks for or against a claim; `ok` is None where it decides nothing, `why` then says so."""
+
+    what: str
+    figure: Figure
+    bound: Figure
+    ok: bool | None
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What is claimed, the rule that judges it, its parts, and what would produce those that are missing.
+
+    `takes` is a command, `needs` says in words what it needs; `note` is what a reader must know about the numbers.
+    """
+
+    key: str
+    short: str
+    said: str
+    rule: str
+    parts: Sequence[Part]
+    takes: str
+    note: str = ""
+    needs: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """One of `VERDICTS`, from the parts alone."""
+        known = [part.ok for part in self.parts]
+        if known and all(known):
+            return HOLDS
+        if any(known):
+            return PARTLY
+        return NOT if False in known else UNTESTED
+
+
+def bound(value: float, unit: str, source: str = "the claim, read by us as said in its rule") -> Figure:
+    """The line a number is held against."""
+    return Figure(value, unit, "assumed", source, reason="a line drawn beforehand")
+
+
+def ends(figure: Figure) -> tuple[float, float] | None:
+    """The interval, or the value twice where it has none; None where it is unknown."""
+    if figure.value is None:
+        return None
+    if figure.low is None or figure.high is None:
+        return float(figure.value), float(figure.value)
+    return float(figure.low), float(figure.high)
+
+
+def compared(what: str, figure: Figure, line: Figure, *, least: bool) -> Part:
+    """A part that holds where the whole interval is at least (or at most) the bound."""
+    found, at = ends(figure), float(line.value or 0)
+    if found is None:
+        return Part(what, figure, line, None, figure.reason or "unknown")
+    low, high = found if least else (-found[1], -found[0])
+    at = at if least else -at
+    ok = True if low >= at else False if high < at else None
+    return Part(what, figure, line, ok, "" if ok is not None else "the interval reaches both sides")
+
+
+def above(what: str, figure: Figure, line: Figure) -> Part:
+    """A part that holds where the whole interval is above the bound and fails where it is all below; not at it."""
+    found, at = ends(figure), float(line.value or 0)
+    if found is None:
+        return Part(what, figure, line, None, figure.reason or "unknown")
+    ok = True if found[0] > at else False if found[1] < at else None
+    return Part(what, figure, line, ok, "" if ok is not None else "the interval holds no difference, too")
+
+
+def within_noise(what: str, loss: Figure, none: float, unit: str) -> Part:
+    """A part about a loss whose value is `none` where nothing is lost, and larger the more is lost.
+
+    It holds where the interval reaches down to `none` and no higher than `NOISE` above it, and fails where the whole
+    interval is above `none`; an interval that also allows a larger loss decides nothing.
+    """
+    line, found = bound(none + NOISE, unit), ends(loss)
+    if found is None or loss.low is None:
+        return Part(what, loss, line, None, loss.reason or "no interval")
+    if found[0] > none:
+        return Part(what, loss, line, False)
+    ok = True if found[1] <= none + NOISE else None
+    return Part(what, loss, line, ok, "" if ok else "too few tokens or items: a larger loss is not ruled out")
+
+
+def memory_claim(shape: str = "llama-3.1-70b") -> Claim:
+    """Whether the weights of a 70B model at 4 bits fit into what the headline says."""
+    model = architecture(shape)
+    line = bound(35.5 * _GB, "bytes", "the claim's 35 GB, as a number that rounds to it")
+
+    def part(what: str, size: int) -> Part:
+        figure = Figure(size, "bytes", "derived", f"costlib memory {shape}", reason="arithmetic of the shape, exact")
+        return compared(what, figure, line, least=False)
+
+    nf4, double = predict(model, "nf4"), predict(model, "nf4-double")
+    context = f"{nf4.context:,} tokens of context"
+    return Claim(
+        "memory", "70B in 35 GB at 4 bits", "A 70B model fits in 35 GB at 4 bits",
+        "Each count of bytes is at most what rounds to the claim's.",
+        [
+            part("every parameter at exactly 4 bits", nf4.uniform_bytes),
+            part("nf4 with double quantization: scales, and 16-bit embeddings and head", double.weight_bytes),
+            part("nf4: the same with larger scales", nf4.weight_bytes),
+            part(f"nf4 with double quantization, and {context}", double.total_bytes),
+        ],
+        f"costlib memory {shape} --precision nf4,nf4-double",
+    )  # fmt: skip
+
+
+def fidelity(rows: Sequence[Row]) -> list[Row]:
+    """Rows of table `quality` that compare a quantized variant with its own 16-bit self, most tokens of each text."""
+    best: dict[tuple[Any, ...], Row] = {}
+    for row in rows:
+        own = row["status"] == "ok" and row["baseline_model"] in (None, row["model"])
+        if own and _bits(row["precision"]) <= 8.5 and _bits(row["baseline"]) >= 16:
+            key = (row["model"], row["precision"], row["baseline"], row["text"], row["window"])
+            if key not in best or row["tokens"] >= best[key]["tokens"]:
+                best[key] = row
+    return list(best.values())
+
+
+def _bits(precision: str) -> float:
+    return PRECISIONS[precision].linear_bits
+
+
+def _text(row: Row) -> str:
+    """The text as a reader may see it: never the folder it lies in."""
+    return PurePath(row["text"]).name
+
+
+def is_code(row: Row) -> bool:
+    """Whether a text is source code: by its name, or by most of the files of a folder."""
+    names = row.get("text_files") or [row["text"]]
+    return sum(PurePath(name).suffix in _CODE for name in names) * 2 > len(names)
+
+
+def _weights(rows: Sequence[Row]) -> str:
+    """What a reader must know about the weights behind some rows."""
+    notes = dict.fromkeys(f"{row['model']}: {row['weights_note']}." for row in rows if row["weights_note"])
+    return " ".join(notes)
+
+
+def noise_claim(bits: int, quality: Sequence[Row], scores: Sequence[Row]) -> Claim:
+    """Whether a small model at 8 or 4 bits loses no more than noise, on texts and on tasks."""
+    wanted = range(7, 10) if bits == 8 else range(4, 6)
+
+    def fits(row: Row) -> bool:
+        return row["precision"] in PRECISIONS and int(_bits(row["precision"])) in wanted
+
+    parts = []
+    for row in fidelity(quality):
+        if fits(row):
+            what = f"{row['model']} {row['precision']}: perplexity on {_text(row)} over {row['baseline']}'s"
+            ratio = figure_of(
+                row, "ppl_ratio", "ratio", kind="measured", source=f"run {row['run_id']}", reason="unknown"
+            )
+            parts.append(within_noise(what, ratio, 1.0, "ratio"))
+    for row in scores:
+        if fits(row) and row["difference"] is not None:
+            what = f"{row['model']} {row['precision']}: score lost on {row['task']}, {row['n']} items"
+            base = row["score"] - row["difference"]
+            parts.append(_able(within_noise(what, lost(row), 0.0, "share"), base))
+    return Claim(
+        f"noise-{bits}", f"{bits}-bit losses within noise",
+        f"The loss of a small model at {bits} bits is within noise",
+        "The interval of the loss against the 16-bit baseline, paired by token or item, reaches down to no loss and "
+        "not above the bound; it fails where the whole interval is a loss, however small.",
+        parts,
+        f"costlib quality MODEL --precision bf16,{'int8' if bits == 8 else 'nf4'} --tokens 16384 --task FILE.jsonl",
+        _weights([row for row in (*fidelity(quality), *scores) if fits(row)]),
+    )  # fmt: skip
+
+
+def _able(part: Part, right: float) -> Part:
+    """The part, undecided where what it is compared with answers too little rightly to lose anything."""
+    if right >= LEAST_RIGHT:
+        return part
+    why = "fewer than half of the answers it is compared with are right: there is too little to lose"
+    return Part(part.what, part.figure, part.bound, None, why)
+
+
+def lost(row: Row) -> Figure:
+    """Score lost against the baseline, paired by item; positive where something is lost."""
+    low, high = row["difference_low"], row["difference_high"]
+    known = low is not None and high is not None
+    source = f"answers of {row['date']}, {row['task']}"
+    if not known:
+        return Figure(-row["difference"], "share", "measured", source, reason=row["reason"] or "no interval")
+    return Figure(-row["difference"], "share", "measured", source, -high, -low)
+
+
+def code_claim(quality: Sequence[Row]) -> Claim:
+    """Whether code loses more than prose at the same precision."""
+    rows = fidelity(quality)
+    parts = []
+    for code, prose in _pairs(rows):
+        ratios = [math.log(row["ppl_ratio"]) for row in (code, prose)]
+        errors = [
+            (math.log(row["ppl_ratio_high"]) - math.log(row["ppl_ratio_low"])) / (2 * _Z) for row in (code, prose)
+        ]
+        apart, error = ratios[0] - ratios[1], math.hypot(*errors)
+        figure = Figure(
+            math.exp(apart), "ratio", "derived", f"runs {code['run_id']} and {prose['run_id']}",
+            math.exp(apart - _Z * error), math.exp(apart + _Z * error),
+        )  # fmt: skip
+        what = f"{code['model']} {code['precision']}: loss on {_text(code)} over that on {_text(prose)}"
+        parts.append(above(what, figure, bound(1, "ratio")))
+    return Claim(
+        "code", "Code loses more than prose", "Code is more sensitive to quantization than prose",
+        "Perplexity over the baseline's grows more on code than on prose; the two texts are independent samples.",
+        parts,
+        "costlib quality MODEL --precision bf16,int8,nf4 --tokens 16384 --text FILE.py",
+        _weights(rows), "enough tokens to tell the two losses apart, and the same command on prose",
+    )  # fmt: skip
+
+
+def _pairs(rows: Sequence[Row]) -> Iterator[tuple[Row, Row]]:
+    """Code and prose of the same model, precision, baseline and window; with intervals, and as many tokens as both."""
+    for code in rows:
+        for prose in rows:
+            same = all(code[name] == prose[name] for name in ("model", "precision", "baseline", "window", "rule"))
+            known = all(row[f"ppl_ratio{end}"] is not None for row in (code, prose) for end in ("", "_low", "_high"))
+            if same and known and is_code(code) and not is_code(prose):
+                yield code, prose
+
+
+def context_claim(quality: Sequence[Row]) -> Claim:
+    """Whether tokens with much context lose more than tokens with little; short windows are shown for want of long."""
+    parts, hints = [], []
+    bases = {
+        (row["model"], row["text"], row["window"], row["tokens"]): row
+        for row in quality
+        if row["status"] == "ok" and row["precision"] == row["baseline"]
+    }
+    for row in fidelity(quality):
+        base = bases.get((row["model"], row["text"], row["window"], row["tokens"]))
+        if base is None or not row["nll"] or not base["nll"]:
+            continue
+        try:
+            depths = by_depth(row, base, parts=2).to_dict("records")
+        except InputError:
+            continue  # not the same tokens: another version of the text
+        known = [depth for depth in depths if depth["nll_difference_se"] == depth["nll_difference_se"]]
+        if len(known) < 2:
+            continue
+        near, far = known
+        apart = far["nll_difference"] - near["nll_difference"]
+        error = _Z * math.hypot(far["nll_difference_se"], near["nll_difference_se"])
+        figure = Figure(
+            apart, "nats/token", "derived", f"runs {row['run_id']} and {base['run_id']}",
+            apart - error, apart + error,
+        )  # fmt: skip
+        what = f"{row['model']} {row['precision']} on {_text(row)}: loss after {far['depth_first']:,} to "
+        what += f"{far['depth_last']:,} tokens of context over that after fewer"
+        part = above(what, figure, bound(0, "nats/token"))
+        if row["window"] < LONG_CONTEXT:
+            hints.append(Part(what, figure, part.bound, None, f"a window of {row['window']:,} tokens is not long"))
+        else:
+            parts.append(part)
+    return Claim(
+        "context", "Long context loses more", "Long context is more sensitive to quantization",
+        f"Tokens in the deeper half of a window of at least {LONG_CONTEXT:,} tokens lose more negative log-likelihood "
+        "than those in the first half.",
+        parts or hints,
+        f"costlib quality MODEL --precision bf16,int8,nf4 --window {LONG_CONTEXT} --tokens {2 * LONG_CONTEXT}",
+        _weights(fidelity(quality)),
+    )  # fmt: skip
+
+
+def edge_claims(scores: Sequence[Row]) -> tuple[Claim, Claim]:
+    """Whether small models, and quantized ones, fail on the items named NAME_hard, the edge cases of a task NAME."""
+    index = {(row["model"], row["precision"], row["engine"], row["task"]): row for row in scores}
+    small, quantized = [], []
+    for (model, precision, engine, task), hard in index.items():
+        easy = index.get((model, precision, engine, str(task).removesuffix("_hard")))
+        if not str(task).endswith("_hard") or easy is None or precision not in PRECISIONS:
+            continue
+        named = f"{model} {precision} on {task}, {hard['n']} items"
+        if _bits(precision) >= 16:
+            what = f"{named}: share of right answers lost against {easy['task']}"
+            small.append(_able(above(what, _drop(easy, hard), bound(0, "share")), easy["success"]))
+        elif hard["difference"] is not None:
+            base = hard["score"] - hard["difference"]
+            part = above(f"{named}: score lost against {hard['baseline']}", lost(hard), bound(0, "share"))
+            quantized.append(_able(part, base))
+    takes = "costlib quality MODEL --precision bf16,nf4 --task data/tasks/ticket_routing.jsonl --task "
+    takes += "data/tasks/ticket_routing_hard.jsonl"
+    needs = "a model that answers most of the ordinary items rightly, and enough items"
+    rule = "The share of right answers on the edge cases of a task is lower, with its whole interval, than "
+    return (
+        Claim("edge-small", "Small models fail on edge cases", "Small models fail on edge cases",
+              f"{rule}on its ordinary items; only models at 16 bits count.", small, takes, _weights(scores), needs),
+        Claim("edge-quantized", "Quantized models fail on edge cases", "Quantized models fail on edge cases",
+              f"{rule}that of the same model at 16 bits, paired by item.", quantized, takes, _weights(scores), needs),
+    )  # fmt: skip
+
+
+def _drop(easy: Row, hard: Row) -> Figure:
+    """Right answers on ordinary items less those on edge cases, with Newcombe's interval of two independent shares."""
+    source = f"answers of {hard['date']}, {easy['task']} and {hard['task']}"
+    apart = easy["success"] - hard["success"]
+    spans = [row[f"success_{end}"] for row in (easy, hard) for end in ("low", "high")]
+    if any(end is None for end in spans):
+        return Figure(apart, "share", "derived", source, reason="too few items for an interval")
+    (low, high), (hard_low, hard_high) = spans[:2], spans[2:]
+    below = math.hypot(easy["success"] - low, hard_high - hard["success"])
+    over = math.hypot(high - easy["success"], hard["success"] - hard_low)
+    return Figure(apart, "share", "derived", source, apart - below, apart + over)
