@@ -204,7 +204,7 @@ def noise_claim(bits: int, quality: Sequence[Row], scores: Sequence[Row]) -> Cla
             base = row["score"] - row["difference"]
             parts.append(_able(within_noise(what, lost(row), 0.0, "share"), base))
     return Claim(
-        f"noise-{bits}", f"{bits}-bit losses within noise",
+        f"noise_{bits}", f"{bits}-bit losses within noise",
         f"The loss of a small model at {bits} bits is within noise",
         "The interval of the loss against the 16-bit baseline, paired by token or item, reaches down to no loss and "
         "not above the bound; it fails where the whole interval is a loss, however small.",

@@ -172,7 +172,7 @@ def test_every_number_is_explained_and_every_verdict_counted(page: ClaimsPage) -
     html = shown(page)
     explained(page.ledger, html)
     assert sum(int(page.count(verdict).value or 0) for verdict in rules.VERDICTS) == len(page.claims) == 13
-    assert page.claims["noise-4"].verdict == NOT and page.claims["context"].verdict == UNTESTED
+    assert page.claims["noise_4"].verdict == NOT and page.claims["context"].verdict == UNTESTED
     assert page.claims["speculation"].verdict == UNTESTED and "no command for yet" in html
     assert page.claims["portfolio"].verdict == HOLDS and page.close().facts["complete"]
 
@@ -193,7 +193,7 @@ def test_an_empty_store_leaves_what_it_cannot_tell_open(study: Path, tmp_path: P
     page = claims_page(str(study), str(Store(tmp_path / "none").root))
     open_ = {key for key, claim in page.claims.items() if claim.verdict == UNTESTED}
     assert open_ == {
-        "noise-8", "noise-4", "code", "context", "edge-small", "edge-quantized", "embedding", "distillation",
+        "noise_8", "noise_4", "code", "context", "edge-small", "edge-quantized", "embedding", "distillation",
         "speculation",
     }  # fmt: skip
     assert "<code>costlib embed demo:minilm" in page.evidence("embedding")._repr_html_()
