@@ -10,6 +10,7 @@ the KL divergence of whole distributions, the share of equal first choices, and 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import tempfile
@@ -42,6 +43,7 @@ KEY = ("model", "precision", "baseline_model", "baseline", "text", "rule", "wind
 """Columns that make two rows results of the same question."""
 _TARGET = "costlib.quality.score:score"
 _UTF8_KEY = "text_utf8_sha256"
+_WEIGHTS_KEY = "weights_on_disk"
 _MOST_TOKENS = 10**15
 _Name = tuple[str, str]
 """A model and a precision of it."""
@@ -95,8 +97,8 @@ def measure_text(
     folder of them, or None for `pydoc_data.topics`. `rule`, with `window` and for `ppl_sliding` `stride`, says which
     tokens are scored from which context (`costlib.quality.windows`); results of unlike rules are unlike results.
     Returns one QUALITY row for the baseline and each precision, in that order, and writes the new ones to the store. A
-    result that the store holds for the same text, device and package versions is not repeated unless it ended as an
-    error, or `fresh`. `timeout_s` bounds each precision.
+    result that the store holds for the same text, files of weights, device and package versions is not repeated unless
+    it ended as an error, or `fresh`. `timeout_s` bounds each precision.
 
     Raises `InputError` for an unknown model, precision or rule, a `random:` model (quality of random weights means
     nothing), another tokenizer, a text that cannot be read or is shorter than one window or than `tokens`, or a store
@@ -225,7 +227,7 @@ def _row(question: _Question, name: _Name, started: str, outcome: Outcome, refer
         "reason": outcome.reason,
         "kind": "measured",
         "fingerprint": fingerprint,
-        "environment": json.dumps({**environment, _UTF8_KEY: question.text.sha256}, sort_keys=True),
+        "environment": json.dumps({**environment, **_material(question, name[0])}, sort_keys=True),
     }
     if found and reference.value is not None:
         nll = found["nll"]
@@ -260,10 +262,26 @@ def _found(question: _Question, store: Store) -> dict[_Name, dict[str, Any]]:
         frame = frame[frame[name] == value]
     found: dict[_Name, dict[str, Any]] = {}
     for row in frame.to_dict("records"):
-        stored = json.loads(str(row["environment"]))
-        if (stored.get(_UTF8_KEY), stored.get("packages")) == (question.text.sha256, environment["packages"]):
+        stored = {_WEIGHTS_KEY: [None, None], **json.loads(str(row["environment"]))}
+        wanted = {"packages": environment["packages"], **_material(question, str(row["model"]))}
+        if all(stored.get(key) == value for key, value in wanted.items()):
             found[str(row["model"]), str(row["precision"])] = {str(key): value for key, value in row.items()}
     return found
+
+
+def _material(question: _Question, model: str) -> dict[str, Any]:
+    """What a result was made from beyond its names: the text, and the files of the model and of its baseline."""
+    return {_UTF8_KEY: question.text.sha256, _WEIGHTS_KEY: [_on_disk(model), _on_disk(question.baseline_model)]}
+
+
+def _on_disk(reference: str) -> str | None:
+    """Hash of the names, sizes and times of a local model's files, which may change under one name; else None."""
+    kind, _, name = reference.partition(":")
+    if kind not in ("path", "gguf"):
+        return None
+    files = sorted(Path(name).iterdir()) if Path(name).is_dir() else [Path(name)]
+    facts = [[file.name, (found := file.stat()).st_size, found.st_mtime_ns] for file in files if file.is_file()]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:

@@ -135,6 +135,19 @@ def test_a_changed_file_of_the_same_name_is_measured_again(ask, children, prose)
     assert first["text_sha256"].tolist() != again["text_sha256"].tolist()
 
 
+def test_a_folder_made_again_under_its_name_is_measured_again(tiny, children, prose, tmp_path):
+    made = shutil.copytree(tiny, tmp_path / "made")
+    given = {"baseline": "fp32", "text": prose, "tokens": 200, "window": 64, "store": tmp_path, "device": "cpu"}
+    ours, theirs = f"path:{made}", f"path:{tiny}"
+    first = measure_text(ours, "fp32", baseline_model=theirs, **given)
+    measure_text(ours, "fp32", baseline_model=theirs, **given)
+    assert len(children.seen) == 2
+    (made / "model.safetensors").touch()
+    again = measure_text(ours, "fp32", baseline_model=theirs, **given)
+    assert again["run_id"][0] == first["run_id"][0]
+    assert again["run_id"][1] != first["run_id"][1]
+
+
 def test_another_version_of_a_package_is_measured_again(ask, children, monkeypatch):
     ask(["fp32"])
     real = room.describe
