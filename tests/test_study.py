@@ -38,7 +38,7 @@ def test_the_shipped_demo_loads_by_name_and_by_path() -> None:
     assert study == load_study(DEMO)
     assert str(study.as_of) == "2026-11-10"
     assert study.measure[0].precision == ("bf16", "int8", "nf4")
-    assert study.measure[0].batch == (1,)
+    assert study.measure[0].batch == (1,) and study.measure[0].prompt_tokens == (128,)
     assert study.workloads == DEMO.parent / "demo_workloads.csv"
     assert study.assume("hours_per_month") == 730
     assert study.option("Support agent").type == "human"
@@ -69,8 +69,10 @@ def test_the_hash_covers_the_study_and_its_tables(tmp_path: Path) -> None:
         ("time_budget_s: 45", "time_budget: 40", r"key is 'measure\[0\].time_budget'; .*did you mean time_budget_s"),
         ("precision: [bf16, int8, nf4]", "precision: [bf16, int9]", r"precision\[1\] is 'int9'; .*did you mean int8"),
         ("engine: eager", "engine: eagre", r"engine\[0\] is 'eagre'; .*did you mean eager"),
-        ("batch: 1", "batch: 0", r"batch\[0\] is 0; allowed: greater than or equal to 1"),
-        ("batch: 1", "batch: true", r"batch\[0\] is True; allowed: a number"),
+        ("batch: 1", "batch: 0", r"batch\[0\] is 0; allowed: a whole number from 1 to 10,000,000, or max"),
+        ("batch: 1", "batch: true", r"batch\[0\] is True; allowed: a whole number"),
+        ("batch: 1", "batch: [1, most]", r"batch\[1\] is 'most'; allowed: a whole number .* or max"),
+        ("prompt_tokens: 128", "prompt_tokens: [128, 0]", r"prompt_tokens\[1\] is 0; allowed: greater than or equal"),
         ("time_budget_s: 45", "time_budget_s: .nan", "time_budget_s is nan; allowed: a? ?.*(finite|greater)"),
         ("time_budget_s: 45", "time_budget_s: '40'", "time_budget_s is '40'; allowed: a number"),
         ("as_of: 2026-11-10", "as_of: soon", "as_of is 'soon'; allowed: a valid date"),

@@ -191,7 +191,7 @@ def _latency(workload: Workload, supply: Supply) -> float | None:
         if supply.prefill_tokens_per_s is None or supply.decode_tokens_per_s is None:
             return None
         prefill, decode = supply.prefill_tokens_per_s[1], supply.decode_tokens_per_s[1]
-        return option.batch * (workload.input_tokens / prefill + workload.output_tokens / decode)
+        return supply.batch * (workload.input_tokens / prefill + workload.output_tokens / decode)
     latency = option.latency
     minutes = workload.human_minutes or 0.0 if isinstance(option, HumanOption) else 0.0
     speed = latency.tokens_per_s_per_user

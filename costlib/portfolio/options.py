@@ -42,6 +42,8 @@ class Supply:
     """What is kept in the portfolio and evaluated; None for people."""
     prefill_tokens_per_s: Ends | None = None
     decode_tokens_per_s: Ends | None = None
+    batch: int = 1
+    """Sequences run together, where measured."""
     device: str = ""
     devices: int = 0
     """Devices that hold one replica together."""
@@ -128,15 +130,27 @@ def _rented(supply: Supply, found: Rate, devices: int) -> Supply:
 
 def _measured(option: MeasuredOption, study: Study, frame: pd.DataFrame) -> Supply:
     supply = Supply(option, f"{option.model} {option.precision}", note=option.note)
-    specs = {spec.model: spec for spec in study.measure}
-    if option.model not in specs:
-        raise bad("model", option.model, near(option.model, specs))
-    spec = specs[option.model]
-    if option.precision not in spec.precision:
-        raise bad("precision", option.precision, set(spec.precision))
-    wanted = {name: getattr(option, name) for name in ("model", "precision", "engine", "batch")}
-    for name, value in {**wanted, "prompt_tokens": spec.prompt_tokens, "output_tokens": spec.output_tokens}.items():
+    specs = [spec for spec in study.measure if spec.model == option.model]
+    if not specs:
+        raise bad("model", option.model, near(option.model, {spec.model for spec in study.measure}))
+    specs = [spec for spec in specs if option.precision in spec.precision] or specs
+    if option.precision not in specs[0].precision:
+        raise bad("precision", option.precision, {name for spec in specs for name in spec.precision})
+    wanted: dict[str, Any] = {name: getattr(option, name) for name in ("model", "precision", "engine")}
+    for name in ("prompt_tokens", "output_tokens"):
+        chosen, lengths = getattr(option, name), {count for spec in specs for count in getattr(spec, name)}
+        if chosen is None and len(lengths) == 1:
+            (chosen,) = lengths
+        if chosen not in lengths:
+            raise bad(name, chosen, "one of " + ", ".join(map(str, sorted(lengths))) + ", which the study measures")
+        wanted[name] = chosen
+    if option.batch != "max":
+        wanted["batch"] = option.batch
+    for name, value in wanted.items():
         frame = frame[frame[name] == value]
+    if option.batch == "max":
+        frame = frame[frame["status"] == "ok"]
+        frame = frame[frame["batch"] == frame["batch"].max()]
     if frame.empty:
         return replace(supply, failed={"speed": "not measured yet"})
     row = frame.sort_values("measured_at").iloc[-1]
@@ -151,6 +165,7 @@ def _measured(option: MeasuredOption, study: Study, frame: pd.DataFrame) -> Supp
         return replace(supply, failed={"price": f"no hourly rate: {error}"})
     return replace(
         _rented(supply, found, 1),
+        batch=int(row["batch"]),
         prefill_tokens_per_s=_ends(row, "prefill_tokens_per_s"),
         decode_tokens_per_s=_ends(row, "decode_tokens_per_s"),
         speed_kind="measured",

@@ -22,7 +22,7 @@ from costlib.report.chart import PALETTE, Chart
 from costlib.report.figures import Group, Panel, bars, dots
 from costlib.report.ledger import Html
 from costlib.report.limits_page import Limits
-from costlib.report.measured_rows import Row, configurations, price_ratio, qualities
+from costlib.report.measured_rows import Row, configurations, price_ratio, qualities, shared_setting
 from costlib.report.page import End, figure_of, listed, long_date, records
 from costlib.store import Store
 from costlib.study import Study, load_study
@@ -54,10 +54,7 @@ class MeasurePage(Limits):
         self.ok = {name: row for name, row in self.rows.items() if row["status"] == "ok"}
         row = next(iter(self.ok.values()), next(iter(self.rows.values())))
         self.where = f"costlib measurements on {row['device']}, {long_date(row['measured_at'])}"
-        self.setting = (
-            f"{row['engine']} engine, batch {row['batch']}, {row['prompt_tokens']} prompt and "
-            f"{row['output_tokens']} output tokens"
-        )
+        self.setting = shared_setting(self.rows)
         wanted = self.study.quality.baseline if self.study.quality else None
         self.baseline = next((name for name, row in self.ok.items() if row["precision"] == wanted), "")
         self.fast, self.slow = self._best("decode_tokens_per_s", max), self._best("decode_tokens_per_s", min)
@@ -432,7 +429,7 @@ def measure_page(study: str, store: str = "") -> MeasurePage:
         f"Study {found.name} · {found.title} · as of {long_date(found.as_of)}",
         study=found,
         rows=rows,
-        quality=qualities(found, kept),
+        quality=qualities(found, kept, rows),
         rate=rate,
         price_ratio=price_ratio(found),
     )

@@ -25,6 +25,13 @@ def as_tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else (value,)
 
 
+def as_batch(value: object) -> object:
+    """Refuse what is neither a number of sequences nor the word for as many as fit."""
+    if value == "max" or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value < 10**7):
+        return value
+    raise PydanticCustomError("allowed", "a whole number from 1 to 10,000,000, or max")
+
+
 def one_of(names: Sequence[str]) -> Callable[[str], str]:
     """A check that a name is one of `names`; its message says the nearest."""
 
@@ -40,6 +47,8 @@ Number = Annotated[float, BeforeValidator(as_number), Field(ge=0, lt=1e15, allow
 Positive = Annotated[float, BeforeValidator(as_number), Field(gt=0, lt=1e15, allow_inf_nan=False)]
 Share = Annotated[float, BeforeValidator(as_number), Field(ge=0, le=1)]
 Count = Annotated[int, BeforeValidator(as_number), Field(ge=1, lt=10**15)]
+Batch = Annotated[int | str, BeforeValidator(as_batch)]
+"""Sequences run together, or `max`: as many as fit."""
 Money = Annotated[Decimal, BeforeValidator(as_number), Field(gt=0, lt=10**15, allow_inf_nan=False)]
 Text = Annotated[str, Field(min_length=1)]
 Precision = Annotated[str, AfterValidator(one_of(PRECISIONS))]

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from costlib.figure import Kind
-from costlib.study.fields import Count, Number, Part, Positive, Text
+from costlib.study.fields import Batch, Count, Number, Part, Positive, Text
 
 
 class Latency(Part):
@@ -46,11 +46,16 @@ class _SelfHosted(_Option):
 
 
 class MeasuredOption(_SelfHosted):
-    """A configuration measured by costlib, read from the store, billed at the rate of the device that ran it."""
+    """A configuration measured by costlib, read from the store, billed at the rate of the device that ran it.
+
+    The batch `max` is the largest that ran. The lengths need a value where the study measures several.
+    """
 
     type: Literal["measured"]
     engine: Text = "eager"
-    batch: Count = 1
+    batch: Batch = 1
+    prompt_tokens: Count | None = None
+    output_tokens: Count | None = None
 
 
 class QuotedOption(_SelfHosted):

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from costlib.figure import Kind
 from costlib.study.fields import (
+    Batch,
     Count,
     Engine,
     Number,
@@ -27,14 +28,17 @@ _DAYS_PER_MONTH = 365 / 12
 
 
 class MeasureSpec(Part):
-    """Configurations to measure: one model by precisions, engines and batches; `time_budget_s` is for each of them."""
+    """Configurations to measure: one model by precisions, engines, batches and lengths, each one value or a list.
+
+    The batch `max` is searched (see `costlib measure --batch max`). `time_budget_s` is for each configuration.
+    """
 
     model: Text
     precision: Annotated[tuple[Precision, ...], BeforeValidator(as_tuple), Field(min_length=1)]
     engine: Annotated[tuple[Engine, ...], BeforeValidator(as_tuple), Field(min_length=1)] = ("eager",)
-    batch: Annotated[tuple[Count, ...], BeforeValidator(as_tuple), Field(min_length=1)] = (1,)
-    prompt_tokens: Count
-    output_tokens: Count
+    batch: Annotated[tuple[Batch, ...], BeforeValidator(as_tuple), Field(min_length=1)] = (1,)
+    prompt_tokens: Annotated[tuple[Count, ...], BeforeValidator(as_tuple), Field(min_length=1)]
+    output_tokens: Annotated[tuple[Count, ...], BeforeValidator(as_tuple), Field(min_length=1)]
     time_budget_s: Positive
 
 

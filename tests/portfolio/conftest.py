@@ -193,10 +193,11 @@ StoreHolds = Callable[..., None]
 
 @pytest.fixture
 def store_holds(monkeypatch: pytest.MonkeyPatch) -> StoreHolds:
-    """Pretend that the store holds one measurement and one quality result with these changes; None: it holds none."""
+    """Pretend that the store holds measurements and one quality result with these changes; None: it holds none."""
 
-    def hold(measured: dict[str, object] | None, judged: dict[str, object] | None) -> None:
-        runs = measurement().iloc[:0] if measured is None else measurement(**measured)
+    def hold(measured: dict[str, object] | list[dict[str, object]] | None, judged: dict[str, object] | None) -> None:
+        several = measured if isinstance(measured, list) else [] if measured is None else [measured]
+        runs = pd.concat([measurement().iloc[:0], *(measurement(**values) for values in several)])
         results = quality().iloc[:0] if judged is None else quality(**judged)
         monkeypatch.setattr("costlib.portfolio.options.measurements", lambda store=None: runs)
         monkeypatch.setattr("costlib.portfolio.options.quality_results", lambda store=None: results)

@@ -208,3 +208,22 @@ def test_a_cache_is_cold_where_requests_come_seldom(make_study: MakeStudy) -> No
     assert share == pytest.approx(math.exp(-10 / 12))
     assert more == 500 * (write - read) / 1_000_000
     assert cold_cache(study, replace(seldom, requests_per_month=7.3e6), option, load_book())[0] < 1e-300
+
+
+def test_a_measured_option_takes_one_length_of_several_and_the_largest_batch(
+    make_study: MakeStudy, store_holds: StoreHolds
+) -> None:
+    """Batch 8 with 512 in ran and 16 did not; 8 requests together take 8 times as long for each."""
+    several = ("prompt_tokens: 128, output_tokens", "batch: [1, max], prompt_tokens: [128, 512], output_tokens")
+    with pytest.raises(InputError, match="option tiny: prompt_tokens is None; allowed: one of 128, 512, which the"):
+        supplies(make_study(several))
+    chosen = ("precision: int8\n", "precision: int8\n    batch: max\n    prompt_tokens: 512\n")
+    study = make_study(several, chosen)
+    rows = [dict(batch=b, prompt_tokens=p, status=s, reason="full", decode_tokens_per_s=10.0 * b)
+            for b, p, s in ((1, 512, "ok"), (8, 512, "ok"), (16, 512, "oom"), (32, 128, "ok"))]  # fmt: skip
+    store_holds(rows[:1], {})
+    assert table(study)["private", "tiny"].supply.batch == 1
+    store_holds(rows, {})
+    offer = table(study)["private", "tiny"]
+    assert offer.supply.batch == 8 and offer.supply.decode_tokens_per_s[1] == 80.0
+    assert offer.latency_s == pytest.approx(8 * (400 / 800 + 50 / 80))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from report.samples import measure_pieces, store_with
 
@@ -126,3 +127,30 @@ def test_every_layer_of_memory_is_there_or_says_why(page: MeasurePage) -> None:
     table = words(page.layers_table())
     assert "Allocated" in table and "While loading" in table and "not counted by this engine" in table
     assert page.known("bf16", "process_peak_bytes", "bytes").value == 10**9
+
+
+def test_a_sweep_is_labelled_by_what_differs_and_max_is_the_largest_batch_that_ran(tmp_path: Path) -> None:
+    from samples import run_row
+
+    from costlib.report.measured_rows import configurations, qualities, shared_setting
+    from costlib.store import Store
+    from costlib.study import load_study
+    from costlib.study.parts import MeasureSpec
+    from costlib.tables import RUNS
+
+    spec = MeasureSpec.model_validate(
+        {"model": "path:m", "precision": "bf16", "batch": [1, "max"], "prompt_tokens": [16, 64], "output_tokens": 8,
+         "time_budget_s": 1}
+    )  # fmt: skip
+    study, store = load_study("demo").model_copy(update={"measure": (spec,)}), Store(tmp_path / "s")
+    for number, (batch, status) in enumerate([(1, "ok"), (12, "ok"), (13, "oom")]):
+        row = run_row(run_id=f"r{number}", campaign=f"c{number}", model="path:m", precision="bf16", batch=batch,
+                      prompt_tokens=64, output_tokens=8, status=status)  # fmt: skip
+        store.write(RUNS, pd.DataFrame([row]), row["run_id"])
+    rows = configurations(study, store)
+    assert {label: row["status"] for label, row in rows.items()} == {
+        "bf16 batch 1 16 in": "missing", "bf16 batch 1 64 in": "ok",
+        "bf16 batch max (largest) 16 in": "missing", "bf16 batch 12 (largest) 64 in": "ok",
+    }  # fmt: skip
+    assert shared_setting(rows) == "eager engine, batch as named, prompt as named and 8 output tokens"
+    assert qualities(study, store, rows) == {}
