@@ -21,9 +21,9 @@ from costlib.portfolio.workloads import Workload, load_workloads
 from costlib.prices.api import price_request
 from costlib.prices.book import PriceBook
 from costlib.prices.hardware import measured_rate
-from costlib.report.claims import Claim, Part, above, bound, compared
 from costlib.report.market import LIST_PRICE, Request, api_usd, hosted_usd
 from costlib.report.page import figure_of, records
+from costlib.report.verdicts import Claim, Part, above, bound, compared
 from costlib.study import ApiOption, Study
 
 _CLASSES = ("classification", "routing", "tagging")

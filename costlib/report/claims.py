@@ -1,18 +1,10 @@
-"""Claims about the cost of intelligence, each judged by a stated rule from this workbench's own numbers.
-
-A claim has parts; each part is a number with its interval and a bound. A part holds when the whole interval lies on
-the claim's side of the bound, fails when the whole interval lies on the other side, and is undecided where the interval
-reaches both sides or the number is unknown. A claim holds when all its parts hold, partly when some do, not here when
-none does and one fails; where nothing decides it, it cannot be tested here, and the claim says what it would take.
-Nothing is judged by hand: without a number there is no verdict. This module has the rules and the claims about memory
-and quality; those about money are in `claim_costs`.
-"""
+"""Claims about memory and quality, judged by the rules of `verdicts`; those about money are in `claim_costs`."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import PurePath
 from typing import Any
 
@@ -23,13 +15,10 @@ from costlib.models.memory import predict
 from costlib.models.precision import PRECISIONS
 from costlib.quality.depth import by_depth
 from costlib.report.page import figure_of
+from costlib.report.verdicts import Claim, Part, above, bound, compared, within_noise
 
-HOLDS, PARTLY, NOT, UNTESTED = "holds", "holds partly", "does not hold here", "cannot be tested here"
-VERDICTS = (HOLDS, PARTLY, NOT, UNTESTED)
 _Z = 1.959964
 _GB = 10**9
-NOISE = 0.05
-"""A loss within noise has an interval that holds no loss, and rules out one larger than this share."""
 LEAST_RIGHT = 0.5
 """Share of right answers below which a model has too little to lose on a task for a loss to say anything."""
 LONG_CONTEXT = 4096
@@ -37,93 +26,6 @@ LONG_CONTEXT = 4096
 _CODE = {".py", ".js", ".ts", ".java", ".c", ".h", ".cc", ".cpp", ".rs", ".go", ".rb", ".sh", ".sql", ".scala", ".kt"}
 
 Row = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Part:
-    """One number that speaks for or against a claim; `ok` is None where it decides nothing, `why` then says so."""
-
-    what: str
-    figure: Figure
-    bound: Figure
-    ok: bool | None
-    why: str = ""
-
-
-@dataclass(frozen=True)
-class Claim:
-    """What is claimed, the rule that judges it, its parts, and what would produce those that are missing.
-
-    `takes` is a command, `needs` says in words what it needs; `note` is what a reader must know about the numbers.
-    """
-
-    key: str
-    short: str
-    said: str
-    rule: str
-    parts: Sequence[Part]
-    takes: str
-    note: str = ""
-    needs: str = ""
-
-    @property
-    def verdict(self) -> str:
-        """One of `VERDICTS`, from the parts alone."""
-        known = [part.ok for part in self.parts]
-        if known and all(known):
-            return HOLDS
-        if any(known):
-            return PARTLY
-        return NOT if False in known else UNTESTED
-
-
-def bound(value: float, unit: str, source: str = "the claim, read by us as said in its rule") -> Figure:
-    """The line a number is held against."""
-    return Figure(value, unit, "assumed", source, reason="a line drawn beforehand")
-
-
-def ends(figure: Figure) -> tuple[float, float] | None:
-    """The interval, or the value twice where it has none; None where it is unknown."""
-    if figure.value is None:
-        return None
-    if figure.low is None or figure.high is None:
-        return float(figure.value), float(figure.value)
-    return float(figure.low), float(figure.high)
-
-
-def compared(what: str, figure: Figure, line: Figure, *, least: bool) -> Part:
-    """A part that holds where the whole interval is at least (or at most) the bound."""
-    found, at = ends(figure), float(line.value or 0)
-    if found is None:
-        return Part(what, figure, line, None, figure.reason or "unknown")
-    low, high = found if least else (-found[1], -found[0])
-    at = at if least else -at
-    ok = True if low >= at else False if high < at else None
-    return Part(what, figure, line, ok, "" if ok is not None else "the interval reaches both sides")
-
-
-def above(what: str, figure: Figure, line: Figure) -> Part:
-    """A part that holds where the whole interval is above the bound and fails where it is all below; not at it."""
-    found, at = ends(figure), float(line.value or 0)
-    if found is None:
-        return Part(what, figure, line, None, figure.reason or "unknown")
-    ok = True if found[0] > at else False if found[1] < at else None
-    return Part(what, figure, line, ok, "" if ok is not None else "the interval holds no difference, too")
-
-
-def within_noise(what: str, loss: Figure, none: float, unit: str) -> Part:
-    """A part about a loss whose value is `none` where nothing is lost, and larger the more is lost.
-
-    It holds where the interval reaches down to `none` and no higher than `NOISE` above it, and fails where the whole
-    interval is above `none`; an interval that also allows a larger loss decides nothing.
-    """
-    line, found = bound(none + NOISE, unit), ends(loss)
-    if found is None or loss.low is None:
-        return Part(what, loss, line, None, loss.reason or "no interval")
-    if found[0] > none:
-        return Part(what, loss, line, False)
-    ok = True if found[1] <= none + NOISE else None
-    return Part(what, loss, line, ok, "" if ok else "too few tokens or items: a larger loss is not ruled out")
 
 
 def memory_claim(shape: str = "llama-3.1-70b") -> Claim:
@@ -193,7 +95,8 @@ def noise_claim(bits: int, quality: Sequence[Row], scores: Sequence[Row]) -> Cla
     parts = []
     for row in fidelity(quality):
         if fits(row):
-            what = f"{row['model']} {row['precision']}: perplexity on {_text(row)} over {row['baseline']}'s"
+            what = f"{row['model']} {row['precision']}: perplexity on {_text(row)} over {row['baseline']}'s, "
+            what += f"windows of {row['window']:,} tokens"
             ratio = figure_of(
                 row, "ppl_ratio", "ratio", kind="measured", source=f"run {row['run_id']}", reason="unknown"
             )
@@ -219,7 +122,7 @@ def _able(part: Part, right: float) -> Part:
     if right >= LEAST_RIGHT:
         return part
     why = "fewer than half of the answers it is compared with are right: there is too little to lose"
-    return Part(part.what, part.figure, part.bound, None, why)
+    return replace(part, ok=None, why=why, counts=False)
 
 
 def lost(row: Row) -> Figure:
@@ -297,7 +200,7 @@ def context_claim(quality: Sequence[Row]) -> Claim:
         what += f"{far['depth_last']:,} tokens of context over that after fewer"
         part = above(what, figure, bound(0, "nats/token"))
         if row["window"] < LONG_CONTEXT:
-            hints.append(Part(what, figure, part.bound, None, f"a window of {row['window']:,} tokens is not long"))
+            hints.append(replace(part, ok=None, why=f"a window of {row['window']:,} tokens is not long", counts=False))
         else:
             parts.append(part)
     return Claim(
@@ -326,7 +229,7 @@ def edge_claims(scores: Sequence[Row]) -> tuple[Claim, Claim]:
             base = hard["score"] - hard["difference"]
             part = above(f"{named}: score lost against {hard['baseline']}", lost(hard), bound(0, "share"))
             quantized.append(_able(part, base))
-    takes = "costlib quality MODEL --precision bf16,nf4 --task data/tasks/ticket_routing.jsonl --task "
+    takes = "costlib quality demo:minilm --precision bf16,nf4 --task data/tasks/ticket_routing.jsonl --task "
     takes += "data/tasks/ticket_routing_hard.jsonl"
     needs = "a model that answers most of the ordinary items rightly, and enough items"
     rule = "The share of right answers on the edge cases of a task is lower, with its whole interval, than "

@@ -1,7 +1,7 @@
 """What the claims notebook shows: each claim of the cost-of-intelligence article against this workbench's numbers.
 
-The claims and the rules that judge them are in `claims` and `claim_costs`; this page gathers what the store, the price
-book and the study hold, and shows verdicts with the numbers behind them.
+The claims are in `claims` and `claim_costs`, the rules that judge them in `verdicts`; this page gathers what the store,
+the price book and the study hold, and shows verdicts with the numbers behind them.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from costlib.quality.text import quality_results
 from costlib.report import claim_costs as costs
 from costlib.report import claims as rules
 from costlib.report.chart import Chart
-from costlib.report.claims import HOLDS, NOT, PARTLY, UNTESTED, VERDICTS, Claim, Part
 from costlib.report.figures import matrix
 from costlib.report.ledger import Html
 from costlib.report.page import End, Page, cited, long_date, records
+from costlib.report.verdicts import HOLDS, NOT, PARTLY, UNTESTED, VERDICTS, Claim, Part
 from costlib.store import Store
 from costlib.study import load_study
 
@@ -111,7 +111,7 @@ class ClaimsPage(Page):
 
 
 def _shown(part: Part) -> dict[str, Any]:
-    verdict = _MARKS[part.ok] + (f": {part.why}" if part.why else "")
+    verdict = (_MARKS[part.ok] if part.counts else "does not count") + (f": {part.why}" if part.why else "")
     return {"what": part.what, "value": part.figure, "bound": part.bound, "verdict": verdict}
 
 

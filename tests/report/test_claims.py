@@ -16,10 +16,22 @@ from costlib.figure import Figure
 from costlib.prices.hardware import measured_rate
 from costlib.quality.compare import wilson
 from costlib.report import claims as rules
-from costlib.report.claims import HOLDS, NOT, PARTLY, UNTESTED, Claim, Part, above, bound, compared, within_noise
 from costlib.report.claims_page import ClaimsPage, claims_page
 from costlib.report.publish import page as html_page
 from costlib.report.publish import provenance_block, with_contents
+from costlib.report.verdicts import (
+    HOLDS,
+    NOT,
+    PARTLY,
+    UNTESTED,
+    VERDICTS,
+    Claim,
+    Part,
+    above,
+    bound,
+    compared,
+    within_noise,
+)
 from costlib.store import Store
 from costlib.tables import DISTILLATIONS, EMBEDDINGS
 
@@ -78,7 +90,9 @@ def test_losses_are_sorted_by_bits_and_the_most_tokens_count() -> None:
     ]
     eight, four = (rules.noise_claim(bits, rows, []) for bits in (8, 4))
     assert (eight.verdict, four.verdict) == (HOLDS, NOT)
-    assert [part.what for part in eight.parts] == ["m int8: perplexity on prose.txt over bf16's"]
+    assert [part.what for part in eight.parts] == [
+        "m int8: perplexity on prose.txt over bf16's, windows of 1,024 tokens"
+    ]
 
 
 def test_code_is_compared_with_prose_as_a_ratio_of_independent_ratios() -> None:
@@ -136,6 +150,7 @@ def test_edge_cases_are_the_hard_items_of_a_task() -> None:
 def test_a_model_that_is_mostly_wrong_has_nothing_to_lose() -> None:
     same = {"difference": 0.0, "difference_low": -0.02, "difference_high": 0.02}
     rows = [score("t", "bf16", 10, 80), score("t_hard", "bf16", 10, 80), score("t_hard", "nf4", 10, 80, **same)]
+    assert rules.noise_claim(4, [quality("nf4", "p.txt", 1.0, 0.99, 1.01)], rows).verdict == HOLDS
     claims = [*rules.edge_claims(rows), rules.noise_claim(4, [], rows)]
     assert [claim.verdict for claim in claims] == [UNTESTED] * 3
     assert all("too little to lose" in part.why for claim in claims for part in claim.parts)
@@ -171,7 +186,7 @@ def shown(page: ClaimsPage) -> str:
 def test_every_number_is_explained_and_every_verdict_counted(page: ClaimsPage) -> None:
     html = shown(page)
     explained(page.ledger, html)
-    assert sum(int(page.count(verdict).value or 0) for verdict in rules.VERDICTS) == len(page.claims) == 13
+    assert sum(int(page.count(verdict).value or 0) for verdict in VERDICTS) == len(page.claims) == 13
     assert page.claims["noise_4"].verdict == NOT and page.claims["context"].verdict == UNTESTED
     assert page.claims["speculation"].verdict == UNTESTED and "no command for yet" in html
     assert page.claims["portfolio"].verdict == HOLDS and page.close().facts["complete"]
