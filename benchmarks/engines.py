@@ -15,7 +15,8 @@ import statistics
 
 from costlib.environment import device_name
 from costlib.measure.device import open_device
-from costlib.measure.engines import Compiled, Eager, Shape
+from costlib.measure.engines import Compiled, Eager
+from costlib.measure.iteration import Shape
 from costlib.models.load import load_model
 
 WANTED = 1.3

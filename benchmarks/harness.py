@@ -26,7 +26,8 @@ from unittest.mock import patch
 from costlib.environment import device_name
 from costlib.isolate import step
 from costlib.measure.device import open_device
-from costlib.measure.engines import Eager, Shape
+from costlib.measure.engines import Eager
+from costlib.measure.iteration import Shape
 
 LIMIT = 1.01
 

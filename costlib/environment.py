@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 _PACKAGES = ("costlib", "torch", "transformers", "bitsandbytes", "accelerate", "numpy")
+_EXTRAS = ("torchao", "llama-cpp-python")
+"""Packages that run a model where they are installed, and are not named where they are not."""
 
 
 @cache
@@ -81,6 +83,7 @@ def describe(device: str | None = None) -> tuple[dict[str, Any], str]:
     device = device or default_device()
     gpu = gpu_facts() if device.startswith("cuda") else None
     packages = {name: _version(name) for name in _PACKAGES}
+    packages |= {name: found for name in _EXTRAS if (found := _version(name))}
     environment = {
         "device": device_name(device),
         "device_kind": "cuda" if gpu else "cpu",

@@ -1,4 +1,4 @@
-"""Embedding models small enough to build in a test: a BERT of random weights with word tokens, and a static model."""
+"""Models small enough to build in a test: a BERT of random weights with word tokens, a static one, a GGUF file."""
 
 from __future__ import annotations
 
@@ -73,4 +73,34 @@ def write_documents(file: Path, pairs: list[tuple[str, str]]) -> Path:
     import json
 
     file.write_text("".join(json.dumps({"input": t, "expected": e}) + "\n" for t, e in pairs), encoding="utf-8")
+    return file
+
+
+def write_gguf(file: Path, tensors: dict[str, Any], exact: bool = False) -> Path:
+    """Tensors of the tiny Llama of conftest.py as a Q8_0 file (or F32, `exact`), written by gguf's own writer."""
+    import gguf
+    import numpy as np
+
+    writer = gguf.GGUFWriter(file, "llama")
+    for add, value in (
+        (writer.add_context_length, 256), (writer.add_embedding_length, 64), (writer.add_block_count, 2),
+        (writer.add_feed_forward_length, 128), (writer.add_head_count, 4), (writer.add_head_count_kv, 2),
+        (writer.add_layer_norm_rms_eps, 1e-6), (writer.add_rope_dimension_count, 16), (writer.add_vocab_size, 512),
+        (writer.add_file_type, gguf.LlamaFileType.ALL_F32 if exact else gguf.LlamaFileType.MOSTLY_Q8_0),
+        (writer.add_tokenizer_model, "no_vocab"),
+    ):  # fmt: skip
+        add(value)
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, 2)
+    for name, tensor in tensors.items():
+        values = tensor.float().numpy()
+        known = names.get_name(name, try_suffixes=(".weight",))
+        if exact or values.ndim == 1:
+            writer.add_tensor(known, values)
+        else:
+            packed = gguf.quants.quantize(values.astype(np.float32), gguf.GGMLQuantizationType.Q8_0)
+            writer.add_tensor(known, packed, raw_dtype=gguf.GGMLQuantizationType.Q8_0)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
     return file

@@ -1,71 +1,22 @@
-"""Engines: how a model is executed. Each runs one timed iteration, exactly N new tokens after a random prompt, greedy.
-
-The clock is monotonic. On CUDA each end of a region is synchronised; the first token is read on the host, which is what
-a server has to do before it can send it. Tokens are random and differ in every iteration: constant ones draw less power
-and let the clocks rise.
+"""Engines: how a model is executed; see iteration.py for what each of them has to do.
 
 `eager` is transformers' forward pass, one kernel launch after another. `compiled` keeps the key-value cache in place
 and runs the decode step as one compiled graph (inductor; CUDA graphs on a GPU), without a word from the host between
-tokens; prefill stays eager. `batched` is transformers' continuous batching. `llamacpp` runs GGUF blocks by llama.cpp.
+tokens; prefill stays eager. `batched` is transformers' continuous batching. `llamacpp` lies in a module of its own.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any
 
-from costlib.errors import InputError
 from costlib.isolate import Invalid, Unsupported
-from costlib.measure.device import CpuDevice, CudaDevice
+from costlib.measure.iteration import WARM_UP_TOKENS, Device, Engine, Iteration, Shape, random_prompt
+from costlib.measure.llamacpp import LlamaCpp
 from costlib.models.architectures import Architecture
 
-Device = CpuDevice | CudaDevice
-_WARM_UP_TOKENS = 8
 _STEADY_STEPS = 3
-
-
-@dataclass(frozen=True)
-class Shape:
-    """Sequences run together, prompt tokens and new tokens of each."""
-
-    batch: int
-    prompt_tokens: int
-    output_tokens: int
-
-
-@dataclass(frozen=True)
-class Iteration:
-    """Times of one iteration in seconds: call to first token, and first to last token (0 new steps when N = 1).
-
-    In the batched engine the first is that of the last request to get its first token. `tokens` (batch, N) are for
-    checking engines against each other.
-    """
-
-    ttft_s: float
-    decode_s: float
-    kv_cache_bytes: int | None
-    tokens: Any = None
-    host_share: float | None = None
-    """Share of the decode time the host needed to launch it, on a device that runs on its own; None on a CPU."""
-
-
-class Engine(Protocol):
-    """One way to execute a model at one shape. `prepare` warms up with it; `run` is one timed iteration."""
-
-    compile_s: float | None
-
-    def prepare(self, seed: int) -> None: ...  # noqa: D102 - described by the class
-    def run(self, seed: int) -> Iteration: ...  # noqa: D102
-    def kv_cache_bytes_expected(self, shape: Architecture, element_bytes: int) -> int: ...  # noqa: D102
-
-
-def random_prompt(vocabulary: int, shape: Shape, seed: int) -> Any:
-    """Random token ids (batch, prompt tokens) on the host."""
-    import torch
-
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randint(0, vocabulary, (shape.batch, shape.prompt_tokens), generator=generator)
 
 
 class Eager:
@@ -78,7 +29,7 @@ class Eager:
 
     def prepare(self, seed: int) -> None:
         """The same prompt shape as the timed iterations; fewer steps, because decode steps repeat one shape anyway."""
-        self._run(seed, min(self.shape.output_tokens, _WARM_UP_TOKENS))
+        self._run(seed, min(self.shape.output_tokens, WARM_UP_TOKENS))
 
     def run(self, seed: int) -> Iteration:
         """One timed iteration."""
@@ -263,44 +214,6 @@ class Batched:
         return shape.kv_cache_bytes(tokens, self.shape.batch, element_bytes)
 
 
-class LlamaCpp:
-    """A GGUF file by llama.cpp's binding; batch 1. `model` is a `llama_cpp.Llama`."""
-
-    compile_s: float | None = None
-
-    def __init__(self, model: Any, device: Device, shape: Shape) -> None:
-        if shape.batch != 1:
-            raise Unsupported("llama.cpp is measured at batch 1 here")
-        self.model, self.device, self.shape = model, device, shape
-
-    def prepare(self, seed: int) -> None:
-        """A short iteration, which touches every weight once."""
-        self._run(seed, min(self.shape.output_tokens, _WARM_UP_TOKENS))
-
-    def run(self, seed: int) -> Iteration:
-        """One timed iteration."""
-        return self._run(seed, self.shape.output_tokens)
-
-    def kv_cache_bytes_expected(self, shape: Architecture, element_bytes: int) -> int:
-        """llama.cpp allocates its whole context; costlib does not count it."""
-        raise NotImplementedError
-
-    def _run(self, seed: int, new: int) -> Iteration:
-        import numpy as np
-
-        prompt = random_prompt(self.model.n_vocab(), self.shape, seed)[0].tolist()
-        self.model.reset()
-        started = time.perf_counter()
-        self.model.eval(prompt)
-        tokens = [int(np.argmax(self.model.scores[self.model.n_tokens - 1]))]
-        first = time.perf_counter()
-        for _ in range(new - 1):
-            self.model.eval([tokens[-1]])
-            tokens.append(int(np.argmax(self.model.scores[self.model.n_tokens - 1])))
-        last = time.perf_counter()
-        return Iteration(first - started, last - first, None, np.array([tokens]))
-
-
 _ENGINES: dict[str, Any] = {"eager": Eager, "compiled": Compiled, "batched": Batched, "llamacpp": LlamaCpp}
 
 
@@ -310,27 +223,6 @@ def open_engine(name: str, model: Any, device: Device, shape: Shape) -> Engine:
         raise Unsupported("the model has no output head: it embeds and does not generate; see costlib embed")
     engine: Engine = _ENGINES[name](model, device, shape)
     return engine
-
-
-def load_llamacpp(file: str, shape: Shape, device: str) -> Any:
-    """Load a GGUF file by llama.cpp. Raises `InputError` where the binding is not installed."""
-    try:
-        import llama_cpp
-    except ImportError as error:
-        raise InputError(
-            "engine is 'llamacpp', whose binding is missing; allowed: pip install 'costlib[llamacpp]'"
-        ) from error
-    from costlib.environment import cpu_count
-
-    return llama_cpp.Llama(
-        model_path=file,
-        n_ctx=shape.prompt_tokens + shape.output_tokens,
-        n_batch=max(shape.prompt_tokens, 32),
-        n_threads=cpu_count(),
-        n_gpu_layers=-1 if device.startswith("cuda") else 0,
-        logits_all=False,
-        verbose=False,
-    )
 
 
 def _host_share(device: Device, first: float, launched: float, last: float) -> float | None:

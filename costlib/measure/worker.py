@@ -39,7 +39,8 @@ def measure_once(
 
     from costlib.environment import describe
     from costlib.measure.device import open_device
-    from costlib.measure.engines import Shape, open_engine
+    from costlib.measure.engines import open_engine
+    from costlib.measure.iteration import Shape
 
     environment, fingerprint = describe(device)
     hardware = open_device(device)
@@ -112,6 +113,8 @@ def measure_once(
         **loaded["proof"],
     }
     if engine == "llamacpp":
+        codes["kv_cache_bytes"] = "llama.cpp allocates its whole context and does not say how many bytes that takes"
+        found["memory_reasons"] = json.dumps(codes, sort_keys=True)
         return {**found, "ceiling_reason": "llama.cpp does not say which bytes it reads"}
     dtype = {"fp32": torch.float32, "fp16": torch.float16}.get(precision, torch.bfloat16)
     return found | _ceilings(loaded["model"], model, hardware, running, shape, dtype, found)
@@ -121,7 +124,7 @@ def _load(model: str, precision: str, engine: str, device: str, shape: Any) -> d
     """The loaded model, how long that took, what it proves and what a reader must know."""
     from pathlib import Path
 
-    from costlib.measure.engines import load_llamacpp
+    from costlib.measure import llamacpp
     from costlib.models import gguf
     from costlib.models.load import load_model
     from costlib.models.precision import precision as known_precision
@@ -129,9 +132,9 @@ def _load(model: str, precision: str, engine: str, device: str, shape: Any) -> d
 
     if engine == "llamacpp":
         file = Path(parse(model).name)
-        proof = gguf.columns(gguf.read(file), known_precision(precision))
+        gguf.read(file)  # kept from here on, so that checking the file is not timed as loading
         started = time.perf_counter()
-        loaded = load_llamacpp(str(file), shape, device)
+        loaded, proof = llamacpp.load(file, known_precision(precision), shape, device)
         return {"model": loaded, "load_s": time.perf_counter() - started, "proof": proof, "note": None}
     dense = load_model(model, precision, device)
     longest = getattr(dense.model.config.get_text_config(), "max_position_embeddings", None)

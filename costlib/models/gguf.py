@@ -65,13 +65,18 @@ def check_type(found: GgufFile, held: Precision) -> None:
         raise Invalid(f"{held.name} was requested, but the file is of type gguf-{found.type}")
 
 
-def columns(found: GgufFile, held: Precision) -> dict[str, Any]:
-    """Proof for a file that llama.cpp runs: its tensors by type, as columns of the runs table."""
-    check_type(found, held)
+def columns(found: GgufFile, loaded_bytes: int) -> dict[str, Any]:
+    """Proof for a file that llama.cpp runs, as columns of the runs table: its tensors by type, and the bytes it holds.
+
+    Raises `Invalid` where `loaded_bytes`, as llama.cpp counts them, are not those of the file's tensors.
+    """
+    if loaded_bytes != found.weight_bytes:
+        raise Invalid(f"the file's tensors are {found.weight_bytes:,} bytes, llama.cpp holds {loaded_bytes:,}")
     packed = {name: size for name, size in found.bytes_by_type.items() if name not in ("f32", "f16", "bf16")}
     return {
         "bytes_by_dtype": json.dumps(found.bytes_by_type, sort_keys=True),
-        "weight_bytes": found.weight_bytes,
+        "weight_bytes": loaded_bytes,
+        "weight_bytes_expected": found.weight_bytes,
         "kernel": f"llama.cpp on {', '.join(sorted(packed)) or 'dense'} blocks",
         "attention": "llama.cpp",
     }

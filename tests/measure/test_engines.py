@@ -9,7 +9,8 @@ import pytest
 
 from costlib.isolate import Unsupported
 from costlib.measure.device import CpuDevice
-from costlib.measure.engines import Compiled, Eager, Shape, open_engine
+from costlib.measure.engines import Compiled, Eager, open_engine
+from costlib.measure.iteration import Shape
 from costlib.models.architectures import from_config
 
 pytestmark = pytest.mark.filterwarnings("ignore")

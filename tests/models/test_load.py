@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small_models import write_gguf
 
 from costlib.errors import InputError
 from costlib.isolate import Invalid, Unsupported
@@ -247,35 +248,6 @@ def test_packed_checkpoint_layers_are_counted_by_their_buffers() -> None:
         check(proof, precision("bf16"))
 
 
-def _write_gguf(file: Path, tensors: dict[str, Any]) -> Path:
-    """Tensors of the tiny model as a Q8_0 file, written by gguf's own writer."""
-    import gguf
-    import numpy as np
-
-    writer = gguf.GGUFWriter(file, "llama")
-    for add, value in (
-        (writer.add_context_length, 256), (writer.add_embedding_length, 64), (writer.add_block_count, 2),
-        (writer.add_feed_forward_length, 128), (writer.add_head_count, 4), (writer.add_head_count_kv, 2),
-        (writer.add_layer_norm_rms_eps, 1e-6), (writer.add_rope_dimension_count, 16), (writer.add_vocab_size, 512),
-        (writer.add_file_type, gguf.LlamaFileType.MOSTLY_Q8_0),
-    ):  # fmt: skip
-        add(value)
-    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, 2)
-    for name, tensor in tensors.items():
-        values = tensor.float().numpy()
-        known = names.get_name(name, try_suffixes=(".weight",))
-        if values.ndim == 1:
-            writer.add_tensor(known, values)
-        else:
-            packed = gguf.quants.quantize(values.astype(np.float32), gguf.GGMLQuantizationType.Q8_0)
-            writer.add_tensor(known, packed, raw_dtype=gguf.GGMLQuantizationType.Q8_0)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return file
-
-
 def _tensors(tiny_model: Path) -> dict[str, Any]:
     from safetensors.torch import load_file
 
@@ -284,7 +256,7 @@ def _tensors(tiny_model: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def gguf_file(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
-    return _write_gguf(tmp_path_factory.mktemp("gguf") / "tiny-q8_0.gguf", _tensors(tiny_model))
+    return write_gguf(tmp_path_factory.mktemp("gguf") / "tiny-q8_0.gguf", _tensors(tiny_model))
 
 
 def test_a_gguf_file_runs_dequantized_and_says_so(gguf_file: Path) -> None:
@@ -301,8 +273,10 @@ def test_a_gguf_file_proves_its_type(gguf_file: Path, tmp_path: Path) -> None:
     found = gguf.read(gguf_file)
     linear = 2 * (64 * 64 * 2 + 64 * 32 * 2 + 3 * 64 * 128) + 2 * 512 * 64
     assert found.type == "q8_0" and found.bytes_by_type["q8_0"] == linear * 8.5 / 8
-    row = gguf.columns(found, precision("gguf-q8_0"))
+    row = gguf.columns(found, found.weight_bytes)
     assert row["weight_bytes"] == found.weight_bytes and "q8_0" in row["kernel"]
+    with pytest.raises(Invalid, match=r"the file's tensors are .* bytes, llama.cpp holds 7"):
+        gguf.columns(found, 7)
     with pytest.raises(Invalid, match="gguf-q4_0 was requested, but the file is of type gguf-q8_0"):
         gguf.check_type(found, precision("gguf-q4_0"))
     (tmp_path / "no.gguf").write_bytes(b"GGUF" + b"0" * 40)
@@ -314,7 +288,7 @@ def test_a_gguf_file_proves_its_type(gguf_file: Path, tmp_path: Path) -> None:
 def test_a_gguf_file_that_lacks_a_tensor_is_refused(tiny_model: Path, tmp_path: Path, name: str) -> None:
     tensors = _tensors(tiny_model)
     del tensors[name]
-    file = _write_gguf(tmp_path / "torn.gguf", tensors)
+    file = write_gguf(tmp_path / "torn.gguf", tensors)
     with pytest.raises(Invalid, match=f"1 weights were not in the checkpoint and were re-initialised, first {name}"):
         load_model(f"gguf:{file}", "bf16", "cpu")
 
@@ -323,7 +297,7 @@ def test_a_gguf_file_whose_tensor_is_of_another_size_is_refused(tiny_model: Path
     tensors = _tensors(tiny_model)
     name = "model.layers.1.mlp.up_proj.weight"
     tensors[name] = tensors[name][:96]
-    file = _write_gguf(tmp_path / "torn.gguf", tensors)
+    file = write_gguf(tmp_path / "torn.gguf", tensors)
     with pytest.raises(
         Invalid, match=rf"1 weights .* do not fit .* first {name}: \(96, 64\) in the checkpoint, \(128, 64\)"
     ):

@@ -1,0 +1,60 @@
+"""What every engine does: one timed iteration, exactly N new tokens after a random prompt, greedy.
+
+The clock is monotonic. On CUDA each end of a region is synchronised; the first token is read on the host, which is what
+a server has to do before it can send it. Tokens are random and differ in every iteration: constant ones draw less power
+and let the clocks rise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from costlib.measure.device import CpuDevice, CudaDevice
+from costlib.models.architectures import Architecture
+
+Device = CpuDevice | CudaDevice
+WARM_UP_TOKENS = 8
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sequences run together, prompt tokens and new tokens of each."""
+
+    batch: int
+    prompt_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """Times of one iteration in seconds: call to first token, and first to last token (0 new steps when N = 1).
+
+    In the batched engine the first is that of the last request to get its first token. `tokens` (batch, N) are for
+    checking engines against each other.
+    """
+
+    ttft_s: float
+    decode_s: float
+    kv_cache_bytes: int | None
+    tokens: Any = None
+    host_share: float | None = None
+    """Share of the decode time the host needed to launch it, on a device that runs on its own; None on a CPU."""
+
+
+class Engine(Protocol):
+    """One way to execute a model at one shape. `prepare` warms up with it; `run` is one timed iteration."""
+
+    compile_s: float | None
+
+    def prepare(self, seed: int) -> None: ...  # noqa: D102 - described by the class
+    def run(self, seed: int) -> Iteration: ...  # noqa: D102
+    def kv_cache_bytes_expected(self, shape: Architecture, element_bytes: int) -> int: ...  # noqa: D102
+
+
+def random_prompt(vocabulary: int, shape: Shape, seed: int) -> Any:
+    """Random token ids (batch, prompt tokens) on the host."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, vocabulary, (shape.batch, shape.prompt_tokens), generator=generator)
