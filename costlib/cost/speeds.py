@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from costlib.cost.inputs import number
+from costlib.devices import known_gpu
 from costlib.errors import bad
 from costlib.paths import data_dir
 from costlib.prices.csvfile import Row, read_rows
@@ -49,6 +50,26 @@ def load_speeds(path: str | Path | None = None) -> pd.DataFrame:
         seen[key] = where
         rows.append(row)
     return SPEEDS.validate(pd.DataFrame(rows, columns=SPEEDS.names), str(file))
+
+
+def measured_instead(published: pd.Series[Any], measured: pd.DataFrame) -> pd.Series[Any] | None:
+    """The row of table `measurements` that takes a published row's place, or None.
+
+    It is of the same shape (`random:` or `demo:` that shape), precision and device, on one device, ended ok with a
+    speed of each phase, at the published batch and engine; where the publication is of a server, or names no batch,
+    any engine and any batch above 1 will do. Of several the one that decodes fastest counts.
+    """
+    if published["devices"] != 1:
+        return None
+    rows = measured[(measured["status"] == "ok") & (measured["precision"] == published["precision"])]
+    rows = rows[rows["prefill_tokens_per_s"].notna() & rows["decode_tokens_per_s"].notna()]
+    rows = rows[rows["model"].isin([f"{kind}:{published['architecture']}" for kind in ("random", "demo")])]
+    rows = rows[rows["device"].map(known_gpu) == published["device"]]
+    if published["engine"] == "server" or pd.isna(published["batch"]):
+        rows = rows[rows["batch"] > 1]
+    else:
+        rows = rows[(rows["batch"] == published["batch"]) & (rows["engine"] == published["engine"])]
+    return None if rows.empty else rows.sort_values(["decode_tokens_per_s", "measured_at"]).iloc[-1]
 
 
 def _value(column: Column, row: Row) -> str | int | float | None:

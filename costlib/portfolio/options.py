@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from costlib.cost.speeds import load_speeds, whole_time
+from costlib.cost.speeds import load_speeds, measured_instead, whole_time
 from costlib.errors import InputError, bad
 from costlib.measure.run import measurements
 from costlib.portfolio.workloads import Score
@@ -108,7 +108,7 @@ def supplies(study: Study, store: Store | None = None) -> tuple[Supply, ...]:
                 found.append(tasks.judge(_gated(_measured(option, study, measured), study, quality)))
         elif isinstance(option, QuotedOption):
             with where_in(study, option):
-                found.append(_quoted(option, study, speeds))
+                found.append(_quoted(option, study, speeds, measured))
         elif isinstance(option, ApiOption):
             found.append(Supply(option, f"{option.provider}/{option.model}", note=option.note))
         else:
@@ -240,8 +240,11 @@ class _Tasks:
         return replace(supply, scores=scores or None, gated=gated or None, failed=failed or None)
 
 
-def _quoted(option: QuotedOption, study: Study, frame: pd.DataFrame) -> Supply:
-    """The published row; its interval spans every published row of the same configuration."""
+def _quoted(option: QuotedOption, study: Study, frame: pd.DataFrame, measured: pd.DataFrame) -> Supply:
+    """The published row, whose interval spans every published row of the same configuration; or the measured one.
+
+    A row that costlib measured takes a published one's place (see `measured_instead`), and the note says so.
+    """
     for name in ("model", "device", "devices", "precision", "engine"):
         wanted = getattr(option, name)
         if not (frame[name] == wanted).any():
@@ -269,6 +272,18 @@ def _quoted(option: QuotedOption, study: Study, frame: pd.DataFrame) -> Supply:
         speed_source=f"{row['source']}: {row['metric']}",
         note="; ".join(text for text in (option.note, _text(row["note"])) if text),
     )
+    mine = measured_instead(row, measured)
+    if mine is not None:
+        told = f"measured at batch {mine['batch']} in place of the published {row['decode_tokens_per_s']:,.0f} tokens/s"
+        supply = replace(
+            supply,
+            prefill_tokens_per_s=_ends(mine, "prefill_tokens_per_s"),
+            decode_tokens_per_s=_ends(mine, "decode_tokens_per_s"),
+            batch=int(mine["batch"]),
+            speed_kind="measured",
+            speed_source=f"run {mine['run_ids']} on {mine['device']}",
+            note="; ".join(text for text in (option.note, told, _text(mine["weights_note"])) if text),
+        )
     found = rate(option.device, option.rate_kind, option.rate_provider, as_of=study.as_of)
     return _rented(supply, found, option.devices)
 

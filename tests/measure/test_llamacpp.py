@@ -101,8 +101,12 @@ def test_every_refusal_is_one_sentence(binding: FakeBinding, tmp_path: Path) -> 
     binding.bytes_held += 1
     with pytest.raises(Invalid, match=r"the file's tensors are .* bytes, llama\.cpp holds"):
         load(tmp_path)
-    binding.refusal = b"llama_model_load: error loading model: missing tensor 'blk.1.ffn_up.weight'\n"
-    with pytest.raises(Invalid, match=r"llama\.cpp refuses the file: missing tensor 'blk.1.ffn_up.weight'$"):
+    binding.refusal = (
+        b"llama_model_load: error loading model: check_tensor_dims: tensor 'blk.1.ffn_up.weight' not found\n"
+    )
+    with pytest.raises(
+        Invalid, match=r"llama\.cpp refuses the file: check_tensor_dims: tensor 'blk.1.ffn_up.weight' not found$"
+    ):
         load(tmp_path)
     binding.refusal = b"llama_model_load: error loading model: unknown model architecture: 'new'"
     with pytest.raises(Unsupported, match="unknown model architecture: 'new'"):
@@ -133,5 +137,7 @@ def test_the_real_binding_gives_the_tokens_of_transformers(tiny_model: Path, ten
         assert engine.run(seed).tokens.tolist() == eager.run(seed).tokens.tolist()
     del tensors["model.layers.1.mlp.up_proj.weight"]
     torn = write_gguf(tmp_path / "torn.gguf", tensors)
-    with pytest.raises(Invalid, match=r"llama\.cpp refuses the file: missing tensor 'blk.1.ffn_up.weight'"):
+    with pytest.raises(
+        Invalid, match=r"llama\.cpp refuses the file: check_tensor_dims: tensor 'blk.1.ffn_up.weight' not found"
+    ):
         llamacpp.load(torn, HELD, shape, "cpu")

@@ -227,3 +227,32 @@ def test_a_measured_option_takes_one_length_of_several_and_the_largest_batch(
     offer = table(study)["private", "tiny"]
     assert offer.supply.batch == 8 and offer.supply.decode_tokens_per_s[1] == 80.0
     assert offer.latency_s == pytest.approx(8 * (400 / 800 + 50 / 80))
+
+
+def test_a_measured_row_takes_the_place_of_a_published_one(make_study: MakeStudy, store_holds: StoreHolds) -> None:
+    """A bf16 server's published speed gives way to what was measured with several sequences on the same card."""
+    study = make_study(
+        (
+            "precision: fp8\n    device: H100 SXM\n    speed_source: TensorRT-LLM",
+            "precision: bf16\n    device: H100 SXM",
+        )
+    )
+    mine: dict[str, object] = {
+        "model": "random:llama-3.1-8b", "precision": "bf16", "engine": "compiled", "batch": 32,
+        "device": "NVIDIA H100 80GB HBM3", "prefill_tokens_per_s": 30000.0, "decode_tokens_per_s": 3000.0,
+        "decode_tokens_per_s_low": 2900.0, "decode_tokens_per_s_high": 3100.0, "weights_note": None,
+    }  # fmt: skip
+    others = [
+        {"batch": 1}, {"precision": "int8"}, {"status": "oom", "reason": "full"}, {"model": "random:llama-3.1-70b"},
+        {"device": "NVIDIA H100 PCIe"}, {"device": "CPU, 2 cores (test)"}, {"decode_tokens_per_s": None},
+    ]  # fmt: skip
+    store_holds([mine | other for other in others], {})
+    before = table(study)["private", "open"].supply
+    assert before.speed_kind in ("quoted", "derived") and "in place of" not in before.note
+    store_holds([mine | other for other in others] + [mine, mine | {"batch": 8, "decode_tokens_per_s": 900.0}], {})
+    offer = table(study)["private", "open"]
+    assert offer.supply.speed_kind == "measured" and offer.supply.decode_tokens_per_s == (2900.0, 3000.0, 3100.0)
+    assert offer.supply.usd_per_hour == before.usd_per_hour and "run run-1 on NVIDIA H100" in offer.source
+    published = before.decode_tokens_per_s
+    assert published is not None
+    assert f"measured at batch 32 in place of the published {published[1]:,.0f} tokens/s" in offer.note
