@@ -99,7 +99,7 @@ class ClaimsPage(Page):
             found.append(str(shown))
         if claim.note:
             found.append(str(self.text("{note}", "note", note=claim.note)))
-        if not claim.parts or any(part.ok is None for part in claim.parts):
+        if claim.verdict == UNTESTED or any(part.ok is None for part in claim.parts if part.counts):
             command = f"<code>{escape(claim.takes)}</code>" if claim.takes else ""
             ways = "; ".join(filter(None, (escape(claim.needs), command)))
             found.append(f'<p class="note">What it would take: {ways}</p>')
