@@ -27,6 +27,8 @@ from costlib.errors import InputError
 
 _POLL_S = 0.1
 _TAIL = 2000
+_NO_MEMORY = ("can't allocate memory", "not enough memory", "std::bad_alloc")
+"""How torch's own errors say that the host ran out of memory; it has no class for that on a CPU."""
 
 
 class Unsupported(Exception):  # noqa: N818 - an outcome of a run, not a defect
@@ -137,7 +139,7 @@ def _answer(function: Callable[..., dict[str, Any]], arguments: dict[str, Any]) 
     except MemoryError:
         return {"status": "oom", "reason": "the host ran out of memory"}
     except Exception as error:  # the boundary of the process: whatever happened becomes a row with its reason
-        if type(error).__name__ == "OutOfMemoryError":
+        if type(error).__name__ == "OutOfMemoryError" or any(words in str(error) for words in _NO_MEMORY):
             return {"status": "oom", "reason": str(error).splitlines()[0]}
         traceback.print_exc()
         return {"status": "error", "reason": f"{type(error).__name__}: {error}".splitlines()[0]}
