@@ -3,10 +3,16 @@
     python -m benchmarks.gpu [--minutes 9] [--store data/measurements]
 
 An 8B shape by precision, engine and batch, a 70B shape at nf4, and an embedding shape, all with random weights of the
-true shape, so no download is needed. The most telling configurations come first. What is in the store is not measured
-again, so the script can be called again and again until nothing is left; each call ends after `--minutes`. At batch 1
-the compiled engine is held against public figures for an H100 (quoted, with their source) and against the share of the
-data sheet's bandwidth it should reach.
+true shape, so no download is needed. The most telling configurations come first: all of batch 1, the 70B shape, the
+embedding shape, then the other batches. What is in the store is not measured again, so the script can be called again
+and again until nothing is left. A call starts nothing in its last `LEAST_S` seconds and stops whatever runs when
+`--minutes` are over. At batch 1 the compiled engine is held against public figures for an H100 (quoted, with their
+source) and against the share of the data sheet's bandwidth it should reach.
+
+With half an hour in all, the default `--budget` is meant for batch 1, the 70B and the embedding shape, two or three
+processes each; `--budget 10` gets through more configurations with one process each, and so without intervals.
+
+Beside torch with CUDA it needs the packages of `NEEDED`, and says at once which of them are missing.
 
 `--tiny FOLDER --device cpu` runs the same path on a small model, to test the script itself.
 """
@@ -16,11 +22,19 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 SMALL, LARGE, EMBEDDING = "random:llama-3.1-8b", "random:llama-3.1-70b", "random:e5-mistral-7b"
+TINY_EMBEDDING = "random:all-minilm-l6-v2"
+NEEDED = (
+    "torch", "transformers", "accelerate", "bitsandbytes", "torchao", "pynvml", "pandas", "pyarrow", "scipy", "psutil",
+    "ruamel.yaml", "pydantic",
+)  # fmt: skip
+LEAST_S = 75.0
+"""Seconds a process needs at least to load, warm up and be timed."""
 PRECISIONS = ("bf16", "int8wo", "int4wo", "nf4", "int8")
 ENGINES = ("compiled", "eager")
 BATCHES = (1, 32, 8, 128)
@@ -35,58 +49,78 @@ TARGETS = {
 tokens/s (torchao's and gpt-fast's published benchmarks; quoted in data/speeds.csv where they have a row)."""
 
 
-def configurations(small: str, large: str | None) -> list[tuple[str, str, str, int]]:
-    """Model, precision, engine and batch, the most telling first."""
+def configurations(small: str, large: str | None, embedding: str) -> list[tuple[str, str, str, int]]:
+    """Model, precision, engine and batch, the most telling first; `embed` stands for the embedding shape."""
     first = [(small, held, engine, 1) for engine, held in product(ENGINES, PRECISIONS)]
     big = [(large, "nf4", "eager", 1)] if large else []
     rest = [(small, held, engine, batch) for batch in BATCHES[1:] for engine, held in product(ENGINES, PRECISIONS)]
-    return [*first, *big, *rest]
+    return [*first, *big, (embedding, "bf16,int8,nf4", "embed", 32), *rest]
 
 
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Measure until the minutes are over; returns what was measured and what is left."""
     from costlib.errors import CostlibError
-    from costlib.measure.run import measure
 
-    started, done, left = time.monotonic(), [], []
-    small = f"path:{arguments.tiny}" if arguments.tiny else SMALL
-    prompt, new = (8, 4) if arguments.tiny else (PROMPT, NEW)
-    for model, held, engine, batch in configurations(small, None if arguments.tiny else LARGE):
-        if time.monotonic() - started > 60 * arguments.minutes:
-            left.append([model, held, engine, batch])
+    end = time.monotonic() + 60 * arguments.minutes
+    tiny = arguments.tiny
+    chosen = (f"path:{tiny}", None, TINY_EMBEDDING) if tiny else (SMALL, LARGE, EMBEDDING)
+    done: list[dict[str, Any]] = []
+    left: list[list[Any]] = []
+    for configuration in configurations(*chosen):
+        seconds = end - time.monotonic()
+        if seconds < LEAST_S:
+            left.append(list(configuration))
             continue
+        measured = embeddings if configuration[2] == "embed" else speeds
         try:
-            rows = measure(
-                model, held, engine=engine, batch=batch, prompt_tokens=prompt, output_tokens=new,
-                device=arguments.device, store=arguments.store, time_budget_s=arguments.budget, timeout_s=540,
-            )  # fmt: skip
+            rows = measured(configuration, arguments, seconds)
         except CostlibError as error:
-            done.append({"model": model, "precision": held, "engine": engine, "batch": batch, "status": str(error)})
-            continue
-        row = {str(key): value for key, value in rows.iloc[0].to_dict().items()}
-        done.append(row)
-        print(said(row), flush=True)
-    if not arguments.tiny and not left:
-        embeddings(arguments)
+            model, held, engine, batch = configuration
+            rows = [{"model": model, "precision": held, "engine": engine, "batch": batch, "status": "refused",
+                     "reason": str(error)}]  # fmt: skip
+        done += rows
+        for row in rows:
+            print(said(row), flush=True)
     return {"measured": len(done), "left": left, "store": str(arguments.store)}
 
 
-def embeddings(arguments: argparse.Namespace) -> None:
-    """The embedding shape on paragraphs of the prose every Python ships, at the precisions that have one."""
+def speeds(configuration: Any, arguments: argparse.Namespace, seconds: float) -> list[dict[str, Any]]:
+    """One generating configuration, at most `seconds` in any of its processes."""
+    from costlib.measure.run import measure
+
+    model, held, engine, batch = configuration
+    prompt, new = (8, 4) if arguments.tiny else (PROMPT, NEW)
+    rows = measure(
+        model, held, engine=engine, batch=batch, prompt_tokens=prompt, output_tokens=new, device=arguments.device,
+        store=arguments.store, time_budget_s=min(arguments.budget, seconds / 3), timeout_s=seconds,
+    )  # fmt: skip
+    return [{str(key): value for key, value in row.items()} for row in rows.to_dict("records")]
+
+
+def embeddings(configuration: Any, arguments: argparse.Namespace, seconds: float) -> list[dict[str, Any]]:
+    """The embedding shape on paragraphs of the prose every Python ships, unless all of it is in the store."""
     import tempfile
     from pydoc_data.topics import topics
 
-    from costlib.door import embed
+    from costlib.environment import device_name
+    from costlib.measure.embed import embed
+    from costlib.measure.embed import embeddings as stored
 
-    paragraphs = [" ".join(part.split()) for text in topics.values() for part in text.split("\n\n")]
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "paragraphs.txt"
-        file.write_text("\n".join(dict.fromkeys(p for p in paragraphs if len(p) > 200)), encoding="utf-8")
-        rows, _ = embed(
-            EMBEDDING, ["bf16", "int8", "nf4"], text=file, usd_per_hour=1.0, device=arguments.device,
-            store=arguments.store,
-        )  # fmt: skip
-    print(rows.to_string())
+    model, names, engine, batch = configuration
+    precisions = names.split(",")
+    rows = stored(arguments.store)
+    rows = rows[(rows["model"] == model) & (rows["device"] == device_name(arguments.device)) & (rows["status"] == "ok")]
+    if set(rows["precision"]) < set(precisions):
+        paragraphs = [" ".join(part.split()) for text in topics.values() for part in text.split("\n\n")]
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "paragraphs.txt"
+            file.write_text("\n".join(dict.fromkeys(p for p in paragraphs if len(p) > 200)), encoding="utf-8")
+            rows = embed(
+                model, precisions, text=file, batch=batch, documents=64 if arguments.tiny else 512,
+                device=arguments.device, store=arguments.store, time_budget_s=min(arguments.budget, seconds / 6),
+                timeout_s=seconds / 3,
+            )  # fmt: skip
+    return [{str(key): value for key, value in row.items()} | {"engine": engine} for row in rows.to_dict("records")]
 
 
 def said(row: dict[str, Any]) -> str:
@@ -94,6 +128,8 @@ def said(row: dict[str, Any]) -> str:
     what = f"{row['model']} {row['precision']} {row['engine']} batch {row['batch']}"
     if row["status"] != "ok":
         return f"{what}: {row['status']}: {row['reason']}"
+    if row["engine"] == "embed":
+        return f"{what}: {row['documents_per_s']:.1f} documents/s"
     parts = [f"{row['decode_tokens_per_s']:.1f} tokens/s", f"bound {row['bound']}"]
     if row["mbu_spec"] == row["mbu_spec"]:
         parts.append(f"{row['mbu_spec']:.0%} of the data sheet's bandwidth, {row['mbu']:.0%} of the measured one")
@@ -109,11 +145,17 @@ def main() -> None:
     """Measure, then print one JSON document."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=9.0)
-    parser.add_argument("--budget", type=float, default=60.0, help="seconds for each configuration")
+    parser.add_argument(
+        "--budget", type=float, default=40.0, help="seconds for each configuration; up to 3 times that for an interval"
+    )
     parser.add_argument("--store", type=Path, default=Path("data/measurements"))
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--tiny", type=Path, help="folder of a small model, to test this script")
-    print(json.dumps(run(parser.parse_args())))
+    arguments = parser.parse_args()
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        parser.error(f"packages are missing: {', '.join(missing)}")
+    print(json.dumps(run(arguments)))
 
 
 if __name__ == "__main__":
