@@ -6,42 +6,31 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Any
 
-import pandas as pd
-
-from costlib.cost.token import CONVENTIONS
-from costlib.cost.token_table import cost_per_token
 from costlib.errors import InputError
 from costlib.figure import Figure, Kind
 from costlib.prices.hardware import measured_rate
 from costlib.prices.rates import Rate
-from costlib.report.chart import PALETTE, Chart
-from costlib.report.figures import Group, Panel, bars, dots
+from costlib.report.chart import Chart
+from costlib.report.costs_page import Costs
+from costlib.report.figures import Panel, bars
 from costlib.report.ledger import Html
 from costlib.report.limits_page import Limits
 from costlib.report.measured_rows import Row, configurations, price_ratio, qualities, shared_setting
-from costlib.report.page import End, figure_of, listed, long_date, records
+from costlib.report.page import End, figure_of, listed, long_date
+from costlib.report.quality_page import Quality
 from costlib.store import Store
 from costlib.study import Study, load_study
 
-_SPLITS = {"phase_time": "by phase time", "price_ratio": "by price ratio", "output_carries_all": "all on output"}
 _COUNTED = "counted, not sampled"
 _LARGEST = "the largest of all processes"
 _PREDICTED = "predicted from the shape"
-_QUALITY = {
-    "ppl_rolling": ("Perplexity", "perplexity"),
-    "ppl_ratio": ("Over the baseline's", "ratio"),
-    "ppl_p_value": ("Difference", "p-value"),
-    "kl_mean": ("KL divergence", "nats/token"),
-    "top1_agreement": ("Same first token", "share"),
-}
 
 
 @dataclass
-class MeasurePage(Limits):
+class MeasurePage(Limits, Costs, Quality):
     """The page, and the rows behind it by label: configurations of the newest device, and their quality."""
 
     study: Study = field(kw_only=True)
@@ -232,144 +221,6 @@ class MeasurePage(Limits):
         ]
         titles = {"name": "Precision"} | {key: title for key, (title, *_) in columns.items()}
         return self.table("memories", f"Memory, {self.setting}", titles, rows)
-
-    def cost_heading(self) -> Html:
-        """From the cheapest to the dearest precision."""
-        costs = self.blended
-        if not costs:
-            return self.heading("No $ per token: no hourly rate is known for this device")
-        low, *_, high = sorted([*costs, *costs], key=lambda name: costs[name].value or 0)
-        if low == high:
-            return self.heading("{low} costs {least}", low=low, least=costs[low])
-        return self.heading(
-            "A million tokens cost {least:bare} with {low}, {most:bare} with {high}",
-            least=costs[low], low=low, most=costs[high], high=high,
-        )  # fmt: skip
-
-    def cost_text(self) -> Html:
-        """The rate behind the costs."""
-        if self.rate is None:
-            return self.text("data/rates.csv holds no rate for this device.")
-        rate = Figure(
-            self.rate.usd_per_hour, "USD/hour", self.rate.kind, self.rate.source, self.rate.low, self.rate.high
-        )
-        sentence = (
-            "The hour of {device} is charged at {rate}, from the cheapest to the dearest provider, seen on {day}."
-        )
-        ratio: Figure | str = ""
-        if self.price_ratio:
-            ratio = Figure(self.price_ratio[1], "input tokens", "quoted", self.price_ratio[0], reason="a list price")
-            sentence += " The split by price ratio counts an output token as {ratio}, the way {api} is priced."
-        api = self.price_ratio[0] if self.price_ratio else ""
-        day = long_date(self.rate.observed_on)
-        return self.text(sentence, device=self.rate.device, rate=rate, day=day, ratio=ratio, api=api)
-
-    def cost_chart(self) -> Chart | Html:
-        """$ per million input and output tokens under each convention."""
-        if not self.costs:
-            return self.text("No cost can be drawn yet.")
-        groups = Group("input", "o", "#ffffff"), Group("output", "s", PALETTE[0])
-        rows = [(row["what"], [(g, self._cost(row, g.name)) for g in groups]) for row in self.costs]
-        return Chart(
-            "cost",
-            "How the hour is split decides the price of input",
-            "USD per million tokens at full use of the device, by precision and split convention",
-            f"Source: {self.where}; rate: {self.rate.source if self.rate else 'none'}.",
-            "Dot chart of dollars per million tokens where the split convention moves cost between input and output",
-            dots(self.ledger, "cost", rows, "USD per million tokens, logarithmic"),
-        )
-
-    def cost_table(self) -> Html:
-        """The same as numbers, with the blended rate."""
-        names = {"input": "Input tokens", "output": "Output tokens", "blended": "All tokens"}
-        rows = [row | {key: self._cost(row, key) for key in names} for row in self.costs]
-        columns = {"label": "Precision", "split": "Split of the hour", **names}
-        return self.table("costs", "Cost of a million tokens at full use of the device", columns, rows)
-
-    @cached_property
-    def costs(self) -> list[dict[str, Any]]:
-        """One row per configuration and convention."""
-        if self.rate is None or not self.ok:
-            return []
-        hourly = (float(self.rate.low), float(self.rate.usd_per_hour), float(self.rate.high))
-        ratio = self.price_ratio[1] if self.price_ratio else None
-        used = [c for c in CONVENTIONS if ratio is not None or c != "price_ratio"]
-        speeds = pd.DataFrame(list(self.ok.values()))
-        frame = cost_per_token(speeds, hourly, conventions=used, output_to_input_price_ratio=ratio)
-        labels = [name for name in self.ok for _ in used]
-        return [
-            {**row, "label": n, "split": _SPLITS[row["convention"]], "what": f"{n}, {_SPLITS[row['convention']]}"}
-            for n, row in zip(labels, records(frame), strict=True)
-        ]
-
-    @property
-    def blended(self) -> dict[str, Figure]:
-        """$/Mtok of all tokens, by label, where known."""
-        found = {row["label"]: self._cost(row, "blended") for row in self.costs if row["convention"] == "phase_time"}
-        return {name: figure for name, figure in found.items() if figure.value is not None}
-
-    def _cost(self, row: Row, part: str) -> Figure:
-        source = f"runs {self.rows[row['label']]['run_ids']}; rate: {self.rate.source if self.rate else ''}"
-        name = f"{part}_usd_per_mtok"
-        left_out = row["interval_reason"]
-        if left_out:  # the spread of the rate alone would look like a narrow interval of the cost
-            row = {**row, f"{name}_low": None, f"{name}_high": None}
-        reason = row["reason"] or left_out or "no tokens carry this part"
-        figure = figure_of(row, name, "USD/Mtok", kind="derived", source=source, reason=reason)
-        return figure if figure.low is None else replace(figure, reason="range of speeds and of providers' rates")
-
-    def quality_heading(self) -> Html:
-        """Which precisions are measurably worse than the baseline."""
-        judged = {n: r for n, r in self.quality.items() if n != self.baseline and r["ppl_ratio_low"] is not None}
-        worse = [n for n, r in judged.items() if r["ppl_ratio_low"] > 1]
-        same = [n for n in judged if n not in worse]
-        if not judged:
-            return self.heading("Quality was not measured")
-        if not worse:
-            return self.heading("No precision raises perplexity measurably over {base}", base=self.baseline)
-        sentence = "{worse} raises perplexity measurably" if len(worse) == 1 else "{worse} raise perplexity measurably"
-        sentence += "; {same} does not" if len(same) == 1 else "; {same} do not" if same else ""
-        return self.heading(sentence, worse=listed(worse), same=listed(same))
-
-    def quality_chart(self) -> Chart | Html:
-        """Speed on the left, loss on the right, one row per precision."""
-        if not self.quality:
-            return self.text("No quality can be drawn yet.")
-        losses = [(n, self._quality(n, "ppl_ratio")) for n in self.quality]
-        panels = [
-            Panel("Decode, tokens/s", [(n, self.of(n, "decode_tokens_per_s", "tokens/s")) for n in self.quality]),
-            Panel("Perplexity over the baseline's", losses, reference=(1.0, f"as {self.baseline}")),
-        ]
-        return Chart(
-            "quality",
-            f"{self.worst or 'No precision'} loses the most quality",
-            "Decode speed beside the perplexity ratio; right of the dashed line is worse; lines are 95 % intervals",
-            f"Source: {self.where}; {self._text}.",
-            f"Bar and dot chart of speed and perplexity ratio by precision where {self.worst} loses the most",
-            bars(self.ledger, "quality", panels),
-        )
-
-    @property
-    def _text(self) -> str:
-        row = next(iter(self.quality.values()))
-        return f"text {row['text']}, {row['tokens']:,} tokens scored in windows of {row['window']:,}"
-
-    def quality_table(self) -> Html:
-        """Perplexity, ratio, p-value, KL and agreement."""
-        if not self.quality:
-            return self.text("The study asks for text quality with the key quality; costlib run measures it.")
-        rows = [{"name": n} | {key: self._quality(n, key) for key in _QUALITY} for n in self.quality]
-        columns = {"name": "Precision"} | {key: title for key, (title, _) in _QUALITY.items()}
-        return self.table("qualities", f"Quality: {self._text}", columns, rows)
-
-    def _quality(self, name: str, column: str) -> Figure:
-        row, unit = self.quality[name], _QUALITY[column][1]
-        source = f"run {row['run_id']}"
-        if name == self.baseline and column != "ppl_rolling":
-            value = 0.0 if column == "kl_mean" else 1.0
-            return Figure(value, unit, "derived", source, reason="the baseline against itself")
-        why = row["reason"] if row["status"] != "ok" else "a test result"
-        return figure_of(row, column, unit, kind="measured", source=source, reason=why)
 
     def failures_heading(self) -> Html:
         """Whether everything worked."""
