@@ -30,17 +30,8 @@ from typing import Any
 SMALL, LARGE, EMBEDDING = "random:llama-3.1-8b", "random:llama-3.1-70b", "random:e5-mistral-7b"
 TINY_EMBEDDING = "random:all-minilm-l6-v2"
 NEEDED = (
-    "torch",
-    "transformers",
-    "accelerate",
-    "bitsandbytes",
-    "torchao",
-    "pynvml",
-    "pandas",
-    "pyarrow",
-    "scipy",
-    "psutil",
-)
+    "torch", "transformers", "accelerate", "bitsandbytes", "torchao", "pynvml", "psutil", "pandas", "pyarrow", "scipy",
+)  # fmt: skip
 LEAST_S = 75.0
 """Seconds a process needs at least to load, warm up and be timed."""
 PRECISIONS = ("bf16", "int8wo", "int4wo", "nf4", "int8")

@@ -62,7 +62,8 @@ class QuotedOption(_SelfHosted):
     """A configuration at a published speed: the row of data/speeds.csv that these fields select.
 
     `devices` is the number of devices that hold one replica together; `speed_source` is how the row's source begins,
-    needed where several publications match. The row must give prefill and decode tokens/s apart from each other.
+    needed where several publications match. The row must give prefill and decode tokens/s apart from each other. It
+    gives way to a row costlib measured of the same shape, precision and device (see `cost.speeds.measured_instead`).
     """
 
     type: Literal["quoted"]
