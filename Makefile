@@ -7,7 +7,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup report test test-all lint format lab dictionary example clean
+.PHONY: help setup report report-full test test-all lint format lab dictionary example clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ $(READY): pyproject.toml constraints.txt
 
 report: setup  ## measure what is missing and write reports/demo
 	$(BIN)/costlib run $(STUDY) $(FLAGS)
+
+report-full: STUDY = full
+report-full: report  ## the same at full depth: more precisions, tasks, engines and tokens (about an hour on two cores)
 
 test: setup  ## run the test suite (under 5 minutes)
 	$(BIN)/python -m pytest -m "not slow" -n 2

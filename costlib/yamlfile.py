@@ -46,11 +46,40 @@ def read_yaml(file: Path, name: str) -> Any:
     return tree
 
 
+def extended(file: Path, name: str) -> Any:
+    """The mapping in a YAML file, with the keys it leaves out taken from the file its key `extends` names.
+
+    That file lies in the same folder, so that paths mean the same in both, and extends nothing itself. `files_of` says
+    which files those are.
+    """
+    tree = read_yaml(file, name)
+    other = tree.pop("extends", None)
+    if other is None:
+        return tree
+    base = file.parent / str(other)
+    if base.parent != file.parent or not base.is_file() or base == file:
+        raise bad("extends", other, f"a file beside this one, in {file.parent}", str(file))
+    inherited = read_yaml(base, name)
+    if "extends" in inherited:
+        raise bad("extends", inherited["extends"], f"left out: {file.name} extends this file", str(base))
+    for key, value in inherited.items():
+        tree.setdefault(key, value)
+    return tree
+
+
+def files_of(file: Path, name: str) -> list[Path]:
+    """A YAML file and the one it extends."""
+    other = read_yaml(file, name).get("extends")
+    return [file, *([file.parent / str(other)] if other else [])]
+
+
 def line_of(tree: Any, location: Sequence[str | int]) -> int:
-    """The 1-based line of the deepest part of `location` that the file has."""
+    """The 1-based line of the deepest part of `location` that the file has; 1 for what it inherits."""
     line = 1
     for part in location:
         if isinstance(tree, Mapping) and part in tree:
+            if part not in tree.lc.data:  # type: ignore[attr-defined]
+                break
             line = tree.lc.key(part)[0] + 1  # type: ignore[attr-defined]
         elif isinstance(tree, list) and isinstance(part, int) and part < len(tree):
             line = tree.lc.item(part)[0] + 1  # type: ignore[attr-defined]

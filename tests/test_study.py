@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,9 +23,9 @@ DEMO = data_dir() / "studies" / "demo.yml"
 def changed(tmp_path: Path, old: str, new: str) -> Path:
     text = DEMO.read_text(encoding="utf-8")
     assert text.count(old) >= 1, old
-    for table in ("demo_workloads.csv", "demo_quality.csv"):
-        (tmp_path / table).write_bytes((DEMO.parent / table).read_bytes())
-    file = tmp_path / "study.yml"
+    shutil.copytree(DEMO.parent, tmp_path / "studies")
+    shutil.copytree(DEMO.parent.parent / "tasks", tmp_path / "tasks")
+    file = tmp_path / "studies" / "study.yml"
     file.write_text(text.replace(old, new, 1), encoding="utf-8")
     return file
 
@@ -56,7 +57,7 @@ def test_the_hash_covers_the_study_and_its_tables(tmp_path: Path) -> None:
     first = load_study(file).hash
     assert re.fullmatch(r"[0-9a-f]{64}", first)
     assert first == load_study(DEMO).hash
-    with (tmp_path / "demo_quality.csv").open("a") as table:
+    with (tmp_path / "studies" / "demo_quality.csv").open("a") as table:
         table.write("# one more line\n")
     second = load_study(file).hash
     file.write_text(file.read_text() + "# and another\n")
@@ -155,3 +156,31 @@ def test_the_study_imports_no_room() -> None:
     assert found <= {"costlib.errors", "costlib.figure", "costlib.paths", "costlib.tables", "costlib.yamlfile"}
     code = "import sys, costlib.study; print([n for n in ('torch', 'pandas', 'scipy') if n in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_a_study_extends_another_beside_it(tmp_path: Path) -> None:
+    base = changed(tmp_path, "draws: 1000", "draws: 1000")
+    file = base.with_name("other.yml")
+    file.write_text("extends: study.yml\nname: other\ndraws: 200\n", encoding="utf-8")
+    study, first = load_study(file), load_study(base)
+    assert (study.name, study.draws, study.title) == ("other", 200, first.title)
+    assert study.options == first.options
+    before = study.hash
+    base.write_text(base.read_text().replace("seed: 20261110", "seed: 1"), encoding="utf-8")
+    assert load_study(file).hash != before
+    for words, said in (
+        ("no.yml", "a file beside this one"),
+        ("../studies/study.yml", "a file beside"),
+        ("other.yml", "beside"),
+    ):
+        file.write_text(f"extends: {words}\nname: other\n", encoding="utf-8")
+        with pytest.raises(InputError, match=said):
+            load_study(file)
+    file.write_text("extends: study.yml\nname: other\nseed: -1\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"other\.yml:3: seed is -1"):
+        load_study(file)
+
+
+def test_every_shipped_study_loads() -> None:
+    for file in DEMO.parent.glob("*.yml"):
+        assert load_study(file).name == file.stem

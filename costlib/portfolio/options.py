@@ -22,11 +22,11 @@ from costlib.prices.entries import DateOutsideCoverage, TimeNeeded, UnknownModel
 from costlib.prices.hardware import measured_rate
 from costlib.prices.rates import Rate, rate
 from costlib.quality.gate import gate
-from costlib.quality.tasks.run import study_scores
+from costlib.quality.tasks.run import study_answers, study_scores
 from costlib.quality.text import quality_results
 from costlib.store import Store
 from costlib.study import ApiOption, HumanOption, MeasuredOption, QuotedOption, Study
-from costlib.yamlfile import line_of, near, read_yaml
+from costlib.yamlfile import extended, line_of, near
 
 _AnyOption = ApiOption | MeasuredOption | QuotedOption | HumanOption
 Ends = tuple[float, float, float]
@@ -87,7 +87,7 @@ def where_in(study: Study, option: _AnyOption) -> Iterator[None]:
         index = [one.name for one in study.options].index(option.name)
         part: list[str | int] = ["options", index, *([field] if field else [])]
         location = ["as_of"] if field == "as_of" else part
-        line = line_of(read_yaml(study.path, "study"), location)
+        line = line_of(extended(study.path, "study"), location)
         raise type(error)(f"{study.path}:{line}: option {option.name}: {error}") from None
 
 
@@ -204,7 +204,10 @@ class _Tasks:
     """What the study's tasks say about measured options: success rates, and who is kept out of which workload."""
 
     def __init__(self, study: Study, store: Store | None) -> None:
-        self.found = [(spec, *study_scores(spec, store)) for spec in study.tasks]
+        self.found = []
+        for spec in study.tasks:
+            answers, missing = study_answers(spec, store)
+            self.found.append((spec, study_scores(spec, answers), missing))
 
     def judge(self, supply: Supply) -> Supply:
         option = supply.option

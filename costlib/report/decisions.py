@@ -9,9 +9,9 @@ from itertools import pairwise
 from typing import Any
 
 from costlib.figure import Figure
-from costlib.report.chart import INK, PALETTE, PAPER, SOFT, Row, draw, label, note, plain_axis, rows_axis
+from costlib.report.chart import INK, LINE, PALETTE, PAPER, SOFT, Row, draw, label, note, plain_axis, rows_axis
 from costlib.report.figures import Part, part_names
-from costlib.report.ledger import Ledger
+from costlib.report.ledger import Ledger, spread
 
 Line = tuple[str, Sequence[float]]
 
@@ -146,3 +146,35 @@ def _room(words: Sequence[tuple[float, bool, str]], width: float = 390, letter: 
         low = min(low, *(x - needed for x, right, needed in space if not right), low)
         high = max(high, *(x + needed for x, right, needed in space if right), high)
     return math.exp(low), math.exp(high)
+
+
+def frontier(ledger: Ledger, name: str, points: Sequence[tuple[str, Figure, Figure]], x: str, y: str) -> str:
+    """Points of two figures, more being better in both, with intervals; a line joins those nothing beats in both."""
+
+    def paint(canvas: Any) -> None:
+        ax = canvas.subplots()
+        known = [(float(a.value), float(b.value)) for _, a, b in points if a.value is not None and b.value is not None]
+        best = sorted(p for p in known if not any(q[0] >= p[0] and q[1] >= p[1] and q != p for q in known))
+        ax.plot([p[0] for p in best], [p[1] for p in best], color=LINE, linewidth=2, zorder=1)
+        for subject, first, second in points:
+            if first.value is None or second.value is None:
+                ledger.add(f"{subject} · {x}", first)
+                ledger.add(f"{subject} · {y}", second)
+                continue
+            at = float(first.value), float(second.value)
+            for figure, horizontal in ((first, True), (second, False)):
+                ends = spread(figure)
+                if ends is not None:
+                    line = (ends, (at[1], at[1])) if horizontal else ((at[0], at[0]), ends)
+                    ax.plot(*line, color=INK, linewidth=1.1, zorder=3)
+            ax.plot(*at, "o", color=PALETTE[0], markersize=6, zorder=4)
+            note(ax, subject, at, (8, 8), color=INK, fontsize=8)
+            label(ax, *at, ledger, f"{subject} · {x}", first, offset=(8, -9), fontsize=7)
+            ledger.add(f"{subject} · {y}", second)
+        ax.margins(0.18)
+        plain_axis(ax.xaxis, points[0][1].unit)
+        plain_axis(ax.yaxis, points[0][2].unit)
+        ax.set_xlabel(x)
+        ax.set_ylabel(y)
+
+    return draw(name, 3.2, paint)

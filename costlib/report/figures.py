@@ -59,7 +59,8 @@ def bars(ledger: Ledger, name: str, panels: Sequence[Panel]) -> str:
                 at, words = panel.reference
                 low, high = min([at, *((spread(f) or (float(f.value or 0), 0))[0] for f in known)]), max(at, high)
                 span = (high - low) or 0.1
-                plain_axis(ax.xaxis, "share" if {figure.unit for figure in known} == {"share"} else "")
+                units = {figure.unit for figure in known}
+                plain_axis(ax.xaxis, units.pop() if units in ({"share"}, {"points"}) else "")
                 ax.set_xlim(low - span * 0.08, high + span * 0.45)
                 ax.axvline(at, color=SOFT, linewidth=1, linestyle=(0, (3, 2)))
                 note(ax, words, (at, 1), (3, -1), xycoords=("data", "axes fraction"), va="top")

@@ -66,6 +66,8 @@ def number(value: Number, unit: str) -> str:
         return f"{sign}${_money(size)}"
     if unit in ("share", "probability"):
         return f"{sign}{plain(100 * size)}{_NARROW}%"
+    if unit == "points":  # a difference of two shares, never to be read as relative
+        return f"{sign}{plain(100 * size)}"
     if unit == "p-value" and size < 1e-4:
         return "< 0.0001"
     if unit == "bytes":

@@ -15,7 +15,7 @@ from costlib.paths import data_dir
 from costlib.study.fields import Count, Part, Text, as_number
 from costlib.study.options import ApiOption, HumanOption, MeasuredOption, Option, QuotedOption
 from costlib.study.parts import Assumptions, Baseline, ColumnRule, MeasureSpec, Profile, QualitySpec, TaskSpec
-from costlib.yamlfile import line_of, near, read_yaml, validated
+from costlib.yamlfile import extended, files_of, line_of, near, validated
 
 
 class Study(Part):
@@ -59,10 +59,12 @@ class Study(Part):
 def load_study(path: str | Path) -> Study:
     """Read and check a study file; a bare name such as `demo` means the study shipped under data/studies.
 
+    A study may say `extends: other.yml` and hold only the keys that differ.
+
     Raises `InputError` naming file and line, field, value and what is allowed.
     """
     file = _find(path)
-    tree = read_yaml(file, "study")
+    tree = extended(file, "study")
     for key in ("path", "hash"):
         if key in tree:
             raise bad("key", key, "left out: it is filled in when the file is read", f"{file}:{line_of(tree, (key,))}")
@@ -81,8 +83,8 @@ def load_study(path: str | Path) -> Study:
         for index, spec in enumerate(study.tasks)
     ]
     _check(study, tree, file)
-    digest = hashlib.sha256(file.read_bytes())
-    for table in [*tables.values(), *dict.fromkeys(spec.file for spec in tasks)]:
+    digest = hashlib.sha256()
+    for table in [*files_of(file, "study"), *tables.values(), *dict.fromkeys(spec.file for spec in tasks)]:
         digest.update(table.read_bytes())
     return study.model_copy(update={**tables, "tasks": tuple(tasks), "path": file, "hash": digest.hexdigest()})
 

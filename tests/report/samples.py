@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from samples import run_row
 
 from costlib.figure import Figure
+from costlib.quality.tasks.run import task_of
 from costlib.report.execute import END
 from costlib.report.ledger import Ledger
 from costlib.report.measure_page import MeasurePage
@@ -21,7 +22,7 @@ from costlib.report.page import Page
 from costlib.report.portfolio_page import PortfolioPage
 from costlib.store import Store
 from costlib.study import load_study
-from costlib.tables import QUALITY, RUNS
+from costlib.tables import ANSWERS, QUALITY, RUNS
 
 MODEL = "demo:gemma-3-270m"
 DEVICE = "CPU, 2 cores (test)"
@@ -132,6 +133,26 @@ def store_with(root: Path, noise: float = 0.01, columns: dict[str, Any] | None =
     return store
 
 
+def answers_in(store: Store, right: dict[str, int]) -> None:
+    """Answers to the demo study's task in a store: of each precision, so many items wholly right, the first ones."""
+    spec = load_study("demo").tasks[0]
+    task = task_of(spec)
+    for precision, count in right.items():
+        run = f"20261101T000200Z-{precision}"
+        rows = [
+            {
+                "run_id": run, "started_at": "2026-11-01T00:02:00+00:00", "task": task.name, "task_kind": task.kind,
+                "item": item.id, "question_sha256": task.question_sha256(item), "label_sha256": item.label_sha256,
+                "model": MODEL, "precision": precision, "engine": "eager", "device": DEVICE, "status": "ok",
+                "kind": "measured", "answer": json.dumps(item.expected if i < count else {"order": "none"}),
+                "score": 0.0, "detail": "{}", "weight": 1.0, "fingerprint": "f" * 16, "environment": ENVIRONMENT,
+                "weights_note": "weights are a de-quantized 4-bit file",
+            }
+            for i, item in enumerate(task.items)
+        ]  # fmt: skip
+        store.write(ANSWERS, pd.DataFrame(rows), run)
+
+
 def study_in(folder: Path, measured: dict[str, Any] | None = None, **changes: Any) -> Path:
     """The demo study in a folder of its own, with fewer draws and `changes` of its keys (None takes a key out).
 
@@ -143,6 +164,8 @@ def study_in(folder: Path, measured: dict[str, Any] | None = None, **changes: An
     yaml = YAML()
     study = yaml.load((shipped / "demo.yml").read_text(encoding="utf-8"))
     study["draws"] = 100
+    for task in study["tasks"]:
+        task["file"] = str((shipped / task["file"]).resolve())
     if measured:
         study["options"] = [*(o for o in study["options"] if o["type"] != "measured"), measured]
     for key, value in changes.items():

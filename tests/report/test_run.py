@@ -28,7 +28,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> tuple[Ru
     model = f"path:{tiny_model}"
     spec = {"model": model, "precision": ["bf16"], "prompt_tokens": 8, "output_tokens": 4, "time_budget_s": 0.1}
     tiny = {"name": "Tiny", "type": "measured", "capability": "gemma-270m", "model": model, "precision": "bf16"}
-    file = study_in(root / "study", measured=tiny, measure=[spec], quality=None)
+    file = study_in(root / "study", measured=tiny, measure=[spec], quality=None, tasks=None)
     steps: list[str] = []
     result = run(file, out=root / "out", store=root / "store", progress=lambda step: steps.append(str(step)))
     return result, root, file, steps
@@ -38,7 +38,8 @@ def test_a_study_becomes_a_folder_that_passes_its_own_checks(made: tuple[RunResu
     result, root, file, steps = made
     assert [c for c in result.checks if not c.ok] == []
     assert [f.name for f in result.files] == [
-        "index.html", "portfolio.html", "measure.html", "prices.html", "breakeven.html", "alternatives.csv",
+        "index.html", "portfolio.html", "measure.html", "quality.html", "prices.html", "breakeven.html",
+        "alternatives.csv",
         "flips.csv", "ledger.csv", "plan.csv", "manifest.json",
     ]  # fmt: skip
     assert all(f.is_file() for f in result.files)

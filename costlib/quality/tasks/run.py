@@ -167,10 +167,10 @@ def task_of(spec: TaskSpec) -> Task:
     return read_task(spec.file, margin=spec.quality_gate, **settings)
 
 
-def study_scores(spec: TaskSpec, store: Store | Path | str | None = None) -> tuple[pd.DataFrame, dict[str, int]]:
-    """TASK_SCORES of what is stored for a study's task, and by precision how many items have no stored answer.
+def study_answers(spec: TaskSpec, store: Store | Path | str | None = None) -> tuple[pd.DataFrame, dict[str, int]]:
+    """ANSWERS stored for a study's task, and by precision how many items have no stored answer.
 
-    Answers of any machine count, the newest of each question. A precision with items missing has no row.
+    Answers of any machine count, the newest of each question. A precision with items missing has no rows.
     """
     task = task_of(spec)
     place = store if isinstance(store, Store) else Store(store)
@@ -183,8 +183,12 @@ def study_scores(spec: TaskSpec, store: Store | Path | str | None = None) -> tup
         known = _known(place, task, {"model": spec.model, "precision": name, "engine": "eager"}, None)
         missing[name] = sum(question not in known for question in questions.values())
         rows += _in_order(task, questions, known, ()) if not missing[name] else []
-    answers = ANSWERS.validate(_frame(rows))
-    return task_scores(answers, baseline=(spec.model, spec.reference), margin=task.margin), missing
+    return ANSWERS.validate(_frame(rows)), missing
+
+
+def study_scores(spec: TaskSpec, answers: pd.DataFrame) -> pd.DataFrame:
+    """TASK_SCORES of the answers of a study's task, compared with its baseline precision."""
+    return task_scores(answers, baseline=(spec.model, spec.reference), margin=spec.quality_gate)
 
 
 def _checked(tasks: Sequence[Task], store: Store | Path | str | None) -> Store:
