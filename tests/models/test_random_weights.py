@@ -122,7 +122,7 @@ def test_what_cannot_be_built_says_why() -> None:
         random_weights.config_of(architecture("deepseek-v3"))
     with pytest.raises(Unsupported, match="it needs a checkpoint or a file"):
         random_weights.build(tiny("llama-3.1-8b"), precision("gptq4"), "cpu")
-    with pytest.raises(InputError, match="random weights without a tokenizer"):
+    with pytest.raises(InputError, match="random ones have no tokenizer"):
         load_model("random:all-minilm-l6-v2", "bf16", "cpu", tokenizer=True)
 
 
