@@ -57,6 +57,17 @@ def read_documents(path: str | Path, *, labelled: bool = False, field: str = "te
     return Documents(tuple(found), labels, len(pairs) - len(found), file.name)
 
 
+def check_characters(field: str, value: object, where: str) -> None:
+    """Refuse half a character: JSON can spell one (a lone surrogate), which no tokenizer, hash or file takes."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        half = text[max(0, error.start - 20) : error.end + 20]
+        allowed = r"whole characters: \ud800 to \udfff mean one only in pairs"
+        raise bad(field, half, allowed, where) from error
+
+
 def _pairs(file: Path, content: str, field: str) -> Iterable[tuple[str, str]]:
     if file.suffix == ".csv":
         rows = csv.DictReader(content.splitlines())
@@ -75,5 +86,7 @@ def _pairs(file: Path, content: str, field: str) -> Iterable[tuple[str, str]]:
             raise bad(field, line[:40], f"one JSON object a line ({error.msg})", f"{file}:{number}") from error
         if not isinstance(item, dict) or not isinstance(item.get("input"), str):
             raise bad("input", line[:40], "a JSON object whose input is text", f"{file}:{number}")
+        check_characters("input", item["input"], f"{file}:{number}")
+        check_characters("expected", item.get("expected"), f"{file}:{number}")
         pairs.append((item["input"], str(item.get("expected") or "")))
     return pairs

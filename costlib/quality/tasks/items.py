@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from costlib.errors import bad
+from costlib.models.documents import check_characters
 from costlib.tables import TASK_KINDS
 
 TIE = "tie"
@@ -121,7 +122,8 @@ def read_task(
     """Read a task file; `kind` is for files without that column, `limit` takes its first items to score.
 
     Raises `InputError` naming file and row for a file that cannot be read, no items, an empty or duplicated item, a
-    label outside `choices`, an item of the train split that is also in test (with the count), or a bad number.
+    label outside `choices`, an item of the train split that is also in test (with the count), half a character, or a
+    bad number.
     """
     file = Path(path).expanduser()
     if not file.is_file() or file.suffix not in _SUFFIXES:
@@ -210,6 +212,8 @@ def _rows(file: Path) -> list[tuple[str, dict[str, Any]]]:
         unknown = [str(name) for name in row if name not in _COLUMNS]
         if unknown:
             raise bad("column", unknown[0], _COLUMNS, where)
+        for name, value in row.items():
+            check_characters(name, value, where)
     return rows
 
 

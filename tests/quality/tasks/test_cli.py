@@ -112,6 +112,24 @@ def test_a_dry_run_asks_nothing_and_says_what_it_could_cost(call, sort):
 
 
 @pytest.mark.parametrize(
+    ("row", "field"),
+    [
+        (r'{"input": "Is it late \ud800?", "expected": "yes"}', "input"),
+        (r'{"input": "a", "expected": {"\udfff": 1}}', "expected"),
+        (r'{"input": "a", "expected": "x", "choices": ["x", "\ude00\ud83d"]}', "choices"),
+    ],
+)
+def test_half_a_character_is_named_with_its_line(tmp_path, call, row, field):
+    file = tmp_path / "halves.jsonl"
+    file.write_text(r'{"input": "whole \ud83d\ude00", "expected": "x", "kind": "exact"}' + f"\n{row}\n")
+    code, out = call("demo:gemma-3-270m", "--task", file, "--dry-run", "--json")
+    said = json.loads(out)["error"]
+    assert code == 2
+    assert said.startswith(f"{file}:2: {field} is ") and "only in pairs" in said
+    assert call("demo:gemma-3-270m", "--task", file, "--dry-run")[0] == 2
+
+
+@pytest.mark.parametrize(
     ("words", "said"),
     [
         (["m", "--endpoint", "http://example.com", "--task", "SORT"], "an https address"),
