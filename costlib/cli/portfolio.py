@@ -41,6 +41,13 @@ def plan(
         table(made.study.title, columns, body, "derived; [95 % of draws]; 'best in' is the share of draws")
         for side in ("plan", "baseline", "saving"):
             print(f"  {side}: {number(total(side), 'usd_per_month')} USD per month")
+        everything, *each = made.information.to_dict("records")
+        if each and each[0]["usd_per_month"]:
+            what = f"{each[0]['factor']}, {each[0]['subject']}"
+            worth, most = (f"{number(row, 'usd_per_month')} USD per month" for row in (each[0], everything))
+            print(f"  measure next: {what}: knowing it is worth {worth}; everything {most}")
+        else:
+            print("  measure next: nothing; no uncertain number changes a choice")
 
     document = {
         "study": made.study.name,
@@ -53,6 +60,7 @@ def plan(
         "interval": {"low": total("plan")["usd_per_month_low"], "high": total("plan")["usd_per_month_high"]},
         "flips": made.flips,
         "saving_by_cause": made.saving_by_cause,
+        "information": made.information,
         "notes": list(made.notes),
     }
     answer(document, as_json, show)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from costlib.portfolio.bill import Bill, Work, cents
 from costlib.portfolio.economics import FACTORS
+from costlib.portfolio.information import Worth
 from costlib.portfolio.offers import Offer
 from costlib.portfolio.risk import Flip, Sensitivity
 from costlib.study import ApiOption, HumanOption
@@ -143,9 +144,46 @@ def sensitivity_table(work: Work, found: list[Sensitivity]) -> pd.DataFrame:
                 "saving_usd_high": factor.saving[1],
                 "changes": "; ".join(moves),
                 "n_changes": len({w for moved in factor.moved for w in moved}),
-                "regret_usd_per_month": factor.regret,
                 "kind": "derived",
                 "source": f"study {work.study.name}",
             }
         )
+    return pd.DataFrame(rows)
+
+
+def information_table(work: Work, found: list[Worth]) -> pd.DataFrame:
+    """One row per number somebody could find out: what knowing it first would be worth, with its Monte Carlo interval.
+
+    The first row is everything at once. The interval is of the simulation, 95 %; below 0 it ends at 0, because nobody
+    has to use what they know.
+    """
+    names = [row[0].workload.workload for row in work.table]
+    total = found[0].usd
+
+    def subject(worth: Worth) -> str:
+        if worth.index < 0:
+            return "all workloads"
+        if worth.factor == "speed":
+            return work.found[worth.index].name
+        if worth.factor == "device_rate":
+            return next(
+                s.device for s, device in zip(work.found, work.economy.device, strict=True) if device == worth.index
+            )
+        return names[worth.index]
+
+    rows = [
+        {
+            "factor": FACTORS.get(worth.factor, worth.factor),
+            "subject": subject(worth),
+            "usd_per_month": worth.usd,
+            "usd_per_month_low": max(worth.usd - 1.96 * worth.error, 0.0),
+            "usd_per_month_high": worth.usd + 1.96 * worth.error,
+            "share_of_everything": worth.usd / total if total else np.nan,
+            "could_change": ", ".join(names[w] for w in worth.workloads),
+            "unit": "USD/month",
+            "kind": "derived",
+            "source": f"study {work.study.name}",
+        }
+        for worth in found
+    ]
     return pd.DataFrame(rows)

@@ -20,6 +20,7 @@ from costlib.portfolio import findings, frames
 from costlib.portfolio.assign import Infeasible, Ints, Solution, smallest_conflict, solve
 from costlib.portfolio.bill import Work, bill_of
 from costlib.portfolio.economics import Economy, economy
+from costlib.portfolio.information import information
 from costlib.portfolio.offers import CACHE_LIFETIME_S, UNKNOWN, Offer, cold_cache, offers
 from costlib.portfolio.options import Supply, supplies
 from costlib.portfolio.risk import flips, sensitivity, simulate
@@ -47,6 +48,7 @@ class Plan:
     prices: pd.DataFrame
     pools: pd.DataFrame
     sensitivity: pd.DataFrame
+    information: pd.DataFrame
     assumptions: pd.DataFrame
     workloads: pd.DataFrame
     probability_saves: float
@@ -86,7 +88,6 @@ def make_plan(study: Study, store: Store | None = None) -> Plan:
     drawn = simulate(money, choice, base, floors, draws=study.draws, seed=study.seed, correlation=correlation)
     work = Work(study, table, found, money, money.at(), choice, base, drawn)
     planned, compared = bill_of(work, choice), bill_of(work, base)
-    swings = sensitivity(money, choice, base, seed=study.seed, correlation=correlation)
     return Plan(
         study=study,
         assignments=frames.assignments(work, planned),
@@ -97,7 +98,8 @@ def make_plan(study: Study, store: Store | None = None) -> Plan:
         saving_by_cause=findings.causes(work, planned, compared),
         prices=frames.prices(work, book),
         pools=frames.pools(work, planned),
-        sensitivity=findings.sensitivity_table(work, swings),
+        sensitivity=findings.sensitivity_table(work, sensitivity(money, choice, base)),
+        information=findings.information_table(work, information(money, drawn)),
         assumptions=frames.assumption_table(study),
         workloads=pd.DataFrame([vars(workload) for workload in workloads]),
         probability_saves=float(np.mean(drawn.plan.sum(axis=(1, 2)) < drawn.baseline.sum(axis=(1, 2)))),

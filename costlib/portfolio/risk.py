@@ -4,12 +4,12 @@
 its cost and of the saving, and how often each choice stays the best one when a single workload could still move.
 Success rates of one workload move together, by the study's `quality_correlation`, because what is unknown is mostly how
 hard the work is. `flips` finds the values at which another option takes over, one number at a time. `sensitivity` moves
-one factor to its ends, and says what not knowing it costs.
+one factor to its ends; `information` says which of them is worth knowing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,7 +19,6 @@ from costlib.portfolio.assign import Floats, Infeasible, Ints, Problem, replicas
 from costlib.portfolio.economics import FACTORS, PARTS, Economy, Scenario
 
 _MULTIPLES = np.geomspace(0.01, 100, 81)
-_FACTOR_DRAWS = 100
 
 
 @dataclass(frozen=True)
@@ -34,10 +33,14 @@ class Simulation:
     """(W,): mean $ per month lost by not knowing better: what the uncertainty of the choice costs."""
     floor_met: Floats
     """(W,): share of draws in which the success rate of the choice reaches the floor."""
+    quantiles: Mapping[str, Floats]
+    """Every factor's quantile in each draw, draws on the first axis."""
+    change: Floats
+    """(D, W, O): $ per month by which one workload's move to an option changes the total; infinite: not eligible."""
 
 
-def draw(economy: Economy, rng: np.random.Generator, correlation: float, only: str | None = None) -> dict[str, Floats]:
-    """Quantiles of every factor, or of `only` one: one draw per workload, device, option or workload and capability."""
+def draw(economy: Economy, rng: np.random.Generator, correlation: float) -> dict[str, Floats]:
+    """Quantiles of every factor: one draw per workload, device, option or workload and capability."""
     workloads, options = economy.eligible.shape
     devices, capabilities = economy.device.max() + 1, economy.capability.max() + 1
     shared = rng.standard_normal((workloads, 1))
@@ -50,7 +53,7 @@ def draw(economy: Economy, rng: np.random.Generator, correlation: float, only: s
     for name in (*economy.ends, "speed"):
         if name not in found:
             found[name] = np.asarray(rng.random(workloads if economy.ends[name].ndim == 2 else None))
-    return {only: found[only]} if only else found
+    return found
 
 
 def simulate(
@@ -60,15 +63,17 @@ def simulate(
     rng = np.random.default_rng(seed)
     rows = np.arange(len(choice))
     plan, base = np.zeros((draws, len(PARTS), len(choice))), np.zeros((draws, len(PARTS), len(choice)))
-    best, regret, floor_met = np.zeros(len(choice)), np.zeros(len(choice)), np.zeros(len(choice))
+    floor_met, change, drawn = np.zeros(len(choice)), np.zeros((draws, *economy.eligible.shape)), []
     for index in range(draws):
-        scenario = economy.at(draw(economy, rng, correlation))
+        drawn.append(draw(economy, rng, correlation))
+        scenario = economy.at(drawn[-1])
         plan[index], base[index] = scenario.split(choice), scenario.split(baseline)
-        gain = -switch_usd(scenario.problem, choice).min(axis=1)
-        best += gain <= 1e-9
-        regret += np.maximum(gain, 0)
+        change[index] = switch_usd(scenario.problem, choice)
         floor_met += scenario.level["success_rate"][rows, choice] >= floors
-    return Simulation(plan, base, best / draws, regret / draws, floor_met / draws)
+    gain = -change.min(axis=2)
+    quantiles = {name: np.array([one[name] for one in drawn]) for name in drawn[0]}
+    best, regret = (gain <= 1e-9).mean(axis=0), np.maximum(gain, 0).mean(axis=0)
+    return Simulation(plan, base, best, regret, floor_met / draws, quantiles, change)
 
 
 @dataclass(frozen=True)
@@ -219,11 +224,9 @@ class Sensitivity:
     saving: tuple[float, float]
     moved: tuple[dict[int, int], dict[int, int]]
     """Workload -> option that would serve it if the plan were made anew at the low and at the high end."""
-    regret: float
-    """Mean $ per month lost because this factor alone is not known when the plan is made."""
 
 
-def sensitivity(economy: Economy, choice: Ints, baseline: Ints, *, seed: int, correlation: float) -> list[Sensitivity]:
+def sensitivity(economy: Economy, choice: Ints, baseline: Ints) -> list[Sensitivity]:
     """Every factor that has a range, the widest swing of the plan's cost first."""
     found = []
     for factor in FACTORS:
@@ -234,11 +237,6 @@ def sensitivity(economy: Economy, choice: Ints, baseline: Ints, *, seed: int, co
         plan = [total_usd(problem, choice) for problem in problems]
         base = [total_usd(problem, baseline) for problem in problems]
         moved = [_moved(problem, choice) for problem in problems]
-        rng = np.random.default_rng(seed)
-        gains = [
-            -switch_usd(economy.at(draw(economy, rng, correlation, factor)).problem, choice).min(axis=1)
-            for _ in range(_FACTOR_DRAWS)
-        ]
         relative = ends.ndim > 1
         if ends.ndim == 3:  # a range per workload and option: show those of the plan
             ends = ends[:, np.arange(len(choice)), choice]
@@ -252,7 +250,6 @@ def sensitivity(economy: Economy, choice: Ints, baseline: Ints, *, seed: int, co
                 (plan[0], plan[1]),
                 (base[0] - plan[0], base[1] - plan[1]),
                 (moved[0], moved[1]),
-                float(np.maximum(gains, 0).sum(axis=1).mean()),
             )
         )
     return sorted(found, key=lambda row: -abs(row.plan[1] - row.plan[0]))

@@ -13,6 +13,7 @@ from costlib.report.ledger import Html
 from costlib.report.page import cited, figure_of, records
 from costlib.report.plan_page import STATED, PlanPage
 
+_MEASURE_NEXT = 8
 _SOLVED = "solved exactly from stated numbers"
 _WORKLOAD_COLUMNS = {
     "requests_per_month": ("Volume", "requests/month"),
@@ -96,8 +97,8 @@ class DoubtPage(PlanPage):
         sentence = "{factor} moves the plan most: from {low:bare} to {high}"
         return self.heading(sentence, factor=top["factor"].capitalize(), low=self.derived(low), high=self.derived(high))
 
-    def sensitivity_chart(self) -> Chart:
-        """One factor at a time between its ends, the plan unchanged."""
+    def sensitivity_chart(self) -> Html:
+        """One factor at a time between its ends, the plan unchanged; and what is worth measuring."""
         found = [row for row in records(self.plan.sensitivity) if row["swing_usd"]][:9]
         rows = [
             (
@@ -109,7 +110,7 @@ class DoubtPage(PlanPage):
             )
             for r in found
         ]
-        return Chart(
+        chart = Chart(
             "sensitivity",
             f"{found[0]['factor'].capitalize()} moves the plan most",
             "USD per month of the plan when one factor moves between the ends of its range and the choices stay",
@@ -117,6 +118,33 @@ class DoubtPage(PlanPage):
             f"Tornado chart of plan cost by factor where {found[0]['factor']} moves it most",
             tornado(self.ledger, "sensitivity", rows, self.total("plan"), "USD per month"),
         )
+        return Html(f"{chart.html()}{self.measure_next()}")
+
+    def measure_next(self) -> Html:
+        """What would be worth knowing before the plan is made: a sentence and a table, in $ per month."""
+        everything, *each = records(self.plan.information)
+        rows = [row for row in each if row["usd_per_month_low"]][:_MEASURE_NEXT]
+        if not rows:
+            return self.text("Nothing is worth measuring first: in these draws no single number changes a choice.")
+        sentence = self.text(
+            "A wide bar moves the bill; only what can move a choice is worth finding out. Measure the {factor} of "
+            "{subject} next: choosing in the dark costs {usd} there, of {all} for everything that is uncertain.",
+            factor=rows[0]["factor"],
+            subject=rows[0]["subject"],
+            usd=self.cost(rows[0]),
+            all=self.cost(everything),
+        )
+        lines: list[dict[str, Any]] = [
+            {"name": f"{row['factor'].capitalize()}: {row['subject']}", "usd": self.cost(row),
+             "moves": row["could_change"]}
+            for row in rows
+        ]  # fmt: skip
+        caption = (
+            f"What to measure next: expected value of knowing each number before choosing ({self.study.draws} joint "
+            "draws; the interval is of the simulation)"
+        )
+        columns = {"name": "Number", "usd": "Worth knowing", "moves": "could change the choice for"}
+        return Html(f"{sentence}{self.table('measure-next', caption, columns, lines)}")
 
     def remarks(self) -> Html:
         """How the plan was made."""

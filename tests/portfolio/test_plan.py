@@ -22,7 +22,7 @@ from costlib.study import Study, load_study
 MakeStudy = Callable[..., Study]
 StoreHolds = Callable[..., None]
 FRAMES = ("assignments", "alternatives", "baseline", "totals", "flips", "saving_by_cause", "prices", "pools",
-          "sensitivity", "assumptions")  # fmt: skip
+          "sensitivity", "information", "assumptions")  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -88,3 +89,15 @@ def test_names_from_a_study_cannot_become_markup(tmp_path: Path) -> None:
     page = portfolio_page(str(file), str(tmp_path / "store"))
     html = "".join(pieces(page)) + str(page.close().html)
     assert "<script" not in html and "&lt;script&gt;x&lt;/script&gt; =1+1 $y$" in html
+
+
+def test_what_to_measure_next_is_the_number_most_worth_knowing(
+    page: PortfolioPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everything, *each = page.plan.information.to_dict("records")
+    text = re.sub(r"<[^>]+>", "", markup(page.doubt.sensitivity_chart()))
+    assert f"Measure the {each[0]['factor']} of {each[0]['subject']} next" in text
+    assert 0 < each[0]["usd_per_month"] < everything["usd_per_month"]
+    certain = replace(page.plan, information=page.plan.information.assign(usd_per_month_low=0.0))
+    monkeypatch.setattr(page.doubt, "plan", certain)
+    assert "no single number changes a choice" in str(page.doubt.measure_next())
