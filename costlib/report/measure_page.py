@@ -14,13 +14,13 @@ from costlib.figure import Figure, Kind
 from costlib.prices.hardware import measured_rate
 from costlib.prices.rates import Rate
 from costlib.report.chart import Chart
-from costlib.report.costs_page import Costs
 from costlib.report.figures import Panel, bars
 from costlib.report.ledger import Html
-from costlib.report.limits_page import Limits
+from costlib.report.measure_costs import Costs
+from costlib.report.measure_limits import Limits
+from costlib.report.measure_quality import Quality
 from costlib.report.measured_rows import Row, configurations, price_ratio, qualities, shared_setting
 from costlib.report.page import End, figure_of, listed, long_date
-from costlib.report.quality_page import Quality
 from costlib.store import Store
 from costlib.study import Study, load_study
 

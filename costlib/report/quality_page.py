@@ -1,86 +1,322 @@
-"""The part of the measure page about quality: what each precision loses against the baseline."""
+"""What the quality notebook shows: what each precision loses on text and on tasks, and what that buys.
+
+Losses are paired with the baseline precision on the same tokens or items. The evaluation matrix is the plan's view of
+the same facts: which cell of workload and option is measured, assumed or empty, and $ per good answer.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
-from costlib.figure import Figure, Kind
+import pandas as pd
+
+from costlib.figure import Figure
+from costlib.portfolio.plan import Plan, make_plan
+from costlib.quality.gate import gate
+from costlib.quality.tasks.items import Item, as_text
+from costlib.quality.tasks.run import study_answers, study_scores, task_of
 from costlib.report.chart import Chart
+from costlib.report.decisions import frontier
 from costlib.report.figures import Panel, bars
 from costlib.report.ledger import Html
-from costlib.report.measured_rows import Row
-from costlib.report.page import Page, figure_of, listed
+from costlib.report.measured_rows import Row, configurations, qualities
+from costlib.report.page import End, cited, figure_of, listed, long_date, records
+from costlib.report.quality_matrix import Matrix
+from costlib.store import Store
+from costlib.study import Study, TaskSpec, load_study
 
-_QUALITY = {
+_SHOWN = 5
+"""Flipped items shown of each variant."""
+_LONGEST = 160
+_TEXT = {
     "ppl_rolling": ("Perplexity", "perplexity"),
     "ppl_ratio": ("Over the baseline's", "ratio"),
     "ppl_p_value": ("Difference", "p-value"),
     "kl_mean": ("KL divergence", "nats/token"),
     "top1_agreement": ("Same first token", "share"),
+    "bits_per_byte": ("Bits per byte", "bit/byte"),
 }
 
 
-class Quality(Page):
-    """Mixed into the measure page: quality rows by label, the `baseline` and the `worst` label."""
+@dataclass(frozen=True)
+class Judged:
+    """A task of the study: its scores and answers, and the precisions nobody has asked yet."""
 
-    quality: Mapping[str, Row]
-    where: str
-    baseline: str
-    worst: str
-
-    def of(self, name: str, column: str, unit: str, reason: str = "", kind: Kind = "measured") -> Figure:
-        """One number of a configuration; the measure page gives it."""
-        raise NotImplementedError
-
-    def quality_heading(self) -> Html:
-        """Which precisions are measurably worse than the baseline."""
-        judged = {n: r for n, r in self.quality.items() if n != self.baseline and r["ppl_ratio_low"] is not None}
-        worse = [n for n, r in judged.items() if r["ppl_ratio_low"] > 1]
-        same = [n for n in judged if n not in worse]
-        if not judged:
-            return self.heading("Quality was not measured")
-        if not worse:
-            return self.heading("No precision raises perplexity measurably over {base}", base=self.baseline)
-        sentence = "{worse} raises perplexity measurably" if len(worse) == 1 else "{worse} raise perplexity measurably"
-        sentence += "; {same} does not" if len(same) == 1 else "; {same} do not" if same else ""
-        return self.heading(sentence, worse=listed(worse), same=listed(same))
-
-    def quality_chart(self) -> Chart | Html:
-        """Speed on the left, loss on the right, one row per precision."""
-        if not self.quality:
-            return self.text("No quality can be drawn yet.")
-        losses = [(n, self._quality(n, "ppl_ratio")) for n in self.quality]
-        panels = [
-            Panel("Decode, tokens/s", [(n, self.of(n, "decode_tokens_per_s", "tokens/s")) for n in self.quality]),
-            Panel("Perplexity over the baseline's", losses, reference=(1.0, f"as {self.baseline}")),
-        ]
-        return Chart(
-            "quality",
-            f"{self.worst or 'No precision'} loses the most quality",
-            "Decode speed beside the perplexity ratio; right of the dashed line is worse; lines are 95 % intervals",
-            f"Source: {self.where}; {self._text}.",
-            f"Bar and dot chart of speed and perplexity ratio by precision where {self.worst} loses the most",
-            bars(self.ledger, "quality", panels),
-        )
+    spec: TaskSpec
+    items: dict[str, Item]
+    scores: list[dict[str, Any]]
+    answers: pd.DataFrame
+    missing: dict[str, int]
 
     @property
-    def _text(self) -> str:
-        row = next(iter(self.quality.values()))
-        return f"text {row['text']}, {row['tokens']:,} tokens scored in windows of {row['window']:,}"
+    def name(self) -> str:
+        """Name of the task."""
+        return self.spec.file.stem
 
-    def quality_table(self) -> Html:
-        """Perplexity, ratio, p-value, KL and agreement."""
-        if not self.quality:
+    @property
+    def variants(self) -> list[dict[str, Any]]:
+        """Rows that are compared with the baseline."""
+        return [row for row in self.scores if row["precision"] != self.spec.reference]
+
+
+@dataclass
+class QualityPage(Matrix):
+    """The page; rows by label of their configuration, tasks in the study's order."""
+
+    study: Study = field(kw_only=True)
+    text_rows: dict[str, Row] = field(kw_only=True)
+    speeds: dict[str, Row] = field(kw_only=True)
+    tasks: list[Judged] = field(kw_only=True)
+    plan: Plan | None = field(kw_only=True)
+
+    @cached_property
+    def verdicts(self) -> list[tuple[str, bool, str]]:
+        """What each gate says: variant, passed, reason."""
+        found = []
+        spec = self.study.quality
+        for name, row in self.text_rows.items():
+            if spec is not None and row["precision"] != spec.baseline:
+                verdict = gate(row, spec.max_perplexity_ratio)
+                found.append((f"{name} on text", verdict.passed, verdict.reason))
+        for task in self.tasks:
+            for row in task.variants:
+                name = f"{row['precision']} on {task.name}"
+                found.append((name, row["gate"] == "passed", str(row["gate_reason"])))
+        return found
+
+    def lost(self, name: str, column: str, unit: str) -> Figure:
+        """A number of the text's rows."""
+        row = self.text_rows[name]
+        spec = self.study.quality
+        if spec is not None and row["precision"] == spec.baseline and column in ("ppl_ratio", "top1_agreement"):
+            return Figure(1.0, unit, "derived", f"run {row['run_id']}", reason="the baseline itself")
+        reason = row["reason"] if row["status"] != "ok" else "a test and a total have none"
+        return figure_of(row, column, unit, kind="measured", source=f"run {row['run_id']}", reason=reason)
+
+    def scored(self, task: Judged, row: Mapping[str, Any], column: str, unit: str = "share") -> Figure:
+        """A number of a task's row."""
+        found = task.answers[(task.answers["precision"] == row["precision"])]
+        source = f"run {found['run_id'].iloc[-1]}" if len(found) else "not answered"
+        counted = "a count" if unit == "items" else row["reason"] or "the baseline itself"
+        return figure_of(row, column, unit, kind="measured", source=source, reason=counted)
+
+    def opening(self) -> Html:
+        """The executive summary."""
+        passed = [name for name, ok, _ in self.verdicts if ok]
+        refused = [name for name, ok, _ in self.verdicts if not ok]
+        if not self.verdicts:
+            return self.summary("No variant has been compared with its baseline yet; costlib run does it.", [])
+        sentence = "{refused} fails its gate" if len(refused) == 1 else "{refused} fail their gates"
+        sentence = sentence if refused else "Every variant passes its gate"
+        sentence += "; {passed} passes" if len(passed) == 1 else "; {passed} pass" if passed and refused else ""
+        cards = []
+        worst = max(
+            (n for n, r in self.text_rows.items() if r["ppl_ratio"] is not None),
+            key=lambda name: self.text_rows[name]["ppl_ratio"],
+            default=None,
+        )
+        if worst is not None:
+            cards.append((f"Largest loss on text: {worst}, perplexity", self.lost(worst, "ppl_ratio", "ratio")))
+        every = [(task, row) for task in self.tasks for row in task.variants if row["difference"] is not None]
+        for task, row in sorted(every, key=lambda pair: pair[1]["difference"])[:1]:
+            name = f"Largest loss on a task: {row['precision']} on {task.name}"
+            cards.append((name, self.scored(task, row, "difference", "points")))
+        answered = sum(row["n"] for task in self.tasks for row in task.scores)
+        if answered:
+            count = Figure(answered, "items", "measured", "table answers", reason="a count")
+            cards.append(("Items answered", count))
+        return self.summary(sentence + ".", cards, refused=listed(refused), passed=listed(passed))
+
+    def gates_table(self) -> Html:
+        """What each gate says, with its reason."""
+        rows = [
+            {"what": name, "name": name, "verdict": "passed" if ok else "refused", "reason": cited(reason)}
+            for name, ok, reason in self.verdicts
+        ]
+        columns = {"name": "Variant", "verdict": "Gate", "reason": "Reason"}
+        return self.table("gates", "A variant that fails a gate is recommended nowhere it applies", columns, rows)
+
+    def text_heading(self) -> Html:
+        """Which precision loses most on text."""
+        rows = {n: r for n, r in self.text_rows.items() if r["ppl_ratio_low"] is not None}
+        worse = [name for name, row in rows.items() if row["ppl_ratio_low"] > 1]
+        if not rows:
+            return self.heading("Text quality was not measured")
+        return self.heading("Text: {worse} measurably worse" if worse else "Text: no precision is measurably worse",
+                            worse=f"{listed(worse)} {'is' if len(worse) == 1 else 'are'}")  # fmt: skip
+
+    def text_chart(self) -> Chart | Html:
+        """Perplexity ratio, KL and agreement with intervals."""
+        if not self.text_rows:
             return self.text("The study asks for text quality with the key quality; costlib run measures it.")
-        rows = [{"name": n} | {key: self._quality(n, key) for key in _QUALITY} for n in self.quality]
-        columns = {"name": "Precision"} | {key: title for key, (title, _) in _QUALITY.items()}
-        return self.table("qualities", f"Quality: {self._text}", columns, rows)
+        titles = {"ppl_ratio": "Perplexity over the baseline's", "kl_mean": "KL, nats/token"}
+        titles["top1_agreement"] = "Same first token"
+        panels = [
+            Panel(title, [(n, self.lost(n, column, _TEXT[column][1])) for n in self.text_rows],
+                  reference=(1.0, "baseline") if column == "ppl_ratio" else None)
+            for column, title in titles.items()
+        ]  # fmt: skip
+        row = next(iter(self.text_rows.values()))
+        return Chart(
+            "text",
+            "Perplexity, whole distributions and first choices",
+            "Each precision against the baseline on the same tokens; lines are 95 % intervals",
+            f"Source: text {row['text']}, {row['tokens']:,} tokens, {long_date(row['started_at'])}, {row['device']}.",
+            "Dot and bar chart of text losses by precision where each is compared with the baseline",
+            bars(self.ledger, "text", panels),
+        )
 
-    def _quality(self, name: str, column: str) -> Figure:
-        row, unit = self.quality[name], _QUALITY[column][1]
-        source = f"run {row['run_id']}"
-        if name == self.baseline and column != "ppl_rolling":
-            value = 0.0 if column == "kl_mean" else 1.0
-            return Figure(value, unit, "derived", source, reason="the baseline against itself")
-        why = row["reason"] if row["status"] != "ok" else "a test result"
-        return figure_of(row, column, unit, kind="measured", source=source, reason=why)
+    def text_table(self) -> Html:
+        """Every number of the text rows."""
+        if not self.text_rows:
+            return Html("")
+        rows = [{"name": n} | {c: self.lost(n, c, unit) for c, (_, unit) in _TEXT.items()} for n in self.text_rows]
+        columns = {"name": "Precision"} | {column: title for column, (title, _) in _TEXT.items()}
+        return self.table("texts", "Text fidelity", columns, rows)
+
+    def tasks_heading(self) -> Html:
+        """Which variants the tasks tell from their baseline."""
+        refused = [f"{r['precision']} on {t.name}" for t in self.tasks for r in t.variants if r["gate"] == "refused"]
+        if not any(task.scores for task in self.tasks):
+            return self.heading("No task has been answered")
+        if not refused:
+            return self.heading("Tasks: every variant answers as well as its baseline")
+        return self.heading("Tasks refuse {refused}", refused=listed(refused))
+
+    def tasks_chart(self) -> Chart | Html:
+        """Success of each precision on each task, and its difference."""
+        rows = [(f"{task.name} {row['precision']}", task, row) for task in self.tasks for row in task.scores]
+        if not rows:
+            return self.text("A study asks for tasks with the key tasks; costlib run answers them.")
+        panels = [
+            Panel("Answers wholly right", [(n, self.scored(t, r, "success")) for n, t, r in rows]),
+            Panel("Score less the baseline's, points",
+                  [(n, self.scored(t, r, "difference", "points")) for n, t, r in rows], reference=(0.0, "baseline")),
+        ]  # fmt: skip
+        return Chart(
+            "tasks",
+            "What each precision gets right",
+            "Share of items wholly right, and the paired difference of scores; lines are 95 % intervals",
+            f"Source: stored answers of {long_date(max(row['date'] for _, _, row in rows))}.",
+            "Bar and dot chart of task results by precision where each is compared with the baseline",
+            bars(self.ledger, "tasks", panels),
+        )
+
+    def tasks_table(self) -> Html:
+        """Scores, differences, flips and the paired test."""
+        columns = {
+            "success": ("Wholly right", "share"),
+            "difference": ("Difference of scores", "points"),
+            "gained": ("Gained", "items"),
+            "lost": ("Lost", "items"),
+            "p_holm": ("Test", "p-value"),
+            "n": ("Asked", "items"),
+            "failed": ("Unanswered", "items"),
+        }
+        rows = [
+            {"what": f"{task.name} {row['precision']}", "name": f"{task.name} {row['precision']}"}
+            | {column: self.scored(task, row, column, unit) for column, (_, unit) in columns.items()}
+            for task in self.tasks
+            for row in task.scores
+        ]
+        waiting = [
+            self.text("Note: {count} items of {task} were not answered at {precision} yet.", "caution",
+                      count=str(count), task=task.name, precision=name)
+            for task in self.tasks for name, count in task.missing.items() if count
+        ]  # fmt: skip
+        titles = {"name": "Task"} | {column: title for column, (title, _) in columns.items()}
+        shown = self.table("scores", "Tasks, item by item", titles, rows) if rows else ""
+        return Html(str(shown) + "".join(map(str, waiting)))
+
+    def frontier_chart(self) -> Chart | Html:
+        """Decode speed against success of the first answered task, or against perplexity."""
+        points = []
+        for name, row in self.speeds.items():
+            if row["status"] != "ok" or row["decode_tokens_per_s"] is None:
+                continue
+            reason = row.get("interval_reason")
+            source = f"runs {row['run_ids']}"
+            speed = figure_of(row, "decode_tokens_per_s", "tokens/s", kind="measured", source=source, reason=reason)
+            judged = next(
+                ((t, r) for t in self.tasks for r in t.scores
+                 if (r["model"], r["precision"]) == (row["model"], row["precision"])), None,
+            )  # fmt: skip
+            if judged is not None:
+                points.append((name, speed, self.scored(*judged, "success")))
+        if len(points) < 2:
+            return self.text("Fewer than two precisions have both a speed and a task, so there is no frontier yet.")
+        task = next(t for t in self.tasks if t.scores)
+        return Chart(
+            "frontier",
+            "What speed costs in right answers",
+            f"Decode tokens/s against the share of {task.name} wholly right; a line joins what nothing beats in both",
+            "Source: stored measurements and answers; bars are 95 % intervals.",
+            "Scatter chart of speed against success where a line joins the precisions nothing beats",
+            frontier(self.ledger, "frontier", points, "Decode, tokens/s", "Wholly right"),
+        )
+
+    def flips_table(self) -> Html:
+        """Items whose answer turned wrong, and their answers."""
+        rows = []
+        for task in self.tasks:
+            base = task.answers[task.answers["precision"] == task.spec.reference].set_index("item")
+            for row in task.variants:
+                own = task.answers[task.answers["precision"] == row["precision"]].set_index("item")
+                both = own.index.intersection(base.index)
+                worse = [item for item in both if own.loc[item, "score"] < base.loc[item, "score"]]
+                rows += [
+                    {
+                        "what": f"{task.name} {row['precision']} {number}",
+                        "name": f"{task.name} {row['precision']}",
+                        "input": cited(_short(task.items[item].input)),
+                        "expected": cited(_short(as_text(task.items[item].expected))),
+                        "before": cited(_short(str(base.loc[item, "answer"]))),
+                        "after": cited(_short(str(own.loc[item, "answer"]))),
+                    }
+                    for number, item in enumerate(worse[:_SHOWN], 1)
+                ]
+        if not rows:
+            return self.text("No item turned from right to worse.")
+        columns = {"name": "Variant", "input": "Item", "expected": "Expected", "before": "Baseline", "after": "Variant"}
+        return self.table("flips", f"Items a variant answers worse, the first {_SHOWN} of each", columns, rows)
+
+    def notes(self) -> Html:
+        """What a reader must know about the weights."""
+        rows = [*self.text_rows.values(), *(row for task in self.tasks for row in task.scores)]
+        notes = sorted({str(row["weights_note"]) for row in rows if row.get("weights_note")})
+        notes += [self.study.synthetic] if self.tasks else []
+        return Html("".join(str(self.text("Note: {note}", "caution", note=note)) for note in notes))
+
+    def close(self) -> End:
+        """The ledger and the end."""
+        runs = [str(row["run_id"]) for row in self.text_rows.values() if row["run_id"]]
+        runs += sorted({str(run) for task in self.tasks for run in task.answers["run_id"]})
+        return self.end(runs=runs)
+
+
+def _short(text: str) -> str:
+    """One line, cut where it is long."""
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
+
+
+def quality_page(study: str, store: str = "") -> QualityPage:
+    """The page of a study (name or file) for what a store holds."""
+    found, place = load_study(study), Store(store or None)
+    tasks = []
+    for spec in found.tasks:
+        answers, missing = study_answers(spec, place)
+        items = {item.id: item for item in task_of(spec).items}
+        tasks.append(Judged(spec, items, records(study_scores(spec, answers)), answers, missing))
+    speeds = configurations(found, place) if found.measure else {}
+    return QualityPage(
+        about=f"Study {found.name} · {found.title} · as of {long_date(found.as_of)}",
+        study=found,
+        text_rows=qualities(found, place, speeds),
+        speeds=speeds,
+        tasks=tasks,
+        plan=make_plan(found, place),
+    )

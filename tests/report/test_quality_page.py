@@ -12,7 +12,7 @@ from report.test_look import seen
 
 from costlib.report.publish import page as html_page
 from costlib.report.publish import provenance_block, with_contents
-from costlib.report.qualities_page import QualityPage, quality_page
+from costlib.report.quality_page import QualityPage, quality_page
 from costlib.store import Store
 
 
