@@ -2,9 +2,10 @@
 
     python benchmarks/portfolio.py [SEED ...]
 
-Half of the options are APIs, half run on own pools of whole replicas; every model kept costs a fixed sum a month.
-Volumes spread over five decades and success rates rise with price, so that many options are in the race. The same
-problem is also solved greedily (each workload alone), to show what sharing replicas and models is worth.
+Half of the options are APIs, 20 run on own pools of whole replicas, 5 are cascades from a pool to an API; every model
+kept costs a fixed sum a month. Volumes spread over five decades and success rates rise with price, so that many options
+are in the race. The same problem is also solved greedily (each workload alone), to show what sharing replicas and
+models is worth.
 """
 
 from __future__ import annotations
@@ -16,33 +17,43 @@ import numpy as np
 
 from costlib.portfolio.assign import Problem, solve, total_usd
 
-WORKLOADS, OPTIONS, LIMIT_S, GAP = 1000, 50, 10.0, 0.005
+WORKLOADS, APIS, POOLS, CASCADES, LIMIT_S, GAP = 1000, 25, 20, 5, 10.0, 0.005
+OPTIONS = APIS + POOLS + CASCADES
 
 
 def problem(seed: int) -> Problem:
     """A random portfolio; money in $ per month."""
     rng = np.random.default_rng(seed)
-    hosted = np.arange(OPTIONS) >= OPTIONS // 2
+    hosted = np.arange(OPTIONS) >= APIS
     requests = 10 ** rng.uniform(2, 7, (WORKLOADS, 1))
     quality = rng.uniform(0.5, 1, OPTIONS)
     price = 10 ** (-4 + 2.5 * (quality - 0.5) / 0.5 + rng.normal(0, 0.2, OPTIONS))
     hard = rng.uniform(0, 1, (WORKLOADS, 1)) ** 2
+    up = rng.uniform(0.1, 0.5, CASCADES)
+    first, last = rng.choice(POOLS, CASCADES, replace=False), rng.choice(APIS, CASCADES)
+    quality[-CASCADES:] = 0.9 * quality[last] + 0.1 * quality[APIS + first]
     success = 0.99 - hard * (1 - quality) * rng.uniform(0.9, 1.1, (WORKLOADS, OPTIONS))
-    miss = 10 ** rng.uniform(-3, 1, (WORKLOADS, 1))
     cash = np.where(hosted, 0, requests * price) + 100
+    cash[:, -CASCADES:] = up * cash[:, last] + 200
+    seconds = rng.uniform(0.05, 2, POOLS)
+    kept = np.eye(OPTIONS, APIS + POOLS, dtype=bool)
+    cascades = np.arange(APIS + POOLS, OPTIONS)
+    kept[cascades, APIS + first] = kept[cascades, last] = True
+    miss = 10 ** rng.uniform(-3, 1, (WORKLOADS, 1))
     shapes = rng.dirichlet(np.full(24, 3), 6) / 30
     return Problem(
         usd=cash + requests * (1 - success) * miss,
         cash=cash,
         eligible=(success >= rng.uniform(0.5, 0.95, (WORKLOADS, 1))) | (quality == quality.max()),
-        load=np.where(hosted, requests * rng.uniform(0.05, 2, OPTIONS) / 3600 / 0.6, 0.0),
+        load=requests * np.concatenate([seconds, seconds[first]]) / 3600 / 0.6,
+        user=np.arange(APIS, OPTIONS),
+        pool=np.concatenate([np.arange(POOLS), first]),
         hours=shapes[rng.integers(0, len(shapes), WORKLOADS)],
-        pool=np.where(hosted, np.arange(OPTIONS) - OPTIONS // 2, -1),
-        replica_usd=rng.uniform(500, 6000, OPTIONS // 2),
-        minimum=np.full(OPTIONS // 2, 2),
-        maximum=np.full(OPTIONS // 2, np.inf),
-        model=np.arange(OPTIONS),
-        model_usd=np.full(OPTIONS, 450.0),
+        replica_usd=rng.uniform(500, 6000, POOLS),
+        minimum=np.full(POOLS, 2),
+        maximum=np.full(POOLS, np.inf),
+        kept=kept,
+        model_usd=np.full(APIS + POOLS, 450.0),
     )
 
 

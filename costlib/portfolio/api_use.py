@@ -22,19 +22,19 @@ _EFFECT = "workload option provider model tier requests_per_month before_usd aft
 
 
 def api_use(plan: Plan) -> pd.DataFrame:
-    """One row per workload the plan serves by an API.
+    """One row per workload and API that the plan asks; behind a cascade or router for its share of the requests.
 
     Columns: workload, option, provider, model, tier, requests_per_month (`Decimal`), input_tokens, cached_tokens and
     output_tokens of the mean request.
     """
     workloads = {row["workload"]: row for row in plan.workloads.to_dict("records")}
     rows: list[dict[str, Any]] = []
-    for chosen in plan.assignments.to_dict("records"):
-        option = plan.study.option(chosen["option"])
+    for chosen in plan.serving.to_dict("records"):
+        option = plan.study.option(chosen["stage"])
         if isinstance(option, ApiOption):
             workload = workloads[chosen["workload"]]
             tokens = {name: int(workload[name]) for name in ("input_tokens", "cached_tokens", "output_tokens")}
-            requests = Decimal(repr(float(chosen["requests_per_month"])))
+            requests = Decimal(repr(float(workload["requests_per_month"]))) * chosen["asked"]
             named = {"provider": option.provider, "model": option.model, "tier": option.tier}
             rows.append(
                 {

@@ -1,9 +1,9 @@
 """Which option serves which workload, for the least money: a mixed-integer program, solved by HiGHS.
 
 Each workload goes wholly to one option. Options that run on the same pool share whole replicas, sized for the hour of
-the day in which the workloads that chose them need most. Every model kept in the portfolio costs a fixed sum a month,
-once. So choices are not independent: a replica paid for one workload may carry another for nothing, and a cheaper
-model may not be worth keeping for one workload alone.
+the day in which the workloads that chose them need most; a cascade or router runs on the pools of all its stages. Every
+model kept in the portfolio costs a fixed sum a month, once. So choices are not independent: a replica paid for one
+workload may carry another for nothing, and a cheaper model may not be worth keeping for one workload alone.
 
     minimize   sum x[w,o] * usd[w,o] + sum replicas[p] * replica_usd[p] + sum kept[m] * model_usd[m]
     such that  each workload has one option; replicas[p] >= load of its workloads in every hour;
@@ -45,24 +45,25 @@ class Infeasible(InputError):  # noqa: N818 - the solver's word for it
 
 @dataclass(frozen=True)
 class Problem:
-    """W workloads, O options, P pools, M models, H hours; money in $ per month.
+    """W workloads, O options, P pools, U uses of a pool by an option (at most one for both), M models, H hours.
 
-    `usd` (W, O) is what an assignment costs besides shared replicas and models, `cash` (W, O) the part of it that is
-    paid in money (not expected misses). `load` (W, O) is replicas needed if all requests came in one hour of the month,
-    and `hours` (W, H) the share of the month's requests in an hour, so load * hours is replicas needed in that hour.
-    `pool` and `model` (O,) give the index of each option's, -1 for none.
+    Money is in $ per month. `usd` (W, O) is what an assignment costs besides shared replicas and models, `cash` (W, O)
+    the part of it that is paid in money (not expected misses). `load` (W, U) is replicas needed if all requests came in
+    one hour of the month, and `hours` (W, H) the share of the month's requests in an hour, so load * hours is replicas
+    needed in that hour. `user` and `pool` (U,) say which option uses which pool, `kept` (O, M) which models it needs.
     """
 
     usd: Floats
     cash: Floats
     eligible: Flags
     load: Floats
-    hours: Floats
+    user: Ints
     pool: Ints
+    hours: Floats
     replica_usd: Floats
     minimum: Ints
     maximum: Floats
-    model: Ints
+    kept: Flags
     model_usd: Floats
     budget: float | None = None
 
@@ -99,23 +100,52 @@ def whole(load: Any) -> Any:
     return np.ceil(np.asarray(load) - _WHOLE)
 
 
+def on_pools(problem: Problem, choice: Ints, values: Floats) -> tuple[Floats, Flags]:
+    """Values of uses (W, U) as (W, P) under a choice, and which workload uses which pool."""
+    found = np.zeros((len(choice), len(problem.replica_usd)))
+    used = np.zeros(found.shape, dtype=bool)
+    for use, (option, pool) in enumerate(zip(problem.user, problem.pool, strict=True)):
+        rows = choice == option
+        found[rows, pool] = values[rows, use]
+        used[rows, pool] = True
+    return found, used
+
+
 def replicas(problem: Problem, choice: Ints) -> Ints:
     """Replicas (P,) that a choice needs: the busiest hour, at least the minimum, 0 where no workload uses the pool."""
-    needed = np.zeros(len(problem.replica_usd), dtype=np.int64)
-    for pool in range(len(needed)):
-        users = np.flatnonzero(problem.pool[choice] == pool)
-        if len(users):
-            peak = (problem.load[users, choice[users], None] * problem.hours[users]).sum(axis=0).max()
-            needed[pool] = max(problem.minimum[pool], whole(peak))
-    return needed
+    load, used = on_pools(problem, choice, problem.load)
+    peak = (load.T @ problem.hours).max(axis=1, initial=0)
+    return np.where(used.any(axis=0), np.maximum(problem.minimum, whole(peak)), 0).astype(np.int64)
 
 
 def total_usd(problem: Problem, choice: Ints, *, cash: bool = False) -> float:
     """$ per month of a choice; `cash` leaves expected misses out."""
-    chosen = problem.model[choice]
     variable = (problem.cash if cash else problem.usd)[np.arange(len(choice)), choice].sum()
     shared = (replicas(problem, choice) * problem.replica_usd).sum()
-    return float(variable + shared + problem.model_usd[np.unique(chosen[chosen >= 0])].sum())
+    return float(variable + shared + problem.model_usd[problem.kept[choice].any(axis=0)].sum())
+
+
+def alone_usd(problem: Problem) -> Floats:
+    """(W, O): $ per month of serving a workload with an option that pays for its replicas and models alone."""
+    found = problem.usd + (problem.kept @ problem.model_usd)[None, :]
+    for use, count in enumerate(_alone(problem).T):
+        found[:, problem.user[use]] += count * problem.replica_usd[problem.pool[use]]
+    return found
+
+
+def alone_replicas(problem: Problem) -> Floats:
+    """(W, O): replicas of all its pools that a workload needs alone on an option; NaN where it needs none."""
+    found = np.full(problem.usd.shape, np.nan)
+    for use, count in enumerate(_alone(problem).T):
+        mine = found[:, problem.user[use]]
+        found[:, problem.user[use]] = np.where(np.isnan(mine), 0.0, mine) + count
+    return found
+
+
+def _alone(problem: Problem) -> Any:
+    """(W, U): replicas of each use when a workload is alone on it."""
+    peak = problem.load * problem.hours.max(axis=1, initial=0)[:, None]
+    return np.maximum(whole(peak), problem.minimum[problem.pool])
 
 
 def switch_usd(problem: Problem, choice: Ints) -> Floats:
@@ -125,34 +155,23 @@ def switch_usd(problem: Problem, choice: Ints) -> Floats:
     """
     rows = np.arange(len(choice))
     change = problem.usd - problem.usd[rows, choice][:, None]
-    model_users = np.bincount(problem.model[choice][problem.model[choice] >= 0], minlength=len(problem.model_usd))
-    own_model = problem.model[choice]
-    freed = np.where((own_model >= 0) & (model_users[own_model] == 1), _take(problem.model_usd, own_model), 0.0)
-    added = np.where(
-        (problem.model >= 0) & (_take(model_users, problem.model) == 0), _take(problem.model_usd, problem.model), 0.0
-    )
-    change = change + np.where(problem.model[None, :] == own_model[:, None], 0.0, added[None, :] - freed[:, None])
-    own_pool = problem.pool[choice]
-    own_load = problem.load[rows, choice][:, None] * problem.hours
+    own = problem.kept[choice]
+    needed_by_others = own.sum(axis=0) - own > 0
+    models = np.where(needed_by_others, 0.0, problem.model_usd) @ problem.kept.T  # models that come for this workload
+    change = change + models - models[rows, choice][:, None]
+    load, used = on_pools(problem, choice, problem.load)
     for pool in range(len(problem.replica_usd)):
-        users = own_pool == pool
-        load = (own_load * users[:, None]).sum(axis=0)
-        now = _pool_usd(problem, pool, load, np.asarray(users.sum()))
-        rest = load[None, :] - own_load * users[:, None]
-        others = users.sum() - users
+        own_load = load[:, pool, None] * problem.hours
+        rest = own_load.sum(axis=0) - own_load
+        others = used[:, pool].sum() - used[:, pool]
         without = _pool_usd(problem, pool, rest, others)
-        change = change + (without - now)[:, None]
-        for option in np.flatnonzero(problem.pool == pool):
-            with_it = rest + problem.load[:, option, None] * problem.hours
-            change[:, option] += _pool_usd(problem, pool, with_it, others + 1) - without
+        change += (without - _pool_usd(problem, pool, own_load.sum(axis=0), np.asarray(used[:, pool].sum())))[:, None]
+        for use in np.flatnonzero(problem.pool == pool):
+            with_it = rest + problem.load[:, use, None] * problem.hours
+            change[:, problem.user[use]] += _pool_usd(problem, pool, with_it, others + 1) - without
     change[~problem.eligible] = np.inf
     change[rows, choice] = 0.0
-    return change
-
-
-def _take(values: Any, index: Ints) -> Any:
-    """values[index], 0 where the index is -1."""
-    return np.where(index >= 0, values[np.maximum(index, 0)], 0) if len(values) else np.zeros(len(index))
+    return np.asarray(change)
 
 
 def _pool_usd(problem: Problem, pool: int, load: Floats, users: Any) -> Any:
@@ -188,14 +207,7 @@ def _useful(problem: Problem) -> Flags:
     """Eligible cells that could be in an optimal plan; see the module docstring. A budget disables the shortcut."""
     if problem.budget is not None or np.isfinite(problem.maximum).any():
         return problem.eligible
-    peak = problem.hours.max(axis=1)[:, None] * problem.load
-    alone = np.zeros_like(problem.usd)
-    for pool in range(len(problem.replica_usd)):
-        members = problem.pool == pool
-        # joining a pool adds at most its own load rounded up, and the minimum
-        alone[:, members] = (whole(peak[:, members]) + problem.minimum[pool]) * problem.replica_usd[pool]
-    alone += problem.usd + _take(problem.model_usd, problem.model)[None, :]
-    alone[~problem.eligible] = np.inf
+    alone = np.where(problem.eligible, alone_usd(problem), np.inf)  # joining a pool that is there adds no more
     keep = problem.eligible & (problem.usd <= alone.min(axis=1)[:, None] * (1 + 1e-12))
     return np.asarray(keep)
 
@@ -233,27 +245,26 @@ def _milp(problem: Problem, gap: float, time_limit_s: float) -> tuple[Any, list[
     cells = np.argwhere(_useful(problem))
     workload, option = cells[:, 0], cells[:, 1]
     count, hours = len(cells), problem.hours.shape[1]
-    pool_of, model_of = problem.pool[option], problem.model[option]
-    pools, models = np.unique(pool_of[pool_of >= 0]), np.unique(model_of[model_of >= 0])
+    offered = np.isin(problem.user, option)
+    pools, models = np.unique(problem.pool[offered]), np.flatnonzero(problem.kept[np.unique(option)].any(axis=0))
     first_open, first_model = count + len(pools), count + 2 * len(pools)
     size = first_model + len(models)
-    rows, direct = _Rows(), np.ones(count, dtype=bool)
+    rows, direct = _Rows(), problem.kept[option][:, models]
     for index, pool in enumerate(pools):
-        users = np.flatnonzero(pool_of == pool)
-        load = problem.load[workload[users], option[users]][:, None] * problem.hours[workload[users]]
+        uses = np.flatnonzero(problem.pool == pool)
+        users, use = np.nonzero(option[:, None] == problem.user[uses])
+        load = problem.load[workload[users], uses[use]][:, None] * problem.hours[workload[users]]
         size_rows = np.concatenate([np.tile(np.arange(hours), len(users)), np.arange(hours)])
         size_columns = np.concatenate([np.repeat(users, hours), np.full(hours, count + index)])
         rows.add(size_rows, size_columns, np.concatenate([load.ravel(), np.full(hours, -1.0)]), np.zeros(hours))
         rows.add([0, 0], [first_open + index, count + index], [problem.minimum[pool], -1.0], np.zeros(1))
         rows.gate(workload[users], users, first_open + index)
-        served = np.unique(model_of[users])
-        if len(served) == 1 and served[0] >= 0:  # the gate of the pool then leads on to its only model
-            model = first_model + np.searchsorted(models, served[0])
-            rows.add([0, 0], [first_open + index, model], [1.0, -1.0], np.zeros(1))
-            direct[users] = False
-    for index, model in enumerate(models):
-        users = np.flatnonzero(direct & (model_of == model))
-        rows.gate(workload[users], users, first_model + index)
+        for model in np.flatnonzero(direct[users].all(axis=0)).tolist():  # the gate of the pool leads on
+            rows.add([0, 0], [first_open + index, first_model + model], [1.0, -1.0], np.zeros(1))
+            direct[users, model] = False
+    for model in range(len(models)):
+        users = np.flatnonzero(direct[:, model])
+        rows.gate(workload[users], users, first_model + model)
     cost = np.concatenate(
         [problem.usd[workload, option], problem.replica_usd[pools], np.zeros(len(pools)), problem.model_usd[models]]
     )

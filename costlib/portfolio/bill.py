@@ -12,12 +12,12 @@ from decimal import ROUND_HALF_EVEN, Decimal
 
 import numpy as np
 
-from costlib.portfolio.assign import Ints, replicas
+from costlib.portfolio.assign import Ints, on_pools, replicas
 from costlib.portfolio.economics import PARTS, Economy, Scenario
 from costlib.portfolio.offers import Offer
-from costlib.portfolio.options import Supply
 from costlib.portfolio.risk import Simulation
-from costlib.study import ApiOption, Study
+from costlib.portfolio.supply import Supply
+from costlib.study import Study
 
 Bill = list[dict[str, Decimal]]
 """Per workload, $ per month of each of `PARTS`, in whole cents."""
@@ -53,26 +53,42 @@ def _share_out(total: Decimal, weights: Sequence[float]) -> list[Decimal]:
     return parts
 
 
+def busy_cents(work: Work, choice: Ints) -> list[dict[int, Decimal]]:
+    """Per workload, $ per month of the busy hours of every pool it uses, in whole cents."""
+    problem = work.scenario.problem
+    found: list[dict[int, Decimal]] = [{} for _ in choice]
+    for w, option in enumerate(choice):
+        for use in np.flatnonzero(problem.user == option):
+            found[w][int(problem.pool[use])] = cents(work.scenario.use_usd[w, use])
+    return found
+
+
+def idle_cents(work: Work, choice: Ints) -> list[dict[int, Decimal]]:
+    """Per workload, its share of the idle hours of every pool it uses, in whole cents: by its busy hours."""
+    problem, busy = work.scenario.problem, busy_cents(work, choice)
+    found: list[dict[int, Decimal]] = [{} for _ in choice]
+    used, _ = on_pools(problem, choice, work.scenario.use_usd)
+    for pool, count in enumerate(replicas(problem, choice)):
+        users = [w for w, mine in enumerate(busy) if pool in mine]
+        if users:
+            idle = cents(count * problem.replica_usd[pool]) - sum((busy[w][pool] for w in users), Decimal(0))
+            for w, part in zip(users, _share_out(idle, [used[w, pool] for w in users]), strict=True):
+                found[w][pool] = part
+    return found
+
+
 def bill_of(work: Work, choice: Ints) -> Bill:
     """Per workload, the parts of its monthly cost in cents. API inference is priced exactly, not through floats."""
-    split = work.scenario.split(choice)
+    split, problem = work.scenario.split(choice), work.scenario.problem
     rows = [{part: cents(split[index, w]) for index, part in enumerate(PARTS)} for w in range(len(choice))]
-    for w, option in enumerate(choice):
-        offer = work.table[w][option]
-        if isinstance(offer.supply.option, ApiOption):
-            requests = Decimal(repr(offer.workload.requests_per_month))
-            rows[w]["inference"] = cents((offer.input_usd + offer.output_usd) * requests)
-    problem = work.scenario.problem
-    for pool, count in enumerate(replicas(problem, choice)):
-        users = [int(w) for w in np.flatnonzero(problem.pool[choice] == pool)]
-        if users:
-            idle = cents(count * problem.replica_usd[pool]) - sum((rows[w]["inference"] for w in users), Decimal(0))
-            for w, part in zip(
-                users, _share_out(idle, [work.scenario.busy_h[w, choice[w]] for w in users]), strict=True
-            ):
-                rows[w]["idle"] = part
-    for model in {int(index) for index in problem.model[choice] if index >= 0}:
-        users = [int(w) for w in np.flatnonzero(problem.model[choice] == model)]
+    for w, (busy, idle) in enumerate(zip(busy_cents(work, choice), idle_cents(work, choice), strict=True)):
+        offer = work.table[w][choice[w]]
+        bought = (offer.input_usd + offer.output_usd) * Decimal(repr(offer.workload.requests_per_month))
+        rows[w]["inference"] = sum(busy.values(), cents(bought))
+        rows[w]["idle"] = sum(idle.values(), Decimal(0))
+    shared: dict[int, Decimal] = {}
+    for model in np.flatnonzero(problem.kept[choice].any(axis=0)):
+        users = [int(w) for w in np.flatnonzero(problem.kept[choice, model])]
         for w, part in zip(users, _share_out(cents(problem.model_usd[model]), [1.0] * len(users)), strict=True):
-            rows[w]["operations"] = part
+            rows[w]["operations"] = shared[w] = shared.get(w, Decimal(0)) + part
     return rows

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from scipy.special import betaincinv
 
-from costlib.portfolio.assign import Flags, Floats, Ints, Problem, busiest_hours, replicas
+from costlib.portfolio.assign import Flags, Floats, Ints, Problem, busiest_hours, on_pools, replicas
 from costlib.portfolio.offers import Offer
-from costlib.portfolio.options import Supply
-from costlib.study import HumanOption, MeasuredOption, QuotedOption, Study
+from costlib.portfolio.supply import Supply
+from costlib.portfolio.together import splits
+from costlib.study import HumanOption, SelfHosted, Study
 
 PARTS = ("inference", "idle", "human", "misses", "evaluation", "operations")
 
@@ -30,6 +31,7 @@ FACTORS: Mapping[str, str] = {
     "human_minutes": "minutes per task",
     "success_rate": "success rates",
     "speed": "speed of self-hosted models",
+    "escalation": "requests sent to later stages",
     "device_rate": "hourly rates of devices",
     "hours_per_month": "paid hours per month",
     "max_utilization": "utilization in the peak hour",
@@ -58,13 +60,22 @@ def between(ends: Floats, quantile: float | Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Economy:
-    """W workloads x O options. `ends` holds each factor as an array whose first axis is (low, value, high)."""
+    """W workloads x O options, U uses of pools. `ends` holds each factor; its first axis is (low, value, high).
+
+    Of a cascade or router `seconds` and `usd` are 0: what it costs is what its stages cost, by the shares `asked`.
+    """
 
     ends: Mapping[str, Floats]
     seconds: Floats
     """(2, 3, W, O): replica seconds per request for input and for output, at the stated token counts."""
     usd: Floats
     """(2, W, O): API $ per request for input and for output, at the stated token counts."""
+    asked: Floats
+    """(3, O, O): low, value and high share of an option's requests that each option is asked; 1 of itself, alone."""
+    splits: Ints
+    """(O,): for a router the option that gets what the later stages leave, -1 for all others."""
+    usd_per_request: Floats
+    """(O,): $ of judging or routing a request."""
     eligible: Flags
     hours: Floats
     """(W, 24): share of the month's requests in each hour of one active day."""
@@ -73,14 +84,25 @@ class Economy:
     people: Flags
     capability: Ints
     device: Ints
-    pool: Ints
-    model: Ints
+    kept: Flags
+    """(O, M): the models an option needs."""
+    effort_usd: Floats
+    """(M,): $ per month of making and retraining a model, besides its operations."""
     pool_option: Ints
     """(P,): the option that is each pool."""
+    user: Ints
+    """(U,): option of each use of a pool."""
+    pool: Ints
+    """(U,): pool of each use."""
     minimum: Ints
     """(O,): minimum replicas of an option, 0 where the assumption holds."""
     maximum: Floats
     budget: float | None
+
+    @property
+    def staged(self) -> bool:
+        """Whether any share of the requests a stage is asked has a range."""
+        return bool((self.asked[0] != self.asked[2]).any())
 
     def at(self, quantiles: Mapping[str, float | Floats] | None = None, **values: Floats) -> Scenario:
         """The scenario with the named factors at `quantiles`, or at given `values`, and all others as stated."""
@@ -92,32 +114,50 @@ class Economy:
         seconds = np.stack([s[1] if slow is None else between(s, slow) for s in self.seconds])
         requests = level["requests_per_month"][:, None]
         lengths = (level["input_tokens"][:, None], level["output_tokens"][:, None])
+        asked = self._asked(given.get("escalation"))
         busy_h = requests * (seconds[0] * lengths[0] + seconds[1] * lengths[1]) / 3600
-        kept = self.model >= 0
+        use_h = busy_h[:, self.pool_option[self.pool]] * asked[self.user, self.pool_option[self.pool]]
+        people_h = requests * level["human_minutes"][:, None] / 60 * self.people
         own = np.where(self.minimum > 0, self.minimum, np.round(level["minimum_replicas"]))
         parts = {
-            "api": requests * (self.usd[0] * lengths[0] + self.usd[1] * lengths[1]),
-            "busy": busy_h * level["device_rate"][None, :],
-            "human": requests * level["human_minutes"][:, None] / 60 * level["human_usd_per_hour"] * self.people,
+            "api": requests * (self.usd[0] * lengths[0] + self.usd[1] * lengths[1]) @ asked.T
+            + requests * self.usd_per_request,
+            "busy": (busy_h * level["device_rate"]) @ asked.T,
+            "human": people_h @ asked.T * level["human_usd_per_hour"],
             "misses": requests * (1 - level["success_rate"]) * level["miss_cost_usd"][:, None],
-            "evaluation": np.broadcast_to(level["evaluation_usd_per_month"] * kept, self.eligible.shape),
+            "evaluation": np.broadcast_to(
+                level["evaluation_usd_per_month"] * self.kept.sum(axis=1), self.eligible.shape
+            ),
         }
         cash = parts["api"] + parts["human"] + parts["evaluation"]
         problem = Problem(
             usd=cash + parts["misses"],
             cash=cash,
             eligible=self.eligible,
-            load=busy_h / level["max_utilization"],
-            hours=self.deciding,
+            load=use_h / level["max_utilization"],
+            user=self.user,
             pool=self.pool,
+            hours=self.deciding,
             replica_usd=(level["device_rate"] * level["hours_per_month"])[self.pool_option],
             minimum=own[self.pool_option].astype(np.int64),
             maximum=self.maximum[self.pool_option],
-            model=self.model,
-            model_usd=np.full(int(self.model.max(initial=-1)) + 1, float(level["operations_usd_per_month"])),
+            kept=self.kept,
+            model_usd=float(level["operations_usd_per_month"]) + self.effort_usd,
             budget=self.budget,
         )
-        return Scenario(problem, parts, busy_h, level)
+        return Scenario(problem, parts, use_h * level["device_rate"][self.pool_option[self.pool]], level)
+
+    def _asked(self, quantile: float | Floats | None) -> Floats:
+        """(O, O): share of an option's requests that each option is asked."""
+        share = self.asked[1].copy() if quantile is None else between(self.asked, _column(quantile))
+        routers = np.flatnonzero(self.splits >= 0)
+        share[routers, self.splits[routers]] = 0.0
+        share[routers, self.splits[routers]] = 1.0 - share[routers].sum(axis=1)
+        return share
+
+
+def _column(quantile: float | Floats) -> float | Floats:
+    return quantile if np.ndim(quantile) == 0 else np.asarray(quantile)[:, None]
 
 
 @dataclass(frozen=True)
@@ -126,7 +166,8 @@ class Scenario:
 
     problem: Problem
     parts: Mapping[str, Floats]
-    busy_h: Floats
+    use_usd: Floats
+    """(W, U): $ of the busy hours of each use of a pool."""
     level: Mapping[str, Floats]
 
     def split(self, choice: Ints) -> Floats:
@@ -136,16 +177,12 @@ class Scenario:
         """
         problem, rows = self.problem, np.arange(len(choice))
         taken = {name: values[rows, choice] for name, values in self.parts.items()}
-        idle, operations = np.zeros(len(choice)), np.zeros(len(choice))
+        busy, _ = on_pools(problem, choice, self.use_usd)
+        whole = busy.sum(axis=0)
         bills = replicas(problem, choice) * problem.replica_usd
-        for pool in np.flatnonzero(bills):
-            users = problem.pool[choice] == pool
-            busy = taken["busy"][users]
-            idle[users] = (bills[pool] - busy.sum()) * busy / busy.sum()
-        for model in np.unique(problem.model[choice]):
-            if model >= 0:
-                users = problem.model[choice] == model
-                operations[users] = problem.model_usd[model] / users.sum()
+        idle = busy @ np.divide(bills - whole, whole, out=np.zeros(len(bills)), where=whole > 0)
+        kept = problem.kept[choice]
+        operations = kept @ (problem.model_usd / np.maximum(kept.sum(axis=0), 1))
         inference = taken["api"] + taken["busy"]
         return np.stack([inference, idle, taken["human"], taken["misses"], taken["evaluation"], operations])
 
@@ -167,10 +204,17 @@ def economy(study: Study, supplies: Sequence[Supply], table: Sequence[Sequence[O
     rates = np.array([supply.usd_per_hour or (0.0, 0.0, 0.0) for supply in supplies]).T
     options = [supply.option for supply in supplies]
     models = sorted({supply.model for supply in supplies if supply.model})
+    effort = {supply.model: supply.effort_usd_per_month for supply in supplies}
     devices = sorted({supply.device for supply in supplies})
     capabilities = sorted({option.capability for option in options})
-    hosted = np.array([isinstance(option, (MeasuredOption, QuotedOption)) for option in options])
-    pool = np.where(hosted, np.cumsum(hosted) - 1, -1)
+    pools = np.flatnonzero([isinstance(option, SelfHosted) for option in options])
+    shares = np.stack([np.eye(len(options))] * 3)
+    for index, supply in enumerate(supplies):
+        for place, ends in supply.stages:
+            shares[:, index, index] = 0
+            shares[:, index, place] = ends
+    needs = shares[1] > 0
+    user, pool = np.nonzero(needs[:, pools])
     hours = np.array([study.profiles[workload.profile].hourly_share() for workload in workloads])
     names = ("requests_per_month", "input_tokens", "output_tokens", "miss_cost_usd", "human_minutes")
     return Economy(
@@ -180,20 +224,30 @@ def economy(study: Study, supplies: Sequence[Supply], table: Sequence[Sequence[O
         seconds=np.stack(
             [np.stack([grid(_reader(part, end)) for end in range(3)]) for part in ("input_s", "output_s")]
         ),
-        usd=np.stack([grid(lambda offer: offer.input_usd), grid(lambda offer: offer.output_usd)]),
+        usd=np.stack([grid(_alone("input_usd")), grid(_alone("output_usd"))]),
+        asked=shares,
+        splits=np.array([supply.stages[0][0] if splits(supply) else -1 for supply in supplies]),
+        usd_per_request=np.array([float(supply.usd_per_request) for supply in supplies]),
         eligible=np.array([[offer.eligible for offer in row] for row in table]),
         hours=hours,
         deciding=busiest_hours(hours),
         people=np.array([isinstance(option, HumanOption) for option in options]),
         capability=np.array([capabilities.index(option.capability) for option in options]),
         device=np.array([devices.index(supply.device) for supply in supplies]),
+        kept=needs @ np.array([[supply.model == model for model in models] for supply in supplies], dtype=bool),
+        effort_usd=np.array([effort[model] for model in models]),
+        pool_option=pools,
+        user=user,
         pool=pool,
-        model=np.array([models.index(supply.model) if supply.model else -1 for supply in supplies]),
-        pool_option=np.flatnonzero(hosted),
         minimum=np.array([getattr(option, "minimum_replicas", None) or 0 for option in options]),
         maximum=np.array([getattr(option, "maximum_replicas", None) or np.inf for option in options]),
         budget=None if study.budget_usd_per_month is None else float(study.budget_usd_per_month),
     )
+
+
+def _alone(name: str) -> Callable[[Offer], Any]:
+    """Reads $ of an offer; 0 for a cascade or router, which costs what its stages cost."""
+    return lambda offer: 0.0 if offer.supply.stages else getattr(offer, name)
 
 
 def _reader(name: str, part: str | int) -> Callable[[Offer], float]:

@@ -11,9 +11,8 @@ import pandas as pd
 from costlib.portfolio.bill import Bill, Work, cents
 from costlib.portfolio.economics import FACTORS
 from costlib.portfolio.information import Worth
-from costlib.portfolio.offers import Offer
 from costlib.portfolio.risk import Flip, Sensitivity
-from costlib.study import ApiOption, HumanOption
+from costlib.study import ApiOption, DistilledOption, HumanOption
 
 
 def flip_table(work: Work, found: Iterator[Flip]) -> pd.DataFrame:
@@ -58,8 +57,10 @@ def _flip_sentence(flip: Flip, choice: str, other: str | None) -> str:
 def causes(work: Work, plan: Bill, base: Bill) -> pd.DataFrame:
     """The saving by workload and cause, in cents; positive saves. The rows add up to the saving exactly.
 
-    What using an option costs (API, busy hours, people) is told apart in steps: from the baseline to the same model
-    without batching or at 16 bit, where the study lists that option, and from there to the choice.
+    What using an option costs (API, busy hours, people) is told apart in steps, each paid in full before the next: from
+    the baseline to a plainer form of the choice (the last stage of a cascade or router for every request, the teacher
+    of a student, the same model without batching or at 16 bit, where the study lists that option), and from there to
+    the choice. What the prompt caches of APIs save on both sides stands apart; making a student is part of distilling.
     """
     rows = []
     for w, option in enumerate(work.choice):
@@ -70,14 +71,19 @@ def causes(work: Work, plan: Bill, base: Bill) -> pd.DataFrame:
             "evaluation": before["evaluation"] - after["evaluation"],
             "operations": before["operations"] - after["operations"],
         }
-        use = before["inference"] + before["human"] - after["inference"] - after["human"]
-        first, second = _use_causes(work.table[w][option])
-        step = _sibling_usd(work, w, int(option)) if second else None
-        if step is None:
-            found[first] = use
+        read_before, read_after = (_read_from_cache(work, w, int(o)) for o in (work.baseline[w], option))
+        whole_before = before["inference"] + before["human"] + read_before
+        whole_after = after["inference"] + after["human"] + read_after
+        found["prompt caching"] = read_after - read_before
+        first, second = _use_causes(work, w, int(option))
+        plainer = _plainer_usd(work, w, int(option)) if second else None
+        if plainer is None:
+            found[first] = whole_before - whole_after
         else:
-            found[first] = before["inference"] + before["human"] - step
-            found[second] = use - found[first]
+            found[first], found[second] = whole_before - plainer, plainer - whole_after
+        effort = _effort(work, int(option))
+        found["operations"] += effort
+        found["distillation"] = found.get("distillation", Decimal(0)) - effort
         rows += [
             {
                 "workload": work.table[w][0].workload.workload,
@@ -93,29 +99,56 @@ def causes(work: Work, plan: Bill, base: Bill) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["workload", "cause", "usd_per_month", "unit", "kind", "source"])
 
 
-def _use_causes(offer: Offer) -> tuple[str, str]:
-    option = offer.supply.option
+def _use_causes(work: Work, w: int, o: int) -> tuple[str, str]:
+    """What the way from the baseline to the plainer form is called, and from there to the choice."""
+    supply = work.found[o]
+    option = supply.option
+    if supply.stages:
+        return _use_causes(work, w, supply.stages[-1][0])[0], "routing"
     if isinstance(option, ApiOption):
         return "cheaper model", "batch tier" if option.tier == "batch" else ""
-    return ("people", "") if isinstance(option, HumanOption) else ("own hardware", "precision")
+    if isinstance(option, HumanOption):
+        return "people", ""
+    return "own hardware", "distillation" if isinstance(option, DistilledOption) else "precision"
 
 
-def _sibling_usd(work: Work, w: int, option: int) -> Decimal | None:
-    """$ per month of using the same model at the standard tier, or at 16 bit on the same device; None: not listed."""
-    own = work.found[option].option
-    for o, supply in enumerate(work.found):
+def _read_from_cache(work: Work, w: int, o: int) -> Decimal:
+    """$ per month that a provider's prompt cache saves on an option."""
+    offer = work.table[w][o]
+    return cents(offer.uncached_usd * Decimal(repr(offer.workload.requests_per_month)))
+
+
+def _effort(work: Work, o: int) -> Decimal:
+    """$ per month of making a student, shared among the workloads of the plan that it serves, as `operations` is."""
+    supply = work.found[o]
+    return cents(supply.effort_usd_per_month / max(int((work.choice == o).sum()), 1))
+
+
+def _plainer_usd(work: Work, w: int, o: int) -> Decimal | None:
+    """$ per month of using the plainer form of an option, without a prompt cache; None: not listed, or no price."""
+    supply = work.found[o]
+    if supply.teacher_times is not None:
+        return cents(float(work.scenario.parts["busy"][w, o]) * supply.teacher_times)
+    other = supply.stages[-1][0] if supply.stages else _sibling(work, w, o)
+    if other is None or {"price", "speed"} & work.table[w][other].failed.keys():
+        return None
+    parts = work.scenario.parts
+    return cents((parts["api"] + parts["busy"] + parts["human"])[w, other]) + _read_from_cache(work, w, other)
+
+
+def _sibling(work: Work, w: int, o: int) -> int | None:
+    """The option of the same model at the standard tier, or at 16 bit on the same device; None: not listed."""
+    own = work.found[o].option
+    same = ("provider", "model") if isinstance(own, ApiOption) else ("model", "device", "devices", "engine", "batch")
+    for index, supply in enumerate(work.found):
         other = supply.option
-        offer = work.table[w][o]
-        if o == option or {"price", "speed"} & offer.failed.keys() or other.type != own.type:
+        if index == o or {"price", "speed"} & work.table[w][index].failed.keys() or other.type != own.type:
             continue
-        same = (
-            ("provider", "model") if isinstance(own, ApiOption) else ("model", "device", "devices", "engine", "batch")
-        )
         if any(getattr(other, name, None) != getattr(own, name, None) for name in same):
             continue
         plain = "standard" if isinstance(own, ApiOption) else ("bf16", "fp16")
         if getattr(other, "tier" if isinstance(own, ApiOption) else "precision") in plain:
-            return cents((work.scenario.parts["api"] + work.scenario.parts["busy"])[w, o])
+            return index
     return None
 
 
@@ -163,7 +196,7 @@ def information_table(work: Work, found: list[Worth]) -> pd.DataFrame:
     def subject(worth: Worth) -> str:
         if worth.index < 0:
             return "all workloads"
-        if worth.factor == "speed":
+        if worth.factor in ("speed", "escalation"):
             return work.found[worth.index].name
         if worth.factor == "device_rate":
             return next(

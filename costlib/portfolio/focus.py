@@ -21,13 +21,14 @@ from costlib.cost.hosting_charges import Bought, Pool, hosting_charges
 from costlib.errors import InputError, bad
 from costlib.figure import Kind
 from costlib.portfolio.api_use import api_use, mean_request
-from costlib.portfolio.options import Supply, supplies
+from costlib.portfolio.options import supplies
 from costlib.portfolio.plan import Plan
+from costlib.portfolio.supply import Supply
 from costlib.prices.book import PriceBook, load_book
 from costlib.prices.csvfile import read_rows
 from costlib.prices.rates import Rate, load_rates, rate
 from costlib.store import Store
-from costlib.study import MeasuredOption, QuotedOption
+from costlib.study import DistilledOption, SelfHosted
 
 _HOUR = Decimal("1e-9")
 _CPU_ROW = "CPU 2 cores"
@@ -96,16 +97,18 @@ def _api(plan: Plan, book: PriceBook, start: date, end: date) -> list[Charge]:
 
 def _pool(plan: Plan, row: Any, supply: Supply, owned: Mapping[str, Bought]) -> Pool:
     option = supply.option
-    assert isinstance(option, (MeasuredOption, QuotedOption))
-    assert supply.prefill_tokens_per_s is not None and supply.decode_tokens_per_s is not None
+    assert isinstance(option, SelfHosted)
+    assert supply.prefill_tokens_per_s is not None
     used: dict[tuple[str, str], tuple[Decimal, Decimal]] = {}
     busy: dict[str, Decimal] = {}
-    speeds = {"input": supply.prefill_tokens_per_s[1], "output": supply.decode_tokens_per_s[1]}
+    speeds = {"input": supply.prefill_tokens_per_s[1]}
+    speeds |= {} if supply.decode_tokens_per_s is None else {"output": supply.decode_tokens_per_s[1]}
     for workload in plan.workloads.to_dict("records"):
-        if not _served_by(plan, workload["workload"], supply.name):
+        share = _asked(plan, workload["workload"], supply.name)
+        if not share:
             continue
         for kind, speed in speeds.items():
-            tokens = Decimal(repr(float(workload["requests_per_month"]))) * int(workload[f"{kind}_tokens"])
+            tokens = Decimal(repr(float(workload["requests_per_month"]))) * share * int(workload[f"{kind}_tokens"])
             hours = (tokens / Decimal(repr(speed)) / 3600).quantize(_HOUR)
             used[workload["workload"], kind] = (hours, tokens)
             busy[workload["workload"]] = busy.get(workload["workload"], Decimal(0)) + hours
@@ -115,7 +118,7 @@ def _pool(plan: Plan, row: Any, supply: Supply, owned: Mapping[str, Bought]) -> 
     rated: dict[str, Kind] = {"assumed": "assumed", "derived": "derived"}
     return Pool(
         name=supply.name,
-        model=option.model,
+        model=str(supply.model) if isinstance(option, DistilledOption) else option.model,
         provider=provider,
         device=supply.device if supply.devices == 1 else f"{supply.devices} x {supply.device}",
         rate_kind=option.rate_kind,
@@ -131,9 +134,10 @@ def _pool(plan: Plan, row: Any, supply: Supply, owned: Mapping[str, Bought]) -> 
     )
 
 
-def _served_by(plan: Plan, workload: str, option: str) -> bool:
-    rows = plan.assignments
-    return bool(((rows["workload"] == workload) & (rows["option"] == option)).any())
+def _asked(plan: Plan, workload: str, option: str) -> Decimal:
+    """Share of the workload's requests that the plan sends to an option."""
+    rows = plan.serving[(plan.serving["workload"] == workload) & (plan.serving["stage"] == option)]
+    return sum(rows["asked"], Decimal(0))
 
 
 def _idle(hours: Decimal, busy: Mapping[str, Decimal]) -> dict[str, Decimal]:
@@ -144,9 +148,7 @@ def _idle(hours: Decimal, busy: Mapping[str, Decimal]) -> dict[str, Decimal]:
     return parts
 
 
-def _provider(
-    supply: Supply, option: MeasuredOption | QuotedOption, plan: Plan, hourly: Decimal
-) -> tuple[str, Decimal]:
+def _provider(supply: Supply, option: SelfHosted, plan: Plan, hourly: Decimal) -> tuple[str, Decimal]:
     """Who rents the machine out, and the published on-demand price of its hour (the price paid where there is none)."""
     if option.rate_kind == "owned":
         return "own hardware", hourly

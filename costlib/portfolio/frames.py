@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from costlib.portfolio.assign import Floats, replicas, switch_usd, whole
-from costlib.portfolio.bill import Bill, Work
+from costlib.portfolio.assign import Floats, alone_replicas, alone_usd, on_pools, replicas, switch_usd
+from costlib.portfolio.bill import Bill, Work, busy_cents, idle_cents
 from costlib.portfolio.economics import PARTS
-from costlib.portfolio.offers import Offer
+from costlib.portfolio.offers import Offer, asked
 from costlib.portfolio.risk import added_usd, break_even_miss_usd
 from costlib.portfolio.workloads import UNITS
 from costlib.prices.book import PriceBook
@@ -115,23 +115,32 @@ def _why(work: Work, w: int, rival: int | None, others: Floats) -> str:
     return f"{head}, whose misses would cost {-fewer:,.0f} USD less but whose use costs more" if fewer < 0 else head
 
 
+def serving(work: Work) -> pd.DataFrame:
+    """One row per workload and option that answers it: itself, or each stage of a cascade or router.
+
+    `asked` is the exact share (`Decimal`) of the workload's requests that reach the option.
+    """
+    rows = []
+    for w, o in enumerate(work.choice):
+        supply = work.table[w][o].supply
+        for place, share in asked(supply) or [(int(o), 1.0)]:
+            workload = work.table[w][o].workload.workload
+            rows.append([workload, supply.name, work.found[place].name, Decimal(repr(share))])
+    return pd.DataFrame(rows, columns=["workload", "option", "stage", "asked"])
+
+
 def alternatives(work: Work) -> pd.DataFrame:
     """Every workload x option: whether it may serve, why not, and what it would cost with the workload alone on it."""
     problem, parts = work.scenario.problem, work.scenario.parts
     break_even = break_even_miss_usd(work.economy, work.choice)
+    whole_usd, counts = alone_usd(problem), alone_replicas(problem)
     rows = []
     for w, offered in enumerate(work.table):
         requests = offered[0].workload.requests_per_month
         for o, offer in enumerate(offered):
-            pool = int(problem.pool[o])
             priced = not {"price", "speed"} & offer.failed.keys()
             known = priced and offer.score is not None and "quality gate" not in offer.failed
-            count = np.nan
-            alone = problem.usd[w, o] + (problem.model_usd[problem.model[o]] if problem.model[o] >= 0 else 0.0)
-            if pool >= 0:
-                peak = (problem.load[w, o] * problem.hours[w]).max()
-                count = float(max(whole(peak), problem.minimum[pool]))
-                alone += count * problem.replica_usd[pool]
+            count, alone = counts[w, o], whole_usd[w, o]
             marginal = (parts["api"] + parts["busy"] + parts["human"])[w, o] / requests
             misses = parts["misses"][w, o] / requests
             star = float(break_even[w, o]) if known and o != work.choice[w] else np.nan
@@ -274,17 +283,18 @@ def prices(work: Work, book: PriceBook) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def pools(work: Work, bill: Bill) -> pd.DataFrame:
+def pools(work: Work) -> pd.DataFrame:
     """One row per pool of replicas the plan rents: size, derived utilization, and its bill split into busy and idle."""
     problem, rows = work.scenario.problem, []
     counts = replicas(problem, work.choice)
     ceiling = work.study.assume("max_utilization")
+    loads, used = on_pools(problem, work.choice, problem.load)
+    busy_by, idle_by = busy_cents(work, work.choice), idle_cents(work, work.choice)
     for pool in np.flatnonzero(counts):
         supply = work.found[work.economy.pool_option[pool]]
-        users = np.flatnonzero(problem.pool[work.choice] == pool)
-        load = (problem.load[users, work.choice[users], None] * work.economy.hours[users]).sum(axis=0) * ceiling
-        busy = sum((bill[w]["inference"] for w in users), Decimal(0))
-        idle = sum((bill[w]["idle"] for w in users), Decimal(0))
+        users = np.flatnonzero(used[:, pool])
+        load = loads[:, pool] @ work.economy.hours * ceiling
+        busy, idle = (sum((by[w][int(pool)] for w in users), Decimal(0)) for by in (busy_by, idle_by))
         assert supply.usd_per_hour is not None
         rows.append(
             {

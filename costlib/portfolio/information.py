@@ -87,13 +87,21 @@ def _questions(
 ) -> Iterator[tuple[str, int, Floats, list[int]]]:
     """(factor, index, quantiles (D, K), workloads concerned) of every number with a range and an eligible option."""
 
-    def users(options: Floats | Ints) -> list[int]:
-        return [w for w, own in enumerate(able) if len(own) > 1 and np.isin(own, options).any()]
+    asks = economy.asked[2] > 0  # a cascade or router depends on what its stages depend on
 
-    every, used = users(np.arange(economy.eligible.shape[1])), np.unique(np.concatenate(able))
+    def users(options: Ints) -> list[int]:
+        return [w for w, own in enumerate(able) if len(own) > 1 and asks[np.ix_(own, options)].any()]
+
+    every = users(np.arange(economy.eligible.shape[1]))
+    used = np.flatnonzero(asks[np.unique(np.concatenate(able))].any(axis=0))
     for factor in FACTORS:
-        ends, quantile = economy.ends.get(factor), drawn.quantiles[factor]
-        if factor == "success_rate":
+        ends, quantile = economy.ends.get(factor), drawn.quantiles.get(factor, np.zeros(0))
+        if factor == "escalation":
+            for option in np.flatnonzero((economy.asked[0] != economy.asked[2]).any(axis=1)):
+                concerned = [w for w, own in enumerate(able) if len(own) > 1 and option in own]
+                if concerned:
+                    yield factor, int(option), quantile[:, option, None], concerned
+        elif factor == "success_rate":
             for w in every:
                 open_ = [o for o in able[w] if ends[0, w, o] < ends[2, w, o]]  # type: ignore[index]
                 one_each = np.unique(economy.capability[open_], return_index=True)[1]

@@ -2,23 +2,25 @@
 
 An offer that fails one is shown and never chosen. Expected $ of a request = inference + P(miss) * cost of a miss.
 Self-hosted: seconds of a replica per request = input tokens / prefill speed + output tokens / decode speed, with no
-prefix cache (cached tokens are computed again). The rented hour is paid busy or idle; assign.py sizes the pool.
+prefix cache (cached tokens are computed again). The rented hour is paid busy or idle; assign.py sizes the pool. A
+cascade or router costs what its stages cost, each for its share of the requests, and fails whatever a stage fails.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from costlib.figure import plain
-from costlib.portfolio.options import Ends, Supply, where_in
+from costlib.portfolio.supply import Ends, Supply, where_in
+from costlib.portfolio.together import splits
 from costlib.portfolio.workloads import Score, Workload
 from costlib.prices.api import PricedRequest, price_request
 from costlib.prices.book import PriceBook, load_book
 from costlib.prices.entries import MissingPrice
-from costlib.study import ApiOption, HumanOption, MeasuredOption, Study
+from costlib.study import ApiOption, DistilledOption, HumanOption, Latency, MeasuredOption, Study
 
 UNKNOWN = ("price", "speed", "quality result")
 """Requirements failed by an option nothing is known about."""
@@ -47,6 +49,8 @@ class Offer:
     note: str
     source: str
     """Where the inference cost comes from; the success rate has its own."""
+    uncached_usd: Decimal = Decimal(0)
+    """What the input would cost more without the provider's prompt cache."""
 
     @property
     def eligible(self) -> bool:
@@ -63,7 +67,72 @@ def offers(
 ) -> list[list[Offer]]:
     """Every option for every workload: offers[w][o]. Raises `InputError` for a model or date the price book lacks."""
     book = book or load_book()
-    return [[_offer(study, workload, supply, scores, book) for supply in found] for workload in workloads]
+    table = []
+    for workload in workloads:
+        alone = {place: _offer(study, workload, one, scores, book) for place, one in enumerate(found) if not one.stages}
+        table.append([alone.get(place) or _together(workload, one, scores, alone) for place, one in enumerate(found)])
+    return table
+
+
+def asked(supply: Supply, shares: Sequence[float] | None = None) -> list[tuple[int, float]]:
+    """Position of each stage's option and the share of the requests it is asked (`shares`: of each stage, if given)."""
+    stated = [ends[1] for _, ends in supply.stages] if shares is None else list(shares)
+    if splits(supply):
+        stated[0] = 1.0 - math.fsum(stated[1:])
+    return [(place, share) for (place, _), share in zip(supply.stages, stated, strict=True)]
+
+
+def _together(
+    workload: Workload, supply: Supply, scores: Mapping[tuple[str, str], Score], alone: Mapping[int, Offer]
+) -> Offer:
+    """What stages cost for their shares. A cascade keeps its last asker waiting for every stage, a router for one."""
+    stages = [(alone[place], Decimal(repr(share))) for place, share in asked(supply)]
+    failed: dict[str, str] = {}
+    for name in ("price", "speed", "quality gate", "own machines only"):
+        reasons = [f"{offer.supply.name}: {offer.failed[name]}" for offer, _ in stages if name in offer.failed]
+        failed |= {name: "; ".join(reasons)} if reasons else {}
+    score = _judge(workload, supply, scores, failed)
+    waits = [offer.latency_s for offer, _ in stages]
+    known = [wait for wait in waits if wait is not None]
+    latency = None if len(known) < len(waits) else max(known) if splits(supply) else math.fsum(known)
+    _limit(workload, latency, failed)
+    option = supply.option
+    shares = " and ".join(f"{plain(100 * float(share))} % {offer.supply.name}" for offer, share in stages)
+    return Offer(
+        workload=workload,
+        supply=supply,
+        input_usd=sum((offer.input_usd * share for offer, share in stages), supply.usd_per_request),
+        output_usd=sum((offer.output_usd * share for offer, share in stages), Decimal(0)),
+        input_s=_NONE,
+        output_s=_NONE,
+        score=score,
+        latency_s=latency,
+        failed={name: failed[name] for name in REQUIREMENTS if name in failed},
+        note="; ".join(text for text in (f"asks {shares} of the requests", supply.note) if text),
+        source="; ".join(dict.fromkeys([getattr(option, "source", ""), *(offer.source for offer, _ in stages)])),
+        uncached_usd=sum((offer.uncached_usd * share for offer, share in stages), Decimal(0)),
+    )
+
+
+def _judge(
+    workload: Workload, supply: Supply, scores: Mapping[tuple[str, str], Score], failed: dict[str, str]
+) -> Score | None:
+    """The success rate, measured on a task before stated; notes where it is unknown or below the floor."""
+    name = supply.option.capability
+    score = (supply.scores or {}).get(workload.workload) or scores.get((workload.workload, name))
+    if score is None:
+        failed["quality result"] = f"no success rate of {name} on {workload.workload}"
+    elif score.success_rate < workload.quality_floor:
+        failed["quality floor"] = (
+            f"success rate {score.success_rate:g} is below the floor of {workload.quality_floor:g}"
+        )
+    return score
+
+
+def _limit(workload: Workload, latency: float | None, failed: dict[str, str]) -> None:
+    limit = workload.latency_limit_s
+    if limit is not None and latency is not None and latency > limit:
+        failed["latency limit"] = f"an answer takes {plain(latency)} s, the limit is {limit:g} s"
 
 
 def _offer(
@@ -86,20 +155,14 @@ def _offer(
             failed["speed"] = "no minutes per task for a person"
     elif supply.speed_source:
         sources += [supply.speed_source, supply.rate_source]
-    score = (supply.scores or {}).get(workload.workload) or scores.get((workload.workload, option.capability))
     if workload.workload in (supply.gated or {}):
         requirement, reason = (supply.gated or {})[workload.workload]
         failed[requirement] = reason
-    if score is None:
-        failed["quality result"] = f"no success rate of {option.capability} on {workload.workload}"
-    elif score.success_rate < workload.quality_floor:
-        failed["quality floor"] = (
-            f"success rate {score.success_rate:g} is below the floor of {workload.quality_floor:g}"
-        )
+    score = _judge(workload, supply, scores, failed)
     latency = _latency(workload, supply)
-    limit = workload.latency_limit_s
-    if limit is not None and latency is not None and latency > limit:
-        failed["latency limit"] = f"an answer takes {plain(latency)} s, the limit is {limit:g} s"
+    _limit(workload, latency, failed)
+    if isinstance(option, DistilledOption) and option.latency is None and workload.latency_limit_s is not None:
+        failed["latency limit"] = f"no latency of one request is known, the limit is {workload.latency_limit_s:g} s"
     return Offer(
         workload=workload,
         supply=supply,
@@ -112,6 +175,7 @@ def _offer(
         failed={name: failed[name] for name in REQUIREMENTS if name in failed},
         note="; ".join(text for text in (supply.note, quote.note) if text),
         source="; ".join(text for text in sources if text) or "study",
+        uncached_usd=quote.uncached_usd,
     )
 
 
@@ -153,6 +217,7 @@ class _Quote:
     source: str = ""
     problem: str = ""
     note: str = ""
+    uncached_usd: Decimal = Decimal(0)
 
 
 def _quote(study: Study, workload: Workload, option: ApiOption, book: PriceBook, cached_tokens: int) -> _Quote:
@@ -177,11 +242,17 @@ def _quote(study: Study, workload: Workload, option: ApiOption, book: PriceBook,
             return _Quote(problem=str(error))
         quote = _quote(study, workload, option, book, 0)
         return quote if quote.problem else replace(quote, note="no cache price, so all input costs the full price")
-    return _Quote(inputs, whole.total - inputs, f"{whole.source}, as of {whole.as_of}")
+    found = _Quote(inputs, whole.total - inputs, f"{whole.source}, as of {whole.as_of}")
+    if not cached_tokens:
+        return found
+    return replace(found, uncached_usd=_quote(study, workload, option, book, 0).input_usd - inputs)
+
+
+_NONE: Ends = (0.0, 0.0, 0.0)
 
 
 def _seconds(tokens: int, speed: Ends | None) -> Ends:
-    return (0.0, 0.0, 0.0) if speed is None else (tokens / speed[2], tokens / speed[1], tokens / speed[0])
+    return _NONE if speed is None else (tokens / speed[2], tokens / speed[1], tokens / speed[0])
 
 
 def _latency(workload: Workload, supply: Supply) -> float | None:
@@ -192,7 +263,9 @@ def _latency(workload: Workload, supply: Supply) -> float | None:
             return None
         prefill, decode = supply.prefill_tokens_per_s[1], supply.decode_tokens_per_s[1]
         return supply.batch * (workload.input_tokens / prefill + workload.output_tokens / decode)
-    latency = option.latency
+    latency: Latency | None = getattr(option, "latency", None)
+    if latency is None:
+        return None
     minutes = workload.human_minutes or 0.0 if isinstance(option, HumanOption) else 0.0
     speed = latency.tokens_per_s_per_user
     writing = workload.output_tokens / speed if speed and not isinstance(option, HumanOption) else 0.0

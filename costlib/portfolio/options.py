@@ -1,5 +1,8 @@
 """What an option is by itself: the speed of a replica and its hourly rate, or nothing for an API and for people.
 
+A cascade or router is its stages and the share of the requests each is asked (see together.py), a distilled student a
+row of the store and the effort of making it (see students.py).
+
 Speeds are measured (from the store), or published (data/speeds.csv, kind quoted, or derived from quoted numbers). A
 configuration that was not measured yet, or that loses more quality than the study's gate allows, is kept with the
 reason, so that it can be shown and never chosen.
@@ -7,9 +10,7 @@ reason, so that it can be shown and never chosen.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -17,78 +18,19 @@ import pandas as pd
 from costlib.cost.speeds import load_speeds, measured_instead, whole_time
 from costlib.errors import InputError, bad
 from costlib.measure.run import measurements
+from costlib.portfolio.students import student
+from costlib.portfolio.supply import Ends, Supply, ends_of, rented, where_in
+from costlib.portfolio.together import together
 from costlib.portfolio.workloads import Score
-from costlib.prices.entries import DateOutsideCoverage, TimeNeeded, UnknownModel, UnknownProvider, UnknownTier
 from costlib.prices.hardware import measured_rate
-from costlib.prices.rates import Rate, rate
+from costlib.prices.rates import rate
+from costlib.quality.distill.run import distillations
 from costlib.quality.gate import gate
 from costlib.quality.tasks.run import study_answers, study_scores
 from costlib.quality.text import quality_results
 from costlib.store import Store
-from costlib.study import ApiOption, HumanOption, MeasuredOption, QuotedOption, Study
-from costlib.yamlfile import extended, line_of, near
-
-_AnyOption = ApiOption | MeasuredOption | QuotedOption | HumanOption
-Ends = tuple[float, float, float]
-"""Low end, value, high end."""
-
-
-@dataclass(frozen=True)
-class Supply:
-    """An option by itself. Speeds are tokens/s of one replica, `usd_per_hour` is of one replica (all its devices)."""
-
-    option: _AnyOption
-    model: str | None = None
-    """What is kept in the portfolio and evaluated; None for people."""
-    prefill_tokens_per_s: Ends | None = None
-    decode_tokens_per_s: Ends | None = None
-    batch: int = 1
-    """Sequences run together, where measured."""
-    device: str = ""
-    devices: int = 0
-    """Devices that hold one replica together."""
-    usd_per_hour: Ends | None = None
-    speed_kind: str = ""
-    speed_source: str = ""
-    rate_kind: str = ""
-    rate_source: str = ""
-    failed: Mapping[str, str] | None = None
-    """Requirement -> reason, where the option cannot serve anything."""
-    perplexity_ratio: float | None = None
-    note: str = ""
-    scores: Mapping[str, Score] | None = None
-    """Success rates measured on tasks, by workload."""
-    gated: Mapping[str, tuple[str, str]] | None = None
-    """Requirement and reason by workload, where a task keeps the option out."""
-
-    @property
-    def name(self) -> str:
-        """Name of the option."""
-        return self.option.name
-
-
-_FIELDS: tuple[tuple[type[InputError], str], ...] = (
-    (UnknownModel, "model"),
-    (UnknownProvider, "provider"),
-    (UnknownTier, "tier"),
-    (DateOutsideCoverage, "as_of"),
-    (TimeNeeded, "as_of"),
-)
-"""The field of a study that an error about prices or rates is about."""
-
-
-@contextmanager
-def where_in(study: Study, option: _AnyOption) -> Iterator[None]:
-    """Put the file and line of the study, and the option, before an error about what they name."""
-    try:
-        yield
-    except InputError as error:
-        field = next((name for kind, name in _FIELDS if isinstance(error, kind)), None)
-        index = [one.name for one in study.options].index(option.name)
-        part: list[str | int] = ["options", index, *([field] if field else [])]
-        location = ["as_of"] if field == "as_of" else part
-        line = line_of(extended(study.path, "study"), location)
-        raise type(error)(f"{study.path}:{line}: option {option.name}: {error}") from None
+from costlib.study import ApiOption, CascadeOption, DistilledOption, MeasuredOption, QuotedOption, RouterOption, Study
+from costlib.yamlfile import near
 
 
 def supplies(study: Study, store: Store | None = None) -> tuple[Supply, ...]:
@@ -100,7 +42,7 @@ def supplies(study: Study, store: Store | None = None) -> tuple[Supply, ...]:
     measured = measurements(store)
     quality = quality_results(store)
     tasks = _Tasks(study, store)
-    speeds = load_speeds()
+    speeds, students = load_speeds(), distillations(store)
     found: list[Supply] = []
     for option in study.options:
         if isinstance(option, MeasuredOption):
@@ -111,21 +53,15 @@ def supplies(study: Study, store: Store | None = None) -> tuple[Supply, ...]:
                 found.append(_quoted(option, study, speeds, measured))
         elif isinstance(option, ApiOption):
             found.append(Supply(option, f"{option.provider}/{option.model}", note=option.note))
+        elif isinstance(option, DistilledOption):
+            with where_in(study, option):
+                found.append(student(Supply(option, note=option.note), option, study, students))
+        elif isinstance(option, CascadeOption | RouterOption):
+            with where_in(study, option):
+                found.append(together(Supply(option, note=option.note), option, study))
         else:
             found.append(Supply(option, note=option.note))
     return tuple(found)
-
-
-def _rented(supply: Supply, found: Rate, devices: int) -> Supply:
-    ends = tuple(float(usd) * devices for usd in (found.low, found.usd_per_hour, found.high))
-    return replace(
-        supply,
-        device=found.device,
-        devices=devices,
-        usd_per_hour=(ends[0], ends[1], ends[2]),
-        rate_kind=found.kind,
-        rate_source=f"{found.source} ({found.observed_on})",
-    )
 
 
 def _measured(option: MeasuredOption, study: Study, frame: pd.DataFrame) -> Supply:
@@ -164,10 +100,10 @@ def _measured(option: MeasuredOption, study: Study, frame: pd.DataFrame) -> Supp
     except InputError as error:
         return replace(supply, failed={"price": f"no hourly rate: {error}"})
     return replace(
-        _rented(supply, found, 1),
+        rented(supply, found, 1),
         batch=int(row["batch"]),
-        prefill_tokens_per_s=_ends(row, "prefill_tokens_per_s"),
-        decode_tokens_per_s=_ends(row, "decode_tokens_per_s"),
+        prefill_tokens_per_s=ends_of(row, "prefill_tokens_per_s"),
+        decode_tokens_per_s=ends_of(row, "decode_tokens_per_s"),
         speed_kind="measured",
         speed_source=f"run {row['run_ids']} on {row['device']}",
         note=note,
@@ -230,7 +166,7 @@ class _Tasks:
                 elif row["status"] != "ok" or pd.isna(row["success"]):
                     verdict = "quality result", f"task {name}: {row['reason']}"
                 if spec.workload is not None and not pd.isna(row["success"]):
-                    ends = _ends(row, "success")
+                    ends = ends_of(row, "success")
                     source, items = f"{row['n']} items of task {name}, answered {row['date']}", int(row["n"])
                     who = (spec.workload, option.capability)
                     scores[spec.workload] = Score(
@@ -280,21 +216,15 @@ def _quoted(option: QuotedOption, study: Study, frame: pd.DataFrame, measured: p
         told = f"measured at batch {mine['batch']} in place of the published {row['decode_tokens_per_s']:,.0f} tokens/s"
         supply = replace(
             supply,
-            prefill_tokens_per_s=_ends(mine, "prefill_tokens_per_s"),
-            decode_tokens_per_s=_ends(mine, "decode_tokens_per_s"),
+            prefill_tokens_per_s=ends_of(mine, "prefill_tokens_per_s"),
+            decode_tokens_per_s=ends_of(mine, "decode_tokens_per_s"),
             batch=int(mine["batch"]),
             speed_kind="measured",
             speed_source=f"run {mine['run_ids']} on {mine['device']}",
             note="; ".join(text for text in (option.note, told, _text(mine["weights_note"])) if text),
         )
     found = rate(option.device, option.rate_kind, option.rate_provider, as_of=study.as_of)
-    return _rented(supply, found, option.devices)
-
-
-def _ends(row: Any, name: str) -> Ends:
-    value = float(row[name])
-    low, high = (value if pd.isna(row[f"{name}_{end}"]) else float(row[f"{name}_{end}"]) for end in ("low", "high"))
-    return min(low, value), value, max(high, value)
+    return rented(supply, found, option.devices)
 
 
 def _text(value: object) -> str:

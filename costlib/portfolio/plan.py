@@ -22,8 +22,9 @@ from costlib.portfolio.bill import Work, bill_of
 from costlib.portfolio.economics import Economy, economy
 from costlib.portfolio.information import information
 from costlib.portfolio.offers import CACHE_LIFETIME_S, UNKNOWN, Offer, cold_cache, offers
-from costlib.portfolio.options import Supply, supplies
+from costlib.portfolio.options import supplies
 from costlib.portfolio.risk import flips, sensitivity, simulate
+from costlib.portfolio.supply import Supply
 from costlib.portfolio.workloads import load_scores, load_workloads
 from costlib.prices.book import PriceBook, load_book
 from costlib.store import Store
@@ -40,6 +41,7 @@ class Plan:
 
     study: Study
     assignments: pd.DataFrame
+    serving: pd.DataFrame
     alternatives: pd.DataFrame
     baseline: pd.DataFrame
     totals: pd.DataFrame
@@ -91,13 +93,14 @@ def make_plan(study: Study, store: Store | None = None) -> Plan:
     return Plan(
         study=study,
         assignments=frames.assignments(work, planned),
+        serving=frames.serving(work),
         alternatives=frames.alternatives(work),
         baseline=frames.baseline(work, compared),
         totals=frames.totals(work, planned, compared),
         flips=findings.flip_table(work, flips(money, choice, floors)),
         saving_by_cause=findings.causes(work, planned, compared),
         prices=frames.prices(work, book),
-        pools=frames.pools(work, planned),
+        pools=frames.pools(work),
         sensitivity=findings.sensitivity_table(work, sensitivity(money, choice, base)),
         information=findings.information_table(work, information(money, drawn)),
         assumptions=frames.assumption_table(study),

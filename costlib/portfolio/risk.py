@@ -50,6 +50,8 @@ def draw(economy: Economy, rng: np.random.Generator, correlation: float) -> dict
         "device_rate": np.asarray(rng.random(devices))[economy.device],
         "speed": np.asarray(rng.random(options)),
     }
+    if economy.staged:
+        found["escalation"] = np.asarray(rng.random(options))
     for name in (*economy.ends, "speed"):
         if name not in found:
             found[name] = np.asarray(rng.random(workloads if economy.ends[name].ndim == 2 else None))
@@ -201,15 +203,13 @@ def added_usd(scenario: Scenario, choice: Ints, workload: int, option: int) -> f
 
     0 where the option runs on replicas that other workloads of the choice pay for anyway.
     """
-    problem, pool = scenario.problem, scenario.problem.pool[option]
+    problem = scenario.problem
     usd = float(scenario.parts["api"][workload, option] + scenario.parts["human"][workload, option])
-    if pool < 0:
-        return usd
     moved, others = choice.copy(), np.arange(len(choice)) != workload
     moved[workload] = option
     rest = replace(problem, load=problem.load[others], hours=problem.hours[others])
-    added = replicas(problem, moved)[pool] - replicas(rest, choice[others])[pool]
-    return usd + float(added * problem.replica_usd[pool])
+    added = replicas(problem, moved) - replicas(rest, choice[others])
+    return usd + float(added @ problem.replica_usd)
 
 
 @dataclass(frozen=True)
@@ -230,7 +230,7 @@ def sensitivity(economy: Economy, choice: Ints, baseline: Ints) -> list[Sensitiv
     """Every factor that has a range, the widest swing of the plan's cost first."""
     found = []
     for factor in FACTORS:
-        ends = economy.seconds.sum(axis=0) if factor == "speed" else economy.ends[factor]
+        ends = _ends(economy, factor)
         if np.array_equal(ends[0], ends[2]):
             continue
         problems = [economy.at({factor: quantile}).problem for quantile in (0.0, 1.0)]
@@ -253,6 +253,14 @@ def sensitivity(economy: Economy, choice: Ints, baseline: Ints) -> list[Sensitiv
             )
         )
     return sorted(found, key=lambda row: -abs(row.plan[1] - row.plan[0]))
+
+
+def _ends(economy: Economy, factor: str) -> Floats:
+    """Low, value and high of a factor on the first axis."""
+    if factor == "escalation":
+        later = np.argwhere(economy.asked[0] != economy.asked[2])
+        return economy.asked[:, later[:, 0], later[:, 1]]
+    return economy.seconds.sum(axis=0) if factor == "speed" else economy.ends[factor]
 
 
 def _moved(problem: Problem, choice: Ints) -> dict[int, int]:

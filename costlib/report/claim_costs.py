@@ -15,8 +15,8 @@ from costlib.cost.payback import project_payback
 from costlib.errors import InputError
 from costlib.figure import Figure
 from costlib.portfolio.offers import cold_cache
-from costlib.portfolio.options import Supply
 from costlib.portfolio.plan import Plan
+from costlib.portfolio.supply import Supply
 from costlib.portfolio.workloads import Workload, load_workloads
 from costlib.prices.api import price_request
 from costlib.prices.book import PriceBook

@@ -19,7 +19,7 @@ from costlib.cost.breakeven import Api, SelfHosting, break_even
 from costlib.cost.uncertainty import CheaperProbability, Triangular, probability_cheaper, tornado
 from costlib.figure import KINDS, Kind
 from costlib.portfolio.api_use import mean_request
-from costlib.portfolio.options import Ends
+from costlib.portfolio.supply import Ends
 from costlib.prices.book import PriceBook
 from costlib.report.market import Duel, Request
 from costlib.study import Study

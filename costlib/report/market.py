@@ -16,7 +16,7 @@ from costlib.cost.breakeven import Api, BreakEven, SelfHosting, break_even, mont
 from costlib.cost.inputs import Interval
 from costlib.errors import InputError
 from costlib.figure import Figure
-from costlib.portfolio.options import Supply
+from costlib.portfolio.supply import Supply
 from costlib.prices.api import price_request
 from costlib.prices.book import PriceBook
 from costlib.study import ApiOption, Study

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from costlib.figure import Figure, Kind
-from costlib.portfolio.options import Supply
 from costlib.portfolio.plan import Plan
+from costlib.portfolio.supply import Supply
 from costlib.report.page import Page, figure_of, long_date, records
 
 STATED = "stated, with its range in the assumptions"

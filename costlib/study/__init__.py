@@ -10,18 +10,36 @@ value is believed to lie in; risk.py of the portfolio room draws from it.
 """
 
 from costlib.study.file import Study, load_study
-from costlib.study.options import ApiOption, HumanOption, MeasuredOption, Option, QuotedOption
+from costlib.study.options import (
+    AnyOption,
+    ApiOption,
+    CascadeOption,
+    DistilledOption,
+    HumanOption,
+    Latency,
+    MeasuredOption,
+    QuotedOption,
+    RouterOption,
+    SelfHosted,
+    Together,
+)
 from costlib.study.parts import Assumption, BaselineException, TaskSpec
 
 __all__ = [
+    "AnyOption",
     "ApiOption",
     "Assumption",
     "BaselineException",
+    "CascadeOption",
+    "DistilledOption",
     "HumanOption",
+    "Latency",
     "MeasuredOption",
-    "Option",
     "QuotedOption",
+    "RouterOption",
+    "SelfHosted",
     "Study",
     "TaskSpec",
+    "Together",
     "load_study",
 ]

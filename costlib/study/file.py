@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field
 from costlib.errors import InputError, bad
 from costlib.paths import data_dir
 from costlib.study.fields import Count, Part, Text, as_number
-from costlib.study.options import ApiOption, HumanOption, MeasuredOption, Option, QuotedOption
+from costlib.study.options import AnyOption, CascadeOption, Option, RouterOption
 from costlib.study.parts import Assumptions, Baseline, ColumnRule, MeasureSpec, Profile, QualitySpec, TaskSpec
 from costlib.yamlfile import extended, files_of, line_of, near, validated
 
@@ -48,7 +48,7 @@ class Study(Part):
         """The value of an assumption by name."""
         return float(getattr(self.assumptions, name).value)
 
-    def option(self, name: str) -> ApiOption | MeasuredOption | QuotedOption | HumanOption:
+    def option(self, name: str) -> AnyOption:
         """The option of that name; raises `InputError` when there is none."""
         for option in self.options:
             if option.name == name:
@@ -82,11 +82,20 @@ def load_study(path: str | Path) -> Study:
         spec.model_copy(update={"file": beside(spec.file, "tasks", index, "file")})
         for index, spec in enumerate(study.tasks)
     ]
+    options = [
+        option.model_copy(update={"policy": beside(option.policy, "options", index, "policy")})
+        if isinstance(option, (CascadeOption, RouterOption)) and option.policy is not None
+        else option
+        for index, option in enumerate(study.options)
+    ]
     _check(study, tree, file)
+    policies = [option.policy for option in options if isinstance(option, (CascadeOption, RouterOption))]
+    named = [*tables.values(), *dict.fromkeys(spec.file for spec in tasks), *(path for path in policies if path)]
     digest = hashlib.sha256()
-    for table in [*files_of(file, "study"), *tables.values(), *dict.fromkeys(spec.file for spec in tasks)]:
+    for table in [*files_of(file, "study"), *named]:
         digest.update(table.read_bytes())
-    return study.model_copy(update={**tables, "tasks": tuple(tasks), "path": file, "hash": digest.hexdigest()})
+    found = {**tables, "tasks": tuple(tasks), "options": tuple(options)}
+    return study.model_copy(update={**found, "path": file, "hash": digest.hexdigest()})
 
 
 def _find(path: str | Path) -> Path:
@@ -110,6 +119,8 @@ def _check(study: Study, tree: Any, file: Path) -> None:
     for index, option in enumerate(study.options):
         if option.name in names[:index]:
             raise fail("name", option.name, "a name no other option has", "options", index, "name")
+        if isinstance(option, (CascadeOption, RouterOption)):
+            _check_stages(study, option, index, fail)
     if study.baseline.option not in names:
         raise fail("baseline.option", study.baseline.option, near(study.baseline.option, names), "baseline", "option")
     for index, exception in enumerate(study.baseline.exceptions):
@@ -148,3 +159,39 @@ def _check(study: Study, tree: Any, file: Path) -> None:
             raise fail(name, low, "above 0", "assumptions", name)
         if name == "minimum_replicas" and any(end != int(end) or end < 1 for end in (low, value, high)):
             raise fail(name, (low, value, high), "whole numbers of at least 1", "assumptions", name)
+
+
+def _check_stages(study: Study, option: CascadeOption | RouterOption, index: int, fail: Any) -> None:
+    """Stages are other options of one step, each once, and their shares can hold together."""
+    plain = [one.name for one in study.options if not isinstance(one, (CascadeOption, RouterOption))]
+    names = [stage.option for stage in option.stages]
+    high = 1.0 if isinstance(option, CascadeOption) else 0.0
+    for number, stage in enumerate(option.stages):
+        where = ("options", index, "stages", number)
+        if stage.option not in plain:
+            allowed = near(stage.option, plain) + ", which is neither a cascade nor a router"
+            raise fail("stages.option", stage.option, allowed, *where, "option")
+        if stage.option in names[:number]:
+            raise fail("stages.option", stage.option, "each option once", *where, "option")
+        given = [end for end in (stage.low, stage.share, stage.high) if end is not None]
+        if option.policy is not None or number == 0:
+            if given:
+                who = "the first stage gets the rest" if option.policy is None else "the policy says it"
+                raise fail("stages.share", given[0], f"left out: {who}", *where)
+            continue
+        if stage.share is None:
+            raise fail("stages.share", "left out", "the share of the requests this stage is asked", *where)
+        if list(stage.ends) != sorted(stage.ends):
+            raise fail("stages.low, share, high", stage.ends, "low <= share <= high", *where)
+        if isinstance(option, CascadeOption):
+            if stage.ends[2] > high:
+                raise fail("stages.high", stage.ends[2], f"at most {high:g}, the stage before it", *where)
+            high = stage.ends[2]
+        else:
+            high += stage.ends[2]
+            if high > 1 + 1e-9:
+                raise fail("stages.high", f"{high:g} in all", "at most 1 in all", *where)
+    if option.policy is not None and option.workload is None:
+        raise fail("workload", "left out", "the workload whose requests the policy was chosen on", "options", index)
+    if option.policy is None and option.workload is not None:
+        raise fail("workload", option.workload, "left out without a policy", "options", index, "workload")

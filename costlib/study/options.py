@@ -1,13 +1,15 @@
-"""What could serve a workload: APIs, measured and published configurations, people."""
+"""What could serve a workload: APIs, measured and published configurations, people, and several of them together."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from costlib.figure import Kind
-from costlib.study.fields import Batch, Count, Number, Part, Positive, Text
+from costlib.study.fields import Batch, Count, Number, Part, Positive, Share, Text, one_of
+from costlib.tables import STUDENTS
 
 
 class Latency(Part):
@@ -81,4 +83,76 @@ class HumanOption(_Option):
     latency: Latency
 
 
-Option = Annotated[ApiOption | MeasuredOption | QuotedOption | HumanOption, Field(discriminator="type")]
+class DistilledOption(_Option):
+    """A student in the store (table `distillations`), billed at the rate of the device that ran it.
+
+    Its score on the task is its success rate on `workload`. The effort of making it is paid back over `lifetime_weeks`
+    (people at the study's hourly cost), and again every `retrain_every_weeks` where given. The store knows how many
+    items a pass takes in a second, not how long one waits: a workload with a latency limit needs `latency`.
+    """
+
+    type: Literal["distilled"]
+    rate_kind: Text = "on_demand"
+    rate_provider: Text | None = None
+    minimum_replicas: Count | None = None
+    maximum_replicas: Count | None = None
+    teacher: Text
+    student: Annotated[str, AfterValidator(one_of(STUDENTS))]
+    task: Text
+    workload: Text | None = None
+    people_hours: Number
+    retraining_people_hours: Number = 0.0
+    retrain_every_weeks: Positive | None = None
+    lifetime_weeks: Positive
+    latency: Latency | None = None
+    kind: Kind
+    source: Text
+
+
+class Stage(Part):
+    """One option among several, and the share of the requests it is asked, with its range; the first stage has none."""
+
+    option: Text
+    share: Share | None = None
+    low: Share | None = None
+    high: Share | None = None
+
+    @property
+    def ends(self) -> tuple[float, float, float]:
+        """Low end, value, high end; everything for the first stage."""
+        value = 1.0 if self.share is None else self.share
+        return value if self.low is None else self.low, value, value if self.high is None else self.high
+
+
+class _Together(_Option):
+    stages: Annotated[tuple[Stage, ...], Field(min_length=2)]
+    usd_per_request: Number = 0.0
+    policy: Path | None = None
+    workload: Text | None = None
+    kind: Kind
+    source: Text
+
+
+class CascadeOption(_Together):
+    """Options asked one after the other until one is sure: a later stage is asked its `share` of all requests.
+
+    `usd_per_request` is what judging the answers costs. With `policy`, a document written by `costlib route`, shares,
+    judging and the success rate on `workload` are those it measured.
+    """
+
+    type: Literal["cascade"]
+
+
+class RouterOption(_Together):
+    """Options of which each request goes to one: a later stage gets its `share`, the first one what is left.
+
+    `usd_per_request` is what the router costs; `policy` as for a cascade.
+    """
+
+    type: Literal["router"]
+
+
+SelfHosted = MeasuredOption | QuotedOption | DistilledOption
+Together = CascadeOption | RouterOption
+AnyOption = ApiOption | SelfHosted | HumanOption | Together
+Option = Annotated[AnyOption, Field(discriminator="type")]

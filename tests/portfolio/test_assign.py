@@ -24,24 +24,25 @@ from costlib.portfolio.assign import (
 
 @st.composite
 def problems(draw: st.DrawFn, *, limits: bool = False) -> Problem:
-    """Up to 4 workloads, 5 options, 2 pools, 3 models; some pools serve several options, some models are free."""
+    """Up to 4 workloads, 5 options, 2 pools, 3 models; options may share pools and models, or need several of them."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     workloads, options = draw(st.integers(1, 4)), draw(st.integers(1, 5))
     cash = rng.uniform(0, 100, (workloads, options))
     eligible = rng.random((workloads, options)) < 0.7
     eligible[np.arange(workloads), rng.integers(0, options, workloads)] = True
-    pool = rng.integers(-1, 2, options)
+    user, pool = np.nonzero(rng.random((options, 2)) < 0.4)
     return Problem(
         usd=cash + rng.uniform(0, 50, cash.shape),
         cash=cash,
         eligible=eligible,
-        load=np.where(pool >= 0, rng.uniform(0, 4, cash.shape), 0),
-        hours=rng.uniform(0, 1, (workloads, draw(st.integers(1, 3)))),
+        load=rng.uniform(0, 4, (workloads, len(user))),
+        user=user,
         pool=pool,
+        hours=rng.uniform(0, 1, (workloads, draw(st.integers(1, 3)))),
         replica_usd=rng.uniform(1, 60, 2),
         minimum=rng.integers(1, 3, 2),
         maximum=rng.integers(1, 4, 2).astype(float) if limits else np.full(2, np.inf),
-        model=rng.integers(-1, 3, options),
+        kept=rng.random((options, 3)) < 0.4,
         model_usd=rng.uniform(0, 40, 3),
         budget=float(rng.uniform(50, 300)) if limits else None,
     )
@@ -123,12 +124,13 @@ def test_published_fleet_three_a10g_and_one_a100() -> None:
         cash=np.zeros((4, 2)),
         eligible=np.ones((4, 2), dtype=bool),
         load=rate / sustained,
-        hours=np.ones((4, 1)),
+        user=np.array([0, 1]),
         pool=np.array([0, 1]),
+        hours=np.ones((4, 1)),
         replica_usd=np.array([1.01, 3.67]),
         minimum=np.array([1, 1]),
         maximum=np.full(2, np.inf),
-        model=np.array([-1, -1]),
+        kept=np.zeros((2, 0), dtype=bool),
         model_usd=np.zeros(0),
     )
     found = solve(problem)
@@ -144,17 +146,42 @@ def test_peaks_in_different_hours_share_a_replica() -> None:
         cash=np.zeros((2, 1)),
         eligible=np.ones((2, 1), dtype=bool),
         load=np.full((2, 1), 0.8),
-        hours=np.eye(2),
+        user=np.array([0]),
         pool=np.array([0]),
+        hours=np.eye(2),
         replica_usd=np.array([100.0]),
         minimum=np.array([1]),
         maximum=np.array([np.inf]),
-        model=np.array([0]),
+        kept=np.ones((1, 1), dtype=bool),
         model_usd=np.array([7.0]),
     )
     assert solve(day_and_night).usd == pytest.approx(107)
     assert solve(replace(day_and_night, hours=np.ones((2, 1)))).usd == pytest.approx(207)
     assert solve(replace(day_and_night, minimum=np.array([3]))).usd == pytest.approx(307)
+
+
+def test_a_cascade_shares_the_replica_of_its_first_stage_and_keeps_both_models() -> None:
+    """Option 0 runs alone on pool 0; option 1 asks pool 0 and, for a tenth, pool 1; each replica 100, each model 7."""
+    problem = Problem(
+        usd=np.array([[0.0, 9.0], [500.0, 10.0]]),
+        cash=np.zeros((2, 2)),
+        eligible=np.ones((2, 2), dtype=bool),
+        load=np.array([[0.3, 0.3, 0.05], [0.3, 0.3, 0.05]]),
+        user=np.array([0, 1, 1]),
+        pool=np.array([0, 0, 1]),
+        hours=np.ones((2, 1)),
+        replica_usd=np.array([100.0, 100.0]),
+        minimum=np.array([1, 1]),
+        maximum=np.full(2, np.inf),
+        kept=np.array([[True, False], [True, True]]),
+        model_usd=np.array([7.0, 7.0]),
+    )
+    found = solve(problem)
+    assert found.choice.tolist() == [0, 1]
+    assert found.replicas.tolist() == [1, 1]
+    assert found.usd == pytest.approx(0 + 10 + 200 + 14)
+    assert switch_usd(problem, found.choice)[0, 1] == pytest.approx(9)
+    assert switch_usd(problem, np.array([0, 0]))[1, 1] == pytest.approx(-490 + 100 + 7)
 
 
 def test_a_load_that_is_whole_but_for_rounding_needs_no_further_replica() -> None:
@@ -164,12 +191,13 @@ def test_a_load_that_is_whole_but_for_rounding_needs_no_further_replica() -> Non
         cash=np.zeros((1, 1)),
         eligible=np.ones((1, 1), dtype=bool),
         load=np.array([[2 + third]]),
-        hours=np.ones((1, 1)),
+        user=np.array([0]),
         pool=np.array([0]),
+        hours=np.ones((1, 1)),
         replica_usd=np.array([1.0]),
         minimum=np.array([1]),
         maximum=np.array([np.inf]),
-        model=np.array([-1]),
+        kept=np.zeros((1, 0), dtype=bool),
         model_usd=np.zeros(0),
     )
     assert solve(problem).replicas.tolist() == [2]
@@ -189,13 +217,14 @@ def test_a_workload_without_an_option_is_a_defect_of_the_caller() -> None:
         usd=np.zeros((1, 1)),
         cash=np.zeros((1, 1)),
         eligible=np.zeros((1, 1), dtype=bool),
-        load=np.zeros((1, 1)),
+        load=np.zeros((1, 0)),
+        user=np.zeros(0, dtype=np.int64),
+        pool=np.zeros(0, dtype=np.int64),
         hours=np.ones((1, 1)),
-        pool=np.array([-1]),
         replica_usd=np.zeros(0),
         minimum=np.zeros(0, dtype=np.int64),
         maximum=np.zeros(0),
-        model=np.array([-1]),
+        kept=np.zeros((1, 0), dtype=bool),
         model_usd=np.zeros(0),
     )
     with pytest.raises(ValueError, match="without an eligible option"):

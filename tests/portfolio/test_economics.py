@@ -61,8 +61,9 @@ def test_a_pool_is_sized_for_its_busiest_hour_and_paid_busy_or_idle(make_study: 
     chosen = choice("frontier", "open", "frontier", "open")
     bulk = 300_000 / 20 * 4 / 24 * (1000 / 64832 + 100 / 23223) / 3600  # 4 of 24 weights on each of 20 days
     private = 400_000 / 730 * (400 / 64832 + 50 / 23223) / 3600
-    pool = scenario.problem.pool[3]
-    load = (scenario.problem.load[[1, 3], 3, None] * scenario.problem.hours[[1, 3]]).sum(axis=0).max()
+    use = int(np.flatnonzero(scenario.problem.user == 3)[0])
+    pool = scenario.problem.pool[use]
+    load = (scenario.problem.load[[1, 3], use, None] * scenario.problem.hours[[1, 3]]).sum(axis=0).max()
     assert load == pytest.approx((bulk + private) / 0.5)
     count = replicas(scenario.problem, chosen)[pool]
     assert count == 1
@@ -92,5 +93,5 @@ def test_factors_move_only_what_they_should(make_study: MakeStudy) -> None:
     assert more.parts["api"] == pytest.approx(1.2 * base.parts["api"])
     assert more.problem.load == pytest.approx(1.2 * base.problem.load)
     slow = money.at({"speed": 1.0})
-    assert slow.busy_h[3, 3] > base.busy_h[3, 3]
-    assert money.at({"max_utilization": 0.0}).problem.load[3, 3] == pytest.approx(base.problem.load[3, 3] * 0.5 / 0.4)
+    assert slow.parts["busy"][3, 3] > base.parts["busy"][3, 3]
+    assert money.at({"max_utilization": 0.0}).problem.load == pytest.approx(base.problem.load * 0.5 / 0.4)

@@ -107,7 +107,15 @@ def route(
     document = None
     if not reason and picked is not None and saving is not None:
         usd = {"low": saving.low, "value": saving.mean, "high": saving.high, "kind": "derived"}
-        evidence = {"requests": len(reporting), "goal": _said(goal, keep), "saving_usd_per_request": usd}
+        outcome = picked.outcome(reporting)
+        scored = paired_bootstrap(np.zeros(len(reporting)), outcome.score)
+        evidence = {
+            "requests": len(reporting),
+            "goal": _said(goal, keep),
+            "saving_usd_per_request": usd,
+            "score": {"low": scored.low, "value": scored.mean, "high": scored.high, "kind": "derived"},
+            "asked": list(outcome.asked),
+        }
         document = policy(picked.kind, picked.models, picked.score, picked.threshold, evidence)
         reason = f"{picked.name} saves {saving.mean:.3g} $ per request [{saving.low:.3g}, {saving.high:.3g}] against "
         reason += f"{base.name}, on {len(reporting)} requests that did not choose it"

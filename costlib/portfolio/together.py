@@ -1,0 +1,79 @@
+"""Several options that serve a workload together: a cascade or a router, its shares stated or taken from a policy.
+
+A cascade asks its first option always and each later one a share of the requests; a router sends each request to one of
+them. What that costs follows from the stages (see offers.py and economics.py); how good the answers are does not follow
+from anything, so it is a success rate of its own, stated in the study or measured by `costlib route`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from costlib.errors import bad
+from costlib.portfolio.routing.policy import FORMAT
+from costlib.portfolio.supply import Supply
+from costlib.portfolio.workloads import Score
+from costlib.quality.compare import wilson
+from costlib.study import RouterOption, Study, Together
+
+
+def together(supply: Supply, option: Together, study: Study) -> Supply:
+    """The supply with its stages; with a policy, also with what judging costs and the success rate it measured.
+
+    Raises `InputError` where the policy is no document of `costlib route`, or of another kind or number of stages.
+    """
+    places = [[one.name for one in study.options].index(stage.option) for stage in option.stages]
+    if option.policy is None:
+        stages = tuple((place, stage.ends) for place, stage in zip(places, option.stages, strict=True))
+        return replace(supply, stages=stages, usd_per_request=Decimal(repr(option.usd_per_request)))
+    document = _policy(option.policy)
+    models, evidence = document["models"], document["evidence"]
+    kind = "router" if document["kind"] == "router" else "cascade"
+    if kind != option.type:
+        raise bad("policy", f"a {document['kind']}", f"a document about a {option.type}", str(option.policy))
+    if len(models) != len(places):
+        allowed = f"{len(models)} in the order of the policy: {', '.join(models)}"
+        raise bad("stages", len(places), allowed, str(option.policy))
+    items, asked = int(evidence["requests"]), [float(share) for share in evidence["asked"]]
+    ends = []
+    for share in asked:
+        low, high = (share, share) if share in (0.0, 1.0) else wilson(round(share * items), items)
+        ends.append((low, share, high))
+    if kind == "router":
+        ends[0] = (1.0, 1.0, 1.0)  # it gets what the others leave
+    judged = float(document["score"].get("usd", 0.0)) * sum(asked[:-1])
+    score = evidence["score"]
+    source = f"costlib route on {items} requests that did not choose the rule, {option.policy.name}"
+    workload = str(option.workload)
+    rate = Score(workload, option.capability, score["value"], score["low"], score["high"], score["kind"], source, items)
+    return replace(
+        supply,
+        stages=tuple(zip(places, ends, strict=True)),
+        usd_per_request=Decimal(repr(option.usd_per_request + judged)),
+        scores={workload: rate},
+    )
+
+
+def splits(supply: Supply) -> bool:
+    """Whether a request goes to one stage only, so that the first one gets what the others leave."""
+    return isinstance(supply.option, RouterOption)
+
+
+def _policy(path: Path) -> dict[str, Any]:
+    try:
+        document: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise bad("policy", str(error), "a JSON document written by costlib route --out", str(path)) from None
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        found = document.get("format") if isinstance(document, dict) else type(document).__name__
+        raise bad("policy.format", found, FORMAT, str(path))
+    needed = {"models", "kind", "score", "evidence"} - document.keys()
+    shown = document.get("evidence", {})
+    needed |= {f"evidence.{name}" for name in ("requests", "asked", "score") if name not in shown}
+    if needed:
+        raise bad("policy", f"no {', '.join(sorted(needed))}", "a whole document of costlib route --out", str(path))
+    return document
