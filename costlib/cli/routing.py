@@ -25,6 +25,9 @@ def route(
         str | None, typer.Option(help="Assumed judge: false_accept=0.1,false_reject=0.05,usd=0.0002")
     ] = None,
     rule: Annotated[list[str] | None, typer.Option(help="Regular expression that asks for the strong model.")] = None,
+    embed: Annotated[
+        str | None, typer.Option(help="Embedding model of a learned router: demo:minilm, static:FOLDER, ...")
+    ] = None,
     out: Annotated[str | None, typer.Option(help="Write the chosen policy here as JSON.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -32,6 +35,7 @@ def route(
 
     Example: costlib route scores.csv --cost small=0.0003 --cost large=0.01 --miss-usd 0.05 --out policy.json
     """
+    from costlib.models.encoder import trained_encoder
     from costlib.portfolio.routing.given import costs_of, judge_of
     from costlib.portfolio.routing.policy import write_policy
     from costlib.portfolio.routing.route import route as run
@@ -46,6 +50,7 @@ def route(
         keep=keep,
         judge=None if judge is None else judge_of(judge),
         rules=rule or (),
+        embed=None if embed is None else (embed, trained_encoder(embed)),
     )
     if out and made.policy:
         write_policy(made.policy, out)

@@ -8,8 +8,9 @@ sentence-transformers does. A static model looks each token up in a table and ta
 from __future__ import annotations
 
 import json
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from costlib.errors import bad
-from costlib.isolate import Unsupported
+from costlib.environment import default_device
+from costlib.errors import RunError, bad
+from costlib.isolate import Unsupported, run_isolated
 from costlib.models import demo
 from costlib.models.load import load_model
 from costlib.models.precision import precision as known_precision
@@ -131,6 +133,39 @@ def load_encoder(reference_text: str, precision: str, device: str) -> Encoder:
         pooling=pooling,
         longest=min(longest, int(positions)),
     )
+
+
+def trained_encoder(
+    reference_text: str, device: str | None = None, timeout_s: float = 3600
+) -> Callable[[Sequence[str]], Array]:
+    """Encode texts with trained weights at fp32, each call in a process of its own.
+
+    Raises `InputError` for a model that cannot do that; encoding raises `RunError` where it fails.
+    """
+    reference = parse(reference_text)
+    if reference.kind == "random":
+        raise bad("model", reference_text, "trained weights: vectors of random ones say nothing")
+    if not is_static(reference):
+        refuse_other_models(reference)
+    where = device or ("cpu" if is_static(reference) else default_device())
+
+    def encode(texts: Sequence[str]) -> Array:
+        with tempfile.TemporaryDirectory(prefix="costlib-") as folder:
+            (Path(folder) / "texts.json").write_text(json.dumps(list(texts)), encoding="utf-8")
+            given = {"model": reference_text, "device": where, "folder": folder}
+            ended = run_isolated("costlib.models.encoder:encode_texts", given, timeout_s=timeout_s)
+            if ended.status != "ok":
+                raise RunError(f"{reference_text} could not encode {len(texts)} texts: {ended.reason}")
+            return np.asarray(np.load(Path(folder) / "vectors.npy"), dtype=np.float32)
+
+    return encode
+
+
+def encode_texts(model: str, device: str, folder: str) -> dict[str, Any]:
+    """Encode `texts.json` of a folder to `vectors.npy`; the target of `run_isolated`."""
+    texts = json.loads((Path(folder) / "texts.json").read_text(encoding="utf-8"))
+    np.save(Path(folder) / "vectors.npy", load_encoder(model, "fp32", device).encode(texts))
+    return {}
 
 
 def refuse_other_models(reference: Reference) -> None:

@@ -25,7 +25,7 @@ from costlib.portfolio.routing.cascades import Judge, Outcome
 from costlib.portfolio.routing.curve import THRESHOLDS, RouterCurve, aiq, hull, oracle_curve, router_curve
 from costlib.portfolio.routing.policy import policy
 from costlib.portfolio.routing.requests import Requests, read_requests
-from costlib.portfolio.routing.routers import FLOORS, Fit, available, cross_fitted
+from costlib.portfolio.routing.routers import FLOORS, Embed, Fit, available, cross_fitted
 from costlib.quality.compare import Estimate, paired_bootstrap
 
 RESAMPLES = 1000
@@ -66,7 +66,7 @@ def route(
     keep: float = 0.95,
     judge: Judge | None = None,
     rules: Sequence[str] = (),
-    embed: tuple[str, Any] | None = None,
+    embed: Embed | None = None,
     seed: int = 0,
 ) -> Routed:
     """Judge every router and cascade on per-request scores and costs (see `requests` for the table).
@@ -87,7 +87,7 @@ def route(
     choosing, reporting = np.sort(order[::2]), np.sort(order[1::2])
     chosen_quality = max(float(requests.of(m)[0][choosing].mean()) for m in requests.models)
     goal = Goal(miss_usd, keep * chosen_quality)
-    fits = available(rules, embed, seed)
+    fits = available(requests.prompts or (), rules, embed, seed)
     ranked, curve = _routers(requests, weak, strong, fits, seed)
     every = list(made.singles(requests))
     refusal = _refusal(requests, weak, strong)

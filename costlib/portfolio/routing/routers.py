@@ -112,30 +112,40 @@ class Embedding:
     def __init__(self, embed: Callable[[Sequence[str]], Array], name: str, prompts: Sequence[str], gain: Array) -> None:
         from sklearn.linear_model import LogisticRegression
 
-        self._embed, self._name = embed, name
-        self._head = LogisticRegression(max_iter=1000).fit(embed(prompts), gain > 0)
+        self._embed, self._name, vectors, better = embed, name, embed(prompts), gain > 0
+        self._weights, self._intercept = np.zeros(vectors.shape[1]), 0.0  # where all are alike, nothing can be learned
+        if better.any() and not better.all():
+            head = LogisticRegression(max_iter=1000).fit(vectors, better)
+            self._weights, self._intercept = head.coef_[0], float(head.intercept_[0])
 
     def score(self, prompts: Sequence[str]) -> Array:
         """Log-odds."""
-        return np.asarray(self._head.decision_function(self._embed(prompts)), dtype=np.float64)
+        return np.asarray(self._embed(prompts) @ self._weights + self._intercept, dtype=np.float64)
 
     def export(self) -> dict[str, Any]:
         """Weights over the embedding of a named model."""
         return {
             "type": "embedding_logistic",
             "embedding_model": self._name,
-            "intercept": float(self._head.intercept_[0]),
-            "weights": [float(weight) for weight in self._head.coef_[0]],
+            "intercept": self._intercept,
+            "weights": [float(weight) for weight in self._weights],
         }
 
 
 Fit = Callable[[Sequence[str], Array], Router]
 
 
+Embed = tuple[str, Callable[[Sequence[str]], npt.NDArray[Any]]]
+"""The name of an embedding model, and its encoder: (texts, width) vectors of texts."""
+
+
 def available(
-    rules: Sequence[str] = (), embed: tuple[str, Callable[[Sequence[str]], Array]] | None = None, seed: int = 0
+    prompts: Sequence[str], rules: Sequence[str] = (), embed: Embed | None = None, seed: int = 0
 ) -> dict[str, Fit]:
-    """Name and fit function of every router, simplest first; `embed` is a model's name and its encoder."""
+    """Name and fit function of every router, simplest first; `prompts` are all that will be asked about.
+
+    With `embed` each prompt is encoded once, when the learned router is first fitted.
+    """
     found: dict[str, Fit] = {"random": lambda p, g: Random(seed), "prompt length": lambda p, g: PromptLength()}
     if rules:
         written = Rules(rules)
@@ -145,10 +155,11 @@ def available(
         name, encode = embed
         known: dict[str, Array] = {}
 
-        def remembered(prompts: Sequence[str]) -> Array:
-            missing = list(dict.fromkeys(text for text in prompts if text not in known))
-            known.update(zip(missing, encode(missing), strict=True) if missing else ())
-            return np.stack([known[text] for text in prompts])
+        def remembered(some: Sequence[str]) -> Array:
+            if not known:
+                every = list(dict.fromkeys(prompts))
+                known.update(zip(every, np.asarray(encode(every), dtype=np.float64), strict=True))
+            return np.stack([known[text] for text in some])
 
         found["embedding + logistic"] = lambda p, g: Embedding(remembered, name, p, g)
     return found

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small_models import tiny_static
 
 from costlib.cli.main import main
 from costlib.errors import InputError
@@ -61,6 +62,33 @@ def test_a_learned_router_is_not_chosen_on_what_it_was_fitted_on() -> None:
     made = route(pd.DataFrame({"prompt": words, **scores}), costs={"a": 0.001, "b": 0.02}, miss_usd=0.1)
     row = made.candidates[made.candidates["candidate"] == "TF-IDF + linear"].iloc[0]
     assert row["goal_usd_choosing"] > 0.85 * row["goal_usd"]
+
+
+def test_an_embedding_router_finds_what_words_do_not_tell_and_encodes_each_prompt_once() -> None:
+    table = _table()
+    hard = table["prompt"].str.startswith("prove").to_numpy(copy=True)
+    table["prompt"] = [f"request {max(i, 1)}" for i in range(N)]  # one twice; the words say nothing
+    hard[0] = hard[1]
+    table["small_correct"] = (np.random.default_rng(1).random(N) < np.where(hard, 0.1, 0.97)).astype(int)
+    vector = {text: [1.0, float(is_hard), 0.5] for text, is_hard in zip(table["prompt"], hard, strict=True)}
+    asked: list[str] = []
+
+    def encode(texts: Any) -> Any:
+        asked.extend(texts)
+        return np.array([vector[text] for text in texts])
+
+    made = route(table, costs=COSTS, miss_usd=0.1, embed=("demo:minilm", encode))
+    assert sorted(asked) == sorted(vector)
+    apgr = made.routers.set_index("router")["apgr"]
+    assert apgr["embedding + logistic"] > apgr["TF-IDF + linear"] + 0.2
+    assert made.routes and made.policy is not None and made.policy["score"]["embedding_model"] == "demo:minilm"
+    rule = made.policy["score"]
+    score = {text: np.dot(rule["weights"], v) + rule["intercept"] for text, v in vector.items()}
+    sent = [score[text] >= made.policy["threshold"] for text in table["prompt"]]
+    assert sent == hard.tolist()
+    never = table.assign(large_correct=table["small_correct"])
+    flat = route(never, costs=COSTS, weak="small", strong="large", embed=("demo:minilm", encode))
+    assert not flat.routes and "embedding + logistic" in set(flat.routers["router"])
 
 
 def test_an_exported_tfidf_router_scores_as_the_fitted_one() -> None:
@@ -215,6 +243,10 @@ def test_the_command_writes_a_policy_and_one_json_document(
     assert code == 0 and found["routes"] and found["threshold"] is not None
     assert {"curve", "apgr", "cpt", "aiq"} <= set(found) and json.loads(out.read_text()) == found["policy"]
     assert len(found["curve"]) == 11 * len(found["apgr"])
+    code, found = run(*costs, "--embed", f"static:{tiny_static(tmp_path / 'model')}")
+    assert code == 0 and "embedding + logistic" in {row["router"] for row in found["apgr"]}
+    code, found = run(*costs, "--embed", "random:all-minilm-l6-v2")
+    assert code == 2 and "trained weights" in found["error"]
     code, found = run("--cost", "small=cheap")
     assert code == 2 and "allowed: NAME=NUMBER" in found["error"]
     code, found = run(*costs, "--judge", "false_accept=0.1")
