@@ -12,7 +12,19 @@ from typing import Any
 
 import typer
 
-from costlib.cli import billing, embedding, hosting, judging, logs, measuring, money, portfolio, prices, routing
+from costlib.cli import (
+    billing,
+    embedding,
+    hosting,
+    judging,
+    logs,
+    measuring,
+    money,
+    portfolio,
+    prices,
+    routing,
+    watching,
+)
 from costlib.errors import CostlibError, InputError
 
 app = typer.Typer(
@@ -23,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for part in (measuring, judging, money, hosting, billing, portfolio, routing, logs, embedding):
+for part in (measuring, judging, money, hosting, billing, portfolio, routing, watching, logs, embedding):
     for command in part.COMMANDS:
         app.command()(command)
 

@@ -23,7 +23,7 @@ from costlib.study.options import (
     SelfHosted,
     Together,
 )
-from costlib.study.parts import Assumption, BaselineException, TaskSpec
+from costlib.study.parts import Assumption, BaselineException, MonitorSpec, TaskSpec
 
 __all__ = [
     "AnyOption",
@@ -35,6 +35,7 @@ __all__ = [
     "HumanOption",
     "Latency",
     "MeasuredOption",
+    "MonitorSpec",
     "QuotedOption",
     "RouterOption",
     "SelfHosted",

@@ -14,7 +14,16 @@ from costlib.errors import InputError, bad
 from costlib.paths import data_dir
 from costlib.study.fields import Count, Part, Text, as_number
 from costlib.study.options import AnyOption, CascadeOption, Option, RouterOption
-from costlib.study.parts import Assumptions, Baseline, ColumnRule, MeasureSpec, Profile, QualitySpec, TaskSpec
+from costlib.study.parts import (
+    Assumptions,
+    Baseline,
+    ColumnRule,
+    MeasureSpec,
+    MonitorSpec,
+    Profile,
+    QualitySpec,
+    TaskSpec,
+)
 from costlib.yamlfile import extended, files_of, line_of, near, validated
 
 
@@ -29,6 +38,7 @@ class Study(Part):
     measure: tuple[MeasureSpec, ...] = ()
     quality: QualitySpec | None = None
     tasks: tuple[TaskSpec, ...] = ()
+    monitor: MonitorSpec = MonitorSpec()
     workloads: Path
     workload_columns: dict[str, ColumnRule]
     profiles: dict[str, Profile]
@@ -88,13 +98,17 @@ def load_study(path: str | Path) -> Study:
         else option
         for index, option in enumerate(study.options)
     ]
+    given = {key: getattr(study.monitor, key) for key in ("policy", "rows")}
+    watched = {key: beside(path, "monitor", key) for key, path in given.items() if path is not None}
     _check(study, tree, file)
     policies = [option.policy for option in options if isinstance(option, (CascadeOption, RouterOption))]
     named = [*tables.values(), *dict.fromkeys(spec.file for spec in tasks), *(path for path in policies if path)]
+    named += watched.values()
     digest = hashlib.sha256()
     for table in [*files_of(file, "study"), *named]:
         digest.update(table.read_bytes())
     found = {**tables, "tasks": tuple(tasks), "options": tuple(options)}
+    found["monitor"] = study.monitor.model_copy(update=watched)
     return study.model_copy(update={**found, "path": file, "hash": digest.hexdigest()})
 
 
@@ -148,6 +162,9 @@ def _check(study: Study, tree: Any, file: Path) -> None:
         twice = [one for one in study.tasks[:index] if (one.file, one.model) == (spec.file, spec.model)]
         if twice:
             raise fail("file", str(spec.file), "each task once for a model", "tasks", index, "file")
+    if (study.monitor.policy is None) != (study.monitor.rows is None):
+        alone = "policy" if study.monitor.rows is None else "rows"
+        raise fail("monitor", f"{alone} alone", "policy and rows together, or neither", "monitor", alone)
     most = {"max_utilization": 1.0, "quality_correlation": 1.0, "hours_per_month": 744.0}
     for name, assumption, _ in study.assumptions.rows():
         low, value, high = assumption.ends

@@ -78,6 +78,21 @@ class TaskSpec(Part):
         return self.baseline or self.precision[0]
 
 
+class MonitorSpec(Part):
+    """How `costlib monitor` watches: the false-alarm rate of the whole watch, and a routing policy with its rows.
+
+    The rate is shared equally by every stream the study could watch (each measured option on each task of a workload,
+    and the policy), whichever the plan chose (Bonferroni). `policy` is a document of `costlib route --out`, `rows` a
+    table of requests as `costlib route` reads it, in the order they came; `costs` are $ per request of models without a
+    cost column in it.
+    """
+
+    false_alarm_rate: Annotated[Positive, Field(lt=1)] = 0.05
+    policy: Path | None = None
+    rows: Path | None = None
+    costs: dict[Text, Number] = Field(default_factory=dict)
+
+
 class ColumnRule(Part):
     """What holds for a whole column of the workload table: where its numbers come from and how uncertain they are.
 

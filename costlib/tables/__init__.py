@@ -13,6 +13,7 @@ from costlib.tables.measured import ENGINES, MEASUREMENTS, PRECISIONS, RUNS
 from costlib.tables.metrics import METRICS, Metric
 from costlib.tables.quoted import SPEEDS
 from costlib.tables.schema import SCHEMA_VERSION, STATUSES, Column, Table
+from costlib.tables.watched import MONITORING
 
 __all__ = [
     "ANSWERS",
@@ -22,6 +23,7 @@ __all__ = [
     "ENGINES",
     "MEASUREMENTS",
     "METRICS",
+    "MONITORING",
     "PRECISIONS",
     "QUALITY",
     "RULES",
@@ -41,7 +43,18 @@ __all__ = [
 
 TABLES: dict[str, Table] = {
     table.name: table
-    for table in (RUNS, MEASUREMENTS, QUALITY, DEPTHS, ANSWERS, TASK_SCORES, SPEEDS, EMBEDDINGS, DISTILLATIONS)
+    for table in (
+        RUNS,
+        MEASUREMENTS,
+        QUALITY,
+        DEPTHS,
+        ANSWERS,
+        TASK_SCORES,
+        MONITORING,
+        SPEEDS,
+        EMBEDDINGS,
+        DISTILLATIONS,
+    )
 }
 
 

@@ -20,13 +20,13 @@ from costlib.errors import bad
 
 FORMAT = "costlib-route-1"
 
-
-_RULES = {
+RULES = {
     "router": "send the request to `strong` when its score is at least `threshold`, else to `weak`",
     "confidence cascade": "ask the first of `models`; when minus its confidence is at least `threshold`, ask the last",
     "agreement cascade": "ask the first two of `models`; where they agree deliver the answer, else ask the last",
     "judged cascade": "ask `models` in order; deliver the first answer the judge accepts, or the last one",
 }
+"""What a gateway does, by kind of policy."""
 
 
 def policy(
@@ -36,7 +36,7 @@ def policy(
     return {
         "format": FORMAT,
         "kind": kind,
-        "rule": _RULES[kind],
+        "rule": RULES[kind],
         "models": list(models),
         "weak": models[0],
         "strong": models[-1],

@@ -13,7 +13,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from costlib.environment import default_device, describe
 from costlib.errors import bad
@@ -172,11 +172,8 @@ def study_answers(spec: TaskSpec, store: Store | Path | str | None = None) -> tu
 
     Answers of any machine count, the newest of each question. A precision with items missing has no rows.
     """
-    task = task_of(spec)
+    task, questions = _questions(spec)
     place = store if isinstance(store, Store) else Store(store)
-    reference = parse(spec.model)
-    learns = is_static(reference) or is_encoder(reference)
-    questions = {item.id: task.question_sha256(item, learns=learns) for item in task.items}
     rows: list[dict[str, Any]] = []
     missing = {}
     for name in spec.precision:
@@ -186,9 +183,35 @@ def study_answers(spec: TaskSpec, store: Store | Path | str | None = None) -> tu
     return ANSWERS.validate(_frame(rows)), missing
 
 
+def study_stream(spec: TaskSpec, precision: str, store: Store | None = None) -> tuple[pd.DataFrame, int]:
+    """ANSWERS of a study's task at one precision in the order the items were first answered, and how many have none.
+
+    An item answered again counts once, with its newest answer, at its first place; `started_at` says when that was.
+    """
+    task, questions = _questions(spec)
+    place = store or Store()
+    who = {"model": spec.model, "precision": precision, "engine": "eager"}
+    known, first = _known(place, task, who, None), _known(place, task, who, None, keep="first")
+    answered = [item for item in task.items if questions[item.id] in known]
+    rows = [
+        {**known[questions[item.id]], "item": item.id, **_labels(task, item, known[questions[item.id]])}
+        | {"started_at": first[questions[item.id]]["started_at"]}
+        for item in answered
+    ]
+    frame = ANSWERS.validate(_frame(rows)).sort_values("started_at", kind="stable", ignore_index=True)
+    return frame, len(task.items) - len(answered)
+
+
 def study_scores(spec: TaskSpec, answers: pd.DataFrame) -> pd.DataFrame:
     """TASK_SCORES of the answers of a study's task, compared with its baseline precision."""
     return task_scores(answers, baseline=(spec.model, spec.reference), margin=spec.quality_gate)
+
+
+def _questions(spec: TaskSpec) -> tuple[Task, dict[str, str]]:
+    """A study's task, and the hash of each item's question."""
+    task, reference = task_of(spec), parse(spec.model)
+    learns = is_static(reference) or is_encoder(reference)
+    return task, {item.id: task.question_sha256(item, learns=learns) for item in task.items}
 
 
 def _checked(tasks: Sequence[Task], store: Store | Path | str | None) -> Store:
@@ -290,14 +313,17 @@ def _labels(task: Task, item: Item, row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _known(store: Store, task: Task, who: dict[str, Any], fingerprint: str | None) -> dict[str, dict[str, Any]]:
-    """Stored answers by question hash, the newest of each; of the same environment where `fingerprint` names one."""
+def _known(
+    store: Store, task: Task, who: dict[str, Any], fingerprint: str | None, *, keep: Literal["first", "last"] = "last"
+) -> dict[str, dict[str, Any]]:
+    """Stored answers by question hash, the newest or the first; of one environment where `fingerprint` names it."""
     frame = store.read(ANSWERS).frame
     frame = frame[(frame["status"] == "ok") & (frame["task"] == task.name)].sort_values("started_at", kind="stable")
     for name in ("model", "precision", "engine"):
         frame = frame[frame[name].isna() if who[name] is None else frame[name] == who[name]]
     if fingerprint is not None:
         frame = frame[frame["fingerprint"] == fingerprint]
+    frame = frame.drop_duplicates("question_sha256", keep=keep)
     return {str(row["question_sha256"]): {str(k): v for k, v in row.items()} for row in frame.to_dict("records")}
 
 

@@ -1,0 +1,126 @@
+"""An exported routing policy on later requests: what it scores and costs now, and the score below which it fails.
+
+The policy document says what was true when it was chosen (`watch`): the single model it was compared with, the goal,
+its score. `replay` applies its rule to a table of requests as `costlib route` reads it, without choosing anything anew.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
+
+from costlib.errors import bad
+from costlib.portfolio.routing.candidates import Goal
+from costlib.portfolio.routing.cascades import Judge, Outcome, agreement, escalated, judged
+from costlib.portfolio.routing.policy import RULES, score
+from costlib.portfolio.routing.requests import Requests
+from costlib.quality.compare import Estimate, paired_bootstrap
+from costlib.study.fields import Share, one_of
+
+
+class Watch(BaseModel):
+    """What was true when the policy was chosen; money is $ per request, scores are shares."""
+
+    baseline: str
+    miss_usd: Annotated[float, Field(ge=0)] | None
+    quality: Share
+    score: Share
+    saving_usd: Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Policy(BaseModel):
+    """The parts of a policy document that replaying needs."""
+
+    format: Literal["costlib-route-1"]
+    kind: Annotated[str, AfterValidator(one_of(tuple(RULES)))]
+    models: Annotated[list[str], Field(min_length=2)]
+    score: dict[str, Any]
+    threshold: float | None
+    watch: Watch
+
+    @property
+    def name(self) -> str:
+        """What a reader calls it."""
+        return f"{self.kind} of {', '.join(self.models)}"
+
+
+def read_policy(path: Path) -> Policy:
+    """A policy document that `costlib route --out` wrote; raises `InputError` for anything else."""
+    allowed = "a JSON document written by costlib route --out"
+    try:
+        return Policy.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place, value = ".".join(["policy", *map(str, first["loc"])]), first["input"]
+        if first["type"] == "missing" or isinstance(value, (dict, list)):
+            raise bad(place, None if first["type"] == "missing" else type(value).__name__, allowed, str(path)) from None
+        raise bad(place, value, first["msg"].removeprefix("Input should be "), str(path)) from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise bad("policy", str(error), allowed, str(path)) from None
+
+
+def floor_of(policy: Policy) -> tuple[float | None, str]:
+    """The score below which a policy does not hold, and where that comes from.
+
+    The quality it had to keep; with a price on a miss, the score at which its saving over the single model would be
+    used up by misses, q - saving / miss cost, with both as they were when it was chosen.
+    """
+    watch = policy.watch
+    if watch.miss_usd is None:
+        return watch.quality, "the score the policy had to keep"
+    at = watch.score - watch.saving_usd / watch.miss_usd if watch.miss_usd else 0.0
+    if at <= 0:
+        return None, "no score uses its saving up"
+    return min(at, 1.0), f"the score at which it stops saving against always {watch.baseline}"
+
+
+def saving_of(policy: Policy, outcome: Outcome, requests: Requests) -> Estimate:
+    """$ per request saved against the single model the policy was compared with, in pairs; positive is a saving."""
+    alone, paid = requests.of(policy.watch.baseline)
+    goal = Goal(policy.watch.miss_usd, policy.watch.quality)
+    return paired_bootstrap(goal.value(outcome), goal.value(Outcome(alone, paid, (1.0,))))
+
+
+def replay(policy: Policy, requests: Requests) -> Outcome:
+    """Expected score and $ of every request under the policy.
+
+    Raises `InputError` for a model, prompt, confidence or answer the table lacks, or a rule no reference computes.
+    """
+    try:
+        return _replay(policy, requests)
+    except (KeyError, TypeError, IndexError) as error:
+        allowed = "what the rule of its kind needs, as costlib route --out writes it"
+        raise bad("policy.score", f"without {error}", allowed) from None
+
+
+def _replay(policy: Policy, requests: Requests) -> Outcome:
+    models, rule, at = policy.models, policy.score, policy.threshold
+    stages = [requests.of(model) for model in models]
+    first, last = stages[0], stages[-1]
+    if policy.kind == "agreement cascade":
+        said = [_column(requests.answer, model, "answer") for model in models[:2]]
+        return agreement(first, stages[1], last, np.array([a == b for a, b in zip(*said, strict=True)]))
+    if policy.kind == "judged cascade":
+        judge = Judge(rule["false_accept"], rule["false_reject"], rule["usd"])
+        return judged([one[0] for one in stages], [one[1] for one in stages], judge)
+    if at is None:
+        raise bad("policy.threshold", None, f"a number, which a {policy.kind} needs")
+    if policy.kind == "confidence cascade":
+        return escalated(first, last, -_column(requests.confidence, models[0], "confidence") >= at)
+    if rule["type"] == "random":
+        return Outcome(first[0] * at + last[0] * (1 - at), first[1] * at + last[1] * (1 - at), (1.0, 1 - at))
+    if requests.prompts is None:
+        raise bad("column", "no prompt", "a column prompt, which the policy's router reads")
+    up = np.array([score(rule, prompt) >= at for prompt in requests.prompts])
+    return Outcome(np.where(up, last[0], first[0]), np.where(up, last[1], first[1]), (1.0, float(up.mean())))
+
+
+def _column(found: Mapping[str, Any], model: str, name: str) -> Any:
+    if model not in found:
+        raise bad("column", f"no {model}_{name}", f"a column {model}_{name}, which the policy's cascade reads")
+    return found[model]

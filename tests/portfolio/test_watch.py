@@ -1,0 +1,291 @@
+"""Watching decisions: alarms, looks without news, appended items, requirements, savings, acceptance, policies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from costlib.cli.main import main
+from costlib.errors import InputError
+from costlib.portfolio.routing.policy import write_policy
+from costlib.portfolio.routing.route import route
+from costlib.portfolio.watch import look, looks, watched
+from costlib.quality.sequential import confidence_sequence, drift
+from costlib.quality.tasks import run
+from costlib.study import Study, load_study
+
+TASKS = """\
+tasks:
+  - {file: echo.jsonl, model: "demo:gemma-3-270m", precision: [bf16, int8], workload: private, kind: exact}
+monitor: {false_alarm_rate: 0.05}
+workloads: workloads.csv
+"""
+OLD = ("workloads: workloads.csv\n", TASKS)
+
+
+class Model:
+    """Stands in for the child that runs a model: answers as it is told, and remembers what it was asked."""
+
+    def __init__(self, file: Path) -> None:
+        self.file, self.right, self.asked = file, lambda i: True, []  # type: ignore[var-annotated]
+
+    def items(self, count: int) -> None:
+        lines = [json.dumps({"id": f"i{i}", "input": f"say {i}", "expected": str(i)}) for i in range(count)]
+        self.file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    def __call__(self, task: Any, items: Any, who: Any, questions: Any, device: Any, *rest: Any) -> Any:
+        self.asked.append((who["precision"], [item.id for item in items]))
+        environment, fingerprint = run.describe(device)
+        made = []
+        for item in items:
+            text = item.expected if self.right(int(item.input.split()[1])) else "no"
+            now = run._now()
+            row = run._row(
+                task,
+                item,
+                who,
+                questions[item.id],
+                f"{who['precision']}-{now}",
+                now,
+                {"text": text, "detail": {}},
+                None,
+            )
+            made.append(row | {"fingerprint": fingerprint, "environment": json.dumps(environment)})
+        return made
+
+
+@pytest.fixture
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store_holds: Callable[..., None]) -> Model:
+    store_holds({}, {})
+    made = Model(tmp_path / "echo.jsonl")
+    monkeypatch.setattr(run, "_ask_child", made)
+    made.items(200)
+    return made
+
+
+def row_of(found: Any, workload: str = "private") -> dict[str, Any]:
+    (row,) = found.rows[found.rows["workload"] == workload].to_dict("records")
+    return row
+
+
+def again(study: Study) -> Study:
+    """The study as its files are now."""
+    return load_study(study.path)
+
+
+def test_a_stream_that_keeps_its_floor_holds_and_another_look_changes_nothing(make_study, model) -> None:
+    model.right = lambda i: i % 10 > 0
+    study = make_study(OLD)
+    assert watched(study) == [(study.tasks[0], "int8")]
+    first = look(study)
+    row = row_of(first)
+    expected = [float(i % 10 > 0) for i in range(200)]
+    assert (row["decision"], row["n"], row["new_n"], row["score"], row["floor"]) == ("tiny", 200, 200, 0.9, 0.8)
+    assert row["e_value"] == pytest.approx(drift(expected, 0.8).e_value) and not row["alarm"]
+    assert (row["score_low"], row["score_high"]) == pytest.approx(confidence_sequence(expected))
+    assert first.holds and first.sentences == [] and first.alpha == 0.05
+    second = look(study)
+    row_again = row_of(second)
+    assert (row_again["e_value"], row_again["new_n"], row_again["n"]) == (row["e_value"], 0, 200)
+    assert len(model.asked) == 2  # once at each precision, never again
+    assert len(looks(study)) == 2 * 4
+
+
+def test_drift_of_appended_items_alarms_until_it_is_accepted(make_study, model) -> None:
+    study = make_study(OLD)
+    assert look(study).holds
+    model.items(320)
+    model.right = lambda i: i < 200 or i % 2 > 0
+    drifted = look(again(study))
+    assert [len(asked) for _, asked in model.asked] == [200, 200, 120, 120]
+    assert model.asked[-1][1] == [f"i{i}" for i in range(200, 320)]
+    row = row_of(drifted)
+    assert (row["n"], row["new_n"], row["score"]) == (320, 120, pytest.approx(260 / 320))
+    assert row["score"] > row["floor"]  # the plan's own floor would not have seen it
+    assert row["alarm"] and row["holds"] is False and row["instead"] == "open"
+    (sentence,) = drifted.sentences
+    assert sentence.startswith("private: tiny no longer holds: drift alarm: within 320 items of echo, with a mean")
+    assert sentence.endswith(" (an alarm from 20.0 on); open would serve it now.")
+    assert not look(again(study)).holds  # it does not go away by looking again
+
+    accepted = look(again(study), accept=True)
+    row = row_of(accepted)
+    assert accepted.holds and (row["decision"], row["n"], row["skipped"], row["e_value"]) == ("tiny", 0, 320, 1.0)
+    model.items(330)
+    row = row_of(look(again(study)))
+    assert (row["n"], row["new_n"], row["score"], row["alarm"]) == (10, 10, 0.5, False)
+
+
+def test_an_option_that_fails_a_requirement_no_longer_holds(make_study, model) -> None:
+    study = make_study(OLD)
+    assert look(study).holds
+    dearer = make_study(OLD, ("flat,400,100,50,10,0.8,0.05", "flat,400,100,50,2,0.8,0.05"))
+    row = row_of(look(dearer))
+    assert row["holds"] is False
+    assert row["reason"] == "an answer takes 3.00 s, the limit is 2 s; open would serve it now"
+    gone = make_study(OLD, ("- name: tiny", "- name: small one"))
+    assert row_of(look(gone))["reason"] == "it is no longer an option of the study; small one would serve it now"
+
+
+def test_what_is_not_answered_cannot_be_judged(make_study, model) -> None:
+    study = make_study(OLD)
+    assert look(study).holds
+    model.items(210)
+    waiting = look(again(study), ask=False)
+    row = row_of(waiting)
+    assert pd.isna(row["holds"]) and row["n"] == 200 and not waiting.holds
+    assert waiting.sentences == ["private: tiny cannot be judged: 10 items of task echo not answered yet."]
+
+
+def test_a_workload_no_option_can_serve_is_said_and_not_an_error(make_study, model) -> None:
+    low = ("0.95,0.9,0.97,assumed,us\nprivate,tiny", "0.5,0.4,0.6,assumed,us\nprivate,tiny")
+    study = make_study(OLD, low)
+    assert look(study).holds
+    model.items(320)
+    model.right = lambda i: i < 200 or i % 2 > 0
+    row = row_of(look(again(study)))
+    assert row["holds"] is False and row["reason"].endswith("; no option meets its requirements now")
+
+
+def test_a_cheaper_option_ends_a_decision_only_beyond_its_interval(make_study, model) -> None:
+    study = make_study(OLD)
+    assert row_of(look(study), "legal")["decision"] == "frontier"
+    doubtful = make_study(OLD, ("legal,frontier,0.97,0.95,0.98", "legal,frontier,0.93,0.8,0.98"))
+    row = row_of(look(doubtful), "legal")
+    # 1,000 reviews: 300 USD for the API and 70 misses at 500 USD, against 30 USD x 30 minutes each and 25 misses
+    assert (row["instead"], row["saving_usd"]) == ("people", pytest.approx(35300 - 27500))
+    assert row["saving_usd_low"] < 0 and row["holds"] is True and row["reason"].endswith("within the interval")
+    cheap = make_study(OLD, ("20000,0,2000,,0.8,500", "20000,0,2000,,0.8,0.5"))
+    row = row_of(look(cheap), "legal")
+    assert (row["instead"], row["holds"]) == ("small batch", False)
+    assert 0 < row["saving_usd_low"] < row["saving_usd"] and row["reason"].startswith("small batch saves ")
+
+
+def test_the_floor_without_a_stated_one_is_where_another_option_takes_over(make_study, model) -> None:
+    none = make_study(OLD, ("flat,400,100,50,10,0.8,0.05", "flat,400,100,50,10,0,0.05"))
+    row = row_of(look(none))
+    assert row["floor_basis"] == "success rate at which the next best option took over"
+    assert 0 < row["floor"] < 1 and row["holds"] is True
+    kept = row["floor"]
+    moved = make_study(
+        OLD, ("flat,400,100,50,10,0.8,0.05", "flat,400,100,50,10,0,0.05"), ("private,open,0.95", "private,open,0.93")
+    )
+    assert row_of(look(moved))["floor"] == kept  # what the watch began with, though the rival got worse
+
+
+def test_the_rate_is_shared_by_every_stream_the_plan_may_choose(make_study, model) -> None:
+    other = "  - {name: tiny16, type: measured, capability: tiny, model: 'demo:gemma-3-270m', precision: bf16}\n"
+    study = make_study(OLD, ("  - name: people\n", f"{other}  - name: people\n"))
+    assert {precision for _, precision in watched(study)} == {"bf16", "int8"}
+    assert look(study).alpha == 0.025
+
+
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, Any, str]:
+    monkeypatch.setattr("sys.argv", ["costlib", "monitor", *words])
+    with pytest.raises(SystemExit) as end:
+        main()
+    out, err = capsys.readouterr()
+    return int(end.value.code or 0), json.loads(out) if "--json" in words else out, err
+
+
+def test_the_command_exits_by_what_it_finds(make_study, model, monkeypatch, capsys) -> None:
+    study = make_study(OLD)
+    code, document, _ = cli(monkeypatch, capsys, str(study.path), "--json")
+    assert (code, document["holds"], document["alpha"], len(document["rows"])) == (0, True, 0.05, 4)
+    model.items(320)
+    model.right = lambda i: i < 200 or i % 2 > 0
+    code, document, _ = cli(monkeypatch, capsys, str(study.path), "--json", "--every", "0.01s", "--times", "5")
+    assert (code, document["looks"], len(document["sentences"])) == (1, 1, 1)
+    code, shown, _ = cli(monkeypatch, capsys, str(study.path), "--no-answer")
+    assert code == 1 and "private: tiny no longer holds: drift alarm" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--every", "24h"), "times is 1"),
+        (("--times", "3"), "every is None"),
+        (("--every", "soon", "--times", "2"), "every is 'soon'"),
+    ],
+)
+def test_a_schedule_has_an_end(make_study, model, monkeypatch, capsys, words, said) -> None:
+    code, document, err = cli(monkeypatch, capsys, str(make_study(OLD).path), "--json", *words)
+    assert code == 2 and said in document["error"] and said in err
+
+
+N = 800
+COSTS = {"small": 0.001, "large": 0.02}
+ROUTED = "monitor: {policy: policy.json, rows: rows.csv, costs: {small: 0.001, large: 0.02}}\n"
+
+
+def requests(tmp_path: Path, small_on_easy: list[float]) -> None:
+    """A file of requests, half of them hard; the small model's success on easy ones, block by block."""
+    random = np.random.default_rng(0)
+    share = np.repeat(small_on_easy, N // len(small_on_easy))
+    hard = random.random(N) < 0.5
+    words = np.where(hard, "prove that the integral converges and explain every single step of it", "say hello")
+    table = {
+        "prompt": words,
+        "small_correct": (random.random(N) < np.where(hard, 0.1, share)).astype(int),
+        "large_correct": (random.random(N) < 0.97).astype(int),
+    }
+    pd.DataFrame(table).to_csv(tmp_path / "rows.csv", index=False)
+
+
+def test_a_routing_policy_is_replayed_on_its_rows(make_study, model, tmp_path: Path) -> None:
+    requests(tmp_path, [0.97])
+    made = route(tmp_path / "rows.csv", costs=COSTS, miss_usd=0.1)
+    write_policy(made.policy, tmp_path / "policy.json")
+    study = make_study((OLD[0], ROUTED + OLD[0]))
+    found = look(study)
+    (row,) = found.rows[found.rows["subject"] == "routing policy"].to_dict("records")
+    watch = made.policy["watch"]
+    assert row["floor"] == pytest.approx(watch["score"] - watch["saving_usd"] / 0.1)
+    assert row["holds"] is True and row["n"] == N and row["decision"] == "router of small, large"
+    assert row["score"] == pytest.approx(watch["score"], abs=0.02) and row["saving_usd_low"] > 0
+    assert found.alpha == 0.05  # no task of a workload: the policy is the only stream
+
+    requests(tmp_path, [0.97, 0.2])
+    fallen = look(again(study))
+    (sentence,) = fallen.sentences
+    assert sentence.startswith("routing policy: router of small, large no longer holds: drift alarm: within 800 items")
+    assert sentence.endswith("always large would serve instead.")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "policy is "),
+        ("[1]", "policy is 'list'"),
+        ('{"format": "other"}', "policy.format is 'other'; allowed: 'costlib-route-1'"),
+        ('{"format": "costlib-route-1"}', "policy.kind is None"),
+    ],
+)
+def test_a_bad_policy_is_one_sentence(make_study, model, tmp_path, monkeypatch, capsys, text, said) -> None:
+    requests(tmp_path, [0.9])
+    (tmp_path / "policy.json").write_text(text, encoding="utf-8")
+    study = make_study((OLD[0], ROUTED + OLD[0]))
+    code, document, _ = cli(monkeypatch, capsys, str(study.path), "--json")
+    assert code == 2 and said in document["error"] and "policy.json" in document["error"]
+    assert looks(study).empty
+
+
+@pytest.mark.parametrize(
+    ("monitor", "said"),
+    [
+        ("{policy: echo.jsonl}", "monitor is 'policy alone'"),
+        ("{policy: none.json, rows: echo.jsonl}", "policy is 'none.json'"),
+        ("{false_alarm_rate: 1}", "monitor.false_alarm_rate is 1"),
+        ("{rate: 0.1}", "monitor.rate"),
+    ],
+)
+def test_a_wrong_key_is_named_with_its_line(make_study, model, monitor, said) -> None:
+    with pytest.raises(InputError, match=said) as error:
+        make_study((OLD[0], f"monitor: {monitor}\n{OLD[0]}"))
+    assert "study.yml:8" in str(error.value)
