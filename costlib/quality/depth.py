@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from costlib.tables.schema import is_null
 if TYPE_CHECKING:
     import pandas as pd
 
+_Z = 1.959964
 _ALIKE = ("text_sha256", "rule", "window", "stride", "tokens")
 
 
@@ -27,7 +30,8 @@ def by_depth(row: Mapping[str, Any], baseline_row: Mapping[str, Any], *, parts: 
     equal ranges, and each gives one row of the DEPTHS table: mean difference of negative log-likelihood, KL and top-1
     agreement with their block-bootstrap errors. Tokens of a range are taken in the order of the text, so blocks are
     runs of neighbours. A range with fewer than 2 tokens, or a row stored before KL was kept per token, leaves nulls and
-    a reason. Raises `InputError` for a row that is not ok, rows that differ in what they scored, or `parts` below 1.
+    a reason. Raises `InputError` for a row that is not ok or holds no values by token, rows that differ in what they
+    scored, or `parts` below 1.
     """
     import pandas as pd
 
@@ -36,6 +40,8 @@ def by_depth(row: Mapping[str, Any], baseline_row: Mapping[str, Any], *, parts: 
     for name, one in (("row", row), ("baseline_row", baseline_row)):
         if one["status"] != "ok":
             raise bad(f"status of {name}", one["status"], "ok")
+        if _unknown(one["nll"]):
+            raise bad(f"nll of {name}", "none", "values by token; costlib quality --fresh stores them")
     for name in _ALIKE:
         if row[name] != baseline_row[name]:
             raise bad(name, row[name], f"the baseline's, {baseline_row[name]!r}: unlike results are not compared")
@@ -66,6 +72,33 @@ def by_depth(row: Mapping[str, Any], baseline_row: Mapping[str, Any], *, parts: 
         )
         rows.append(found)
     return DEPTHS.validate(pd.DataFrame(rows))
+
+
+@dataclass(frozen=True)
+class Growth:
+    """How much more a token loses in the deeper half of the depths, those from `first` to `last`, in nats/token."""
+
+    value: float
+    low: float
+    high: float
+    p_value: float
+    first: int
+    last: int
+
+
+def growth(row: Mapping[str, Any], baseline_row: Mapping[str, Any]) -> Growth | None:
+    """Loss in the deeper half of the depths less that in the first half, with its 95 % interval and two-sided p-value.
+
+    The halves are different tokens, so the errors of `by_depth` add as those of independent means (a z-test). None
+    where a half has fewer than 2 tokens. Raises `InputError` as `by_depth` does.
+    """
+    near, far = by_depth(row, baseline_row, parts=2).to_dict("records")
+    error = math.hypot(near["nll_difference_se"], far["nll_difference_se"])
+    if math.isnan(error):
+        return None
+    value = far["nll_difference"] - near["nll_difference"]
+    p_value = math.erfc(abs(value) / error / math.sqrt(2)) if error else float(value == 0)
+    return Growth(value, value - _Z * error, value + _Z * error, p_value, far["depth_first"], far["depth_last"])
 
 
 def _unknown(value: object) -> bool:

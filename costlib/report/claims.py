@@ -13,7 +13,7 @@ from costlib.figure import Figure
 from costlib.models.architectures import architecture
 from costlib.models.memory import predict
 from costlib.models.precision import PRECISIONS
-from costlib.quality.depth import by_depth
+from costlib.quality.depth import growth
 from costlib.report.page import figure_of
 from costlib.report.verdicts import Claim, Part, above, bound, compared, within_noise
 
@@ -180,24 +180,18 @@ def context_claim(quality: Sequence[Row]) -> Claim:
     }
     for row in fidelity(quality):
         base = bases.get((row["model"], row["text"], row["window"], row["tokens"]))
-        if base is None or not row["nll"] or not base["nll"]:
+        if base is None:
             continue
         try:
-            depths = by_depth(row, base, parts=2).to_dict("records")
+            found = growth(row, base)
         except InputError:
-            continue  # not the same tokens: another version of the text
-        known = [depth for depth in depths if depth["nll_difference_se"] == depth["nll_difference_se"]]
-        if len(known) < 2:
+            continue  # not the same tokens (another version of the text), or none kept
+        if found is None:
             continue
-        near, far = known
-        apart = far["nll_difference"] - near["nll_difference"]
-        error = _Z * math.hypot(far["nll_difference_se"], near["nll_difference_se"])
-        figure = Figure(
-            apart, "nats/token", "derived", f"runs {row['run_id']} and {base['run_id']}",
-            apart - error, apart + error,
-        )  # fmt: skip
-        what = f"{row['model']} {row['precision']} on {_text(row)}: loss after {far['depth_first']:,} to "
-        what += f"{far['depth_last']:,} tokens of context over that after fewer"
+        source = f"runs {row['run_id']} and {base['run_id']}"
+        figure = Figure(found.value, "nats/token", "derived", source, found.low, found.high)
+        what = f"{row['model']} {row['precision']} on {_text(row)}: loss after {found.first:,} to "
+        what += f"{found.last:,} tokens of context over that after fewer"
         part = above(what, figure, bound(0, "nats/token"))
         if row["window"] < LONG_CONTEXT:
             hints.append(replace(part, ok=None, why=f"a window of {row['window']:,} tokens is not long", counts=False))

@@ -25,20 +25,13 @@ from costlib.report.ledger import Html
 from costlib.report.measured_rows import Row, configurations, qualities
 from costlib.report.page import End, cited, figure_of, listed, long_date, records
 from costlib.report.quality_matrix import Matrix
+from costlib.report.quality_text import Text
 from costlib.store import Store
 from costlib.study import Study, TaskSpec, load_study
 
 _SHOWN = 5
 """Flipped items shown of each variant."""
 _LONGEST = 160
-_TEXT = {
-    "ppl_rolling": ("Perplexity", "perplexity"),
-    "ppl_ratio": ("Over the baseline's", "ratio"),
-    "ppl_p_value": ("Difference", "p-value"),
-    "kl_mean": ("KL divergence", "nats/token"),
-    "top1_agreement": ("Same first token", "share"),
-    "bits_per_byte": ("Bits per byte", "bit/byte"),
-}
 
 
 @dataclass(frozen=True)
@@ -63,7 +56,7 @@ class Judged:
 
 
 @dataclass
-class QualityPage(Matrix):
+class QualityPage(Text, Matrix):
     """The page; rows by label of their configuration, tasks in the study's order."""
 
     study: Study = field(kw_only=True)
@@ -86,15 +79,6 @@ class QualityPage(Matrix):
                 name = f"{row['precision']} on {task.name}"
                 found.append((name, row["gate"] == "passed", str(row["gate_reason"])))
         return found
-
-    def lost(self, name: str, column: str, unit: str) -> Figure:
-        """A number of the text's rows."""
-        row = self.text_rows[name]
-        spec = self.study.quality
-        if spec is not None and row["precision"] == spec.baseline and column in ("ppl_ratio", "top1_agreement"):
-            return Figure(1.0, unit, "derived", f"run {row['run_id']}", reason="the baseline itself")
-        reason = row["reason"] if row["status"] != "ok" else "a test and a total have none"
-        return figure_of(row, column, unit, kind="measured", source=f"run {row['run_id']}", reason=reason)
 
     def scored(self, task: Judged, row: Mapping[str, Any], column: str, unit: str = "share") -> Figure:
         """A number of a task's row."""
@@ -138,44 +122,6 @@ class QualityPage(Matrix):
         ]
         columns = {"name": "Variant", "verdict": "Gate", "reason": "Reason"}
         return self.table("gates", "A variant that fails a gate is recommended nowhere it applies", columns, rows)
-
-    def text_heading(self) -> Html:
-        """Which precision loses most on text."""
-        rows = {n: r for n, r in self.text_rows.items() if r["ppl_ratio_low"] is not None}
-        worse = [name for name, row in rows.items() if row["ppl_ratio_low"] > 1]
-        if not rows:
-            return self.heading("Text quality was not measured")
-        return self.heading("Text: {worse} measurably worse" if worse else "Text: no precision is measurably worse",
-                            worse=f"{listed(worse)} {'is' if len(worse) == 1 else 'are'}")  # fmt: skip
-
-    def text_chart(self) -> Chart | Html:
-        """Perplexity ratio, KL and agreement with intervals."""
-        if not self.text_rows:
-            return self.text("The study asks for text quality with the key quality; costlib run measures it.")
-        titles = {"ppl_ratio": "Perplexity over the baseline's", "kl_mean": "KL, nats/token"}
-        titles["top1_agreement"] = "Same first token"
-        panels = [
-            Panel(title, [(n, self.lost(n, column, _TEXT[column][1])) for n in self.text_rows],
-                  reference=(1.0, "baseline") if column == "ppl_ratio" else None)
-            for column, title in titles.items()
-        ]  # fmt: skip
-        row = next(iter(self.text_rows.values()))
-        return Chart(
-            "text",
-            "Perplexity, whole distributions and first choices",
-            "Each precision against the baseline on the same tokens; lines are 95 % intervals",
-            f"Source: text {row['text']}, {row['tokens']:,} tokens, {long_date(row['started_at'])}, {row['device']}.",
-            "Dot and bar chart of text losses by precision where each is compared with the baseline",
-            bars(self.ledger, "text", panels),
-        )
-
-    def text_table(self) -> Html:
-        """Every number of the text rows."""
-        if not self.text_rows:
-            return Html("")
-        rows = [{"name": n} | {c: self.lost(n, c, unit) for c, (_, unit) in _TEXT.items()} for n in self.text_rows]
-        columns = {"name": "Precision"} | {column: title for column, (title, _) in _TEXT.items()}
-        return self.table("texts", "Text fidelity", columns, rows)
 
     def tasks_heading(self) -> Html:
         """Which variants the tasks tell from their baseline."""

@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from costlib.errors import InputError
-from costlib.quality.depth import by_depth
+from costlib.quality.depth import by_depth, growth
 from costlib.tables import DEPTHS
 
 
@@ -46,6 +46,27 @@ def test_a_model_beside_itself_loses_exactly_nothing_at_any_depth():
     found = by_depth(row(nll, window=50), row(nll, window=50), parts=5)
     for name, value in (("nll_difference", 0), ("kl_mean", 0), ("top1_agreement", 1)):
         assert set(found[[name, f"{name}_low", f"{name}_high"]].to_numpy().ravel()) == {value}
+
+
+def test_growth_is_the_deeper_half_less_the_first_with_a_z_test():
+    """Halves of 4 depths in 500 windows; the error of independent means and the p-value are those of scipy."""
+    random = np.random.default_rng(5)
+    loss = random.normal(0.2, 1, (500, 8)) + np.repeat([0, 0.1], 4)
+    found = growth(row(loss.ravel()), row(np.zeros(loss.size)))
+    near, far = by_depth(row(loss.ravel()), row(np.zeros(loss.size)), parts=2).to_dict("records")
+    assert (found.first, found.last) == (5, 8)
+    assert found.value == pytest.approx(loss[:, 4:].mean() - loss[:, :4].mean(), abs=1e-12)
+    error = np.hypot(near["nll_difference_se"], far["nll_difference_se"])
+    assert (found.low, found.high) == pytest.approx(stats.norm.interval(0.95, found.value, error))
+    assert found.p_value == pytest.approx(2 * stats.norm.sf(found.value / error))
+    alike = growth(row(np.ones(16)), row(np.ones(16)))
+    assert (alike.value, alike.low, alike.high, alike.p_value) == (0, 0, 0, 1)
+    assert growth(row(np.ones(2), window=2), row(np.ones(2), window=2)) is None
+
+
+def test_a_row_without_values_by_token_is_refused():
+    with pytest.raises(InputError, match=r"^nll of row is 'none'; allowed: values by token"):
+        by_depth({**row(np.ones(16)), "nll": None}, row(np.ones(16)))
 
 
 def test_depths_are_those_the_rule_scores():
