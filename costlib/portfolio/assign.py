@@ -36,11 +36,16 @@ _WHOLE = 1e-9
 
 
 class Infeasible(InputError):  # noqa: N818 - the solver's word for it
-    """No plan keeps every requirement; `requirements` is a smallest set that cannot hold together."""
+    """No plan keeps every requirement; `requirements` is a smallest set that cannot hold together.
 
-    def __init__(self, message: str, requirements: tuple[str, ...]) -> None:
+    `least` is, for each of them, the least it would have to allow while the others hold: $ per month or replicas; None
+    where the time limit ended before it was found.
+    """
+
+    def __init__(self, message: str, requirements: tuple[str, ...], least: tuple[float | None, ...] = ()) -> None:
         super().__init__(message)
         self.requirements = requirements
+        self.least = least
 
 
 @dataclass(frozen=True)
@@ -237,12 +242,16 @@ class _Rows:
         self.add(rows, np.concatenate([columns, np.full(count, gate)]), values, np.zeros(count))
 
 
-def _milp(problem: Problem, gap: float, time_limit_s: float) -> tuple[Any, list[tuple[int, int]]]:
+def _milp(
+    problem: Problem, gap: float, time_limit_s: float, fewest: int | None = None
+) -> tuple[Any, list[tuple[int, int]]]:
     """Build and solve; returns scipy's result and the (workload, option) of each leading variable.
+
+    With `fewest` the replicas of that pool are minimized instead of the cost.
 
     Variables: one per useful cell, then replicas and open or not of each pool, then kept or not of each model.
     """
-    cells = np.argwhere(_useful(problem))
+    cells = np.argwhere(_useful(problem) if fewest is None else problem.eligible)
     workload, option = cells[:, 0], cells[:, 1]
     count, hours = len(cells), problem.hours.shape[1]
     offered = np.isin(problem.user, option)
@@ -271,6 +280,8 @@ def _milp(problem: Problem, gap: float, time_limit_s: float) -> tuple[Any, list[
     if problem.budget is not None:
         cash = np.concatenate([problem.cash[workload, option], cost[count:]])
         rows.add(np.zeros(size), np.arange(size), cash, np.array([problem.budget]))
+    if fewest is not None:
+        cost = (np.arange(size) == count + int(np.searchsorted(pools, fewest))).astype(float)
     assigned = LinearConstraint(
         csr_array((np.ones(count), (workload, np.arange(count))), shape=(len(problem.usd), size)), 1, 1
     )
@@ -291,19 +302,27 @@ def _milp(problem: Problem, gap: float, time_limit_s: float) -> tuple[Any, list[
 
 def _infeasible(problem: Problem, gap: float, time_limit_s: float) -> Infeasible:
     """Find a smallest set of limits that cannot hold together by trying all sets of one, then of two, and so on."""
-    limits: list[tuple[str, int]] = [("budget", -1)] if problem.budget is not None else []
-    limits += [("replicas", int(pool)) for pool in np.flatnonzero(np.isfinite(problem.maximum))]
+    limits = [-1] if problem.budget is not None else []
+    limits += np.flatnonzero(np.isfinite(problem.maximum)).tolist()
+
+    def under(kept: Collection[int]) -> Problem:
+        """The problem with only those limits: a pool's maximum, or the budget as -1."""
+        maximum = np.where(np.isin(np.arange(len(problem.maximum)), list(kept)), problem.maximum, np.inf)
+        return replace(problem, maximum=maximum, budget=problem.budget if -1 in kept else None)
+
+    def least(limit: int, others: Collection[int]) -> float | None:
+        rest = under(others)
+        aimed = rest if limit >= 0 else replace(rest, usd=rest.cash)
+        result, _ = _milp(aimed, gap, time_limit_s, limit if limit >= 0 else None)
+        return None if result.x is None else float(result.fun)
+
     for size in range(1, len(limits) + 1):
         for kept in itertools.combinations(limits, size):
-            maximum = np.full(len(problem.maximum), np.inf)
-            for name, pool in kept:
-                if name == "replicas":
-                    maximum[pool] = problem.maximum[pool]
-            budget = problem.budget if ("budget", -1) in kept else None
-            if _milp(replace(problem, maximum=maximum, budget=budget), gap, time_limit_s)[0].status == 2:
-                names = tuple("budget" if name == "budget" else f"pool {pool}" for name, pool in kept)
-                return Infeasible(f"these limits cannot be kept together: {', '.join(names)}", names)
-    return Infeasible("the limits of the study cannot be kept together", tuple(name for name, _ in limits))
+            if _milp(under(kept), gap, time_limit_s)[0].status == 2:
+                names = tuple("budget" if limit < 0 else f"pool {limit}" for limit in kept)
+                needed = tuple(least(limit, [other for other in kept if other != limit]) for limit in kept)
+                return Infeasible(f"these limits cannot be kept together: {', '.join(names)}", names, needed)
+    return Infeasible("the limits of the study cannot be kept together", tuple(map(str, limits)))
 
 
 def smallest_conflict(failures: Sequence[Collection[str]]) -> tuple[str, ...]:

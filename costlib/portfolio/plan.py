@@ -112,44 +112,70 @@ def make_plan(study: Study, store: Store | None = None) -> Plan:
 
 
 def _solved(study: Study, found: tuple[Supply, ...], money: Economy) -> Solution:
+    problem = money.at().problem
     try:
-        return solve(money.at().problem)
+        return solve(problem)
     except Infeasible as error:
-        names = {f"pool {pool}": found[option].name for pool, option in enumerate(money.pool_option)}
-        limits = tuple(
-            f"budget_usd_per_month {study.budget_usd_per_month}"
-            if name == "budget"
-            else f"maximum_replicas of {names[name]}"
-            for name in error.requirements
-        )
-        allowed = "a larger budget, more replicas or cheaper workloads"
-        raise Infeasible(str(bad("limits", ", ".join(limits), allowed, str(study.path))), limits) from error
+        limits, needed = [], []
+        rest = " while the others hold" if len(error.requirements) > 1 else ""
+        for name, least in zip(error.requirements, error.least, strict=False):
+            if name == "budget":
+                cap, cheapest = float(study.budget_usd_per_month or 0), float(least or 0)
+                limits.append(f"budget_usd_per_month {study.budget_usd_per_month}")
+                over = f"the cheapest plan{rest} is billed {cheapest:,.2f} USD a month, {cheapest - cap:,.2f} more"
+            else:
+                pool = int(name.removeprefix("pool "))
+                option, most, fewest = found[money.pool_option[pool]].name, problem.maximum[pool], round(least or 0)
+                limits.append(f"maximum_replicas {most:g} of {option}")
+                over = f"{option} needs {fewest:g} replicas or more{rest}, {fewest - most:g} more"
+            needed += [over] if least is not None else []
+        allowed = f"limits that can be kept together: {'; '.join(needed)}"
+        raise Infeasible(str(bad("limits", ", ".join(limits), allowed, str(study.path))), tuple(limits)) from error
 
 
 def _check_each(study: Study, table: list[list[Offer]]) -> None:
-    """Every workload needs an option that fails nothing."""
-    for row in table:
-        if any(offer.eligible for offer in row):
-            continue
-        workload = row[0].workload
-        known = [offer for offer in row if not offer.failed.keys() & set(UNKNOWN)] or row
-        conflict = smallest_conflict([offer.failed.keys() for offer in known])
-        detail = []
-        for name in conflict:
-            close = [offer for offer in known if not (offer.failed.keys() & set(conflict)) - {name}]
-            if name == "quality floor":
-                best = max(offer.score.success_rate for offer in close if offer.score)
-                detail.append(f"the best success rate is {best:g}, the floor {workload.quality_floor:g}")
-            if name == "latency limit":
-                fastest = min(offer.latency_s for offer in close if offer.latency_s is not None)
-                detail.append(
-                    f"the fastest answer takes {plain(fastest)} s, the limit is {workload.latency_limit_s:g} s"
-                )
-        if len(known) < len(row):
-            detail.append(f"{len(row) - len(known)} options have no price, speed or success rate for it")
-        shown = f" ({'; '.join(detail)})" if detail else ""
-        allowed = f"requirements that an option meets: every one fails on {' or '.join(conflict)}{shown}"
-        raise Infeasible(str(bad("workload", workload.workload, allowed, str(study.workloads))), conflict)
+    """Every workload needs an option that fails nothing; raises one `Infeasible` for all that have none."""
+    stuck = {row[0].workload.workload: _conflict(row) for row in table if not any(offer.eligible for offer in row)}
+    if not stuck:
+        return
+    head = "requirements that an option meets: "
+    if len(stuck) == 1:
+        allowed = head + next(iter(stuck.values()))[1]
+    else:
+        allowed = head + "; ".join(f"for {name} {detail}" for name, (_, detail) in stuck.items())
+    requirements = tuple(dict.fromkeys(name for conflict, _ in stuck.values() for name in conflict))
+    raise Infeasible(str(bad("workload", ", ".join(stuck), allowed, str(study.workloads))), requirements)
+
+
+def _conflict(row: list[Offer]) -> tuple[tuple[str, ...], str]:
+    """A smallest set of requirements that rules out every option of a workload, and by how much each is missed."""
+    workload = row[0].workload
+    known = [offer for offer in row if not offer.failed.keys() & set(UNKNOWN)] or row
+    conflict = smallest_conflict([offer.failed.keys() for offer in known])
+    detail = []
+    for name in conflict:
+        close = [offer for offer in known if offer.failed.keys() == {name}]  # mending that alone would do
+        close = close or [offer for offer in known if not (offer.failed.keys() & set(conflict)) - {name}]
+        scored, timed = ([o for o in close if getattr(o, has) is not None] for has in ("score", "latency_s"))
+        if name == "quality floor":
+            best = max(scored, key=lambda offer: offer.score.success_rate if offer.score else 0)
+            rate = best.score.success_rate if best.score else 0.0
+            detail.append(
+                f"the best success rate is {rate:g} ({best.supply.name}), {plain(workload.quality_floor - rate)} below "
+                f"the floor of {workload.quality_floor:g}"
+            )
+        elif name == "latency limit" and timed and workload.latency_limit_s is not None:
+            fastest = min(timed, key=lambda offer: offer.latency_s or 0)
+            seconds = fastest.latency_s or 0.0
+            detail.append(
+                f"the fastest answer takes {plain(seconds)} s ({fastest.supply.name}), "
+                f"{plain(seconds - workload.latency_limit_s)} s over the limit of {workload.latency_limit_s:g} s"
+            )
+        else:
+            detail.append(f"{name} alone rules out {', '.join(offer.supply.name for offer in close)}")
+    if len(known) < len(row):
+        detail.append(f"{len(row) - len(known)} options have no price, speed or success rate for it")
+    return conflict, f"every one fails on {' or '.join(conflict)} ({'; '.join(detail)})"
 
 
 def _baseline_choice(study: Study, table: list[list[Offer]]) -> Ints:

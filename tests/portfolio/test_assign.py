@@ -48,20 +48,22 @@ def problems(draw: st.DrawFn, *, limits: bool = False) -> Problem:
     )
 
 
+def every_choice(problem: Problem) -> list[np.ndarray]:
+    return [np.array(c) for c in itertools.product(*(np.flatnonzero(row) for row in problem.eligible))]
+
+
+def within(problem: Problem, choice: np.ndarray, keep: frozenset[str]) -> bool:
+    """Whether a choice keeps the limits named."""
+    counts = replicas(problem, choice)
+    if any(counts[pool] > problem.maximum[pool] and f"pool {pool}" in keep for pool in range(2)):
+        return False
+    cash = total_usd(problem, choice, cash=True)
+    return problem.budget is None or "budget" not in keep or cash <= problem.budget
+
+
 def brute(problem: Problem, keep: frozenset[str] = frozenset({"budget", "pool 0", "pool 1"})) -> float | None:
     """The cheapest total over every choice, or None where none keeps the limits."""
-    best = None
-    rows = [np.flatnonzero(row) for row in problem.eligible]
-    for combination in itertools.product(*rows):
-        choice = np.array(combination)
-        counts = replicas(problem, choice)
-        if any(counts[pool] > problem.maximum[pool] and f"pool {pool}" in keep for pool in range(2)):
-            continue
-        if problem.budget is not None and "budget" in keep and total_usd(problem, choice, cash=True) > problem.budget:
-            continue
-        usd = total_usd(problem, choice)
-        best = usd if best is None else min(best, usd)
-    return best
+    return min((total_usd(problem, c) for c in every_choice(problem) if within(problem, c, keep)), default=None)
 
 
 @settings(max_examples=60, deadline=None)
@@ -88,6 +90,11 @@ def test_equal_to_brute_force_with_a_budget_and_replica_limits_or_a_smallest_con
     for size in range(len(named)):
         for fewer in itertools.combinations({"budget", "pool 0", "pool 1"}, size):
             assert brute(problem, frozenset(fewer)) is not None
+    for name, least in zip(caught.value.requirements, caught.value.least, strict=True):
+        kept = [c for c in every_choice(problem) if within(problem, c, named - {name})]
+        pool = -1 if name == "budget" else int(name[-1])
+        asked = [total_usd(problem, c, cash=True) if pool < 0 else replicas(problem, c)[pool] for c in kept]
+        assert least == pytest.approx(min(asked), rel=1e-9, abs=1e-6)
 
 
 @settings(max_examples=40, deadline=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
@@ -192,22 +193,32 @@ def test_the_batch_tier_is_told_apart_from_the_cheaper_model(make_study: MakeStu
             "400,100,50,10,0.8",
             "400,100,50,10,0.96",
             ("quality floor",),
-            r"fails on quality floor \(the best success rate is 0.95, the floor 0.96; 5 options have no price",
+            r"floor \(the best success rate is 0.95 \(open\), 0.01 below the floor of 0.96; 5 options have no price",
         ),
         (
             "400,100,50,10,0.8",
             "400,100,50,1,0.8",
             ("latency limit",),
-            r"\(the fastest answer takes 1.50 s, the limit is 1 s;",
+            r"\(the fastest answer takes 1.50 s \(open\), 0.5 s over the limit of 1 s;",
         ),
-        ("20000,0,2000,,0.8", "20000,0,2000,,0.99", ("quality floor",), "best success rate is 0.975, the floor 0.99"),
-        ("20000,0,2000,,0.8", "20000,0,2000,1,0.98", ("latency limit",), "answer takes 21.0 s, the limit is 1 s"),
-        ("draws: 100", "draws: 100\nbudget_usd_per_month: 100", ("budget_usd_per_month 100",), "limits is"),
+        (
+            "20000,0,2000,,0.8",
+            "20000,0,2000,,0.99",
+            ("quality floor",),
+            r"rate is 0.975 \(people\), 0.015 below the floor",
+        ),
+        ("20000,0,2000,,0.8", "20000,0,2000,1,0.98", ("latency limit",), r"21.0 s \(small\), 20.0 s over the limit"),
+        (
+            "draws: 100",
+            "draws: 100\nbudget_usd_per_month: 100",
+            ("budget_usd_per_month 100",),
+            "cheapest plan is billed",
+        ),
         (
             "    device: H100 SXM",
             "    maximum_replicas: 1\n    minimum_replicas: 2\n    device: H100 SXM",
-            ("maximum_replicas of open",),
-            "limits is 'maximum_replicas of open'",
+            ("maximum_replicas 1 of open",),
+            "limits is 'maximum_replicas 1 of open'; .*: open needs 2 replicas or more, 1 more",
         ),
     ],
 )
@@ -218,6 +229,23 @@ def test_requirements_that_cannot_be_kept_are_named_with_the_amount(
         make_plan(make_study((old, new)))
     assert caught.value.requirements == requirements
     assert "\n" not in str(caught.value)
+
+
+def test_every_workload_that_cannot_be_served_is_named_and_a_budget_says_what_would_do(make_study: MakeStudy) -> None:
+    both = make_study(("20000,0,2000,,0.8", "20000,0,2000,,0.99"), ("400,100,50,10,0.8", "400,100,50,1,0.8"))
+    with pytest.raises(Infeasible, match=r"workload is 'legal, private'.*for legal every.*for private every") as caught:
+        make_plan(both)
+    assert caught.value.requirements == ("quality floor", "latency limit")
+    with pytest.raises(Infeasible) as caught:
+        make_plan(make_study(("draws: 100", "draws: 100\nbudget_usd_per_month: 100")))
+    least = re.search(r"billed ([\d,.]+) USD a month, ([\d,.]+) more", str(caught.value))
+    assert least is not None
+    cheapest, over = (Decimal(amount.replace(",", "")) for amount in least.groups())
+    assert over == cheapest - 100
+    enough = make_study(("draws: 100", f"draws: 100\nbudget_usd_per_month: {cheapest + Decimal('0.01')}"))
+    assert usd(make_plan(enough), "plan", "cash") <= cheapest + Decimal("0.05")
+    with pytest.raises(Infeasible):
+        make_plan(make_study(("draws: 100", f"draws: 100\nbudget_usd_per_month: {cheapest - 1}")))
 
 
 def test_a_budget_moves_the_plan_below_it(make_study: MakeStudy) -> None:
