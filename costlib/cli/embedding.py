@@ -196,6 +196,8 @@ def distill(
             ["payback, weeks", str(paid.reason) if paid.weeks is None else plain(paid.weeks)],
             [f"items/week to pay back in {money.within_weeks:g} weeks",
              money.reason or plain(money.payback_requests_per_week or 0)],
+            ["a lost answer may cost at most, $", "-" if money.largest_usd_per_miss is None
+             else plain(money.largest_usd_per_miss)],
         ]  # fmt: skip
         notes = [row["speed_basis"], row["speed_reason"], row["steps_note"]]
         caption = f"{row['items']:,} held-out items of {row['task']}; [95 % interval]; measured on {row['device']}"

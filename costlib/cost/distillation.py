@@ -16,6 +16,7 @@ from costlib.cost.inputs import number, share
 from costlib.cost.payback import ProjectPayback, distillation_effort_usd, project_payback, requests_per_week_needed
 from costlib.errors import bad
 from costlib.figure import Number
+from costlib.tables.schema import is_null
 
 _MILLION = 1_000_000
 _YEAR_WEEKS = 52
@@ -26,7 +27,8 @@ class PricedDistillation:
     """Money around one row of table `distillations`; $ per million requests, weeks, requests per week.
 
     `payback_requests_per_week` is the weekly volume that pays the effort and its retrainings back in `within_weeks`;
-    None, with `reason`, where a request saves nothing.
+    None, with `reason`, where a request saves nothing. What the answers cost that a student loses is in none of these:
+    `largest_usd_per_miss` is what a lost one may cost before it eats the saving; None where nothing is lost or saved.
     """
 
     effort_usd: float
@@ -38,6 +40,7 @@ class PricedDistillation:
     within_weeks: float
     payback_requests_per_week: float | None
     reason: str | None
+    largest_usd_per_miss: float | None
 
 
 def price_distillation(
@@ -88,6 +91,8 @@ def price_distillation(
         needed = requests_per_week_needed(once, saving, within_weeks, **cadence)
     else:
         reason = "a request costs no less at the student than at the teacher"
+    known = [float(row[n]) for n in ("teacher_score", "student_score") if not is_null(row.get(n))]
+    lost = known[0] - known[1] if len(known) == 2 else 0.0
     return PricedDistillation(
         effort_usd=once,
         retraining_usd=again,
@@ -98,4 +103,5 @@ def price_distillation(
         within_weeks=float(within_weeks),
         payback_requests_per_week=needed,
         reason=reason,
+        largest_usd_per_miss=saving / lost if lost > 0 and saving > 0 else None,
     )

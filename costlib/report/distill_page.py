@@ -98,8 +98,12 @@ class DistillPage(Page):
         cards = [("Score kept by the fastest student", kept), ("Its speed-up", speed), ("Paid back for good in", weeks)]
         cards += [("Items a week, assumed", self.stated(self.requests_per_week, "items/week"))]
         verdict = "pays for itself" if paid.weeks is not None else "never pays for itself at this volume"
+        miss = self._miss(fast)
+        condition = ", as long as an answer it loses costs less than {miss}"
         return self.summary(
-            "{student} keeps {kept} of the score of {teacher} at {speed} the speed and {verdict}.",
+            "{student} keeps {kept} of the score of {teacher} at {speed} the speed and {verdict}"
+            + (condition if paid.weeks is not None and miss.value is not None else "")
+            + ".",
             cards,
             "Scores are of {items} held-out items of {task}, paired by item.",
             student=self.name(fast).capitalize(),
@@ -107,6 +111,7 @@ class DistillPage(Page):
             kept=kept,
             speed=speed,
             verdict=verdict,
+            miss=miss,
             items=f"{fast['items']:,}",
             task=fast["task"],
         )
@@ -194,8 +199,13 @@ class DistillPage(Page):
         weeks = self.priced(first, self.money[first["run_id"]].payback.weeks, "weeks")
         return self.heading("Paid back first, after {weeks}: {student}", student=self.name(first), weeks=weeks)
 
+    def _miss(self, row: Mapping[str, Any]) -> Figure:
+        """What an answer the student loses may cost before it eats the saving."""
+        most = self.money[row["run_id"]].largest_usd_per_miss
+        return self.priced(row, most, "USD/answer", None if most is not None else "nothing is lost, or nothing saved")
+
     def money_table(self) -> Html:
-        """$ per million items, effort, payback and the volume it takes, of each student."""
+        """$ per million items, effort, payback, the volume it takes and what a miss may cost, of each student."""
         rows = []
         for row in self.done:
             money = self.money[row["run_id"]]
@@ -208,6 +218,7 @@ class DistillPage(Page):
                     "again": self.priced(row, money.retraining_usd, "USD"),
                     "weeks": self.priced(row, money.payback.weeks, "weeks", money.payback.reason),
                     "volume": self.priced(row, money.payback_requests_per_week, "items/week", money.reason),
+                    "miss": self._miss(row),
                 }
             )
         columns = {
@@ -218,6 +229,7 @@ class DistillPage(Page):
             "again": "Each retraining",
             "weeks": "Paid back for good",
             "volume": "Volume that pays in a year",
+            "miss": "A lost answer may cost",
         }
         return self.table("money", "What it costs and when it pays", columns, rows) if rows else Html("")
 

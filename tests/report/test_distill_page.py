@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from costlib.cost.distillation import price_distillation
 from costlib.errors import InputError
 from costlib.prices.hardware import measured_rate
 from costlib.report.distill_page import DistillPage, distill_page
+from costlib.report.ledger import Ledger
 from costlib.report.publish import page as html_page
 from costlib.report.publish import provenance_block, with_contents
 from costlib.store import Store
@@ -82,6 +84,11 @@ def test_the_money_is_the_cost_rooms(page: DistillPage) -> None:
         retrain_every_weeks=13, retraining_people_hours=20,
     )  # fmt: skip
     assert page.money["a"] == own and own.effort_usd > 40 * people
+    saving = float(measured_rate(DEVICE).usd_per_hour) / 3600 * (1 / 400 - 1 / 40_000)
+    assert own.largest_usd_per_miss == pytest.approx(saving / (0.95 - 0.9025))
+    assert "never pays for itself at this volume" in str(page.opening())
+    busy = replace(page, requests_per_week=1e13, ledger=Ledger())
+    assert "pays for itself, as long as an answer it loses costs less than" in str(busy.opening())
 
 
 def test_an_empty_store_says_what_to_run_and_a_bad_volume_is_refused(tmp_path: Path) -> None:

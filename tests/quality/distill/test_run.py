@@ -144,8 +144,11 @@ def test_money_is_that_worked_out_by_hand() -> None:
     assert bought.effort_usd == pytest.approx(4 + 3.6) and bought.teacher_usd_per_million == pytest.approx(40)
     again = price_distillation(row, 3.6, 1e6, retrain_every_weeks=4, retraining_people_hours=1, usd_per_people_hour=50)
     assert again.retraining_usd == pytest.approx(53.6) and again.payback.weeks is None  # $39.60 in 4 weeks
+    losing = price_distillation(row | {"teacher_score": 0.9, "student_score": 0.8}, 3.6, 1e9)
+    assert losing.largest_usd_per_miss == pytest.approx(9.9e-6 / 0.1) and found.largest_usd_per_miss is None
     slow = price_distillation(row | {"student_items_per_s": 50.0}, 3.6, 1e9)
     assert slow.payback.weeks is None and slow.payback_requests_per_week is None and slow.reason
+    assert slow.largest_usd_per_miss is None
 
 
 @pytest.mark.slow
