@@ -81,9 +81,9 @@ def test_the_hash_covers_the_study_and_its_tables(tmp_path: Path) -> None:
         (
             "type: human",
             "type: robot",
-            r"options\[19\].type is 'robot'; allowed: one of api, cascade",
+            r"options\[20\].type is 'robot'; allowed: one of api, cascade",
         ),
-        ("    type: human\n", "", r"options\[19\].type is None; allowed: one of api, cascade"),
+        ("    type: human\n", "", r"options\[20\].type is None; allowed: one of api, cascade"),
         ("tier: batch", "teir: batch", r"key is 'options\[1\].teir'; .*did you mean tier"),
         ("name: Claude Opus 5.5", "name: Claude Fable 5.2", "name is 'Claude Fable 5.2'; allowed: a name no other"),
         ("  option: Claude Fable 5.2", "  option: Claude Fable", "baseline.option is 'Claude Fable'; .*did you mean"),

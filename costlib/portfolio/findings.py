@@ -60,7 +60,7 @@ def causes(work: Work, plan: Bill, base: Bill) -> pd.DataFrame:
     What using an option costs (API, busy hours, people) is told apart in steps, each paid in full before the next: from
     the baseline to a plainer form of the choice (the last stage of a cascade or router for every request, the teacher
     of a student, the same model without batching or at 16 bit, where the study lists that option), and from there to
-    the choice. What the prompt caches of APIs save on both sides stands apart; making a student is part of distilling.
+    the choice. A prompt cache that only one side reads stands apart; making a student is part of distilling.
     """
     rows = []
     for w, option in enumerate(work.choice):
@@ -72,11 +72,14 @@ def causes(work: Work, plan: Bill, base: Bill) -> pd.DataFrame:
             "operations": before["operations"] - after["operations"],
         }
         read_before, read_after = (_read_from_cache(work, w, int(o)) for o in (work.baseline[w], option))
+        apart = not (read_before and read_after)  # where both sides read a cache, caching is no cause
+        if not apart:
+            read_before = read_after = Decimal(0)
         whole_before = before["inference"] + before["human"] + read_before
         whole_after = after["inference"] + after["human"] + read_after
         found["prompt caching"] = read_after - read_before
         first, second = _use_causes(work, w, int(option))
-        plainer = _plainer_usd(work, w, int(option)) if second else None
+        plainer = _plainer_usd(work, w, int(option), apart) if second else None
         if plainer is None:
             found[first] = whole_before - whole_after
         else:
@@ -124,8 +127,8 @@ def _effort(work: Work, o: int) -> Decimal:
     return cents(supply.effort_usd_per_month / max(int((work.choice == o).sum()), 1))
 
 
-def _plainer_usd(work: Work, w: int, o: int) -> Decimal | None:
-    """$ per month of using the plainer form of an option, without a prompt cache; None: not listed, or no price."""
+def _plainer_usd(work: Work, w: int, o: int, uncached: bool) -> Decimal | None:
+    """$ per month of using the plainer form of an option, if need be `uncached`; None: not listed, or no price."""
     supply = work.found[o]
     if supply.teacher_times is not None:
         return cents(float(work.scenario.parts["busy"][w, o]) * supply.teacher_times)
@@ -133,7 +136,8 @@ def _plainer_usd(work: Work, w: int, o: int) -> Decimal | None:
     if other is None or {"price", "speed"} & work.table[w][other].failed.keys():
         return None
     parts = work.scenario.parts
-    return cents((parts["api"] + parts["busy"] + parts["human"])[w, other]) + _read_from_cache(work, w, other)
+    used = cents((parts["api"] + parts["busy"] + parts["human"])[w, other])
+    return used + _read_from_cache(work, w, other) if uncached else used
 
 
 def _sibling(work: Work, w: int, o: int) -> int | None:

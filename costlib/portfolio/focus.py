@@ -1,9 +1,9 @@
 """A plan as FOCUS charges: what its APIs and machines would bill in a month.
 
-Exported is what somebody would invoice: tokens at APIs, hours of machines, busy and idle. People, expected misses,
-evaluation and operations are costs of the plan too, but no charge of a provider, and are left out; the effective cost
-of the export is the plan's inference and idle cost, to the cent per API workload and per pool. A plan's month has the
-hours the study states (730), whatever month it is exported for.
+Exported is what somebody would invoice: tokens at APIs, hours of machines, busy and idle. People, judging, expected
+misses, evaluation and operations are costs of the plan too, but no charge of a provider, and are left out; the
+effective cost of the export is the plan's inference and idle cost without judging, to the cent per API workload and per
+pool. A plan's month has the hours the study states (730), whatever month it is exported for.
 """
 
 from __future__ import annotations
