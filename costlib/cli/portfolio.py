@@ -61,6 +61,7 @@ def plan(
         "flips": made.flips,
         "saving_by_cause": made.saving_by_cause,
         "information": made.information,
+        "value": made.value,
         "notes": list(made.notes),
     }
     answer(document, as_json, show)

@@ -9,6 +9,7 @@ Columns ending in `_low` and `_high` are the 2.5 and 97.5 percentiles over the d
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +26,8 @@ from costlib.portfolio.offers import CACHE_LIFETIME_S, UNKNOWN, Offer, cold_cach
 from costlib.portfolio.options import supplies
 from costlib.portfolio.risk import flips, sensitivity, simulate
 from costlib.portfolio.supply import Supply
-from costlib.portfolio.workloads import load_scores, load_workloads
+from costlib.portfolio.value import value_table
+from costlib.portfolio.workloads import Score, load_scores, load_use_cases, load_workloads
 from costlib.prices.book import PriceBook, load_book
 from costlib.store import Store
 from costlib.study import ApiOption, Study
@@ -51,6 +53,7 @@ class Plan:
     pools: pd.DataFrame
     sensitivity: pd.DataFrame
     information: pd.DataFrame
+    value: pd.DataFrame
     assumptions: pd.DataFrame
     workloads: pd.DataFrame
     probability_saves: float
@@ -103,12 +106,23 @@ def make_plan(study: Study, store: Store | None = None) -> Plan:
         pools=frames.pools(work),
         sensitivity=findings.sensitivity_table(work, sensitivity(money, choice, base)),
         information=findings.information_table(work, information(money, drawn)),
+        value=_value(work, scores, book),
         assumptions=frames.assumption_table(study),
         workloads=pd.DataFrame([vars(workload) for workload in workloads]),
         probability_saves=float(np.mean(drawn.plan.sum(axis=(1, 2)) < drawn.baseline.sum(axis=(1, 2)))),
         gap=solution.gap,
         notes=_notes(work, book),
     )
+
+
+def _value(work: Work, scores: Mapping[tuple[str, str], Score], book: PriceBook) -> pd.DataFrame:
+    """What pays, of the workloads and of the use cases nobody serves yet."""
+    tables = [value_table(work.study, work.found, work.table, work.baseline, served=True)]
+    if cases := load_use_cases(work.study):
+        base = [supply.name for supply in work.found].index(work.study.baseline.option)
+        offered = offers(work.study, cases, scores, work.found, book)
+        tables.append(value_table(work.study, work.found, offered, np.full(len(cases), base), served=False))
+    return pd.concat(tables, ignore_index=True)
 
 
 def _solved(study: Study, found: tuple[Supply, ...], money: Economy) -> Solution:

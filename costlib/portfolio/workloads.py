@@ -94,8 +94,38 @@ def load_workloads(study: Study) -> tuple[Workload, ...]:
     for column in study.workload_columns:
         if column not in UNITS:
             raise bad("workload_columns", column, near(column, UNITS), str(study.path))
+    found = _streams(study, study.workloads)
+    for exception in study.baseline.exceptions:
+        if exception.workload not in found:
+            raise bad("exceptions.workload", exception.workload, near(exception.workload, found), str(study.path))
+    for index, spec in enumerate(study.tasks):
+        if spec.workload is not None and spec.workload not in found:
+            where = f"{study.path}:{line_of(extended(study.path, 'study'), ('tasks', index, 'workload'))}"
+            raise bad("workload", spec.workload, near(spec.workload, found), where)
+    return tuple(found.values())
+
+
+def load_use_cases(study: Study) -> tuple[Workload, ...]:
+    """Use cases nobody serves today, in a table of the same columns; none where the study names no table.
+
+    Raises as `load_workloads`, and for a use case without a value or with the name of a workload.
+    """
+    if study.use_cases is None:
+        return ()
+    found = _streams(study, study.use_cases)
+    served = _streams(study, study.workloads)
+    for name, case in found.items():
+        if name in served:
+            raise bad("workload", name, "a name no workload has: it is not served yet", str(study.use_cases))
+        if case.value_usd is None:
+            raise bad("value_usd", "", f"what a good answer of {name} is worth", str(study.use_cases))
+    return tuple(found.values())
+
+
+def _streams(study: Study, file: Path) -> dict[str, Workload]:
+    """The rows of a table of workloads, by name."""
     found: dict[str, Workload] = {}
-    for where, row in _rows(study.workloads, [field.name for field in fields(Workload)]):
+    for where, row in _rows(file, [field.name for field in fields(Workload)]):
         workload = Workload(
             workload=_text("workload", row, where),
             task=_text("task", row, where),
@@ -120,20 +150,13 @@ def load_workloads(study: Study) -> tuple[Workload, ...]:
             raise bad("input_tokens + output_tokens", 0, "at least 1 token", where)
         found[workload.workload] = workload
     if not found:
-        raise bad("workloads", "no rows", "at least one workload", str(study.workloads))
-    for exception in study.baseline.exceptions:
-        if exception.workload not in found:
-            raise bad("exceptions.workload", exception.workload, near(exception.workload, found), str(study.path))
-    for index, spec in enumerate(study.tasks):
-        if spec.workload is not None and spec.workload not in found:
-            where = f"{study.path}:{line_of(extended(study.path, 'study'), ('tasks', index, 'workload'))}"
-            raise bad("workload", spec.workload, near(spec.workload, found), where)
-    return tuple(found.values())
+        raise bad("workloads", "no rows", "at least one workload", str(file))
+    return found
 
 
 def load_scores(study: Study, workloads: tuple[Workload, ...]) -> dict[tuple[str, str], Score]:
     """Success rates by (workload, capability); the same errors as `load_workloads`."""
-    names = [workload.workload for workload in workloads]
+    names = [workload.workload for workload in (*workloads, *load_use_cases(study))]
     capabilities = {option.capability for option in study.options}
     found: dict[tuple[str, str], Score] = {}
     for where, row in _rows(study.quality_scores, _SCORE_COLUMNS):

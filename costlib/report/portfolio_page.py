@@ -1,7 +1,8 @@
 """What the portfolio notebook shows: the answer, the plan by workload and what it saves.
 
-`portfolio_page` makes the plan of a study; each method returns one piece for a notebook cell. Three more pages share
-its ledger: `measured` (the measurements), `market` (prices, break-even) and `doubt` (what would change the answer).
+`portfolio_page` makes the plan of a study; each method returns one piece for a notebook cell. Four more pages share
+its ledger: `measured` (the measurements), `market` (prices, break-even), `doubt` (what would change the answer) and
+`value` (which use cases pay).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from costlib.report.market_page import MarketPage
 from costlib.report.measure_page import MeasurePage, measure_page
 from costlib.report.page import End, listed, long_date, records
 from costlib.report.plan_page import PlanPage, short
+from costlib.report.value_page import ValuePage
 from costlib.store import Store
 from costlib.study import BaselineException, load_study
 
@@ -36,17 +38,19 @@ _PARTS = {
 
 @dataclass
 class PortfolioPage(PlanPage):
-    """The page of a plan, and the three pages beside it."""
+    """The page of a plan, and the four pages beside it."""
 
     measured: MeasurePage | None = None
     market: MarketPage = field(init=False)
     doubt: DoubtPage = field(init=False)
+    value: ValuePage = field(init=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         beside: dict[str, Any] = {"plan": self.plan, "found": self.found, "ledger": self.ledger}
         self.market = MarketPage(self.about, **beside)
         self.doubt = DoubtPage(self.about, **beside)
+        self.value = ValuePage(self.about, **beside)
         if self.measured:
             self.measured.ledger = self.ledger
 
@@ -233,7 +237,7 @@ class PortfolioPage(PlanPage):
         )
 
     def saving_table(self) -> Html:
-        """The saving of each workload."""
+        """The saving of each workload, and which use cases pay."""
         base = {row["workload"]: row for row in records(self.plan.baseline)}
         rows: list[dict[str, Any]] = [
             {"name": r["workload"], "before": self.cost(base[r["workload"]]), "after": self.cost(r),
@@ -247,7 +251,8 @@ class PortfolioPage(PlanPage):
             "saving": self.total("saving"),
         }
         columns = {"name": "Workload", "before": "Baseline", "after": "Plan", "saving": "Saving"}
-        return self.table("savings", "Baseline, plan and saving by workload", columns, rows, total=total)
+        table = self.table("savings", "Baseline, plan and saving by workload", columns, rows, total=total)
+        return Html(f"{table}{self.value.paying()}")
 
     def close(self) -> End:
         """The ledger and the end, with the plan as tables and the sums that must tie."""
@@ -262,7 +267,8 @@ class PortfolioPage(PlanPage):
         }
         ties = [{"what": what, "total": str(self.total(side).value), "parts": [str(part) for part in parts]}
                 for what, (side, parts) in sums.items()]  # fmt: skip
-        frames = {"plan": self.plan.assignments, "alternatives": self.plan.alternatives, "flips": self.plan.flips}
+        frames = {"plan": self.plan.assignments, "alternatives": self.plan.alternatives, "flips": self.plan.flips,
+                  "information": self.plan.information, "value": self.plan.value}  # fmt: skip
         exports = {
             name: [{key: str(v) if isinstance(v, Decimal) else v for key, v in row.items()} for row in records(table)]
             for name, table in frames.items()

@@ -40,6 +40,7 @@ class Study(Part):
     tasks: tuple[TaskSpec, ...] = ()
     monitor: MonitorSpec = MonitorSpec()
     workloads: Path
+    use_cases: Path | None = None
     workload_columns: dict[str, ColumnRule]
     profiles: dict[str, Profile]
     quality_scores: Path
@@ -87,7 +88,8 @@ def load_study(path: str | Path) -> Study:
             raise bad(str(location[-1]), str(given), f"a file that exists, relative to {file.parent}", where)
         return found
 
-    tables = {key: beside(getattr(study, key), key) for key in ("workloads", "quality_scores")}
+    keys = ("workloads", "use_cases", "quality_scores")
+    tables = {key: beside(getattr(study, key), key) for key in keys if getattr(study, key) is not None}
     tasks = [
         spec.model_copy(update={"file": beside(spec.file, "tasks", index, "file")})
         for index, spec in enumerate(study.tasks)
