@@ -18,7 +18,7 @@ def monitor(
     study: Annotated[str, typer.Argument(help="Study file, or the name of a shipped study.")] = "demo",
     no_answer: Annotated[bool, typer.Option("--no-answer", help="Only look at stored answers: no model runs.")] = False,
     accept: Annotated[
-        bool, typer.Option("--accept", help="Put what the plan chooses now into force and begin the watch anew.")
+        bool, typer.Option("--accept", help="Put what the plan chooses now into force, set alarms aside, watch anew.")
     ] = False,
     every: Annotated[str | None, typer.Option(help="Time between looks, e.g. 24h; needs --times.")] = None,
     times: Annotated[int, typer.Option(min=1, help="Looks to take; ends at the first that finds something.")] = 1,

@@ -22,26 +22,29 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from costlib.errors import bad
 from costlib.figure import plain
 from costlib.portfolio.assign import Flags, Floats, Ints, solve
 from costlib.portfolio.economics import economy
 from costlib.portfolio.offers import UNKNOWN, Offer, offers
 from costlib.portfolio.options import supplies
-from costlib.portfolio.routing.replay import Policy, floor_of, read_policy, replay, saving_of
-from costlib.portfolio.routing.requests import Requests, read_requests
+from costlib.portfolio.routing.replay import Policy, floor_of, replay, saving_of
+from costlib.portfolio.routing.requests import Requests
+from costlib.portfolio.streams import right_answers, routing, streams, watchable
 from costlib.portfolio.switching import Savings, break_even_success
 from costlib.portfolio.workloads import Workload, load_scores, load_workloads
 from costlib.prices.book import load_book
 from costlib.progress import Progress
 from costlib.quality.sequential import confidence_sequence, drift
-from costlib.quality.tasks.run import answer_tasks, study_stream, task_of
+from costlib.quality.tasks.run import answer_tasks, task_of
 from costlib.store import Store, new_id
-from costlib.study import MeasuredOption, Study, TaskSpec
+from costlib.study import Study
 from costlib.tables import MONITORING
 from costlib.tables.schema import is_null
 
 Row = dict[str, Any]
+
+BEYOND = 1e6
+"""E-values from here on are told apart by nobody, and only said to be so large."""
 
 
 @dataclass(frozen=True)
@@ -80,17 +83,6 @@ def looks(study: Study, store: Store | None = None) -> pd.DataFrame:
     return frame[frame["study"] == study.name].sort_values("started_at", kind="stable", ignore_index=True)
 
 
-def watched(study: Study) -> list[tuple[TaskSpec, str]]:
-    """Every stream of answers that the study could watch: a task of a workload, and the precision of an option."""
-    found = [
-        (spec, option.precision)
-        for spec in study.tasks
-        for option in study.options
-        if spec.workload is not None and isinstance(option, MeasuredOption) and _answers(spec, option)
-    ]
-    return list(dict.fromkeys(found))
-
-
 def look(
     study: Study,
     store: Store | None = None,
@@ -103,19 +95,21 @@ def look(
 ) -> Look:
     """Look once: answer what is new in the study's tasks (`ask`), watch, compare with the decisions in force, write.
 
-    `accept` puts what the plan chooses now into force and begins the watch anew. Raises `InputError` for a study that
-    `make_plan` refuses, unless only a workload that no option can serve is at fault: that is a decision that does not
-    hold.
+    `accept` puts what the plan chooses now into force, sets alarms aside and begins the watch anew; an option that is
+    not wanted any more is taken out of the study first, because a plan counts all answers and knows no alarm.
+
+    Raises `InputError` for a study that `make_plan` refuses, unless only a workload that no option can serve is at
+    fault: that is a decision that does not hold.
     """
     place = store or Store()
     place.check_writable()
-    policy, requests = _routing(study)
+    route = routing(study)  # read before any work, so that a wrong file is found first
     for spec in study.tasks if ask else ():
         named: dict[str, Any] = {"device": device, "progress": progress, "timeout_s": timeout_s}
         answer_tasks(spec.model, spec.precision, [task_of(spec)], store=place, **named)
-    alpha = study.monitor.false_alarm_rate / max(len(watched(study)) + (policy is not None), 1)
+    alpha = study.monitor.false_alarm_rate / max(watchable(study), 1)
     watch = _Watch(study, place, alpha, pd.DataFrame() if accept else looks(study, place), _now() if accept else None)
-    rows = [*watch.workloads(), *(watch.routing(policy, requests) if policy and requests else ())]
+    rows = [*watch.workloads(), *(watch.policy(*route) if route else ())]
     run, started = new_id(), _now()
     common = {"run_id": run, "started_at": started, "study": study.name, "kind": "derived"}
     frame = pd.DataFrame({name: [(row | common).get(name) for row in rows] for name in MONITORING.names}, dtype=object)
@@ -138,18 +132,18 @@ class _Watch:
     def workloads(self) -> Iterator[Row]:
         """A row for each workload, or for each of its streams."""
         force = [self._in_force(row[0].workload.workload) for row in self.table]
-        streams = [list(self._streams(w, name, None)) if name else [] for w, name in enumerate(force)]
+        seen = [list(self._streams(w, name, None)) if name else [] for w, name in enumerate(force)]
         eligible = self.money.eligible.copy()
         for w, name in enumerate(force):
-            if name in self.names and any(stream["alarm"] for stream in streams[w]):
+            if name in self.names and any(stream["alarm"] for stream in seen[w]):
                 eligible[w, self.names.index(name)] = False
         choice, served = self._solve(force, eligible)
         begun = False
         for w, name in enumerate(force):
             if name is None and served[w]:
                 force[w] = name = self.names[choice[w]]
-                streams[w] = list(self._streams(w, name, break_even_success(self.money, choice, w)))
-                if any(stream["alarm"] for stream in streams[w]):
+                seen[w] = list(self._streams(w, name, break_even_success(self.money, choice, w)))
+                if any(stream["alarm"] for stream in seen[w]):
                     eligible[w, choice[w]], begun = False, True
         choice, served = self._solve(force, eligible) if begun else (choice, served)
         places = [self.names.index(name) if name in self.names else None for name in force]
@@ -157,10 +151,10 @@ class _Watch:
         savings = Savings(self.study, self.money, choice, left)
         for w, row in enumerate(self.table):
             now, name, place = self.names[choice[w]] if served[w] else None, force[w], places[w]
-            verdict = self._verdict(w, name, now, None if place is None else row[place], streams[w], savings)
+            verdict = self._verdict(w, name, now, None if place is None else row[place], seen[w], savings)
             workload = {"subject": "workload", "workload": row[0].workload.workload, "decision": name}
             workload["instead"] = now if now != name else None
-            for stream in streams[w] or [{}]:
+            for stream in seen[w] or [{}]:
                 yield {**stream, **workload, **verdict}
 
     def _solve(self, force: list[str | None], eligible: Flags) -> tuple[Ints, Flags]:
@@ -180,11 +174,8 @@ class _Watch:
     def _streams(self, w: int, name: str, break_even: float | None) -> Iterator[Row]:
         """The streams of an option on a workload; `break_even` is the floor of a new watch where none is stated."""
         workload: Workload = self.table[w][0].workload
-        option = next((one for one in self.study.options if one.name == name), None)
-        for spec in self.study.tasks:
-            if spec.workload != workload.workload or not isinstance(option, MeasuredOption):
-                continue
-            if not _answers(spec, option):
+        for spec, option in streams(self.study):
+            if (spec.workload, option.name) != (workload.workload, name):
                 continue
             who = {"task": spec.file.stem, "model": spec.model, "precision": option.precision}
             last = self._last({"workload": workload.workload, "decision": name, **who})
@@ -194,9 +185,10 @@ class _Watch:
             elif not floor:
                 floor, basis = break_even or 0.0, "success rate at which the next best option took over"
                 basis = basis if break_even else "no success rate changes the choice"
-            answers, _ = study_stream(spec, option.precision, self.store)
-            right = np.asarray(answers["score"] >= 1, dtype=np.float64)
-            yield who | self._watch(right, answers["started_at"], last, None if is_null(floor) else floor, str(basis))
+            since = self._since(last)
+            values, skipped = right_answers(spec, option.precision, self.store, since)
+            stream = self._watch(values, last, None if is_null(floor) else floor, str(basis))
+            yield {**who, **stream, "since": since, "skipped": skipped}
 
     def _last(self, wanted: Mapping[str, str]) -> Row | None:
         """The row of the same stream at the look before; None where the watch begins now."""
@@ -205,23 +197,18 @@ class _Watch:
             rows = rows[rows[column] == value]
         return None if rows.empty else {str(k): v for k, v in rows.iloc[-1].to_dict().items()}
 
-    def _watch(self, values: Floats, dates: pd.Series | None, last: Row | None, floor: float | None, why: str) -> Row:
+    def _since(self, last: Row | None) -> str | None:
+        """Since when a stream is watched; None: from its first answer on."""
+        return self.since if last is None else None if is_null(last["since"]) else str(last["since"])
+
+    def _watch(self, values: Floats, last: Row | None, floor: float | None, why: str) -> Row:
         """Score, interval, evidence and alarm of a stream; an alarm once raised against a floor stays."""
-        since, skipped = (self.since, 0) if last is None else (last["since"], int(last["skipped"]))
-        since = None if is_null(since) else str(since)
-        if dates is not None and since is not None:
-            skipped = int((dates <= since).sum())
-        elif last is None and since is not None:
-            skipped = len(values)
-        values = values[skipped:]
         low, high = confidence_sequence(values, self.alpha)
         found = drift(values, floor, self.alpha) if floor else None
         alarm = None if found is None else found.alarm_at is not None
         if found and last is not None and last["floor"] == floor and not is_null(last["alarm"]):
             alarm = alarm or bool(last["alarm"])
         return {
-            "since": since,
-            "skipped": skipped,
             "n": len(values),
             "new_n": max(len(values) - (0 if last is None else int(last["n"])), 0),
             "score": float(values.mean()) if len(values) else None,
@@ -236,14 +223,14 @@ class _Watch:
         }
 
     def _verdict(
-        self, w: int, name: str | None, now: str | None, offer: Offer | None, streams: list[Row], savings: Savings
+        self, w: int, name: str | None, now: str | None, offer: Offer | None, seen: list[Row], savings: Savings
     ) -> Row:
         then = f"; {now} would serve it now" if now else "; no option meets its requirements now"
         if name is None:
             return {"holds": False, "reason": "no option meets its requirements"}
         if offer is None:
             return {"holds": False, "reason": f"it is no longer an option of the study{then}"}
-        for stream in streams:
+        for stream in seen:
             if stream["alarm"]:
                 return {"holds": False, "reason": _alarmed(stream) + then}
         failed = dict(offer.failed)
@@ -261,52 +248,37 @@ class _Watch:
         together = "" if low > 0 else ", and all that would move together save more than their interval"
         return saving | {"holds": False, "reason": shown + together}
 
-    def routing(self, policy: Policy, requests: Requests) -> Iterator[Row]:
+    def policy(self, policy: Policy, requests: Requests) -> Iterator[Row]:
         """The row of the study's routing policy."""
         rows = self.study.monitor.rows
         assert rows is not None
         outcome, (floor, basis) = replay(policy, requests), floor_of(policy)
         who = {"task": rows.stem, "model": policy.models[-1]}
         last = self._last({"subject": "routing policy", "decision": policy.name, **who})
-        stream = who | self._watch(np.clip(outcome.score, 0, 1), None, last, floor, basis)
-        saved = saving_of(policy, outcome, requests)
+        scores = np.clip(outcome.score, 0, 1)
+        skipped = int(last["skipped"]) if last is not None else len(scores) if self.since else 0
+        watched = self._watch(scores[skipped:], last, floor, basis)
+        stream = {**who, **watched, "since": self._since(last), "skipped": skipped}
+        saved = saving_of(policy, outcome, requests, skipped)
         baseline = f"always {policy.watch.baseline}"
-        shown = f"{plain(saved.mean)} USD a request [{plain(saved.low)}, {plain(saved.high)}] against {baseline}"
-        holds, reason = True, f"it saves {shown}"
-        if saved.high < 0:
-            holds, reason = False, f"it no longer pays: it saves {shown}"
+        holds, reason, saving = True, "no request came since it was accepted", {}
+        if saved is not None:
+            shown = f"{plain(saved.mean)} USD a request [{plain(saved.low)}, {plain(saved.high)}] against {baseline}"
+            holds = saved.high >= 0
+            reason = f"it saves {shown}" if holds else f"it no longer pays: it saves {shown}"
+            saving = {"saving_usd": saved.mean, "saving_usd_low": saved.low, "saving_usd_high": saved.high}
         if stream["alarm"]:
             holds, reason = False, f"{_alarmed(stream)}; {baseline} would serve instead"
-        yield {
-            **stream, "subject": "routing policy", "decision": policy.name, "holds": holds, "reason": reason,
-            "instead": None if holds else baseline, "saving_usd": saved.mean, "saving_usd_low": saved.low,
-            "saving_usd_high": saved.high,
-        }  # fmt: skip
-
-
-def _routing(study: Study) -> tuple[Policy | None, Requests | None]:
-    """The study's policy and its rows; read before any work, so that a wrong file is found first."""
-    spec = study.monitor
-    if spec.policy is None or spec.rows is None:
-        return None, None
-    policy = read_policy(spec.policy)
-    requests = read_requests(spec.rows, costs=spec.costs)
-    for model in (*policy.models, policy.watch.baseline):
-        if model not in requests.models:
-            raise bad("policy.models", model, requests.models, str(spec.policy))
-    replay(policy, requests)
-    return policy, requests
-
-
-def _answers(spec: TaskSpec, option: MeasuredOption) -> bool:
-    return spec.model == option.model and option.precision in spec.precision
+        verdict = {"holds": holds, "reason": reason, "instead": None if holds else baseline}
+        yield {**stream, **saving, **verdict, "subject": "routing policy", "decision": policy.name}
 
 
 def _alarmed(stream: Row) -> str:
     """Why a stream alarms."""
     if stream["peak"] < 1 / stream["alpha"]:
         return "its drift alarm of an earlier look was not accepted yet"
-    reached = f"{plain(stream['peak'])} (an alarm from {plain(1 / stream['alpha'])} on)"
+    peak = plain(stream["peak"]) if stream["peak"] < BEYOND else "over a million"
+    reached = f"{peak} (an alarm from {plain(1 / stream['alpha'])} on)"
     return (
         f"drift alarm: within {stream['n']} items of {stream['task']}, with a mean score of {stream['score']:.1%}, the "
         f"e-value against a score of at least {stream['floor']:.1%} reached {reached}"

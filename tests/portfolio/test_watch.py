@@ -15,9 +15,11 @@ from costlib.cli.main import main
 from costlib.errors import InputError
 from costlib.portfolio.routing.policy import write_policy
 from costlib.portfolio.routing.route import route
-from costlib.portfolio.watch import look, looks, watched
+from costlib.portfolio.streams import values_of, watchable
+from costlib.portfolio.watch import look, looks
 from costlib.quality.sequential import confidence_sequence, drift
 from costlib.quality.tasks import run
+from costlib.store import Store
 from costlib.study import Study, load_study
 
 TASKS = """\
@@ -82,12 +84,13 @@ def again(study: Study) -> Study:
 def test_a_stream_that_keeps_its_floor_holds_and_another_look_changes_nothing(make_study, model) -> None:
     model.right = lambda i: i % 10 > 0
     study = make_study(OLD)
-    assert watched(study) == [(study.tasks[0], "int8")]
+    assert watchable(study) == 1  # no option runs at bf16
     first = look(study)
     row = row_of(first)
     expected = [float(i % 10 > 0) for i in range(200)]
     assert (row["decision"], row["n"], row["new_n"], row["score"], row["floor"]) == ("tiny", 200, 200, 0.9, 0.8)
     assert row["e_value"] == pytest.approx(drift(expected, 0.8).e_value) and not row["alarm"]
+    assert values_of(study, row, Store()).tolist() == expected
     assert (row["score_low"], row["score_high"]) == pytest.approx(confidence_sequence(expected))
     assert first.holds and first.sentences == [] and first.alpha == 0.05
     second = look(study)
@@ -182,8 +185,7 @@ def test_the_floor_without_a_stated_one_is_where_another_option_takes_over(make_
 def test_the_rate_is_shared_by_every_stream_the_plan_may_choose(make_study, model) -> None:
     other = "  - {name: tiny16, type: measured, capability: tiny, model: 'demo:gemma-3-270m', precision: bf16}\n"
     study = make_study(OLD, ("  - name: people\n", f"{other}  - name: people\n"))
-    assert {precision for _, precision in watched(study)} == {"bf16", "int8"}
-    assert look(study).alpha == 0.025
+    assert watchable(study) == 2 and look(study).alpha == 0.025
 
 
 def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, Any, str]:
@@ -256,6 +258,14 @@ def test_a_routing_policy_is_replayed_on_its_rows(make_study, model, tmp_path: P
     (sentence,) = fallen.sentences
     assert sentence.startswith("routing policy: router of small, large no longer holds: drift alarm: within 800 items")
     assert sentence.endswith("always large would serve instead.")
+    assert values_of(study, fallen.rows.iloc[-1].to_dict(), Store()).mean() == pytest.approx(
+        fallen.rows["score"].iloc[-1]
+    )
+    anew = look(again(study), accept=True).rows.iloc[-1]
+    assert (anew["skipped"], anew["n"], anew["e_value"]) == (N, 0, 1.0)
+    assert anew["holds"] and anew["reason"] == "no request came since it was accepted"
+    later = look(again(study)).rows.iloc[-1]
+    assert (later["skipped"], later["n"]) == (N, 0)
 
 
 @pytest.mark.parametrize(

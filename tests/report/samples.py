@@ -133,15 +133,16 @@ def store_with(root: Path, noise: float = 0.01, columns: dict[str, Any] | None =
     return store
 
 
-def answers_in(store: Store, right: dict[str, int]) -> None:
+def answers_in(store: Store, right: dict[str, int], day: int = 1) -> None:
     """Answers to the demo study's task in a store: of each precision, so many items wholly right, the first ones."""
     spec = load_study("demo").tasks[0]
     task = task_of(spec)
     for precision, count in right.items():
-        run = f"20261101T000200Z-{precision}"
+        run = f"202611{day:02}T000200Z-{precision}"
         rows = [
             {
-                "run_id": run, "started_at": "2026-11-01T00:02:00+00:00", "task": task.name, "task_kind": task.kind,
+                "run_id": run, "started_at": f"2026-11-{day:02}T00:02:00+00:00", "task": task.name,
+                "task_kind": task.kind,
                 "item": item.id, "question_sha256": task.question_sha256(item), "label_sha256": item.label_sha256,
                 "model": MODEL, "precision": precision, "engine": "eager", "device": DEVICE, "status": "ok",
                 "kind": "measured", "answer": json.dumps(item.expected if i < count else {"order": "none"}),

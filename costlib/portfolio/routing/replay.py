@@ -79,11 +79,15 @@ def floor_of(policy: Policy) -> tuple[float | None, str]:
     return min(at, 1.0), f"the score at which it stops saving against always {watch.baseline}"
 
 
-def saving_of(policy: Policy, outcome: Outcome, requests: Requests) -> Estimate:
-    """$ per request saved against the single model the policy was compared with, in pairs; positive is a saving."""
+def saving_of(policy: Policy, outcome: Outcome, requests: Requests, first: int = 0) -> Estimate | None:
+    """$ per request saved against the single model the policy was compared with, in pairs; positive is a saving.
+
+    Requests before `first` are left out; None where fewer than two are left.
+    """
     alone, paid = requests.of(policy.watch.baseline)
     goal = Goal(policy.watch.miss_usd, policy.watch.quality)
-    return paired_bootstrap(goal.value(outcome), goal.value(Outcome(alone, paid, (1.0,))))
+    routed, single = goal.value(outcome)[first:], goal.value(Outcome(alone, paid, (1.0,)))[first:]
+    return paired_bootstrap(routed, single) if len(routed) > 1 else None
 
 
 def replay(policy: Policy, requests: Requests) -> Outcome:

@@ -1,0 +1,72 @@
+"""The streams that a study's decisions are watched by: right and wrong answers, or a policy's scores, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from costlib.errors import bad
+from costlib.portfolio.assign import Floats
+from costlib.portfolio.routing.replay import Policy, read_policy, replay
+from costlib.portfolio.routing.requests import Requests, read_requests
+from costlib.quality.tasks.run import study_stream
+from costlib.store import Store
+from costlib.study import MeasuredOption, Study, TaskSpec
+from costlib.tables.schema import is_null
+
+
+def streams(study: Study) -> list[tuple[TaskSpec, MeasuredOption]]:
+    """Every task of a workload with every measured option that answers it."""
+    return [
+        (spec, option)
+        for spec in study.tasks
+        for option in study.options
+        if spec.workload is not None and isinstance(option, MeasuredOption)
+        if spec.model == option.model and option.precision in spec.precision
+    ]
+
+
+def watchable(study: Study) -> int:
+    """How many different streams the study could watch, whichever options its plan chooses, with its policy."""
+    answered = {(spec.file, spec.model, option.precision) for spec, option in streams(study)}
+    return len(answered) + (study.monitor.policy is not None)
+
+
+def right_answers(spec: TaskSpec, precision: str, store: Store, since: str | None) -> tuple[Floats, int]:
+    """1 for an item answered wholly right, 0 for another, in the order of first answers, and the items left out.
+
+    With `since` (UTC, ISO 8601) items first answered until then are left out.
+    """
+    answers, _ = study_stream(spec, precision, store)
+    right = np.asarray(answers["score"] >= 1, dtype=np.float64)
+    skipped = 0 if since is None else int((answers["started_at"] <= since).sum())
+    return right[skipped:], skipped
+
+
+def routing(study: Study) -> tuple[Policy, Requests] | None:
+    """The study's routing policy and its rows, checked to fit together; None where it names none."""
+    spec = study.monitor
+    if spec.policy is None or spec.rows is None:
+        return None
+    policy = read_policy(spec.policy)
+    requests = read_requests(spec.rows, costs=spec.costs)
+    for model in (*policy.models, policy.watch.baseline):
+        if model not in requests.models:
+            raise bad("policy.models", model, requests.models, str(spec.policy))
+    replay(policy, requests)
+    return policy, requests
+
+
+def values_of(study: Study, row: Mapping[str, Any], store: Store) -> Floats:
+    """The values behind a MONITORING row, from what is stored now; none where the study no longer has the stream."""
+    if row["subject"] == "routing policy":
+        found = routing(study)
+        scores = np.zeros(0) if found is None else np.clip(replay(*found).score, 0, 1)[int(row["skipped"]) :]
+        return scores[: int(row["n"])]
+    for spec in study.tasks:
+        if (spec.file.stem, spec.model) == (row["task"], row["model"]) and row["precision"] in spec.precision:
+            since = None if is_null(row["since"]) else str(row["since"])
+            return right_answers(spec, row["precision"], store, since)[0][: int(row["n"])]
+    return np.zeros(0)
