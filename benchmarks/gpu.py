@@ -97,28 +97,22 @@ def speeds(configuration: Any, arguments: argparse.Namespace, seconds: float) ->
 
 
 def embeddings(configuration: Any, arguments: argparse.Namespace, seconds: float) -> list[dict[str, Any]]:
-    """The embedding shape on paragraphs of the prose every Python ships, unless all of it is in the store."""
+    """The embedding shape on paragraphs of the prose every Python ships."""
     import tempfile
     from pydoc_data.topics import topics
 
-    from costlib.environment import device_name
     from costlib.measure.embed import embed
-    from costlib.measure.embed import embeddings as stored
 
     model, names, engine, batch = configuration
-    precisions = names.split(",")
-    rows = stored(arguments.store)
-    rows = rows[(rows["model"] == model) & (rows["device"] == device_name(arguments.device)) & (rows["status"] == "ok")]
-    if set(rows["precision"]) < set(precisions):
-        paragraphs = [" ".join(part.split()) for text in topics.values() for part in text.split("\n\n")]
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "paragraphs.txt"
-            file.write_text("\n".join(dict.fromkeys(p for p in paragraphs if len(p) > 200)), encoding="utf-8")
-            rows = embed(
-                model, precisions, text=file, batch=batch, documents=64 if arguments.tiny else 512,
-                device=arguments.device, store=arguments.store, time_budget_s=min(arguments.budget, seconds / 6),
-                timeout_s=seconds / 3,
-            )  # fmt: skip
+    paragraphs = [" ".join(part.split()) for text in topics.values() for part in text.split("\n\n")]
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "paragraphs.txt"
+        file.write_text("\n".join(dict.fromkeys(p for p in paragraphs if len(p) > 200)), encoding="utf-8")
+        rows = embed(
+            model, names.split(","), text=file, batch=batch, documents=64 if arguments.tiny else 512,
+            device=arguments.device, store=arguments.store, time_budget_s=min(arguments.budget, seconds / 6),
+            timeout_s=seconds / 3,
+        )  # fmt: skip
     return [{str(key): value for key, value in row.items()} | {"engine": engine} for row in rows.to_dict("records")]
 
 

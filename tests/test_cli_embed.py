@@ -29,6 +29,10 @@ def test_embed_prints_one_document_with_prices(tmp_path: Path, monkeypatch: Any,
     assert float(row["usd_per_mtok"]) == pytest.approx(1e6 / 3600 / row["tokens_per_s"], rel=1e-6)
     code, out = run(monkeypatch, capsys, *given)
     assert code == 0 and "overlap" in out and "API embedding prices" in out
+    code, out = run(monkeypatch, capsys, *given, "--json")
+    assert json.loads(out)["rows"][0]["run_id"] == row["run_id"]
+    code, out = run(monkeypatch, capsys, *given, "--fresh", "--json")
+    assert json.loads(out)["rows"][0]["run_id"] != row["run_id"]
 
 
 def test_embed_refuses_bad_input_with_one_sentence(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:

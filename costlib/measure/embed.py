@@ -7,6 +7,7 @@ also leaves its vectors, which are compared with those of the baseline precision
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import tempfile
@@ -27,7 +28,7 @@ from costlib.models.documents import Documents, read_documents
 from costlib.models.encoder import load_encoder, refuse_other_models
 from costlib.models.load import check_device
 from costlib.models.precision import precision as known_precision
-from costlib.models.reference import is_static, parse
+from costlib.models.reference import is_static, on_disk, parse
 from costlib.models.vectors import fidelity, head_right, mean_interval, split
 from costlib.progress import Progress, Step, silent
 from costlib.store import Store, new_id
@@ -51,6 +52,7 @@ def embed(
     batch: int = 32,
     device: str | None = None,
     store: Store | str | None = None,
+    fresh: bool = False,
     time_budget_s: float = 60.0,
     timeout_s: float = 1800.0,
     progress: Progress | None = None,
@@ -59,8 +61,10 @@ def embed(
 
     `text` holds the documents (see `read_documents`), of which the first `documents` are encoded; `task` is a labelled
     file whose accuracy a linear head on the vectors gives (half of each class to train, the other half to test).
-    `baseline` (default: the first precision) is what the vectors are compared with; it is measured, too. Failures
-    become rows with a status and a reason. Raises `InputError` for bad input before anything is measured.
+    `baseline` (default: the first precision) is what the vectors are compared with; it is measured, too. What is in the
+    store for the same files, settings and environment is not measured again unless it ended as an error, or `fresh`;
+    where a precision is missing its baseline is measured with it, because vectors are not stored. Failures become rows
+    with a status and a reason. Raises `InputError` for bad input before anything is measured.
     """
     reference = parse(model)
     device = device or ("cpu" if is_static(reference) else default_device())
@@ -86,35 +90,61 @@ def embed(
     kept = store if isinstance(store, Store) else Store(store)
     kept.check_writable()
     tell = progress or silent
-    with tempfile.TemporaryDirectory(prefix="costlib-embed-") as folder:
-        place = Path(folder)
-        (place / "texts.json").write_text(json.dumps(found.texts), encoding="utf-8")
-        (place / "task.json").write_text(json.dumps(labelled.texts if labelled else []), encoding="utf-8")
-        arguments = {"model": model, "device": device, "batch": batch, "folder": folder}
-        runs = _rounds(names, arguments, time_budget_s, timeout_s, tell)
-        shared = {
-            "model": model,
-            "baseline": base,
-            "device": device_name(device),
-            "text": found.name,
-            "documents": len(found.texts),
-            "duplicates": found.duplicates,
-            "batch": batch,
-            "kind": "measured",
-            "task": labelled.name if labelled else None,
-        }
-        rows = []
-        for name in names:
-            row = shared | _speed(runs[name], len(found.texts), device) | {"precision": name}
-            if row["status"] == "ok":
-                row |= _kept(place, base, name, reference.kind == "random") | _use(place, base, name, labelled)
-            row |= {"run_id": new_id()}
-            rows.append(row)
-    import pandas as pd
+    shared = {
+        "model": model,
+        "baseline": base,
+        "device": device_name(device),
+        "text": found.name,
+        "documents": len(found.texts),
+        "duplicates": found.duplicates,
+        "batch": batch,
+        "kind": "measured",
+        "task": labelled.name if labelled else None,
+        "material_sha256": _material(model, found, labelled),
+    }
+    ids = {} if fresh else _stored(kept, shared, names, describe(device)[1])
+    missing = [name for name in names if name not in ids]
+    if missing:
+        missing = [base, *(name for name in missing if name != base)]
+        with tempfile.TemporaryDirectory(prefix="costlib-embed-") as folder:
+            place = Path(folder)
+            (place / "texts.json").write_text(json.dumps(found.texts), encoding="utf-8")
+            (place / "task.json").write_text(json.dumps(labelled.texts if labelled else []), encoding="utf-8")
+            arguments = {"model": model, "device": device, "batch": batch, "folder": folder}
+            runs = _rounds(missing, arguments, time_budget_s, timeout_s, tell)
+            rows = []
+            for name in missing:
+                row = shared | _speed(runs[name], len(found.texts), device) | {"precision": name}
+                if row["status"] == "ok":
+                    row |= _kept(place, base, name, reference.kind == "random") | _use(place, base, name, labelled)
+                rows.append(row | {"run_id": new_id()})
+        import pandas as pd
 
-    for row in rows:
-        kept.write(EMBEDDINGS, pd.DataFrame([row]), str(row["run_id"]))
-    return EMBEDDINGS.validate(pd.DataFrame(rows))
+        for row in rows:
+            kept.write(EMBEDDINGS, pd.DataFrame([row]), str(row["run_id"]))
+            ids[str(row["precision"])] = str(row["run_id"])
+    frame = kept.read(EMBEDDINGS).frame.set_index("run_id", drop=False)
+    return frame.loc[[ids[name] for name in names]].reset_index(drop=True)
+
+
+def _material(model: str, texts: Documents, task: Documents | None) -> str:
+    """Hash of what the names of a row stand for."""
+    read = [texts.texts, [task.texts, task.labels] if task else None, on_disk(model)]
+    return hashlib.sha256(json.dumps(read).encode()).hexdigest()
+
+
+def _stored(store: Store, asked: dict[str, Any], names: Sequence[str], fingerprint: str) -> dict[str, str]:
+    """Run ids by precision of the newest stored rows of the same material, settings and environment.
+
+    A crash or a timeout may pass and is tried again; what does not fit or is not supported stays so.
+    """
+    frame = store.read(EMBEDDINGS).frame
+    same = (frame["fingerprint"] == fingerprint) & (frame["status"] != "error")
+    for name in ("model", "baseline", "documents", "batch", "material_sha256"):
+        same &= frame[name] == asked[name]
+    found = frame[same.fillna(False).astype(bool)]
+    ids = zip(found["precision"], found["run_id"], strict=True)
+    return {str(name): str(run) for name, run in ids if name in names}
 
 
 def embeddings(store: Store | str | None = None) -> pd.DataFrame:

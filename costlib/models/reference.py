@@ -7,6 +7,7 @@ memory are real, quality is refused), `static:FOLDER` a static embedding model (
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,16 @@ def parse(text: str) -> Reference:
     if kind == "hub" and (name.count("/") != 1 or name.startswith("/") or name.endswith("/")):
         raise bad("model", text, "hub:ORGANIZATION/NAME")
     return Reference(kind, name)
+
+
+def on_disk(reference: str) -> str | None:
+    """Hash of the names, sizes and times of a local model's files, which may change under one name; else None."""
+    kind, _, name = reference.partition(":")
+    if kind not in ("path", "gguf", "static"):
+        return None
+    files = sorted(Path(name).iterdir()) if Path(name).is_dir() else [Path(name)]
+    facts = [[file.name, (found := file.stat()).st_size, found.st_mtime_ns] for file in files if file.is_file()]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def is_static(reference: Reference) -> bool:

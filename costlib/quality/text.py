@@ -10,7 +10,6 @@ the KL divergence of whole distributions, the share of equal first choices, and 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import tempfile
@@ -28,7 +27,7 @@ from costlib.errors import bad
 from costlib.isolate import Outcome, Unsupported, run_isolated
 from costlib.models.load import check_device
 from costlib.models.precision import precision as known_precision
-from costlib.models.reference import parse
+from costlib.models.reference import on_disk, parse
 from costlib.progress import Progress, Step, silent
 from costlib.quality.compare import Estimate, block_bootstrap, paired_difference
 from costlib.quality.corpus import Text, read_text
@@ -271,17 +270,7 @@ def _found(question: _Question, store: Store) -> dict[_Name, dict[str, Any]]:
 
 def _material(question: _Question, model: str) -> dict[str, Any]:
     """What a result was made from beyond its names: the text, and the files of the model and of its baseline."""
-    return {_UTF8_KEY: question.text.sha256, _WEIGHTS_KEY: [_on_disk(model), _on_disk(question.baseline_model)]}
-
-
-def _on_disk(reference: str) -> str | None:
-    """Hash of the names, sizes and times of a local model's files, which may change under one name; else None."""
-    kind, _, name = reference.partition(":")
-    if kind not in ("path", "gguf"):
-        return None
-    files = sorted(Path(name).iterdir()) if Path(name).is_dir() else [Path(name)]
-    facts = [[file.name, (found := file.stat()).st_size, found.st_mtime_ns] for file in files if file.is_file()]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    return {_UTF8_KEY: question.text.sha256, _WEIGHTS_KEY: [on_disk(model), on_disk(question.baseline_model)]}
 
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:

@@ -67,6 +67,7 @@ EMBEDDINGS = Table(
         ),
         Column("task_reason", "text", "why the accuracy is unknown"),
         Column("weights_note", "text", "what a reader must know about the weights"),
+        Column("material_sha256", "text", "hash of the documents, the task and a local model's files"),
         *_PLACE,
     ),
 )

@@ -59,6 +59,37 @@ def test_a_static_model_is_detected_and_loses_at_int8(texts: Path, tmp_path: Pat
         assert (rows["processes"] > 1).all() and rows["tokens_per_s_low"].notna().all()
 
 
+def test_what_is_stored_is_not_measured_again_unless_fresh_or_changed(
+    texts: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """A missing precision takes its baseline along; other documents under the same name are other material."""
+    asked: list[str] = []
+
+    def child(target: str, arguments: dict[str, Any], **given: Any) -> Outcome:
+        asked.append(arguments["precision"])
+        if arguments["precision"] == "int8":
+            return Outcome("error", None, "crashed", 1.0)
+        return here(target, arguments, **given)
+
+    monkeypatch.setattr(module, "run_isolated", child)
+    model = f"static:{tiny_static(tmp_path / 'm')}"
+
+    def ran(*precisions: str, **more: Any) -> set[str]:
+        asked.clear()
+        rows = embed(model, precisions, text=texts, time_budget_s=0.01, store=tmp_path / "s", **more)
+        assert rows["precision"].tolist() == list(precisions)
+        return set(asked)
+
+    assert ran("fp32", "fp16") == {"fp32", "fp16"}
+    assert ran("fp32", "fp16") == ran("fp32") == set()
+    assert ran("fp32", "fp16", fresh=True) == {"fp32", "fp16"}
+    assert ran("fp32", "fp16", "int8") == {"fp32", "int8"}
+    assert ran("fp32", "int8") == {"fp32", "int8"}, "a crash is tried again"
+    assert ran("fp32", batch=2) == ran("fp32", task=texts) == {"fp32"}
+    write_documents(texts, documents(seed=8))
+    assert ran("fp32") == {"fp32"}
+
+
 def test_vectors_are_those_of_sentence_transformers(bert: Path) -> None:
     from sentence_transformers import SentenceTransformer, models
 
