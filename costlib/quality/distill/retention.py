@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from costlib.quality.compare import CONFIDENCE, Values, paired_bootstrap
+from costlib.quality.compare import CONFIDENCE, Values, agresti_min, paired_bootstrap
 
 _ROUNDS = 11
 _SHORTEST_PASS_S = 0.05
@@ -36,8 +36,10 @@ def retention(
     """Mean score of the student over the teacher's on the same items, with a paired bootstrap of the ratio.
 
     Items are resampled together for both, or whole clusters where items come in groups (tokens of one passage), and
-    the interval is the percentile one. Undefined where the teacher scores 0. Raises `InputError` for series that do
-    not belong together, scores that are not finite, or fewer than 2 items.
+    the interval is the percentile one. Of single items that are right or wrong it is never narrower than what their
+    paired difference allows (Agresti and Min 2005): items that all agree would otherwise leave no doubt. Undefined
+    where the teacher scores 0. Raises `InputError` for series that do not belong together, scores that are not finite,
+    or fewer than 2 items.
     """
     paired_bootstrap(teacher, student, clusters=clusters, resamples=2)  # its checks
     first, second = np.asarray(teacher, dtype=np.float64), np.asarray(student, dtype=np.float64)
@@ -57,6 +59,10 @@ def retention(
     if not np.isfinite(drawn).all():
         return Ratio(value, None, None, "too few items the teacher gets right for an interval")
     low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    if clusters is None and np.isin([first, second], (0, 1)).all():
+        gained, lost = int((second > first).sum()), int((second < first).sum())
+        ends = [1 + end / first.mean() for end in agresti_min(gained, lost, len(first))]
+        low, high = min(low, ends[0]), max(high, ends[1])
     return Ratio(value, float(low), float(high))
 
 

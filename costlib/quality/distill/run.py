@@ -23,6 +23,7 @@ from costlib.models.precision import precision as known_precision
 from costlib.models.reference import is_static, parse
 from costlib.models.vectors import linear_head, mean_interval, split, unit
 from costlib.progress import Progress, Step, silent
+from costlib.quality.compare import wilson
 from costlib.quality.corpus import DEFAULT_TEXT, read_text
 from costlib.quality.distill.language import forward, next_token_right, shallow_language_model, windows
 from costlib.quality.distill.retention import Race, race, retention
@@ -327,9 +328,12 @@ def _columns(teacher: Any, student: Any, groups: Sequence[int] | None, found: Ra
     kept = retention(teacher, student, clusters=groups)
     row: dict[str, Any] = {"items": len(teacher)}
     for name, scores in (("teacher_score", teacher), ("student_score", student)):
-        means = np.asarray(scores) if groups is None else _by_group(scores, groups)
-        mean, low, high = mean_interval(means, 0.0, 1.0)
-        row |= {name: mean, f"{name}_low": low, f"{name}_high": high}
+        ends: tuple[float, float | None, float | None]
+        if groups is None:  # right or wrong, item by item
+            ends = (float(np.mean(scores)), *wilson(int(np.sum(scores)), len(scores)))
+        else:
+            ends = mean_interval(_by_group(scores, groups), 0.0, 1.0)
+        row |= dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
     for name, ratio in (
         ("retention", kept), ("speedup", found.speedup), ("teacher_items_per_s", found.teacher),
         ("student_items_per_s", found.student),
