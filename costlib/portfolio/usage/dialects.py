@@ -7,6 +7,7 @@ do not, Langfuse keeps buckets apart unless its total says otherwise. A canonica
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -120,8 +121,11 @@ def _dialect(flat: Mapping[str, Any]) -> str:
     return "table"
 
 
-def call_of(record: Mapping[str, Any], columns: Mapping[str, str]) -> Call:
-    """The canonical call in a record; `columns` maps a field to its own path. Raises `Rejected`."""
+def call_of(record: Mapping[str, Any], columns: Mapping[str, str], noted: Counter[str] | None = None) -> Call:
+    """The canonical call in a record; `columns` maps a field to its own path, doubts are counted in `noted`.
+
+    Raises `Rejected`.
+    """
     flat = _flat(record)
     plan = _plan(tuple(flat), tuple(columns.items()))
 
@@ -142,8 +146,8 @@ def call_of(record: Mapping[str, Any], columns: Mapping[str, str]) -> Call:
     if model is None:
         raise Rejected("no model")
     tokens = {name: _count(find(name)) for name in FIELDS if name.endswith("_tokens")}
-    if tokens["input_tokens"] is None and tokens["output_tokens"] is None:
-        raise Rejected("no token counts")
+    if tokens["input_tokens"] is None:
+        raise Rejected("no token counts" if tokens["output_tokens"] is None else "no input token count")
     known = {name: count or 0 for name, count in tokens.items()}
     inside = known["cached_tokens"] + known["cache_write_tokens"] + known["cache_write_1h_tokens"]
     if dialect == "Anthropic" or (dialect == "Langfuse" and not _inclusive(flat, known)):
@@ -159,6 +163,8 @@ def call_of(record: Mapping[str, Any], columns: Mapping[str, str]) -> Call:
     if requests == 0:
         raise Rejected("no request in the row")
     cost = find("cost_usd")
+    if noted is not None:
+        noted["no output token count, read as 0, as an embedding has"] += tokens["output_tokens"] is None
     return Call(
         time=time,
         has_zone=has_zone,

@@ -55,7 +55,7 @@ def calls(files: Sequence[str | Path], columns: Mapping[str, str], tally: Tally)
                 tally.rejected[str(record)] += 1
                 continue
             try:
-                call = call_of(record, columns)
+                call = call_of(record, columns, tally.noted)
             except Rejected as reason:
                 tally.rejected[str(reason)] += 1
                 continue
@@ -111,16 +111,23 @@ def _csv(text: io.TextIOWrapper) -> Iterator[Any]:
     header = next(csv.reader([first], delimiter=";" if semicolon > comma else ","), [])
     rows = csv.reader(text, delimiter=";" if semicolon > comma else ",")
     while True:
+        before = rows.line_num
         try:
             cells = next(rows)
         except StopIteration:
             return
         except csv.Error:
-            yield Rejected("a line that is not CSV")
+            yield from _lines("a line that is not CSV", rows.line_num - before)
             continue
-        if cells:
-            fits = len(cells) == len(header)
-            yield dict(zip(header, cells, strict=True)) if fits else Rejected("a line with another number of cells")
+        if len(cells) == len(header):
+            yield dict(zip(header, cells, strict=True))
+        elif cells:
+            yield from _lines("a line with another number of cells", rows.line_num - before)
+
+
+def _lines(kind: str, count: int) -> Iterator[Rejected]:
+    """A quote that is not closed takes the lines after it along; each is counted."""
+    return (Rejected(kind) for _ in range(count))
 
 
 def _json(text: io.TextIOWrapper, path: Path, tally: Tally) -> Iterator[Any]:
@@ -128,10 +135,11 @@ def _json(text: io.TextIOWrapper, path: Path, tally: Tally) -> Iterator[Any]:
     while first.isspace():
         first = text.read(1)
     if first == "[":  # one array: it has to be read whole
-        if path.stat().st_size > _LARGEST_ARRAY:
+        whole = first + text.read(_LARGEST_ARRAY)
+        if text.read(1):
             raise bad("log file", str(path), "JSON Lines for files above 256 MiB (this is one JSON array)")
         try:
-            found = json.loads(first + text.read())
+            found = json.loads(whole)
         except ValueError:
             found = [Rejected("a file that is not JSON")]
         yield from (item if isinstance(item, Mapping | Rejected) else Rejected("not an object") for item in found)

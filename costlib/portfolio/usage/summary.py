@@ -119,7 +119,8 @@ def _fill(base: Any, files: Sequence[str | Path], columns: Mapping[str, str], ta
         base.execute("INSERT INTO calls SELECT * FROM batch")
         base.unregister("batch")
     if number == 0:
-        counted = ", ".join(f"{count} x {kind}" for kind, count in tally.rejected.items()) or "no records"
+        said = [f"{count} x {kind}" for kind, count in tally.rejected.items()] + list(tally.broken.values())
+        counted = ", ".join(said) or "no records"
         raise InputError(f"{', '.join(map(str, files))}: no usable call ({counted}); allowed: a log of model calls")
     repeated = "id IS NOT NULL AND number NOT IN (SELECT min(number) FROM calls WHERE id IS NOT NULL GROUP BY id)"
     duplicates = base.execute(f"SELECT count(*) FROM calls WHERE {repeated}").fetchone()[0]

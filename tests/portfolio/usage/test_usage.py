@@ -105,6 +105,7 @@ def test_details_of_the_exports() -> None:
         ({"created": "yesterday"}, "a time that cannot be read"),
         ({"created": 5}, "a time before 2008 or after 2099"),
         ({"usage": {}}, "no token counts"),
+        ({"usage": {"completion_tokens": 7}}, "no input token count"),
         ({"usage": {"prompt_tokens": -1, "completion_tokens": 1}}, "a negative token count"),
         ({"usage": {"prompt_tokens": "many", "completion_tokens": 1}}, "a token count that is not a number"),
         ({"usage": {"prompt_tokens": True, "completion_tokens": 1}}, "a token count that is not a number"),
@@ -158,6 +159,41 @@ def test_a_truncated_gzip_gives_what_came_before_the_cut(tmp_path: Path) -> None
     usage = read_logs([cut])
     assert 0 < usage.used < 5000 and list(usage.broken_files) == [str(cut)]
     assert usage.read == usage.used + sum(usage.rejected.values())
+
+
+def test_a_compressed_file_that_breaks_at_once_says_so(tmp_path: Path) -> None:
+    plain = tmp_path / "calls.jsonl.gz"
+    plain.write_text(json.dumps(OPENAI))
+    with pytest.raises(InputError, match=r"no usable call \(the compressed file ends or breaks in the middle"):
+        read_logs([plain])
+
+
+def test_calls_without_output_tokens_are_used_and_said(tmp_path: Path) -> None:
+    embedding = {**OPENAI, "id": "2", "usage": {"prompt_tokens": 50}}
+    usage = read_logs([_write(tmp_path / "calls.jsonl", [OPENAI, embedding])])
+    assert usage.used == 2 and usage.noted["no output token count, read as 0, as an embedding has"] == 1
+
+
+@pytest.mark.parametrize("end", ["", '"\n'])
+def test_a_quote_that_is_not_closed_counts_every_line_it_takes_along(tmp_path: Path, end: str) -> None:
+    """The field limit of the csv module ends it; the lines after it are read again."""
+    call = f"{SECONDS},gpt-4o,openai,100,10\n"
+    file = tmp_path / "calls.csv"
+    head = "timestamp,model,provider,input_tokens,output_tokens\n"
+    file.write_text(head + call * 3 + f'{SECONDS},"gpt-4o,openai,100,10\n' + call * 9000 + end)
+    usage = read_logs([file])
+    assert usage.read == 3 + 1 + 9000 + bool(end) == usage.used + sum(usage.rejected.values())
+    assert usage.rejected["a line that is not CSV"] > 1000 and usage.used > 1000
+
+
+def test_an_array_too_long_to_hold_is_refused_compressed_or_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("costlib.portfolio.usage.reading._LARGEST_ARRAY", 1000)
+    for name in ("calls.json", "calls.json.gz"):
+        file = _write(tmp_path / name, [json.dumps([OPENAI] * 100)])
+        with pytest.raises(InputError, match="JSON Lines for files above"):
+            read_logs([file])
 
 
 def test_the_bill_is_the_price_books_and_reconciles_with_the_invoice(tmp_path: Path) -> None:
