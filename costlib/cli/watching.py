@@ -22,6 +22,7 @@ def monitor(
     ] = False,
     every: Annotated[str | None, typer.Option(help="Time between looks, e.g. 24h; needs --times.")] = None,
     times: Annotated[int, typer.Option(min=1, help="Looks to take; ends at the first that finds something.")] = 1,
+    as_of: Annotated[str | None, typer.Option(help="Date of the prices, YYYY-MM-DD [default: the study's].")] = None,
     device: Device = None,
     timeout: Annotated[float, typer.Option(help="Seconds for a precision on a task.")] = 7200.0,
     store: StoreOption = None,
@@ -34,14 +35,23 @@ def monitor(
     Example: costlib monitor data/studies/demo.yml --no-answer
     """
     from costlib.portfolio.watch import look
+    from costlib.prices.book import day_and_time
     from costlib.store import Store
     from costlib.study import load_study
 
     pause = _seconds(every, times)
+    dated = {} if as_of is None else {"as_of": day_and_time(as_of)[0]}
     with watching(as_json) as progress:
         for number_of_look in range(1, times + 1):
             given: dict[str, Any] = {"ask": not no_answer, "accept": accept and number_of_look == 1}
-            made = look(load_study(study), Store(store), **given, device=device, progress=progress, timeout_s=timeout)
+            made = look(
+                load_study(study).model_copy(update=dated),
+                Store(store),
+                **given,
+                device=device,
+                progress=progress,
+                timeout_s=timeout,
+            )
             if not made.holds or number_of_look == times:
                 break
             time.sleep(pause)
@@ -64,6 +74,7 @@ def monitor(
 
     document = {
         "study": made.study.name,
+        "as_of": made.study.as_of,
         "looks": number_of_look,
         "holds": made.holds,
         "sentences": made.sentences,

@@ -112,6 +112,7 @@ def look(
     rows = [*watch.workloads(), *(watch.policy(*route) if route else ())]
     run, started = new_id(), _now()
     common = {"run_id": run, "started_at": started, "study": study.name, "kind": "derived"}
+    common["as_of"] = study.as_of.isoformat()
     frame = pd.DataFrame({name: [(row | common).get(name) for row in rows] for name in MONITORING.names}, dtype=object)
     frame = MONITORING.validate(frame)
     place.write(MONITORING, frame, run)

@@ -12,6 +12,7 @@ MONITORING = Table(
         Column("run_id", "text", "unique id of the look and name of the file", required=True),
         Column("started_at", "text", "UTC, ISO 8601, of the look", required=True),
         Column("study", "text", "name of the study", required=True),
+        Column("as_of", "text", "date of the prices the plan was made with, YYYY-MM-DD"),
         Column("subject", "text", "what was decided", required=True, allowed=("workload", "routing policy")),
         Column("workload", "text", "workload the decision is about; unknown for a routing policy"),
         Column("decision", "text", "option or policy in force; unknown where none meets the requirements"),

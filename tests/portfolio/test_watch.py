@@ -100,7 +100,7 @@ def test_a_stream_that_keeps_its_floor_holds_and_another_look_changes_nothing(ma
     assert len(looks(study)) == 2 * 4
 
 
-def test_drift_of_appended_items_alarms_until_it_is_accepted(make_study, model) -> None:
+def test_drift_of_appended_items_alarms(make_study, model) -> None:
     study = make_study(OLD)
     assert look(study).holds
     model.items(320)
@@ -115,12 +115,16 @@ def test_drift_of_appended_items_alarms_until_it_is_accepted(make_study, model) 
     (sentence,) = drifted.sentences
     assert sentence.startswith("private: tiny no longer holds: drift alarm: within 320 items of echo, with a mean")
     assert sentence.endswith(" (an alarm from 20.0 on); open would serve it now.")
-    assert not look(again(study)).holds  # it does not go away by looking again
 
-    accepted = look(again(study), accept=True)
+
+def test_an_alarm_stays_until_it_is_accepted(make_study, model) -> None:
+    model.right = lambda i: i < 150 or i % 2 > 0
+    study = make_study(OLD)
+    assert not look(study).holds and not look(study).holds  # it does not go away by looking again
+    accepted = look(study, accept=True)
     row = row_of(accepted)
-    assert accepted.holds and (row["decision"], row["n"], row["skipped"], row["e_value"]) == ("tiny", 0, 320, 1.0)
-    model.items(330)
+    assert accepted.holds and (row["decision"], row["n"], row["skipped"], row["e_value"]) == ("tiny", 0, 200, 1.0)
+    model.items(210)
     row = row_of(look(again(study)))
     assert (row["n"], row["new_n"], row["score"], row["alarm"]) == (10, 10, 0.5, False)
 
@@ -202,8 +206,11 @@ def test_the_command_exits_by_what_it_finds(make_study, model, monkeypatch, caps
     assert (code, document["holds"], document["alpha"], len(document["rows"])) == (0, True, 0.05, 4)
     model.items(320)
     model.right = lambda i: i < 200 or i % 2 > 0
-    code, document, _ = cli(monkeypatch, capsys, str(study.path), "--json", "--every", "0.01s", "--times", "5")
+    code, document, _ = cli(
+        monkeypatch, capsys, str(study.path), "--json", "--as-of", "2026-11-09", "--every", "0.01s", "--times", "5"
+    )
     assert (code, document["looks"], len(document["sentences"])) == (1, 1, 1)
+    assert {row["as_of"] for row in document["rows"]} == {"2026-11-09"}
     code, shown, _ = cli(monkeypatch, capsys, str(study.path), "--no-answer")
     assert code == 1 and "private: tiny no longer holds: drift alarm" in shown
 
@@ -214,9 +221,10 @@ def test_the_command_exits_by_what_it_finds(make_study, model, monkeypatch, caps
         (("--every", "24h"), "times is 1"),
         (("--times", "3"), "every is None"),
         (("--every", "soon", "--times", "2"), "every is 'soon'"),
+        (("--as-of", "soon"), "as-of date is 'soon'"),
     ],
 )
-def test_a_schedule_has_an_end(make_study, model, monkeypatch, capsys, words, said) -> None:
+def test_bad_words_are_named(make_study, model, monkeypatch, capsys, words, said) -> None:
     code, document, err = cli(monkeypatch, capsys, str(make_study(OLD).path), "--json", *words)
     assert code == 2 and said in document["error"] and said in err
 

@@ -71,10 +71,11 @@ def answer_tasks(
     environment, fingerprint = describe(device)
     rows: list[dict[str, Any]] = []
     tell = progress or silent
+    stored = place.read(ANSWERS).frame
     for task in tasks:
         for name in names:
             who = {"model": model, "precision": name, "engine": "eager", "device": environment["device"]}
-            known = {} if fresh else _known(place, task, who, fingerprint)
+            known = {} if fresh else _known(stored, task, who, fingerprint)
             questions = {item.id: task.question_sha256(item, learns=learns) for item in task.items}
             missing = [item for item in task.items if questions[item.id] not in known]
             made: list[dict[str, Any]] = []
@@ -110,11 +111,11 @@ def ask_endpoint(
     if unsupported:
         raise bad("task", unsupported[0], "a task that is answered by text (retrieval needs an embedding model)")
     environment, fingerprint = describe("cpu")
-    purse = Purse(max_usd)
+    purse, stored = Purse(max_usd), place.read(ANSWERS).frame
     rows: list[dict[str, Any]] = []
     for task in tasks:
         questions = {item.id: task.question_sha256(item) for item in task.items}
-        known = _known(place, task, who, None)
+        known = _known(stored, task, who, None)
         missing = [item for item in task.items if questions[item.id] not in known]
         stop = tuple(_stops(task))
         asks = [Ask(item.id, task.rendered(item), task.max_tokens, stop=stop) for item in missing]
@@ -173,11 +174,11 @@ def study_answers(spec: TaskSpec, store: Store | Path | str | None = None) -> tu
     Answers of any machine count, the newest of each question. A precision with items missing has no rows.
     """
     task, questions = _questions(spec)
-    place = store if isinstance(store, Store) else Store(store)
+    stored = (store if isinstance(store, Store) else Store(store)).read(ANSWERS).frame
     rows: list[dict[str, Any]] = []
     missing = {}
     for name in spec.precision:
-        known = _known(place, task, {"model": spec.model, "precision": name, "engine": "eager"}, None)
+        known = _known(stored, task, {"model": spec.model, "precision": name, "engine": "eager"}, None)
         missing[name] = sum(question not in known for question in questions.values())
         rows += _in_order(task, questions, known, ()) if not missing[name] else []
     return ANSWERS.validate(_frame(rows)), missing
@@ -189,9 +190,9 @@ def study_stream(spec: TaskSpec, precision: str, store: Store | None = None) -> 
     An item answered again counts once, with its newest answer, at its first place; `started_at` says when that was.
     """
     task, questions = _questions(spec)
-    place = store or Store()
+    stored = (store or Store()).read(ANSWERS).frame
     who = {"model": spec.model, "precision": precision, "engine": "eager"}
-    known, first = _known(place, task, who, None), _known(place, task, who, None, keep="first")
+    known, first = _known(stored, task, who, None), _known(stored, task, who, None, keep="first")
     answered = [item for item in task.items if questions[item.id] in known]
     rows = [
         {**known[questions[item.id]], "item": item.id, **_labels(task, item, known[questions[item.id]])}
@@ -314,11 +315,15 @@ def _labels(task: Task, item: Item, row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _known(
-    store: Store, task: Task, who: dict[str, Any], fingerprint: str | None, *, keep: Literal["first", "last"] = "last"
+    stored: pd.DataFrame,
+    task: Task,
+    who: dict[str, Any],
+    fingerprint: str | None,
+    *,
+    keep: Literal["first", "last"] = "last",
 ) -> dict[str, dict[str, Any]]:
-    """Stored answers by question hash, the newest or the first; of one environment where `fingerprint` names it."""
-    frame = store.read(ANSWERS).frame
-    frame = frame[(frame["status"] == "ok") & (frame["task"] == task.name)].sort_values("started_at", kind="stable")
+    """ANSWERS rows by question hash, the newest or the first of each; of one environment with `fingerprint`."""
+    frame = stored[(stored["status"] == "ok") & (stored["task"] == task.name)].sort_values("started_at", kind="stable")
     for name in ("model", "precision", "engine"):
         frame = frame[frame[name].isna() if who[name] is None else frame[name] == who[name]]
     if fingerprint is not None:
