@@ -80,7 +80,10 @@ def simulate(
 
 @dataclass(frozen=True)
 class Flip:
-    """The value `at` which `option` takes over from the choice when `factor` alone moves `direction`; None: never."""
+    """The value `at` which `option` takes over from the choice when `factor` alone moves `direction`; None: never.
+
+    For the cost of a miss the whole plan is made anew, for the other factors all other workloads stay as they are.
+    """
 
     workload: int
     factor: str
@@ -120,20 +123,42 @@ def flips(economy: Economy, choice: Ints, floors: Floats) -> Iterator[Flip]:
 
 
 def _miss_flips(economy: Economy, scenario: Scenario, choice: Ints, workload: int) -> Iterator[Flip]:
+    """Nearest cost of a miss at which the plan, made anew as a whole, serves the workload with another option.
+
+    A plan costs A + B L, with L the cost of a miss. The cheapest plan with a worse (or better) option is the lower
+    envelope of such lines: concave, so Newton's steps overshoot once and then close in, in a few solves.
+    """
     now = float(scenario.level["miss_cost_usd"][workload])
-    break_even = np.where(economy.eligible, break_even_miss_usd(economy, choice), np.nan)[workload]
     success = scenario.level["success_rate"][workload]
-    for direction, crossed, pick in (
-        ("down", (break_even <= now) & (success < success[choice[workload]]), np.nanargmax),
-        ("up", (break_even >= now) & (success > success[choice[workload]]), np.nanargmin),
+    lost = scenario.level["requests_per_month"][workload] * (1 - success)  # misses per month of each option
+    own = int(choice[workload])
+    fixed = total_usd(scenario.problem, choice) - lost[own] * now
+    for direction, others, kind in (
+        ("down", success < success[own], "cheaper and worse than the choice"),
+        ("up", success > success[own], "dearer and better than the choice"),
     ):
-        if crossed.any():
-            option = int(pick(np.where(crossed, break_even, np.nan)))
-            yield Flip(workload, "miss cost", direction, now, float(break_even[option]), "USD/miss", option)
+        eligible = economy.eligible.copy()
+        eligible[workload] &= others
+        at, option = now, None
+        try:
+            while eligible[workload].any():
+                level = scenario.level["miss_cost_usd"].copy()
+                level[workload] = at
+                best = solve(replace(economy.at(miss_cost_usd=level).problem, eligible=eligible))
+                found = int(best.choice[workload])
+                crossed = (best.usd - lost[found] * at - fixed) / (lost[own] - lost[found])
+                nearer = min(max(crossed, 0.0), now) if direction == "down" else max(crossed, now)
+                if option is not None and abs(nearer - at) <= 1e-9 * at:
+                    option = None if crossed < 0 else option  # dearer even where a miss costs nothing
+                    break
+                at, option = nearer, found
+        except Infeasible:
+            option = None
+        if option is None:
+            why = f"never: no eligible option is {kind}"
+            yield Flip(workload, "miss cost", direction, now, None, "USD/miss", None, why)
         else:
-            worse = "cheaper and worse" if direction == "down" else "dearer and better"
-            reason = f"never: no eligible option is {worse} than the choice"
-            yield Flip(workload, "miss cost", direction, now, None, "USD/miss", None, reason)
+            yield Flip(workload, "miss cost", direction, now, float(at), "USD/miss", option)
 
 
 def _volume_flips(economy: Economy, scenario: Scenario, choice: Ints, workload: int) -> Iterator[Flip]:

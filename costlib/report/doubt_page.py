@@ -58,7 +58,7 @@ class DoubtPage(PlanPage):
         return Chart(
             "flips",
             "Where a dearer or cheaper miss turns the choice",
-            "USD for one miss. Dot: as stated; diamond: where the named option takes over",
+            "USD for one miss. Dot: as stated; diamond: where the named option takes over, the whole plan made anew",
             f"Source: {self.source}. A workload that is not listed keeps its choice at any cost of a miss.",
             "Dot chart of the cost of a miss by workload where diamonds mark the cost that turns the choice",
             flips(self.ledger, "flips", rows, "USD for one miss, logarithmic"),
