@@ -9,7 +9,7 @@ import numpy as np
 
 from costlib.errors import bad
 from costlib.portfolio.assign import Floats
-from costlib.portfolio.routing.replay import Policy, read_policy, replay
+from costlib.portfolio.routing.replay import Policy, policy_of, replay
 from costlib.portfolio.routing.requests import Requests, read_requests
 from costlib.quality.tasks.run import study_stream
 from costlib.store import Store
@@ -50,7 +50,7 @@ def routing(study: Study) -> tuple[Policy, Requests] | None:
     spec = study.monitor
     if spec.policy is None or spec.rows is None:
         return None
-    policy = read_policy(spec.policy)
+    policy = policy_of(spec.policy)
     requests = read_requests(spec.rows, costs=spec.costs)
     for model in (*policy.models, policy.watch.baseline):
         if model not in requests.models:

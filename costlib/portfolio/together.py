@@ -7,14 +7,13 @@ from anything, so it is a success rate of its own, stated in the study or measur
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from costlib.errors import bad
-from costlib.portfolio.routing.policy import FORMAT
+from costlib.portfolio.routing.policy import read_policy
 from costlib.portfolio.supply import Supply
 from costlib.portfolio.workloads import Score
 from costlib.quality.compare import wilson
@@ -64,13 +63,7 @@ def splits(supply: Supply) -> bool:
 
 
 def _policy(path: Path) -> dict[str, Any]:
-    try:
-        document: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise bad("policy", str(error), "a JSON document written by costlib route --out", str(path)) from None
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        found = document.get("format") if isinstance(document, dict) else type(document).__name__
-        raise bad("policy.format", found, FORMAT, str(path))
+    document = read_policy(path)
     needed = {"models", "kind", "score", "evidence"} - document.keys()
     shown = document.get("evidence", {})
     needed |= {f"evidence.{name}" for name in ("requests", "asked", "score") if name not in shown}

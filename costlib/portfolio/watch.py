@@ -9,7 +9,9 @@ decision that holds. Every look appends one row per decision and stream to the t
 A floor is the workload's; without one it is the success rate at which the next best option took over when the watch
 began, kept from then on. All streams together raise a false alarm with a probability of at most `false_alarm_rate`: it
 is shared equally by all streams the study could watch, so the plan may choose among them by the same answers. An
-acceptance begins a new watch, with a rate of its own, on the answers that come after it.
+acceptance begins a new watch, with a rate of its own, on the answers that come after it. An item that was answered
+again, as another environment does, counts with its newest answer. The test takes items as they come: a block of harder
+items, appended as one, is a drop of the score as well.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from typing import Any
 from costlib.errors import bad
 
 FORMAT = "costlib-route-1"
+WRITTEN = "a JSON document written by costlib route --out"
 
 RULES = {
     "router": "send the request to `strong` when its score is at least `threshold`, else to `weak`",
@@ -56,6 +57,18 @@ def write_policy(document: Mapping[str, Any], path: str | Path) -> Path:
     except OSError as error:
         raise bad("out", str(file), f"a file that can be written ({error.strerror})") from error
     return file
+
+
+def read_policy(path: Path) -> dict[str, Any]:
+    """A document that `write_policy` wrote; raises `InputError` for a file that is none. Its parts are not checked."""
+    try:
+        document: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise bad("policy", str(error), WRITTEN, str(path)) from None
+    found = document.get("format") if isinstance(document, dict) else type(document).__name__
+    if found != FORMAT:
+        raise bad("policy.format", found, FORMAT, str(path))
+    return dict(document)
 
 
 def decide(document: Mapping[str, Any], prompt: str) -> str:

@@ -6,10 +6,9 @@ its score. `replay` applies its rule to a table of requests as `costlib route` r
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
@@ -17,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from costlib.errors import bad
 from costlib.portfolio.routing.candidates import Goal
 from costlib.portfolio.routing.cascades import Judge, Outcome, agreement, escalated, judged
-from costlib.portfolio.routing.policy import RULES, score
+from costlib.portfolio.routing.policy import RULES, WRITTEN, read_policy, score
 from costlib.portfolio.routing.requests import Requests
 from costlib.quality.compare import Estimate, paired_bootstrap
 from costlib.study.fields import Share, one_of
@@ -36,7 +35,6 @@ class Watch(BaseModel):
 class Policy(BaseModel):
     """The parts of a policy document that replaying needs."""
 
-    format: Literal["costlib-route-1"]
     kind: Annotated[str, AfterValidator(one_of(tuple(RULES)))]
     models: Annotated[list[str], Field(min_length=2)]
     score: dict[str, Any]
@@ -49,19 +47,16 @@ class Policy(BaseModel):
         return f"{self.kind} of {', '.join(self.models)}"
 
 
-def read_policy(path: Path) -> Policy:
+def policy_of(path: Path) -> Policy:
     """A policy document that `costlib route --out` wrote; raises `InputError` for anything else."""
-    allowed = "a JSON document written by costlib route --out"
     try:
-        return Policy.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        return Policy.model_validate(read_policy(path))
     except ValidationError as error:
         first = error.errors()[0]
         place, value = ".".join(["policy", *map(str, first["loc"])]), first["input"]
         if first["type"] == "missing" or isinstance(value, (dict, list)):
-            raise bad(place, None if first["type"] == "missing" else type(value).__name__, allowed, str(path)) from None
+            raise bad(place, None if first["type"] == "missing" else type(value).__name__, WRITTEN, str(path)) from None
         raise bad(place, value, first["msg"].removeprefix("Input should be "), str(path)) from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise bad("policy", str(error), allowed, str(path)) from None
 
 
 def floor_of(policy: Policy) -> tuple[float | None, str]:
