@@ -8,15 +8,20 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from report.samples import store_with, study_in
+from report.test_distill_page import row as student
 
 from costlib.errors import InputError, RunError
+from costlib.prices.hardware import measured_rate
 from costlib.report import folder as folders
 from costlib.report import run as running
 from costlib.report.checks import check
 from costlib.report.execute import NotebookError
 from costlib.report.run import RunResult, report, run
+from costlib.store import Store
+from costlib.tables import DISTILLATIONS
 
 VARYING = re.compile(r'<section class="cite" id="provenance">.*?</section>', re.S)
 
@@ -60,6 +65,25 @@ def test_notebooks_of_logs_routing_and_claims_run_with_the_parameters_of_the_stu
     assert [c for c in result.checks if not c.ok] == []
     assert {f"{name}.html" for name in names} <= {f.name for f in result.files}
     assert (file.parent / "policy.json").is_file() and "$5.00" in (tmp_path / "out" / "usage.html").read_text()
+
+
+@pytest.mark.slow
+def test_the_distillation_notebook_runs_from_the_store_to_a_checked_page(tmp_path: Path) -> None:
+    """A static and a language student; $/million items at 400 and 40,000 items/s are those of the device's rate."""
+    store = Store(tmp_path / "store")
+    for row in (student("static", "a"), student("language", "b", teacher="demo:gemma-3-270m", retention=0.6,
+                                                 retention_low=0.5, retention_high=0.7)):  # fmt: skip
+        store.write(DISTILLATIONS, pd.DataFrame([row]), row["run_id"])
+    given = {"requests_per_week": 1e12, "people_hours": 8.0}
+    file = study_in(tmp_path / "study", notebooks=["distillation"], notebook_parameters={"distillation": given})
+    result = report(file, out=tmp_path / "out", store=store)
+    assert [c for c in result.checks if not c.ok] == []
+    ledger = pd.read_csv(tmp_path / "out" / "ledger.csv").set_index("what")
+    assert ledger.loc["Items a week, assumed", "value"] == 1e12
+    hour = float(measured_rate("CPU, 2 cores (test)").usd_per_hour)
+    costs = ledger[(ledger["unit"] == "USD/million items") & ledger.index.str.startswith("static table")]["value"]
+    assert sorted(costs) == pytest.approx([hour / 3600 / 40_000 * 1e6, hour / 3600 / 400 * 1e6])
+    assert "Most is kept by static table" in (tmp_path / "out" / "distillation.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("names", [["measure"], pytest.param(["measure", "portfolio"], marks=pytest.mark.slow)])
