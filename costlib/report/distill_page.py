@@ -7,7 +7,7 @@ derived from the rate of the device that ran both, the study's rate for people, 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -24,12 +24,16 @@ from costlib.report.page import End, Page, figure_of, long_date, records
 from costlib.store import Store
 from costlib.study import Study, load_study
 
-_NAMES = {"static": "static table", "layers": "fewer layers", "soft": "soft labels", "language": "language model"}
+_NAMES = {
+    "static": "static table",
+    "layers": "fewer layers",
+    "soft": "soft labels",
+    "language": "small language model",
+}
 _EMPTY = (
     "Nothing has been distilled in this store yet. The command that does it: costlib distill demo:minilm --student "
     "static --task FILE --requests-per-week N, with a labelled file of inputs and expected answers."
 )
-_EXACT = "follows exactly from the numbers above"
 
 
 @dataclass
@@ -65,27 +69,58 @@ class DistillPage(Page):
         reason = row["speed_reason"] if name in ("speedup", "retention") else None
         return figure_of(row, name, unit, kind="measured", source=f"run {row['run_id']}", reason=reason)
 
+    def price(self, row: Mapping[str, Any]) -> PricedDistillation:
+        """The money around a student at this page's volume, hours and retraining."""
+        return price_distillation(
+            row,
+            measured_rate(row["device"]).usd_per_hour,
+            self.requests_per_week,
+            people_hours=self.people_hours,
+            usd_per_people_hour=self.study.assume("human_usd_per_hour"),
+            retrain_every_weeks=self.retrain_every_weeks,
+            retraining_people_hours=self.people_hours / 2,
+        )
+
     @cached_property
     def money(self) -> dict[str, PricedDistillation]:
         """The money around each student, by run."""
-        people = self.study.assume("human_usd_per_hour")
+        return {row["run_id"]: self.price(row) for row in self.done}
+
+    @cached_property
+    def ends(self) -> dict[str, list[PricedDistillation]]:
+        """The same at the low and the high end of the speed-up; nothing where it has no interval."""
         return {
-            row["run_id"]: price_distillation(
-                row,
-                measured_rate(row["device"]).usd_per_hour,
-                self.requests_per_week,
-                people_hours=self.people_hours,
-                usd_per_people_hour=people,
-                retrain_every_weeks=self.retrain_every_weeks,
-                retraining_people_hours=self.people_hours / 2,
-            )
+            row["run_id"]: [
+                self.price({**row, "student_items_per_s": row["teacher_items_per_s"] * row[f"speedup_{end}"]})
+                for end in ("low", "high")
+            ]
             for row in self.done
+            if row["speedup_low"] is not None
         }
 
-    def priced(self, row: Mapping[str, Any], value: float | None, unit: str, reason: str | None = None) -> Figure:
-        """A derived number about a student."""
+    def surely_pays(self, row: Mapping[str, Any]) -> bool:
+        """Whether a student is paid back at the low end of its speed-up, too."""
+        every = [self.money[row["run_id"]], *self.ends.get(row["run_id"], [])]
+        return len(every) > 1 and all(one.payback.weeks is not None for one in every)
+
+    def priced(
+        self, row: Mapping[str, Any], get: Callable[[PricedDistillation], float | None], unit: str, reason: str = ""
+    ) -> Figure:
+        """A derived number about a student, over the interval of its speed-up; `reason` is why it may be unknown."""
         source = f"run {row['run_id']}; {measured_rate(row['device']).source}"
-        return Figure(value, unit, "derived", source, reason=reason or _EXACT)
+        value, ends = get(self.money[row["run_id"]]), [get(one) for one in self.ends.get(row["run_id"], [])]
+        known = [end for end in ends if end is not None]
+        if value is None or len(known) < 2:
+            unsure = "none at the low end of the speed-up" if ends else "the speed-up has no interval"
+            return Figure(value, unit, "derived", source, reason=unsure if value is not None else reason)
+        if known[0] == known[1]:
+            return Figure(value, unit, "derived", source, reason="no speed-up is in it")
+        return Figure(value, unit, "derived", source, min(value, *known), max(value, *known))
+
+    def weeks(self, row: Mapping[str, Any]) -> Figure:
+        """Weeks until a student is paid back for good."""
+        reason = self.money[row["run_id"]].payback.reason
+        return self.priced(row, lambda money: money.payback.weeks, "weeks", str(reason))
 
     def opening(self) -> Html:
         """The executive summary."""
@@ -93,16 +128,15 @@ class DistillPage(Page):
             return self.summary(_EMPTY, [])
         fast = max(self.done, key=lambda row: row["speedup"])
         kept, speed = self.measured(fast, "retention", "share"), self.measured(fast, "speedup", "ratio")
-        paid = self.money[fast["run_id"]].payback
-        weeks = self.priced(fast, paid.weeks, "weeks", paid.reason)
+        weeks, miss = self.weeks(fast), self._miss(fast)
         cards = [("Score kept by the fastest student", kept), ("Its speed-up", speed), ("Paid back for good in", weeks)]
         cards += [("Items a week, assumed", self.stated(self.requests_per_week, "items/week"))]
-        verdict = "pays for itself" if paid.weeks is not None else "never pays for itself at this volume"
-        miss = self._miss(fast)
+        verdict = "pays for itself" if self.surely_pays(fast) else "may pay for itself, if it is as fast as that"
+        verdict = verdict if weeks.value is not None else "never pays for itself at this volume"
         condition = ", as long as an answer it loses costs less than {miss}"
         return self.summary(
             "{student} keeps {kept} of the score of {teacher} at {speed} the speed and {verdict}"
-            + (condition if paid.weeks is not None and miss.value is not None else "")
+            + (condition if weeks.value is not None and miss.value is not None else "")
             + ".",
             cards,
             "Scores are of {items} held-out items of {task}, paired by item.",
@@ -144,13 +178,23 @@ class DistillPage(Page):
         ]  # fmt: skip
         return Chart(
             "kept",
-            "Students trade a little score for speed",
+            self._finding(),
             "Score over the teacher's on the same held-out items, and items per second over the teacher's; lines: 95 % "
             "interval",
             f"Source: runs of {long_date(self.done[0]['started_at'])} on {self.done[0]['device']}.",
             "Dot and bar chart of students where each is compared with its teacher in retention and speed",
             bars(self.ledger, "kept", panels),
         )
+
+    def _finding(self) -> str:
+        """What the chart shows: who loses score, and who is faster, with the whole interval."""
+        lose = [row["retention_high"] is not None and row["retention_high"] < 1 for row in self.done]
+        gain = [row["speedup_low"] is not None and row["speedup_low"] > 1 for row in self.done]
+        if not any(gain):
+            return "No student is measurably faster than its teacher"
+        if not any(lose):
+            return "No student measurably loses score"
+        return "Students trade score for speed" if all(lose) and all(gain) else "Some students trade score for speed"
 
     def kept_table(self) -> Html:
         """Scores, retention and speed of each student, and what failed."""
@@ -192,35 +236,42 @@ class DistillPage(Page):
 
     def money_heading(self) -> Html:
         """Whether the best saving pays."""
-        paid = [row for row in self.done if self.money[row["run_id"]].payback.weeks is not None]
-        if not paid:
-            return self.heading("At this volume no student pays for itself")
-        first = min(paid, key=lambda row: self.money[row["run_id"]].payback.weeks or 0)
-        weeks = self.priced(first, self.money[first["run_id"]].payback.weeks, "weeks")
-        return self.heading("Paid back first, after {weeks}: {student}", student=self.name(first), weeks=weeks)
+        surely = [row for row in self.done if self.surely_pays(row)]
+        if not surely:
+            may = any(self.weeks(row).value is not None for row in self.done)
+            return self.heading(f"At this volume no student {'surely ' if may else ''}pays for itself")
+        first = min(surely, key=lambda row: self.weeks(row).value or 0)
+        return self.heading(
+            "Paid back first, after {weeks}: {student}", student=self.name(first), weeks=self.weeks(first)
+        )
 
     def _miss(self, row: Mapping[str, Any]) -> Figure:
         """What an answer the student loses may cost before it eats the saving."""
-        most = self.money[row["run_id"]].largest_usd_per_miss
-        return self.priced(row, most, "USD/answer", None if most is not None else "nothing is lost, or nothing saved")
+        return self.priced(
+            row, lambda money: money.largest_usd_per_miss, "USD/answer", "nothing is lost, or nothing saved"
+        )
 
     def money_table(self) -> Html:
         """$ per million items, effort, payback, the volume it takes and what a miss may cost, of each student."""
-        rows = []
-        for row in self.done:
-            money = self.money[row["run_id"]]
-            rows.append(
-                {
-                    "student": self.name(row),
-                    "teacher": self.priced(row, money.teacher_usd_per_million, "USD/million items"),
-                    "cost": self.priced(row, money.student_usd_per_million, "USD/million items"),
-                    "effort": self.priced(row, money.effort_usd, "USD"),
-                    "again": self.priced(row, money.retraining_usd, "USD"),
-                    "weeks": self.priced(row, money.payback.weeks, "weeks", money.payback.reason),
-                    "volume": self.priced(row, money.payback_requests_per_week, "items/week", money.reason),
-                    "miss": self._miss(row),
-                }
-            )
+        per_million = "USD/million items"
+        rows = [
+            {
+                "student": self.name(row),
+                "teacher": self.priced(row, lambda money: money.teacher_usd_per_million, per_million),
+                "cost": self.priced(row, lambda money: money.student_usd_per_million, per_million),
+                "effort": self.priced(row, lambda money: money.effort_usd, "USD"),
+                "again": self.priced(row, lambda money: money.retraining_usd, "USD"),
+                "weeks": self.weeks(row),
+                "volume": self.priced(
+                    row,
+                    lambda money: money.payback_requests_per_week,
+                    "items/week",
+                    str(self.money[row["run_id"]].reason),
+                ),
+                "miss": self._miss(row),
+            }
+            for row in self.done
+        ]
         columns = {
             "student": "Student",
             "teacher": "Teacher's cost",

@@ -87,8 +87,29 @@ def test_the_money_is_the_cost_rooms(page: DistillPage) -> None:
     saving = float(measured_rate(DEVICE).usd_per_hour) / 3600 * (1 / 400 - 1 / 40_000)
     assert own.largest_usd_per_miss == pytest.approx(saving / (0.95 - 0.9025))
     assert "never pays for itself at this volume" in str(page.opening())
+    assert "At this volume no student pays for itself" in str(page.money_heading())
     busy = replace(page, requests_per_week=1e13, ledger=Ledger())
     assert "pays for itself, as long as an answer it loses costs less than" in str(busy.opening())
+    hour = float(measured_rate(DEVICE).usd_per_hour)
+
+    def saved(seconds: float) -> float:
+        return hour / 3600 * seconds * 1e13
+
+    weeks, effort = busy.weeks(busy.done[0]), own.effort_usd
+    assert busy.done[0]["student"] == "layers" and weeks.value == pytest.approx(effort / saved(1 / 400 - 1 / 760))
+    # a speed-up of 1.8 to 2 saves 1 - 1/1.8 to 1 - 1/2 of the teacher on an item
+    assert (weeks.low, weeks.high) == pytest.approx([effort / saved(share / 400) for share in (1 / 2, 1 - 1 / 1.8)])
+
+
+def test_a_student_that_may_be_slower_is_not_said_to_pay(page: DistillPage) -> None:
+    unsure = [row("static", "a", speedup=1.4, speedup_low=0.9, speedup_high=2.0, student_items_per_s=560.0)]
+    doubt = replace(page, rows=unsure, requests_per_week=1e13, ledger=Ledger())
+    assert "may pay for itself, if it is as fast as that, as long as" in str(doubt.opening())
+    assert doubt.kept_chart().finding == "No student is measurably faster than its teacher"
+    assert page.kept_chart().finding == "Some students trade score for speed"
+    assert "no student surely pays for itself" in str(doubt.money_heading())
+    weeks = doubt.weeks(doubt.done[0])
+    assert weeks.value and weeks.low is None and weeks.reason == "none at the low end of the speed-up"
 
 
 def test_an_empty_store_says_what_to_run_and_a_bad_volume_is_refused(tmp_path: Path) -> None:
