@@ -80,7 +80,7 @@ DISTILLATIONS = Table(
         Column("teacher", "text", "model reference", required=True),
         Column("student", "text", "how the student was made", required=True, allowed=STUDENTS),
         Column("recipe", "text", "JSON: settings the student was made with", required=True),
-        Column("task", "text", "name of the labelled file, or of the text", required=True),
+        Column("task", "text", "name of the labelled file that is scored, or of the text", required=True),
         Column("device", "text", "device that trained and ran both", required=True),
         *_ENDING,
         Column("metric", "text", "what the scores are"),

@@ -108,7 +108,8 @@ def distill(
             raise bad("teacher", teacher, "a transformer: a static model is a student already")
         if task is None:
             raise bad("task", None, "a labelled file (.jsonl or .csv with input and expected)")
-        name = _halves(task, test)[0].name
+        learned, scored = (part.name for part in _halves(task, test))
+        name = learned if test is None else f"{scored} (trained on {learned})"
         if unlabelled is not None:
             read_documents(unlabelled, field="unlabelled")
         own: dict[str, dict[str, Any]] = {

@@ -83,6 +83,7 @@ def test_items_in_both_files_are_scored_and_not_learned(bert: str, tmp_path: Pat
     test = write_documents(tmp_path / "test.jsonl", pairs[40:])
     row = distill(bert, task=train, test=test, width=8, device="cpu").iloc[0]
     assert row["leaked_items"] == 5 and row["training_items"] == 40 and row["items"] == 20
+    assert row["task"] == "test.jsonl (trained on train.jsonl)"
 
 
 def test_a_failed_child_is_a_row_with_its_reason(bert: str, task: Path, monkeypatch: Any) -> None:
