@@ -1,12 +1,13 @@
-"""Commands that look at this machine and measure models: doctor, measure, memory."""
+"""Commands that look at this machine, measure models and quantize them: doctor, measure, memory, quantize."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from costlib.cli.show import Device, Json, StoreOption, answer, counts, names, number, table, watching
+from costlib.progress import Step
 
 
 def doctor(as_json: Json = False) -> None:
@@ -153,4 +154,36 @@ def memory(
     answer({**first, "rows": rows}, as_json, show)
 
 
-COMMANDS = (doctor, measure, compare, memory)
+def quantize(
+    model: Annotated[str, typer.Argument(help="demo:, hub:ORG/NAME or path:FOLDER, with 16-bit weights.")],
+    out: Annotated[str, typer.Option(help="Folder of the checkpoint; measured as path:FOLDER.")],
+    precision: Annotated[str, typer.Option(help="gptq4 or awq4.")] = "gptq4",
+    text: Annotated[
+        str | None, typer.Option(help="File or folder to calibrate on [default: pydoc_data.topics].")
+    ] = None,
+    samples: Annotated[int, typer.Option(help="Windows of the text that are read.")] = 128,
+    window: Annotated[int, typer.Option(help="Tokens per window.")] = 512,
+    device: Device = None,
+    timeout: Annotated[float, typer.Option(help="Seconds it may take.")] = 7200.0,
+    as_json: Json = False,
+) -> None:
+    """Make a 4-bit GPTQ or AWQ checkpoint of a model, calibrated on a text; needs gptqmodel.
+
+    Example: costlib quantize demo:gemma-3-270m --precision gptq4 --out gemma-gptq
+    """
+    from costlib.models.quantize import quantize as make
+    from costlib.quality.corpus import read_text
+
+    content = read_text(text).content
+    settings: dict[str, Any] = {"samples": samples, "window": window, "device": device, "timeout_s": timeout}
+    with watching(as_json) as progress:
+
+        def show(done: str) -> None:
+            progress(Step(done, stage="quantize", done=0, total=1))
+
+        folder = make(model, precision, out, content, on_progress=show, **settings)
+    document = {"model": model, "precision": precision, "folder": str(folder), "samples": samples, "window": window}
+    answer(document, as_json, lambda: print(f"costlib measure path:{folder} --precision {precision}"))
+
+
+COMMANDS = (doctor, measure, compare, memory, quantize)

@@ -48,6 +48,8 @@ def load_model(
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise Unsupported("this build of torch has no CUDA; install one that has to measure on the GPU")
     _quiet()
+    if held.needs == "gptqmodel":
+        workers()
     step(f"loading {reference} at {held.name}")
     started = time.perf_counter()
     note: str | None
@@ -153,6 +155,17 @@ def is_encoder(reference: Reference) -> bool:
     config = json.loads((Path(reference.name) / "config.json").read_text(encoding="utf-8"))
     names = config.get("architectures") or [""]
     return config.get("model_type") == "bert" or not str(names[0]).endswith(("ForCausalLM", "LMHeadModel", ""))
+
+
+def place_of(reference_text: str) -> str:
+    """Folder or hub name that transformers loads a referenced model from; the demo's weights are converted first."""
+    return _source(parse(reference_text))[0]
+
+
+def workers() -> None:
+    """gptqmodel takes half of the cores and refuses to start with one worker, as on a machine of two cores."""
+    if (os.cpu_count() or 1) < 3:
+        os.environ.setdefault("GPTQMODEL_CPU_WORKERS", "2")
 
 
 def _source(reference: Reference) -> tuple[str, str | None]:
