@@ -17,7 +17,7 @@ import pandas as pd
 
 from costlib.errors import bad
 from costlib.figure import plain
-from costlib.portfolio import findings, frames
+from costlib.portfolio import findings, frames, inventory
 from costlib.portfolio.assign import Infeasible, Ints, Solution, smallest_conflict, solve
 from costlib.portfolio.bill import Work, bill_of
 from costlib.portfolio.economics import Economy, economy
@@ -102,12 +102,12 @@ def make_plan(study: Study, store: Store | None = None) -> Plan:
         totals=frames.totals(work, planned, compared),
         flips=findings.flip_table(work, flips(money, choice, floors)),
         saving_by_cause=findings.causes(work, planned, compared),
-        prices=frames.prices(work, book),
-        pools=frames.pools(work),
+        prices=inventory.prices(work, book),
+        pools=inventory.pools(work),
         sensitivity=findings.sensitivity_table(work, sensitivity(money, choice, base)),
         information=findings.information_table(work, information(money, drawn)),
         value=_value(work, scores, book),
-        assumptions=frames.assumption_table(study),
+        assumptions=inventory.assumption_table(study),
         workloads=pd.DataFrame([vars(workload) for workload in workloads]),
         probability_saves=float(np.mean(drawn.plan.sum(axis=(1, 2)) < drawn.baseline.sum(axis=(1, 2)))),
         gap=solution.gap,
