@@ -7,7 +7,7 @@ workload may carry another for nothing, and a cheaper model may not be worth kee
 
     minimize   sum x[w,o] * usd[w,o] + sum replicas[p] * replica_usd[p] + sum kept[m] * model_usd[m]
     such that  each workload has one option; replicas[p] >= load of its workloads in every hour;
-               replicas[p] >= minimum[p] where it is used; cash <= budget
+               replicas[p] >= minimum[p] where it is used, in whole nodes; cash <= budget
 
 Before solving, an option is left out for a workload when another one is cheaper even if it had to pay for its model and
 its pool alone; that never changes the optimum, and makes 1,000 workloads x 50 options a matter of seconds.
@@ -56,6 +56,7 @@ class Problem:
     the part of it that is paid in money (not expected misses). `load` (W, U) is replicas needed if all requests came in
     one hour of the month, and `hours` (W, H) the share of the month's requests in an hour, so load * hours is replicas
     needed in that hour. `user` and `pool` (U,) say which option uses which pool, `kept` (O, M) which models it needs.
+    `node` (P,) is how many replicas of a pool are only to be had together; None: each alone.
     """
 
     usd: Floats
@@ -71,6 +72,12 @@ class Problem:
     kept: Flags
     model_usd: Floats
     budget: float | None = None
+    node: Ints | None = None
+
+    def rented(self, load: Any, pool: Any) -> Any:
+        """Replicas of pools for loads in replicas: whole nodes, at least the minimum."""
+        node = 1 if self.node is None else self.node[pool]
+        return node * whole(np.maximum(load, self.minimum[pool]) / node)
 
 
 @dataclass(frozen=True)
@@ -120,7 +127,7 @@ def replicas(problem: Problem, choice: Ints) -> Ints:
     """Replicas (P,) that a choice needs: the busiest hour, at least the minimum, 0 where no workload uses the pool."""
     load, used = on_pools(problem, choice, problem.load)
     peak = (load.T @ problem.hours).max(axis=1, initial=0)
-    return np.where(used.any(axis=0), np.maximum(problem.minimum, whole(peak)), 0).astype(np.int64)
+    return np.where(used.any(axis=0), problem.rented(peak, slice(None)), 0).astype(np.int64)
 
 
 def total_usd(problem: Problem, choice: Ints, *, cash: bool = False) -> float:
@@ -150,7 +157,7 @@ def alone_replicas(problem: Problem) -> Floats:
 def _alone(problem: Problem) -> Any:
     """(W, U): replicas of each use when a workload is alone on it."""
     peak = problem.load * problem.hours.max(axis=1, initial=0)[:, None]
-    return np.maximum(whole(peak), problem.minimum[problem.pool])
+    return problem.rented(peak, problem.pool)
 
 
 def switch_usd(problem: Problem, choice: Ints) -> Floats:
@@ -180,8 +187,7 @@ def switch_usd(problem: Problem, choice: Ints) -> Floats:
 
 
 def _pool_usd(problem: Problem, pool: int, load: Floats, users: Any) -> Any:
-    needed = np.maximum(whole(load.max(axis=-1)), problem.minimum[pool])
-    return np.where(users > 0, needed, 0) * problem.replica_usd[pool]
+    return np.where(users > 0, problem.rented(load.max(axis=-1), pool), 0) * problem.replica_usd[pool]
 
 
 def solve(problem: Problem, *, gap: float = 1e-9, time_limit_s: float = 60.0) -> Solution:
@@ -249,7 +255,7 @@ def _milp(
 
     With `fewest` the replicas of that pool are minimized instead of the cost.
 
-    Variables: one per useful cell, then replicas and open or not of each pool, then kept or not of each model.
+    Variables: one per useful cell, then nodes and open or not of each pool, then kept or not of each model.
     """
     cells = np.argwhere(_useful(problem) if fewest is None else problem.eligible)
     workload, option = cells[:, 0], cells[:, 1]
@@ -259,14 +265,15 @@ def _milp(
     first_open, first_model = count + len(pools), count + 2 * len(pools)
     size = first_model + len(models)
     rows, direct = _Rows(), problem.kept[option][:, models]
+    node = np.ones(len(pools)) if problem.node is None else problem.node[pools]
     for index, pool in enumerate(pools):
         uses = np.flatnonzero(problem.pool == pool)
         users, use = np.nonzero(option[:, None] == problem.user[uses])
         load = problem.load[workload[users], uses[use]][:, None] * problem.hours[workload[users]]
         size_rows = np.concatenate([np.tile(np.arange(hours), len(users)), np.arange(hours)])
         size_columns = np.concatenate([np.repeat(users, hours), np.full(hours, count + index)])
-        rows.add(size_rows, size_columns, np.concatenate([load.ravel(), np.full(hours, -1.0)]), np.zeros(hours))
-        rows.add([0, 0], [first_open + index, count + index], [problem.minimum[pool], -1.0], np.zeros(1))
+        rows.add(size_rows, size_columns, np.concatenate([load.ravel(), np.full(hours, -node[index])]), np.zeros(hours))
+        rows.add([0, 0], [first_open + index, count + index], [problem.minimum[pool], -node[index]], np.zeros(1))
         rows.gate(workload[users], users, first_open + index)
         for model in np.flatnonzero(direct[users].all(axis=0)).tolist():  # the gate of the pool leads on
             rows.add([0, 0], [first_open + index, first_model + model], [1.0, -1.0], np.zeros(1))
@@ -275,13 +282,19 @@ def _milp(
         users = np.flatnonzero(direct[:, model])
         rows.gate(workload[users], users, first_model + model)
     cost = np.concatenate(
-        [problem.usd[workload, option], problem.replica_usd[pools], np.zeros(len(pools)), problem.model_usd[models]]
+        [
+            problem.usd[workload, option],
+            problem.replica_usd[pools] * node,
+            np.zeros(len(pools)),
+            problem.model_usd[models],
+        ]
     )
     if problem.budget is not None:
         cash = np.concatenate([problem.cash[workload, option], cost[count:]])
         rows.add(np.zeros(size), np.arange(size), cash, np.array([problem.budget]))
     if fewest is not None:
-        cost = (np.arange(size) == count + int(np.searchsorted(pools, fewest))).astype(float)
+        index = int(np.searchsorted(pools, fewest))
+        cost = (np.arange(size) == count + index) * node[index]
     assigned = LinearConstraint(
         csr_array((np.ones(count), (workload, np.arange(count))), shape=(len(problem.usd), size)), 1, 1
     )
@@ -293,7 +306,9 @@ def _milp(
     result = milp(
         cost,
         integrality=np.ones(size),
-        bounds=Bounds(0, np.concatenate([np.ones(count), problem.maximum[pools], np.ones(size - first_open)])),
+        bounds=Bounds(
+            0, np.concatenate([np.ones(count), np.floor(problem.maximum[pools] / node), np.ones(size - first_open)])
+        ),
         constraints=constraints,
         options={"mip_rel_gap": gap, "time_limit": time_limit_s},
     )

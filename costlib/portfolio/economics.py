@@ -97,6 +97,8 @@ class Economy:
     minimum: Ints
     """(O,): minimum replicas of an option, 0 where the assumption holds."""
     maximum: Floats
+    node: Ints
+    """(O,): replicas of an option that are only to be had together."""
     budget: float | None
 
     @property
@@ -144,6 +146,7 @@ class Economy:
             kept=self.kept,
             model_usd=float(level["operations_usd_per_month"]) + self.effort_usd,
             budget=self.budget,
+            node=self.node[self.pool_option],
         )
         return Scenario(problem, parts, use_h * level["device_rate"][self.pool_option[self.pool]], level)
 
@@ -241,6 +244,7 @@ def economy(study: Study, supplies: Sequence[Supply], table: Sequence[Sequence[O
         pool=pool,
         minimum=np.array([getattr(option, "minimum_replicas", None) or 0 for option in options]),
         maximum=np.array([getattr(option, "maximum_replicas", None) or np.inf for option in options]),
+        node=np.array([getattr(option, "replicas_per_node", 1) for option in options]),
         budget=None if study.budget_usd_per_month is None else float(study.budget_usd_per_month),
     )
 

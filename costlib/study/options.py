@@ -39,12 +39,15 @@ class ApiOption(_Option):
 
 
 class _SelfHosted(_Option):
+    """`replicas_per_node`: how many are rented together, as 4 of two devices each on machines of eight."""
+
     rate_kind: Text = "on_demand"
     rate_provider: Text | None = None
     model: Text
     precision: Text
     minimum_replicas: Count | None = None
     maximum_replicas: Count | None = None
+    replicas_per_node: Count = 1
 
 
 class MeasuredOption(_SelfHosted):

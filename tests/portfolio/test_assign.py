@@ -45,6 +45,7 @@ def problems(draw: st.DrawFn, *, limits: bool = False) -> Problem:
         kept=rng.random((options, 3)) < 0.4,
         model_usd=rng.uniform(0, 40, 3),
         budget=float(rng.uniform(50, 300)) if limits else None,
+        node=rng.integers(1, 4, 2),
     )
 
 
@@ -189,6 +190,30 @@ def test_a_cascade_shares_the_replica_of_its_first_stage_and_keeps_both_models()
     assert found.usd == pytest.approx(0 + 10 + 200 + 14)
     assert switch_usd(problem, found.choice)[0, 1] == pytest.approx(9)
     assert switch_usd(problem, np.array([0, 0]))[1, 1] == pytest.approx(-490 + 100 + 7)
+
+
+def test_replicas_that_come_in_nodes_are_paid_by_the_node() -> None:
+    """A load of 2.5 needs 3 replicas: 4 in nodes of two or four, 8 in nodes of eight."""
+    one = Problem(
+        usd=np.zeros((2, 1)),
+        cash=np.zeros((2, 1)),
+        eligible=np.ones((2, 1), dtype=bool),
+        load=np.full((2, 1), 1.25),
+        user=np.array([0]),
+        pool=np.array([0]),
+        hours=np.ones((2, 1)),
+        replica_usd=np.array([100.0]),
+        minimum=np.array([1]),
+        maximum=np.array([np.inf]),
+        kept=np.zeros((1, 0), dtype=bool),
+        model_usd=np.zeros(0),
+    )
+    for node, count in ((1, 3), (2, 4), (3, 3), (4, 4), (8, 8)):
+        found = solve(replace(one, node=np.array([node])))
+        assert (found.replicas.tolist(), found.usd) == ([count], 100 * count)
+    with pytest.raises(Infeasible) as caught:  # three replicas fit, but they come by twos
+        solve(replace(one, node=np.array([2]), maximum=np.array([3.0])))
+    assert (caught.value.requirements, caught.value.least) == (("pool 0",), (4.0,))
 
 
 def test_a_load_that_is_whole_but_for_rounding_needs_no_further_replica() -> None:

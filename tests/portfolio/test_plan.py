@@ -247,6 +247,16 @@ def test_every_workload_that_cannot_be_served_is_named_and_a_budget_says_what_wo
         make_plan(make_study(("draws: 100", f"draws: 100\nbudget_usd_per_month: {cheapest - 1}")))
 
 
+def test_a_pool_on_machines_of_four_replicas_is_rented_by_fours(make_study: MakeStudy) -> None:
+    one = row(make_plan(make_study()).pools, pool="open")
+    four = row(
+        make_plan(make_study(("    device: H100", "    replicas_per_node: 4\n    device: H100"))).pools, pool="open"
+    )
+    assert one["replicas"] < 4 == four["replicas"]
+    assert float(four["usd_per_month"]) == pytest.approx(four["usd_per_hour"] * 730 * 4, abs=0.005)
+    assert four["utilization_peak"] <= one["utilization_peak"]
+
+
 def test_a_budget_moves_the_plan_below_it(make_study: MakeStudy) -> None:
     free = make_plan(make_study())
     cash = usd(free, "plan", "cash")
