@@ -126,14 +126,7 @@ class DoubtPage(PlanPage):
         rows = [row for row in each if row["usd_per_month_low"]][:_MEASURE_NEXT]
         if not rows:
             return self.text("Nothing is worth measuring first: in these draws no single number changes a choice.")
-        sentence = self.text(
-            "A wide bar moves the bill; only what can move a choice is worth finding out. Measure the {factor} of "
-            "{subject} next: choosing in the dark costs {usd} there, of {all} for everything that is uncertain.",
-            factor=rows[0]["factor"],
-            subject=rows[0]["subject"],
-            usd=self.cost(rows[0]),
-            all=self.cost(everything),
-        )
+        total: dict[str, Any] = {"name": "Everything at once", "usd": self.cost(everything)}
         lines: list[dict[str, Any]] = [
             {"name": f"{row['factor'].capitalize()}: {row['subject']}", "usd": self.cost(row),
              "moves": row["could_change"]}
@@ -144,7 +137,16 @@ class DoubtPage(PlanPage):
             "draws; the interval is of the simulation)"
         )
         columns = {"name": "Number", "usd": "Worth knowing", "moves": "could change the choice for"}
-        return Html(f"{sentence}{self.table('measure-next', caption, columns, lines)}")
+        table = self.table("measure-next", caption, columns, lines, total=total)
+        sentence = self.text(
+            "A wide bar moves the bill; only what can move a choice is worth finding out. Measure the {factor} of "
+            "{subject} next: choosing in the dark costs {usd} there, of {all} for everything that is uncertain.",
+            factor=rows[0]["factor"],
+            subject=rows[0]["subject"],
+            usd=lines[0]["usd"],
+            all=total["usd"],
+        )
+        return Html(f"{sentence}{table}")
 
     def remarks(self) -> Html:
         """How the plan was made."""

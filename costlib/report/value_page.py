@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from costlib.report.ledger import Html
-from costlib.report.page import figure_of, records
+from costlib.report.page import figure_of, listed, records
 from costlib.report.plan_page import PlanPage
 
 _ALONE = "exact, from stated numbers"
@@ -39,19 +39,17 @@ class ValuePage(PlanPage):
         cases = self.cases()
         if not cases:
             return self.text("No workload has a stated value, so what pays cannot be said.")
-        made = [
-            case for case in cases if case["pays"] and (not case["served"] or not (case["before"] or {}).get("pays"))
-        ]
-        never = [case for case in cases if not case["pays"]]
+        made = [case for case in cases if case["pays"] and not (case["served"] and (case["before"] or {}).get("pays"))]
+        loss = [case for case in cases if not case["pays"]]
+        never = [case for case in loss if not any(row["pays"] for row in case["able"])]
+        elsewhere = [case for case in loss if case not in never]
         sentence = self.text(
-            "Of {n} use cases with a stated value {pay} pay as planned or where they earn most, {new} of "
-            "them not served today or not on {base}{names}; {never} do not.",
+            "{pay} of {n} use cases with a stated value pay, as planned or where they earn most.{new}{never}{other}",
+            pay="All" if not loss else str(len(cases) - len(loss)),
             n=str(len(cases)),
-            pay=str(len(cases) - len(never)),
-            new=str(len(made)),
-            base=self.base,
-            names=f" ({', '.join(case['use_case'] for case in made)})" if made else "",
-            never=str(len(never)),
+            new=f" Not served today, or at a loss on {self.base}: {_names(made)}." if made else "",
+            never=f" At a loss whoever serves: {_names(never)}." if never else "",
+            other=f" At a loss as planned, but not with every option: {_names(elsewhere)}." if elsewhere else "",
         )
         rows = [
             {
@@ -76,3 +74,7 @@ class ValuePage(PlanPage):
     def _dearest(self, case: dict[str, Any]) -> dict[str, Any]:
         """The option itself, or where it does not pay the one whose price would have to fall least."""
         return case if case["pays"] else max(case["able"] or [case], key=lambda row: row["price_multiple"] or 0.0)
+
+
+def _names(cases: list[dict[str, Any]]) -> str:
+    return listed([str(case["use_case"]) for case in cases])

@@ -106,6 +106,6 @@ def test_what_to_measure_next_is_the_number_most_worth_knowing(
 def test_what_pays_is_said_with_its_price(page: PortfolioPage) -> None:
     text = re.sub(r"<[^>]+>", "", markup(page.saving_table()))
     valued = page.plan.value["use_case"].nunique()
-    assert f"Of {valued} use cases with a stated value" in text and "Pays up to" in text
+    assert f"of {valued} use cases with a stated value pay" in text and "Pays up to" in text
     for case in page.value.cases():
         assert case["option"] == next(row["option"] for row in page.chosen if row["workload"] == case["use_case"])
