@@ -81,7 +81,7 @@ class DoubtPage(PlanPage):
                         "name": r["workload"],
                         "factor": factor,
                         "what": f"{r['workload']} · {factor} {r['direction']}",
-                        "now": self.stated(r["now"], unit) if unit != "times" else "as it is",
+                        "now": self._now(r, row, unit),
                         "at": self.derived(at, unit, _SOLVED),
                         "to": r["to_option"],
                     }
@@ -89,6 +89,11 @@ class DoubtPage(PlanPage):
         columns = {"name": "Workload", "factor": "If this changes", "now": "from", "at": "to", "to": "then served by"}
         caption = "Other flips within reach, one change at a time (all are in flips.csv)"
         return self.table("flip-list", caption, columns, rows, mixed=("now", "at"))
+
+    def _now(self, flip: dict[str, Any], chosen: dict[str, Any], unit: str) -> Figure | str:
+        if flip["factor"] == "success rate":
+            return self.success(chosen)
+        return self.stated(flip["now"], unit) if unit != "times" else "as it is"
 
     def sensitivity_heading(self) -> Html:
         """The factor that moves the plan most."""
@@ -98,7 +103,7 @@ class DoubtPage(PlanPage):
         return self.heading(sentence, factor=top["factor"].capitalize(), low=self.derived(low), high=self.derived(high))
 
     def sensitivity_chart(self) -> Html:
-        """One factor at a time between its ends, the plan unchanged; and what is worth measuring."""
+        """One factor at a time between its ends, the plan unchanged."""
         found = [row for row in records(self.plan.sensitivity) if row["swing_usd"]][:9]
         rows = [
             (
@@ -118,7 +123,7 @@ class DoubtPage(PlanPage):
             f"Tornado chart of plan cost by factor where {found[0]['factor']} moves it most",
             tornado(self.ledger, "sensitivity", rows, self.total("plan"), "USD per month"),
         )
-        return Html(f"{chart.html()}{self.measure_next()}")
+        return chart.html()
 
     def measure_next(self) -> Html:
         """What would be worth knowing before the plan is made: a sentence and a table, in $ per month."""

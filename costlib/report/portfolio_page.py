@@ -237,7 +237,7 @@ class PortfolioPage(PlanPage):
         )
 
     def saving_table(self) -> Html:
-        """The saving of each workload, and which use cases pay."""
+        """The saving of each workload."""
         base = {row["workload"]: row for row in records(self.plan.baseline)}
         rows: list[dict[str, Any]] = [
             {"name": r["workload"], "before": self.cost(base[r["workload"]]), "after": self.cost(r),
@@ -251,8 +251,7 @@ class PortfolioPage(PlanPage):
             "saving": self.total("saving"),
         }
         columns = {"name": "Workload", "before": "Baseline", "after": "Plan", "saving": "Saving"}
-        table = self.table("savings", "Baseline, plan and saving by workload", columns, rows, total=total)
-        return Html(f"{table}{self.value.paying()}")
+        return self.table("savings", "Baseline, plan and saving by workload", columns, rows, total=total)
 
     def close(self) -> End:
         """The ledger and the end, with the plan as tables and the sums that must tie."""

@@ -47,7 +47,7 @@ class ValuePage(PlanPage):
             "{pay} of {n} use cases with a stated value pay, as planned or where they earn most.{new}{never}{other}",
             pay="All" if not loss else str(len(cases) - len(loss)),
             n=str(len(cases)),
-            new=f" Not served today, or at a loss on {self.base}: {_names(made)}." if made else "",
+            new=f" Not served yet, or at a loss on {self.base}: {_names(made)}." if made else "",
             never=f" At a loss whoever serves: {_names(never)}." if never else "",
             other=f" At a loss as planned, but not with every option: {_names(elsewhere)}." if elsewhere else "",
         )
