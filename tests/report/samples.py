@@ -172,7 +172,7 @@ def study_in(folder: Path, measured: dict[str, Any] | None = None, **changes: An
     for key, value in changes.items():
         study.pop(key) if value is None else study.update({key: value})
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("demo_workloads.csv", "demo_quality.csv"):
+    for name in ("demo_workloads.csv", "demo_use_cases.csv", "demo_quality.csv"):
         (folder / name).write_bytes((shipped / name).read_bytes())
     with (folder / "demo.yml").open("w", encoding="utf-8") as file:
         yaml.dump(study, file)

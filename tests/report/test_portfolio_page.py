@@ -83,7 +83,7 @@ def test_a_break_even_is_where_both_sides_cost_the_same(page: PortfolioPage) -> 
 
 def test_names_from_a_study_cannot_become_markup(tmp_path: Path) -> None:
     file = study_in(tmp_path)
-    for name in ("demo_workloads.csv", "demo_quality.csv"):
+    for name in ("demo_workloads.csv", "demo_use_cases.csv", "demo_quality.csv"):
         text = (tmp_path / name).read_text(encoding="utf-8")
         (tmp_path / name).write_text(text.replace("Ticket routing", "<script>x</script> =1+1 $y$"), encoding="utf-8")
     page = portfolio_page(str(file), str(tmp_path / "store"))
@@ -95,7 +95,7 @@ def test_what_to_measure_next_is_the_number_most_worth_knowing(
     page: PortfolioPage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     everything, *each = page.plan.information.to_dict("records")
-    text = re.sub(r"<[^>]+>", "", markup(page.doubt.sensitivity_chart()))
+    text = re.sub(r"<[^>]+>", "", markup(page.doubt.measure_next()))
     assert f"Measure the {each[0]['factor']} of {each[0]['subject']} next" in text
     assert 0 < each[0]["usd_per_month"] < everything["usd_per_month"]
     certain = replace(page.plan, information=page.plan.information.assign(usd_per_month_low=0.0))
@@ -104,7 +104,7 @@ def test_what_to_measure_next_is_the_number_most_worth_knowing(
 
 
 def test_what_pays_is_said_with_its_price(page: PortfolioPage) -> None:
-    text = re.sub(r"<[^>]+>", "", markup(page.saving_table()))
+    text = re.sub(r"<[^>]+>", "", markup(page.value.paying()))
     valued = page.plan.value["use_case"].nunique()
     assert f"of {valued} use cases with a stated value pay" in text and "Pays up to" in text
     for case in page.value.cases():

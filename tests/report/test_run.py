@@ -45,7 +45,7 @@ def test_a_study_becomes_a_folder_that_passes_its_own_checks(made: tuple[RunResu
     assert [f.name for f in result.files] == [
         "index.html", "portfolio.html", "measure.html", "quality.html", "prices.html", "breakeven.html",
         "alternatives.csv",
-        "flips.csv", "ledger.csv", "plan.csv", "manifest.json",
+        "flips.csv", "information.csv", "ledger.csv", "plan.csv", "value.csv", "manifest.json",
     ]  # fmt: skip
     assert all(f.is_file() for f in result.files)
     assert sorted(p.name for p in root.iterdir()) == ["out", "store", "study"]
