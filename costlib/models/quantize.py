@@ -6,6 +6,7 @@ al. 2024, AWQ); gptqmodel does that work. It brings a CUDA torch, so it lives in
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,12 +79,13 @@ def quantize_once(model: str, precision_name: str, device: str, windows: list[li
     )
     made.quantize([{"input_ids": ids, "attention_mask": [1] * len(ids)} for ids in windows], batch_size=1)
     step("saving")
-    part = Path(out).with_name(f".{Path(out).name}.part")
-    made.save(str(part))
-    if not (part / "config.json").is_file():
-        raise Invalid("gptqmodel saved no checkpoint")
-    load_tokenizer(model).save_pretrained(part)
-    if Path(out).is_dir():
-        Path(out).rmdir()
-    part.replace(out)
+    target = Path(out)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".quantizing-") as name:
+        folder = Path(name) / "checkpoint"
+        made.save(str(folder))
+        if not (folder / "config.json").is_file():
+            raise Invalid("gptqmodel saved no checkpoint")
+        load_tokenizer(model).save_pretrained(folder)
+        folder.replace(target)  # an empty folder there gives way
     return {"windows": len(windows)}

@@ -14,7 +14,7 @@ import numpy as np
 
 from costlib.portfolio.assign import Ints, on_pools, replicas
 from costlib.portfolio.economics import PARTS, Economy, Scenario
-from costlib.portfolio.offers import Offer
+from costlib.portfolio.offers import Offer, asked
 from costlib.portfolio.risk import Simulation
 from costlib.portfolio.supply import Supply
 from costlib.study import Study
@@ -38,6 +38,11 @@ class Work:
     baseline: Ints
     simulation: Simulation
 
+    def stages(self, w: int) -> list[tuple[int, float]]:
+        """The options that answer a workload under the plan, and the share of its requests each is asked."""
+        option = int(self.choice[w])
+        return asked(self.found[option]) or [(option, 1.0)]
+
 
 def cents(value: float | Decimal) -> Decimal:
     """Dollars rounded to whole cents, half to even."""
@@ -53,27 +58,21 @@ def _share_out(total: Decimal, weights: Sequence[float]) -> list[Decimal]:
     return parts
 
 
-def busy_cents(work: Work, choice: Ints) -> list[dict[int, Decimal]]:
-    """Per workload, $ per month of the busy hours of every pool it uses, in whole cents."""
+def pool_cents(work: Work, choice: Ints) -> list[dict[int, tuple[Decimal, Decimal]]]:
+    """Per workload, $ per month of the busy hours of every pool it uses and of its share of the idle ones, in cents.
+
+    Idle hours are shared by busy hours.
+    """
     problem = work.scenario.problem
-    found: list[dict[int, Decimal]] = [{} for _ in choice]
-    for w, option in enumerate(choice):
-        for use in np.flatnonzero(problem.user == option):
-            found[w][int(problem.pool[use])] = cents(work.scenario.use_usd[w, use])
-    return found
-
-
-def idle_cents(work: Work, choice: Ints) -> list[dict[int, Decimal]]:
-    """Per workload, its share of the idle hours of every pool it uses, in whole cents: by its busy hours."""
-    problem, busy = work.scenario.problem, busy_cents(work, choice)
-    found: list[dict[int, Decimal]] = [{} for _ in choice]
-    used, _ = on_pools(problem, choice, work.scenario.use_usd)
+    busy, used = on_pools(problem, choice, work.scenario.use_usd)
+    found: list[dict[int, tuple[Decimal, Decimal]]] = [{} for _ in choice]
     for pool, count in enumerate(replicas(problem, choice)):
-        users = [w for w, mine in enumerate(busy) if pool in mine]
-        if users:
-            idle = cents(count * problem.replica_usd[pool]) - sum((busy[w][pool] for w in users), Decimal(0))
-            for w, part in zip(users, _share_out(idle, [used[w, pool] for w in users]), strict=True):
-                found[w][pool] = part
+        users = np.flatnonzero(used[:, pool])
+        if len(users):
+            own = [cents(busy[w, pool]) for w in users]
+            idle = cents(count * problem.replica_usd[pool]) - sum(own, Decimal(0))
+            for w, mine, part in zip(users, own, _share_out(idle, busy[users, pool].tolist()), strict=True):
+                found[w][pool] = mine, part
     return found
 
 
@@ -81,14 +80,14 @@ def bill_of(work: Work, choice: Ints) -> Bill:
     """Per workload, the parts of its monthly cost in cents. API inference is priced exactly, not through floats."""
     split, problem = work.scenario.split(choice), work.scenario.problem
     rows = [{part: cents(split[index, w]) for index, part in enumerate(PARTS)} for w in range(len(choice))]
-    for w, (busy, idle) in enumerate(zip(busy_cents(work, choice), idle_cents(work, choice), strict=True)):
+    for w, mine in enumerate(pool_cents(work, choice)):
         offer = work.table[w][choice[w]]
         bought = (offer.input_usd + offer.output_usd) * Decimal(repr(offer.workload.requests_per_month))
-        rows[w]["inference"] = sum(busy.values(), cents(bought))
-        rows[w]["idle"] = sum(idle.values(), Decimal(0))
-    shared: dict[int, Decimal] = {}
+        rows[w]["inference"] = sum((busy for busy, _ in mine.values()), cents(bought))
+        rows[w]["idle"] = sum((idle for _, idle in mine.values()), Decimal(0))
+        rows[w]["operations"] = Decimal(0)
     for model in np.flatnonzero(problem.kept[choice].any(axis=0)):
         users = [int(w) for w in np.flatnonzero(problem.kept[choice, model])]
         for w, part in zip(users, _share_out(cents(problem.model_usd[model]), [1.0] * len(users)), strict=True):
-            rows[w]["operations"] = shared[w] = shared.get(w, Decimal(0)) + part
+            rows[w]["operations"] += part
     return rows

@@ -216,7 +216,7 @@ def economy(study: Study, supplies: Sequence[Supply], table: Sequence[Sequence[O
         for place, ends in supply.stages:
             shares[:, index, index] = 0
             shares[:, index, place] = ends
-    needs = shares[1] > 0
+    needs = shares[2] > 0
     user, pool = np.nonzero(needs[:, pools])
     hours = np.array([study.profiles[workload.profile].hourly_share() for workload in workloads])
     names = ("requests_per_month", "input_tokens", "output_tokens", "miss_cost_usd", "human_minutes")

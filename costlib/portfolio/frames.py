@@ -15,7 +15,7 @@ import pandas as pd
 from costlib.portfolio.assign import Floats, alone_replicas, alone_usd, switch_usd
 from costlib.portfolio.bill import Bill, Work
 from costlib.portfolio.economics import PARTS
-from costlib.portfolio.offers import Offer, asked
+from costlib.portfolio.offers import Offer
 from costlib.portfolio.risk import added_usd, break_even_miss_usd
 from costlib.study import ApiOption, HumanOption
 
@@ -119,10 +119,9 @@ def serving(work: Work) -> pd.DataFrame:
     """
     rows = []
     for w, o in enumerate(work.choice):
-        supply = work.table[w][o].supply
-        for place, share in asked(supply) or [(int(o), 1.0)]:
-            workload = work.table[w][o].workload.workload
-            rows.append([workload, supply.name, work.found[place].name, Decimal(repr(share))])
+        workload = work.table[w][o].workload.workload
+        for place, share in work.stages(w):
+            rows.append([workload, work.found[o].name, work.found[place].name, Decimal(repr(share))])
     return pd.DataFrame(rows, columns=["workload", "option", "stage", "asked"])
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from costlib.portfolio.assign import on_pools, replicas
-from costlib.portfolio.bill import Work, busy_cents, idle_cents
+from costlib.portfolio.bill import Work, pool_cents
 from costlib.portfolio.workloads import UNITS
 from costlib.prices.book import PriceBook
 from costlib.prices.entries import MissingPrice
@@ -22,6 +22,7 @@ from costlib.study import ApiOption, Study
 def prices(work: Work, book: PriceBook) -> pd.DataFrame:
     """One row per API option: $ per million tokens at the study's date, below any long-context step, with price ids."""
     rows = []
+    asked = {place for w in range(len(work.choice)) for place, _ in work.stages(w)}
     for o, supply in enumerate(work.found):
         option = supply.option
         if not isinstance(option, ApiOption):
@@ -48,7 +49,7 @@ def prices(work: Work, book: PriceBook) -> pd.DataFrame:
                 "as_of": work.study.as_of,
                 "kind": "quoted",
                 "source": book.source,
-                "used": bool((work.choice == o).any()),
+                "used": o in asked,
             }
         )
     return pd.DataFrame(rows)
@@ -60,12 +61,12 @@ def pools(work: Work) -> pd.DataFrame:
     counts = replicas(problem, work.choice)
     ceiling = work.study.assume("max_utilization")
     loads, used = on_pools(problem, work.choice, problem.load)
-    busy_by, idle_by = busy_cents(work, work.choice), idle_cents(work, work.choice)
+    shared = pool_cents(work, work.choice)
     for pool in np.flatnonzero(counts):
         supply = work.found[work.economy.pool_option[pool]]
         users = np.flatnonzero(used[:, pool])
         load = loads[:, pool] @ work.economy.hours * ceiling
-        busy, idle = (sum((by[w][int(pool)] for w in users), Decimal(0)) for by in (busy_by, idle_by))
+        busy, idle = (sum((shared[w][int(pool)][part] for w in users), Decimal(0)) for part in (0, 1))
         assert supply.usd_per_hour is not None
         rows.append(
             {

@@ -9,7 +9,7 @@ cascade or router costs what its stages cost, each for its share of the requests
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -74,9 +74,9 @@ def offers(
     return table
 
 
-def asked(supply: Supply, shares: Sequence[float] | None = None) -> list[tuple[int, float]]:
-    """Position of each stage's option and the share of the requests it is asked (`shares`: of each stage, if given)."""
-    stated = [ends[1] for _, ends in supply.stages] if shares is None else list(shares)
+def asked(supply: Supply) -> list[tuple[int, float]]:
+    """Position of each stage's option and the share of the requests it is asked; empty for an option by itself."""
+    stated = [ends[1] for _, ends in supply.stages]
     if splits(supply):
         stated[0] = 1.0 - math.fsum(stated[1:])
     return [(place, share) for (place, _), share in zip(supply.stages, stated, strict=True)]

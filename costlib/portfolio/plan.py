@@ -9,8 +9,8 @@ Columns ending in `_low` and `_high` are the 2.5 and 97.5 percentiles over the d
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,7 @@ from costlib.portfolio.options import supplies
 from costlib.portfolio.risk import flips, sensitivity, simulate
 from costlib.portfolio.supply import Supply
 from costlib.portfolio.value import value_table
-from costlib.portfolio.workloads import Score, load_scores, load_use_cases, load_workloads
+from costlib.portfolio.workloads import Score, Workload, load_scores, load_use_cases, load_workloads
 from costlib.prices.book import PriceBook, load_book
 from costlib.store import Store
 from costlib.study import ApiOption, Study
@@ -208,15 +208,24 @@ def _baseline_choice(study: Study, table: list[list[Offer]]) -> Ints:
     return np.array(chosen)
 
 
+def _asked_apis(work: Work) -> Iterator[tuple[ApiOption, Workload]]:
+    """The APIs that the plan asks, alone or as a stage, each with the workload as far as it reaches them."""
+    for w, row in enumerate(work.table):
+        for place, share in work.stages(w):
+            offer = row[place]
+            if isinstance(offer.supply.option, ApiOption) and share:
+                requests = offer.workload.requests_per_month * share
+                yield offer.supply.option, replace(offer.workload, requests_per_month=requests)
+
+
 def _cache_note(work: Work, book: PriceBook) -> str:
     """What the plan leaves out by charging every cached token as read."""
     note = "Cached input is charged as read from the cache; filling it is not charged"
     found = []
-    for row, option in zip(work.table, work.choice, strict=True):
-        offer = row[option]
-        if isinstance(offer.supply.option, ApiOption) and offer.workload.cached_tokens:
-            share, more = cold_cache(work.study, offer.workload, offer.supply.option, book)
-            found.append((share * offer.workload.requests_per_month * float(more), share, offer.workload.workload))
+    for option, workload in _asked_apis(work):
+        if workload.cached_tokens:
+            share, more = cold_cache(work.study, workload, option, book)
+            found.append((share * workload.requests_per_month * float(more), share, workload.workload))
     if not any(usd >= 0.005 for usd, _, _ in found):
         return f"{note}."
     usd, share, name = max(found)
@@ -239,13 +248,11 @@ def _notes(work: Work, book: PriceBook) -> tuple[str, ...]:
         "Self-hosted models compute cached tokens again; API prices hold for the mean request.",
     ]
     doubtful: dict[str, str] = {}
-    for row, index in zip(work.table, work.choice, strict=True):
-        option = row[index].supply.option
-        if isinstance(option, ApiOption):
-            sheet = book.sheet(option.model, option.provider, option.tier, work.study.as_of)
-            first = next(iter(sheet.bands.values()))[0].price
-            doubt = first.doubt(sheet.day)
-            doubtful |= {option.name: doubt} if doubt else {}
+    for option, _ in _asked_apis(work):
+        sheet = book.sheet(option.model, option.provider, option.tier, work.study.as_of)
+        first = next(iter(sheet.bands.values()))[0].price
+        doubt = first.doubt(sheet.day)
+        doubtful |= {option.name: doubt} if doubt else {}
     notes += [f"List price of {name} on {work.study.as_of}: {doubt}." for name, doubt in doubtful.items()]
     if missing:
         notes.append(f"Not measured yet, so not eligible: {', '.join(missing)}.")

@@ -12,12 +12,31 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from costlib.errors import bad
-from costlib.portfolio.routing.policy import read_policy
+from costlib.figure import Kind
+from costlib.portfolio.routing.policy import checked, read_policy
 from costlib.portfolio.supply import Supply
 from costlib.portfolio.workloads import Score
 from costlib.quality.compare import wilson
 from costlib.study import RouterOption, Study, Together
+from costlib.study.fields import Count, Share
+
+
+class _Rate(BaseModel):
+    low: Share
+    value: Share
+    high: Share
+    kind: Kind
+
+
+class _Evidence(BaseModel):
+    """What `costlib route` measured of the policy it chose."""
+
+    requests: Count
+    asked: list[Share]
+    score: _Rate
 
 
 def together(supply: Supply, option: Together, study: Study) -> Supply:
@@ -30,14 +49,18 @@ def together(supply: Supply, option: Together, study: Study) -> Supply:
         stages = tuple((place, stage.ends) for place, stage in zip(places, option.stages, strict=True))
         return replace(supply, stages=stages, usd_per_request=Decimal(repr(option.usd_per_request)))
     document = _policy(option.policy)
-    models, evidence = document["models"], document["evidence"]
+    models, evidence = document["models"], checked(_Evidence, document["evidence"], option.policy, "evidence")
     kind = "router" if document["kind"] == "router" else "cascade"
     if kind != option.type:
         raise bad("policy", f"a {document['kind']}", f"a document about a {option.type}", str(option.policy))
     if len(models) != len(places):
         allowed = f"{len(models)} in the order of the policy: {', '.join(models)}"
         raise bad("stages", len(places), allowed, str(option.policy))
-    items, asked = int(evidence["requests"]), [float(share) for share in evidence["asked"]]
+    items, asked, score = evidence.requests, evidence.asked, evidence.score
+    if len(asked) != len(models):
+        raise bad(
+            "policy.evidence.asked", f"{len(asked)} shares", f"one for each of {len(models)} models", str(option.policy)
+        )
     ends = []
     for share in asked:
         low, high = (share, share) if share in (0.0, 1.0) else wilson(round(share * items), items)
@@ -45,10 +68,9 @@ def together(supply: Supply, option: Together, study: Study) -> Supply:
     if kind == "router":
         ends[0] = (1.0, 1.0, 1.0)  # it gets what the others leave
     judged = float(document["score"].get("usd", 0.0)) * sum(asked[:-1])
-    score = evidence["score"]
     source = f"costlib route on {items} requests that did not choose the rule, {option.policy.name}"
     workload = str(option.workload)
-    rate = Score(workload, option.capability, score["value"], score["low"], score["high"], score["kind"], source, items)
+    rate = Score(workload, option.capability, score.value, score.low, score.high, score.kind, source, items)
     return replace(
         supply,
         stages=tuple(zip(places, ends, strict=True)),
@@ -65,8 +87,6 @@ def splits(supply: Supply) -> bool:
 def _policy(path: Path) -> dict[str, Any]:
     document = read_policy(path)
     needed = {"models", "kind", "score", "evidence"} - document.keys()
-    shown = document.get("evidence", {})
-    needed |= {f"evidence.{name}" for name in ("requests", "asked", "score") if name not in shown}
     if needed:
         raise bad("policy", f"no {', '.join(sorted(needed))}", "a whole document of costlib route --out", str(path))
     return document

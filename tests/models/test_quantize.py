@@ -72,7 +72,7 @@ def test_a_checkpoint_is_made_of_the_folder_in_groups_of_128(
     assert (asked["place"], asked["device"]) == (str(model), "cpu")
     assert [one["input_ids"] for one in asked["calibration"]] == [[1, 2, 3], [4, 5, 6]]
     assert {file.name for file in out.iterdir()} >= {"config.json", "tokenizer.json"}
-    assert not list(tmp_path.glob(".made*"))
+    assert not list(tmp_path.glob(".*"))
     assert os.environ["GPTQMODEL_CPU_WORKERS"] == "2"
     quantize_once(f"path:{model}", "awq4", "cpu", [[1, 2, 3]], str(tmp_path / "awq"))
     assert asked["config"]["method"] == "awq" and asked["config"]["format"] == "gemm"
@@ -83,6 +83,7 @@ def test_nothing_appears_where_nothing_was_saved(asked: dict[str, Any], model: P
     with pytest.raises(Invalid, match="saved no checkpoint"):
         quantize_once(f"path:{model}", "gptq4", "cpu", [[1, 2, 3]], str(tmp_path / "made"))
     assert not (tmp_path / "made").exists()
+    assert not list(tmp_path.glob(".*"))
 
 
 @pytest.mark.parametrize(

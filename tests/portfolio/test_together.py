@@ -140,6 +140,7 @@ def test_routing_is_a_cause_and_everything_ties_to_the_cent(make_study: MakeStud
     used = api_use(plan)
     asked = row(used, workload="bulk", option="frontier")["requests_per_month"]
     assert asked == Decimal("6000000.00")
+    assert set(plan.prices.loc[plan.prices["used"], "option"]) == set(used["option"])
     pool = row(plan.pools, pool="open")
     assert pool["busy_usd"] + pool["idle_usd"] == pool["usd_per_month"]
     assert "bulk" in pool["workloads"]
@@ -173,6 +174,18 @@ def test_bad_stages_are_refused_with_their_line(make_study: MakeStudy, old: str,
     with pytest.raises(InputError, match=message) as caught:
         make_study(*cascade((old, new)))
     assert "study.yml:" in str(caught.value)
+
+
+def test_a_prompt_cache_behind_a_cascade_goes_cold_at_the_volume_that_reaches_it(make_study: MakeStudy) -> None:
+    """600 of a flat 3,000 requests a month reach the frontier: exp(-600 / 730 h * 300 s) = 93.4 % come too late."""
+    only = (("bulk,both,0.94,0.92,0.96", "bulk,both,0.96,0.95,0.97"), ("20,0.8,0.1,0.5", "20,0.955,0.1,0.5"))
+    plan = make_plan(make_study(*cascade(), *only, ("bulk,chat,300000,busy", "bulk,chat,3000,flat")))
+    assert row(plan.assignments, workload="bulk")["option"] == "open then frontier"
+    note = next(note for note in plan.notes if note.startswith("Cached input"))
+    assert "for bulk, where 93.4 % of the requests come too late" in note
+
+
+RATE = {"low": 0.9, "value": 0.93, "high": 0.95, "kind": "derived"}
 
 
 def policy_of(path: Path, kind: str = "router") -> Path:
@@ -218,6 +231,26 @@ def test_a_policy_brings_shares_and_the_success_rate_it_measured(make_study: Mak
 )
 def test_what_is_no_policy_is_refused(make_study: MakeStudy, tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "p.json").write_text(text)
+    with pytest.raises(InputError, match=message):
+        supplies(make_study(*with_policy("router")))
+
+
+@pytest.mark.parametrize(
+    ("evidence", "message"),
+    [
+        ({"requests": 400, "asked": [1.0, 0.2]}, "policy.evidence.score is None"),
+        ({"requests": 400, "asked": [1.0, 0.2], "score": {"value": 0.9}}, "policy.evidence.score.low is None"),
+        (
+            {"requests": 400, "asked": [1.0, "some"], "score": RATE},
+            "policy.evidence.asked.1 is 'some'; allowed: a number",
+        ),
+        ({"requests": 400, "asked": [1.0], "score": RATE}, "asked is '1 shares'; allowed: one for each of 2 models"),
+    ],
+)
+def test_evidence_that_does_not_fit_is_named(
+    make_study: MakeStudy, tmp_path: Path, evidence: dict[str, object], message: str
+) -> None:
+    (tmp_path / "p.json").write_text(json.dumps(policy("router", ("a", "b"), {"type": "random"}, 0.5, evidence)))
     with pytest.raises(InputError, match=message):
         supplies(make_study(*with_policy("router")))
 

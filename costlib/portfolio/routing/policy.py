@@ -14,9 +14,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from costlib.errors import bad
+
+Part = TypeVar("Part", bound=BaseModel)
 
 FORMAT = "costlib-route-1"
 WRITTEN = "a JSON document written by costlib route --out"
@@ -69,6 +73,19 @@ def read_policy(path: Path) -> dict[str, Any]:
     if found != FORMAT:
         raise bad("policy.format", found, FORMAT, str(path))
     return dict(document)
+
+
+def checked(model: type[Part], document: Any, path: Path, *place: str) -> Part:
+    """A document, or its part at `place`, as `model` reads it; raises `InputError` naming what does not fit."""
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where, value = ".".join(["policy", *place, *map(str, first["loc"])]), first["input"]
+        if first["type"] == "missing" or isinstance(value, (dict, list)):
+            shown = None if first["type"] == "missing" else type(value).__name__
+            raise bad(where, shown, WRITTEN, str(path)) from None
+        raise bad(where, value, first["msg"].removeprefix("Input should be "), str(path)) from None
 
 
 def decide(document: Mapping[str, Any], prompt: str) -> str:

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field
 
 from costlib.errors import bad
 from costlib.portfolio.routing.candidates import Goal
 from costlib.portfolio.routing.cascades import Judge, Outcome, agreement, escalated, judged
-from costlib.portfolio.routing.policy import RULES, WRITTEN, read_policy, score
+from costlib.portfolio.routing.policy import RULES, checked, read_policy, score
 from costlib.portfolio.routing.requests import Requests
 from costlib.quality.compare import Estimate, paired_bootstrap
 from costlib.study.fields import Share, one_of
@@ -49,14 +49,7 @@ class Policy(BaseModel):
 
 def policy_of(path: Path) -> Policy:
     """A policy document that `costlib route --out` wrote; raises `InputError` for anything else."""
-    try:
-        return Policy.model_validate(read_policy(path))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place, value = ".".join(["policy", *map(str, first["loc"])]), first["input"]
-        if first["type"] == "missing" or isinstance(value, (dict, list)):
-            raise bad(place, None if first["type"] == "missing" else type(value).__name__, WRITTEN, str(path)) from None
-        raise bad(place, value, first["msg"].removeprefix("Input should be "), str(path)) from None
+    return checked(Policy, read_policy(path), path)
 
 
 def floor_of(policy: Policy) -> tuple[float | None, str]:
