@@ -5,6 +5,7 @@ Each function builds one; rows carry kind and source as those of frames.py.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -16,7 +17,7 @@ from costlib.portfolio.bill import Work, pool_cents
 from costlib.portfolio.workloads import UNITS
 from costlib.prices.book import PriceBook
 from costlib.prices.entries import MissingPrice
-from costlib.study import ApiOption, Study
+from costlib.study import AnyOption, ApiOption, CascadeOption, DistilledOption, RouterOption, Study
 
 
 def prices(work: Work, book: PriceBook) -> pd.DataFrame:
@@ -98,24 +99,43 @@ def pools(work: Work) -> pd.DataFrame:
 
 
 def assumption_table(study: Study) -> pd.DataFrame:
-    """Every number nobody measured: assumptions, column rules, profiles and latencies, with range and source."""
+    """Every number nobody measured, with range and source: assumptions, column rules, profiles, what options state."""
     rows: list[dict[str, Any]] = []
+
+    def add(name: str, ends: tuple[float, float, float], unit: str, of: Any, meaning: str) -> None:
+        low, value, high = ends
+        rows.append({"name": name, "value": value, "low": low, "high": high, "unit": unit, "kind": of.kind,
+                     "source": of.source, "meaning": meaning})  # fmt: skip
+
     for name, assumption, meaning in study.assumptions.rows():
-        low, value, high = assumption.ends
-        rows.append({"name": name, "value": value, "low": low, "high": high, "unit": assumption.unit,
-                     "kind": assumption.kind, "source": assumption.source, "meaning": meaning})  # fmt: skip
+        add(name, assumption.ends, assumption.unit, assumption, meaning)
     for name, rule in study.workload_columns.items():
-        rows.append({"name": name, "value": 1.0, "low": rule.low_factor, "high": rule.high_factor,
-                     "unit": f"times the workload table ({UNITS[name]})", "kind": rule.kind, "source": rule.source,
-                     "meaning": "column of the workload table"})  # fmt: skip
+        unit = f"times the workload table ({UNITS[name]})"
+        add(name, (rule.low_factor, 1.0, rule.high_factor), unit, rule, "column of the workload table")
     for name, profile in study.profiles.items():
         peak = max(profile.hourly_share()) * 8760 / 12
-        rows.append({"name": f"profile {name}", "value": peak, "low": peak, "high": peak, "unit": "peak hour over mean",
-                     "kind": profile.kind, "source": profile.source, "meaning": "how requests spread"})  # fmt: skip
+        add(f"profile {name}", (peak,) * 3, "peak hour over mean", profile, "how requests spread")
     for option in study.options:
         latency = getattr(option, "latency", None)
         if latency is not None:
             wait = latency.wait_s + latency.ttft_s
-            rows.append({"name": f"latency of {option.name}", "value": wait, "low": wait, "high": wait, "unit": "s",
-                         "kind": latency.kind, "source": latency.source, "meaning": "to the first token"})  # fmt: skip
+            add(f"latency of {option.name}", (wait,) * 3, "s", latency, "to the first token")
+        for name, ends, unit, meaning in _of_option(option):
+            add(f"{name} of {option.name}", ends, unit, option, meaning)
     return pd.DataFrame(rows)
+
+
+def _of_option(option: AnyOption) -> Iterator[tuple[str, tuple[float, float, float], str, str]]:
+    """What a cascade, router or student states of itself; shares that a policy brings were measured."""
+    if isinstance(option, DistilledOption):
+        yield "making", (option.people_hours,) * 3, "h", "people's hours to make the student"
+        yield "life", (option.lifetime_weeks,) * 3, "weeks", "over which making it is paid back"
+        if option.retrain_every_weeks is not None:
+            yield "retraining", (option.retraining_people_hours,) * 3, "h", "people's hours, each time"
+            yield "time to a retraining", (option.retrain_every_weeks,) * 3, "weeks", "between two retrainings"
+    elif isinstance(option, CascadeOption | RouterOption):
+        for stage in option.stages if option.policy is None else ():
+            if stage.share is not None:
+                yield f"share of {stage.option}", stage.ends, "share", "requests that reach it"
+        if option.usd_per_request:
+            yield "judging or routing", (option.usd_per_request,) * 3, "USD/request", "besides what the stages cost"

@@ -149,6 +149,9 @@ def test_routing_is_a_cause_and_everything_ties_to_the_cent(make_study: MakeStud
     whole = plan.assignments[["inference_usd", "idle_usd"]].sum().sum()
     assert float(paid + judged) == pytest.approx(float(whole), abs=0.05)
     assert mine["type"] == "cascade"
+    stated = row(plan.assumptions, name="share of frontier of open then frontier")
+    assert (stated["low"], stated["value"], stated["high"], stated["kind"]) == (0.1, 0.2, 0.3, "assumed")
+    assert row(plan.assumptions, name="judging or routing of open then frontier")["value"] == 0.0001
     swing = plan.sensitivity[plan.sensitivity["factor"] == "requests sent to later stages"].iloc[0]
     assert swing["plan_usd_low"] < swing["plan_usd_high"]
     assert (swing["low"], swing["value"], swing["high"]) == pytest.approx((0.5, 1.0, 1.5))
@@ -354,6 +357,8 @@ def test_distillation_is_a_cause_with_its_effort(make_study: MakeStudy, students
     plan = make_plan(make_study((PEOPLE, STUDENT + PEOPLE), *cheap))
     mine = row(plan.assignments, workload="tail")
     assert mine["option"] == "student"
+    stated = plan.assumptions.set_index("name")["value"]
+    assert stated["making of student"] == 10 and stated["time to a retraining of student"] == 13
     causes = plan.saving_by_cause[plan.saving_by_cause["workload"] == "tail"].set_index("cause")["usd_per_month"]
     busy = mine["inference_usd"]
     effort = Decimal(str(round(next(s for s in supplies(plan.study) if s.name == "student").effort_usd_per_month, 2)))
