@@ -101,7 +101,12 @@ def test_a_parent_that_is_stopped_takes_its_child_along(how: str) -> None:
         pytest.skip("only Linux ends the children of a killed process")
 
     script = "import costlib.isolate as i\ni.run_isolated('child_work:hang', {}, timeout_s=60)\n"
-    parent = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL, start_new_session=True)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", script],
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
+    )
     deadline = time.monotonic() + 20
     children: list[str] = []
     while time.monotonic() < deadline and not children:
