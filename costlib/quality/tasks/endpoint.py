@@ -13,7 +13,6 @@ no `usage`) keeps its worst case counted. The key is read from the environment a
 
 from __future__ import annotations
 
-import os
 import random
 import threading
 import time
@@ -27,16 +26,23 @@ from typing import TYPE_CHECKING, Any
 from costlib.errors import bad
 from costlib.progress import Progress, Step, silent
 from costlib.quality.tasks import bounds
-from costlib.quality.tasks.attempt import Failed, send
+from costlib.quality.tasks.attempt import send
 from costlib.quality.tasks.items import Task, sha256
+from costlib.server import (
+    Failed,
+    api_key,
+    check_address,
+    check_extra,
+    client_settings,
+    lengths,
+    request_body,
+    request_url,
+)
 
 if TYPE_CHECKING:
     import httpx
 
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _LONGEST_PAUSE_S = 60.0
-_LENGTHS = ("max_tokens", "max_completion_tokens")
-_OURS = ("model", "messages", "prompt", "n", "best_of", "stream")
 OVERHEAD_TOKENS = 256
 """What a chat template may add to a prompt."""
 
@@ -81,7 +87,7 @@ class Endpoint:
     chat: bool = True
 
     def __post_init__(self) -> None:
-        _check_url(self.url, self.allow_remote_http)
+        check_address("endpoint", self.url, allow_remote_http=self.allow_remote_http)
         if not self.model:
             raise bad("model", self.model, "the name the endpoint knows the model by")
         for name, value, kinds, most in (
@@ -95,16 +101,8 @@ class Endpoint:
             ):
                 whole = "whole " if kinds is int else ""
                 raise bad(name, value, f"a {whole}number above 0 and at most {most:g}")
-        for name in _OURS:
-            if name in self.extra:
-                raise bad("extra", name, f"fields other than {', '.join(_OURS)}")
-        if not _lengths({"max_tokens": 1, **self.extra}):
-            raise bad("extra", "no length", f"a whole number of at least 1 as one of {', '.join(_LENGTHS)}")
-        if self.api_key_env is not None:
-            key = os.environ.get(self.api_key_env, "")
-            if not key or any(not "!" <= letter <= "~" for letter in key):
-                allowed = "the name of an environment variable that holds the key, in visible ASCII letters"
-                raise bad("api_key_env", self.api_key_env, allowed)
+        check_extra(self.extra)
+        api_key(self.api_key_env)
 
 
 @dataclass(frozen=True)
@@ -136,16 +134,6 @@ class Reply:
     failure: str | None = None
 
 
-class _Failed(Exception):  # noqa: N818 - an outcome of an attempt, not a defect
-    """One attempt failed: `kind`, whether trying again may help, whether it may have been billed."""
-
-    def __init__(
-        self, kind: str, said: str, *, passing: bool, billed: bool = False, pause_s: float | None = None
-    ) -> None:
-        super().__init__(f"{kind}: {said}")
-        self.passing, self.billed, self.pause_s = passing, billed, pause_s
-
-
 def ask_all(
     endpoint: Endpoint,
     asks: Sequence[Ask],
@@ -165,11 +153,8 @@ def ask_all(
     if purse.cap is not None and endpoint.price is None:
         raise bad("max_usd", str(purse.cap), "a cap together with a price per token, without which spending is unknown")
     tell = progress or silent
-    settings: dict[str, Any] = {
-        "headers": {"Authorization": f"Bearer {_key(endpoint)}"} if _key(endpoint) else {},
-        "limits": httpx.Limits(max_connections=endpoint.concurrency),
-        "trust_env": httpx.URL(endpoint.url).host not in _LOOPBACK,  # a proxy cannot reach this machine
-    }
+    settings = client_settings(endpoint.url, api_key(endpoint.api_key_env))
+    settings["limits"] = httpx.Limits(max_connections=endpoint.concurrency)
     with bounds.opened(journal) as (known, keep), httpx.Client(**settings) as client:
         run = _Run(endpoint, client, known, keep, purse, bounds.Rate(endpoint.requests_per_minute))
         pool = ThreadPoolExecutor(max_workers=endpoint.concurrency)
@@ -208,7 +193,8 @@ class _Run:
             return _reply(self.known[key])
         jitter = random.Random(key)
         endpoint = self.endpoint
-        url = f"{endpoint.url.rstrip('/')}/{'chat/completions' if endpoint.chat else 'completions'}"
+        url = request_url(endpoint.url, chat=endpoint.chat)
+        secret = api_key(endpoint.api_key_env)
         last, tried = "stopped: the run was interrupted", 0
         while tried < endpoint.attempts:
             if not self.purse.reserve(most):
@@ -221,7 +207,7 @@ class _Run:
             tried += 1
             started = time.monotonic()
             try:
-                answer = send(self.client, url, body, timeout_s=endpoint.timeout_s, secret=_key(endpoint))
+                answer = send(self.client, url, body, timeout_s=endpoint.timeout_s, secret=secret)
             except Failed as error:
                 self.purse.settle(most, most if error.billed else Decimal(0))
                 last = str(error)
@@ -251,16 +237,15 @@ class _Run:
 
 
 def _body(endpoint: Endpoint, ask: Ask) -> dict[str, Any]:
-    said = [("system", ask.system)] if ask.system else []
-    said.append(("user", ask.prompt))
-    body: dict[str, Any] = {"model": endpoint.model, "max_tokens": ask.max_tokens, "temperature": 0}
-    if endpoint.chat:
-        body["messages"] = [{"role": role, "content": text} for role, text in said]
-    else:
-        body["prompt"] = "\n\n".join(text for _, text in said)
-    if ask.stop:
-        body["stop"] = list(ask.stop)
-    return {name: value for name, value in {**body, **endpoint.extra}.items() if value is not None}
+    return request_body(
+        endpoint.model,
+        ask.prompt,
+        ask.max_tokens,
+        chat=endpoint.chat,
+        system=ask.system,
+        stop=ask.stop,
+        extra=endpoint.extra,
+    )
 
 
 def worst_usd(endpoint: Endpoint, task: Task) -> Decimal:
@@ -274,37 +259,10 @@ def _worst(endpoint: Endpoint, ask: Ask) -> Decimal:
     if endpoint.price is None:
         return Decimal(0)
     read = len((ask.prompt + (ask.system or "")).encode()) + OVERHEAD_TOKENS
-    return endpoint.price.usd(read, max(_lengths(_body(endpoint, ask))))
-
-
-def _lengths(body: Mapping[str, Any]) -> list[int]:
-    """What bounds the answer; servers differ in which of the names they obey."""
-    found = [body.get(name) for name in _LENGTHS]
-    return [value for value in found if isinstance(value, int) and value > 0]
+    return endpoint.price.usd(read, max(lengths(_body(endpoint, ask))))
 
 
 def _reply(found: Mapping[str, Any]) -> Reply:
     """A reply of what the journal keeps of one."""
     usd = None if found["usd"] is None else Decimal(found["usd"])
     return Reply("", **{name: value for name, value in found.items() if name != "usd"}, usd=usd)
-
-
-def _check_url(url: str, allow_remote_http: bool) -> None:
-    import httpx
-
-    allowed = "an https address, or http on this machine, e.g. http://127.0.0.1:8000/v1"
-    try:
-        parts = httpx.URL(url)
-    except httpx.InvalidURL as error:
-        raise bad("endpoint", url.rpartition("@")[2].partition("?")[0], allowed) from error
-    if parts.userinfo or parts.query or parts.fragment:  # not shown: they may be the key
-        raise bad("endpoint", f"{parts.scheme}://{parts.host}...", "an address without a key or a query in it")
-    near = allow_remote_http or parts.host in _LOOPBACK
-    if not parts.host or not (parts.scheme == "https" or (parts.scheme == "http" and near)):
-        raise bad("endpoint", url, allowed)
-    if (parts.port or 0) > 65535:
-        raise bad("endpoint", url, "an address whose port is at most 65535")
-
-
-def _key(endpoint: Endpoint) -> str | None:
-    return os.environ[endpoint.api_key_env] if endpoint.api_key_env else None
