@@ -15,7 +15,8 @@ import time
 
 import numpy as np
 
-from costlib.portfolio.assign import Problem, solve, total_usd
+from costlib.portfolio.assign import solve
+from costlib.portfolio.problem import Problem, total_usd
 
 WORKLOADS, APIS, POOLS, CASCADES, LIMIT_S, GAP = 1000, 25, 20, 5, 10.0, 0.005
 OPTIONS = APIS + POOLS + CASCADES

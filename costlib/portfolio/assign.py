@@ -1,9 +1,6 @@
 """Which option serves which workload, for the least money: a mixed-integer program, solved by HiGHS.
 
-Each workload goes wholly to one option. Options that run on the same pool share whole replicas, sized for the hour of
-the day in which the workloads that chose them need most; a cascade or router runs on the pools of all its stages. Every
-model kept in the portfolio costs a fixed sum a month, once. So choices are not independent: a replica paid for one
-workload may carry another for nothing, and a cheaper model may not be worth keeping for one workload alone.
+Each workload goes wholly to one option; what a choice costs is in problem.py.
 
     minimize   sum x[w,o] * usd[w,o] + sum replicas[p] * replica_usd[p] + sum kept[m] * model_usd[m]
     such that  each workload has one option; replicas[p] >= load of its workloads in every hour;
@@ -21,18 +18,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array
 
 from costlib.errors import InputError, RunError
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Flags = NDArray[np.bool_]
-
-_WHOLE = 1e-9
-"""A load this little above a whole number of replicas is rounding, not a reason for one more."""
+from costlib.portfolio.problem import Flags, Floats, Ints, Problem, alone_usd, busiest_hours, replicas, total_usd
 
 
 class Infeasible(InputError):  # noqa: N818 - the solver's word for it
@@ -49,38 +39,6 @@ class Infeasible(InputError):  # noqa: N818 - the solver's word for it
 
 
 @dataclass(frozen=True)
-class Problem:
-    """W workloads, O options, P pools, U uses of a pool by an option (at most one for both), M models, H hours.
-
-    Money is in $ per month. `usd` (W, O) is what an assignment costs besides shared replicas and models, `cash` (W, O)
-    the part of it that is paid in money (not expected misses). `load` (W, U) is replicas needed if all requests came in
-    one hour of the month, and `hours` (W, H) the share of the month's requests in an hour, so load * hours is replicas
-    needed in that hour. `user` and `pool` (U,) say which option uses which pool, `kept` (O, M) which models it needs.
-    `node` (P,) is how many replicas of a pool are only to be had together; None: each alone.
-    """
-
-    usd: Floats
-    cash: Floats
-    eligible: Flags
-    load: Floats
-    user: Ints
-    pool: Ints
-    hours: Floats
-    replica_usd: Floats
-    minimum: Ints
-    maximum: Floats
-    kept: Flags
-    model_usd: Floats
-    budget: float | None = None
-    node: Ints | None = None
-
-    def rented(self, load: Any, pool: Any) -> Any:
-        """Replicas of pools for loads in replicas: whole nodes, at least the minimum."""
-        node = 1 if self.node is None else self.node[pool]
-        return node * whole(np.maximum(load, self.minimum[pool]) / node)
-
-
-@dataclass(frozen=True)
 class Solution:
     """`choice` (W,) is an option per workload, `replicas` (P,) whole replicas, `usd` $ per month.
 
@@ -92,102 +50,6 @@ class Solution:
     usd: float
     bound: float
     gap: float
-
-
-def busiest_hours(hours: Floats) -> Floats:
-    """The columns of `hours` (W, H) that can decide a size; an hour no busier than another for any workload cannot."""
-    columns = np.unique(hours, axis=1)
-    keep = [
-        index
-        for index in range(columns.shape[1])
-        if not any(
-            other != index and bool(np.all(columns[:, other] >= columns[:, index])) for other in range(columns.shape[1])
-        )
-    ]
-    return columns[:, keep]
-
-
-def whole(load: Any) -> Any:
-    """Whole replicas for a load in replicas."""
-    return np.ceil(np.asarray(load) - _WHOLE)
-
-
-def on_pools(problem: Problem, choice: Ints, values: Floats) -> tuple[Floats, Flags]:
-    """Values of uses (W, U) as (W, P) under a choice, and which workload uses which pool."""
-    found = np.zeros((len(choice), len(problem.replica_usd)))
-    used = np.zeros(found.shape, dtype=bool)
-    for use, (option, pool) in enumerate(zip(problem.user, problem.pool, strict=True)):
-        rows = choice == option
-        found[rows, pool] = values[rows, use]
-        used[rows, pool] = True
-    return found, used
-
-
-def replicas(problem: Problem, choice: Ints) -> Ints:
-    """Replicas (P,) that a choice needs: the busiest hour, at least the minimum, 0 where no workload uses the pool."""
-    load, used = on_pools(problem, choice, problem.load)
-    peak = (load.T @ problem.hours).max(axis=1, initial=0)
-    return np.where(used.any(axis=0), problem.rented(peak, slice(None)), 0).astype(np.int64)
-
-
-def total_usd(problem: Problem, choice: Ints, *, cash: bool = False) -> float:
-    """$ per month of a choice; `cash` leaves expected misses out."""
-    variable = (problem.cash if cash else problem.usd)[np.arange(len(choice)), choice].sum()
-    shared = (replicas(problem, choice) * problem.replica_usd).sum()
-    return float(variable + shared + problem.model_usd[problem.kept[choice].any(axis=0)].sum())
-
-
-def alone_usd(problem: Problem) -> Floats:
-    """(W, O): $ per month of serving a workload with an option that pays for its replicas and models alone."""
-    found = problem.usd + (problem.kept @ problem.model_usd)[None, :]
-    for use, count in enumerate(_alone(problem).T):
-        found[:, problem.user[use]] += count * problem.replica_usd[problem.pool[use]]
-    return found
-
-
-def alone_replicas(problem: Problem) -> Floats:
-    """(W, O): replicas of all its pools that a workload needs alone on an option; NaN where it needs none."""
-    found = np.full(problem.usd.shape, np.nan)
-    for use, count in enumerate(_alone(problem).T):
-        mine = found[:, problem.user[use]]
-        found[:, problem.user[use]] = np.where(np.isnan(mine), 0.0, mine) + count
-    return found
-
-
-def _alone(problem: Problem) -> Any:
-    """(W, U): replicas of each use when a workload is alone on it."""
-    peak = problem.load * problem.hours.max(axis=1, initial=0)[:, None]
-    return problem.rented(peak, problem.pool)
-
-
-def switch_usd(problem: Problem, choice: Ints) -> Floats:
-    """(W, O): change of the total, in $ per month, when one workload moves to another option and all else stays.
-
-    Counts replicas freed and added and models dropped and added; infinite where the option is not eligible.
-    """
-    rows = np.arange(len(choice))
-    change = problem.usd - problem.usd[rows, choice][:, None]
-    own = problem.kept[choice]
-    needed_by_others = own.sum(axis=0) - own > 0
-    models = np.where(needed_by_others, 0.0, problem.model_usd) @ problem.kept.T  # models that come for this workload
-    change = change + models - models[rows, choice][:, None]
-    load, used = on_pools(problem, choice, problem.load)
-    for pool in range(len(problem.replica_usd)):
-        own_load = load[:, pool, None] * problem.hours
-        rest = own_load.sum(axis=0) - own_load
-        others = used[:, pool].sum() - used[:, pool]
-        without = _pool_usd(problem, pool, rest, others)
-        change += (without - _pool_usd(problem, pool, own_load.sum(axis=0), np.asarray(used[:, pool].sum())))[:, None]
-        for use in np.flatnonzero(problem.pool == pool):
-            with_it = rest + problem.load[:, use, None] * problem.hours
-            change[:, problem.user[use]] += _pool_usd(problem, pool, with_it, others + 1) - without
-    change[~problem.eligible] = np.inf
-    change[rows, choice] = 0.0
-    return np.asarray(change)
-
-
-def _pool_usd(problem: Problem, pool: int, load: Floats, users: Any) -> Any:
-    return np.where(users > 0, problem.rented(load.max(axis=-1), pool), 0) * problem.replica_usd[pool]
 
 
 def solve(problem: Problem, *, gap: float = 1e-9, time_limit_s: float = 60.0) -> Solution:

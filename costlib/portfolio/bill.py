@@ -12,9 +12,9 @@ from decimal import ROUND_HALF_EVEN, Decimal
 
 import numpy as np
 
-from costlib.portfolio.assign import Ints, on_pools, replicas
 from costlib.portfolio.economics import PARTS, Economy, Scenario
 from costlib.portfolio.offers import Offer, asked
+from costlib.portfolio.problem import Ints, on_pools, replicas
 from costlib.portfolio.risk import Simulation
 from costlib.portfolio.supply import Supply
 from costlib.study import Study

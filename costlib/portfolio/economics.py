@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from scipy.special import betaincinv
 
-from costlib.portfolio.assign import Flags, Floats, Ints, Problem, busiest_hours, on_pools, replicas
 from costlib.portfolio.offers import Offer
+from costlib.portfolio.problem import Flags, Floats, Ints, Problem, busiest_hours, on_pools, replicas
 from costlib.portfolio.supply import Supply
 from costlib.portfolio.together import splits
 from costlib.study import HumanOption, SelfHosted, Study

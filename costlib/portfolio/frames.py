@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from costlib.portfolio.assign import Floats, alone_replicas, alone_usd, switch_usd
 from costlib.portfolio.bill import Bill, Work
 from costlib.portfolio.economics import PARTS
 from costlib.portfolio.offers import Offer
+from costlib.portfolio.problem import Floats, alone_replicas, alone_usd, switch_usd
 from costlib.portfolio.risk import added_usd, break_even_miss_usd
 from costlib.study import ApiOption, HumanOption
 

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.polynomial.legendre import legvander
 
-from costlib.portfolio.assign import Floats, Ints
 from costlib.portfolio.economics import FACTORS, Economy
+from costlib.portfolio.problem import Floats, Ints
 from costlib.portfolio.risk import Simulation
 
 _DEGREE = 4

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from costlib.portfolio.assign import on_pools, replicas
 from costlib.portfolio.bill import Work, pool_cents
+from costlib.portfolio.problem import on_pools, replicas
 from costlib.portfolio.workloads import UNITS
 from costlib.prices.book import PriceBook
 from costlib.prices.entries import MissingPrice

@@ -2,7 +2,7 @@
 
 An offer that fails one is shown and never chosen. Expected $ of a request = inference + P(miss) * cost of a miss.
 Self-hosted: seconds of a replica per request = input tokens / prefill speed + output tokens / decode speed, with no
-prefix cache (cached tokens are computed again). The rented hour is paid busy or idle; assign.py sizes the pool. A
+prefix cache (cached tokens are computed again). The rented hour is paid busy or idle; problem.py sizes the pool. A
 cascade or router costs what its stages cost, each for its share of the requests, and fails whatever a stage fails.
 """
 

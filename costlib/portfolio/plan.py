@@ -18,12 +18,13 @@ import pandas as pd
 from costlib.errors import bad
 from costlib.figure import plain
 from costlib.portfolio import findings, frames, inventory
-from costlib.portfolio.assign import Infeasible, Ints, Solution, smallest_conflict, solve
+from costlib.portfolio.assign import Infeasible, Solution, smallest_conflict, solve
 from costlib.portfolio.bill import Work, bill_of
 from costlib.portfolio.economics import Economy, economy
 from costlib.portfolio.information import information
 from costlib.portfolio.offers import CACHE_LIFETIME_S, UNKNOWN, Offer, cold_cache, offers
 from costlib.portfolio.options import supplies
+from costlib.portfolio.problem import Ints
 from costlib.portfolio.risk import flips, sensitivity, simulate
 from costlib.portfolio.supply import Supply
 from costlib.portfolio.value import value_table

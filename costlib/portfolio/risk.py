@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import ndtr
 
-from costlib.portfolio.assign import Floats, Infeasible, Ints, Problem, replicas, solve, switch_usd, total_usd
+from costlib.portfolio.assign import Infeasible, solve
 from costlib.portfolio.economics import FACTORS, PARTS, Economy, Scenario
+from costlib.portfolio.problem import Floats, Ints, Problem, replicas, switch_usd, total_usd
 
 _MULTIPLES = np.geomspace(0.01, 100, 81)
 

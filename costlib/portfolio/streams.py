@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from costlib.errors import bad
-from costlib.portfolio.assign import Floats
+from costlib.portfolio.problem import Floats
 from costlib.portfolio.routing.replay import Policy, policy_of, replay
 from costlib.portfolio.routing.requests import Requests, read_requests
 from costlib.quality.tasks.run import study_stream

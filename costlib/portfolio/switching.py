@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from costlib.portfolio.assign import Ints, switch_usd, total_usd
 from costlib.portfolio.economics import Economy
+from costlib.portfolio.problem import Ints, switch_usd, total_usd
 from costlib.portfolio.risk import draw
 from costlib.study import Study
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from costlib.portfolio.assign import Floats, Ints, alone_usd
 from costlib.portfolio.economics import Scenario, between, economy
 from costlib.portfolio.offers import Offer
+from costlib.portfolio.problem import Floats, Ints, alone_usd
 from costlib.portfolio.risk import draw
 from costlib.portfolio.supply import Supply
 from costlib.study import Study

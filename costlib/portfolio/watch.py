@@ -25,10 +25,11 @@ import numpy as np
 import pandas as pd
 
 from costlib.figure import plain
-from costlib.portfolio.assign import Flags, Floats, Ints, solve
+from costlib.portfolio.assign import solve
 from costlib.portfolio.economics import economy
 from costlib.portfolio.offers import UNKNOWN, Offer, offers
 from costlib.portfolio.options import supplies
+from costlib.portfolio.problem import Flags, Floats, Ints
 from costlib.portfolio.routing.replay import Policy, floor_of, replay, saving_of
 from costlib.portfolio.routing.requests import Requests
 from costlib.portfolio.streams import right_answers, routing, streams, watchable

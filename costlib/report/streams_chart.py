@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from costlib.figure import Figure, Kind
-from costlib.portfolio.assign import Floats
+from costlib.portfolio.problem import Floats
 from costlib.portfolio.watch import BEYOND
 from costlib.quality.sequential import confidence_sequence, drift
 from costlib.report.chart import INK, LINE, PALETTE, SOFT, draw, label, note, plain_axis

@@ -10,16 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from costlib.portfolio.assign import (
-    Infeasible,
-    Problem,
-    busiest_hours,
-    replicas,
-    smallest_conflict,
-    solve,
-    switch_usd,
-    total_usd,
-)
+from costlib.portfolio.assign import Infeasible, smallest_conflict, solve
+from costlib.portfolio.problem import Problem, busiest_hours, replicas, switch_usd, total_usd
 
 
 @st.composite

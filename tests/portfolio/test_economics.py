@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from costlib.portfolio.assign import replicas, total_usd
 from costlib.portfolio.economics import PARTS, Economy, between, economy
 from costlib.portfolio.offers import offers
 from costlib.portfolio.options import supplies
+from costlib.portfolio.problem import replicas, total_usd
 from costlib.portfolio.workloads import load_scores, load_workloads
 from costlib.study import Study
 

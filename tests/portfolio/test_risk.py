@@ -8,10 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from costlib.portfolio.assign import Ints, solve, switch_usd
+from costlib.portfolio.assign import solve
 from costlib.portfolio.economics import Economy, economy
 from costlib.portfolio.offers import offers
 from costlib.portfolio.options import supplies
+from costlib.portfolio.problem import Ints, switch_usd
 from costlib.portfolio.risk import Flip, break_even_miss_usd, draw, flips, sensitivity, simulate
 from costlib.portfolio.workloads import load_scores, load_workloads
 from costlib.study import Study
