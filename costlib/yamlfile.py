@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -15,6 +15,8 @@ from pydantic_core import ErrorDetails
 from costlib.errors import InputError, bad
 
 Model = TypeVar("Model", bound=BaseModel)
+Place = Callable[[Sequence[str | int]], str]
+"""Where a part of a tree is written, as file and line."""
 
 
 def near(name: object, allowed: Iterable[str]) -> str:
@@ -89,20 +91,31 @@ def line_of(tree: Any, location: Sequence[str | int]) -> int:
     return int(line)
 
 
-def validated(model: type[Model], tree: Any, file: Path) -> Model:
+def place(file: Path, tree: Any) -> Place:
+    """The place of each part of the tree read from a file."""
+    return lambda location: f"{file}:{line_of(tree, location)}"
+
+
+def validated(model: type[Model], tree: Any, at: Place) -> Model:
     """The tree as a `model`; raises `InputError` for the first thing wrong, a misspelt key before all else."""
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        found = sorted(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
-        raise _sentence(found[0], model, tree, file) from None
+        raise sentences(error, model, at)[0] from None
 
 
-def _sentence(error: ErrorDetails, model: type[BaseModel], tree: Any, file: Path) -> InputError:
+def sentences(error: ValidationError, model: type[BaseModel], at: Place) -> list[InputError]:
+    """Every thing wrong, each as our one sentence; a misspelt key comes first and takes the place of a missing one."""
+    found = sorted(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+    misspelt = found[0]["type"] == "extra_forbidden"
+    return [_sentence(one, model, at) for one in found if not (misspelt and one["type"] == "missing")]
+
+
+def _sentence(error: ErrorDetails, model: type[BaseModel], at: Place) -> InputError:
     """A pydantic error as our one sentence."""
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
     location, members = _walk(model, error["loc"])
-    where = f"{file}:{line_of(tree, location)}"
+    where = at(location)
     field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
     if kind == "extra_forbidden":
         names = [name for name, found in members[0].model_fields.items() if not found.exclude]

@@ -14,8 +14,7 @@ from costlib.errors import InputError
 from costlib.portfolio.workloads import Score
 from costlib.prices.entries import DateOutsideCoverage, TimeNeeded, UnknownModel, UnknownProvider, UnknownTier
 from costlib.prices.rates import Rate
-from costlib.study import AnyOption, Study
-from costlib.yamlfile import extended, line_of
+from costlib.study import AnyOption, Study, place_in
 
 Ends = tuple[float, float, float]
 """Low end, value, high end."""
@@ -83,8 +82,7 @@ def where_in(study: Study, option: AnyOption) -> Iterator[None]:
         index = [one.name for one in study.options].index(option.name)
         part: list[str | int] = ["options", index, *([field] if field else [])]
         location = ["as_of"] if field == "as_of" else part
-        line = line_of(extended(study.path, "study"), location)
-        raise type(error)(f"{study.path}:{line}: option {option.name}: {error}") from None
+        raise type(error)(f"{place_in(study, *location)}: option {option.name}: {error}") from None
 
 
 def rented(supply: Supply, found: Rate, devices: int) -> Supply:

@@ -18,8 +18,8 @@ from typing import TypeVar
 
 from costlib.errors import bad
 from costlib.figure import KINDS
-from costlib.study import Study
-from costlib.yamlfile import extended, line_of, near
+from costlib.study import Study, place_in
+from costlib.yamlfile import near
 
 T = TypeVar("T")
 
@@ -100,7 +100,7 @@ def load_workloads(study: Study) -> tuple[Workload, ...]:
             raise bad("exceptions.workload", exception.workload, near(exception.workload, found), str(study.path))
     for index, spec in enumerate(study.tasks):
         if spec.workload is not None and spec.workload not in found:
-            where = f"{study.path}:{line_of(extended(study.path, 'study'), ('tasks', index, 'workload'))}"
+            where = place_in(study, "tasks", index, "workload")
             raise bad("workload", spec.workload, near(spec.workload, found), where)
     return tuple(found.values())
 

@@ -10,7 +10,9 @@ Every assumption is a value with a low and a high end, a unit, a kind and a sour
 value is believed to lie in; risk.py of the portfolio room draws from it.
 """
 
-from costlib.study.file import Study, load_study
+from costlib.study.batch import Batch, BatchReport, load_batch
+from costlib.study.file import Study
+from costlib.study.load import load_study, place_in
 from costlib.study.options import (
     AnyOption,
     ApiOption,
@@ -31,6 +33,8 @@ __all__ = [
     "ApiOption",
     "Assumption",
     "BaselineException",
+    "Batch",
+    "BatchReport",
     "CascadeOption",
     "DistilledOption",
     "HumanOption",
@@ -43,5 +47,7 @@ __all__ = [
     "Study",
     "TaskSpec",
     "Together",
+    "load_batch",
     "load_study",
+    "place_in",
 ]

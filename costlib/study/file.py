@@ -1,8 +1,7 @@
-"""The study as a whole: its fields, reading it, and the checks that one field alone cannot make."""
+"""The study as a whole: its fields, and the checks that one field alone cannot make. `load.py` reads it."""
 
 from __future__ import annotations
 
-import hashlib
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -24,11 +23,14 @@ from costlib.study.parts import (
     QualitySpec,
     TaskSpec,
 )
-from costlib.yamlfile import extended, files_of, line_of, near, validated
+from costlib.yamlfile import Place, near
 
 
 class Study(Part):
-    """A whole study; see the module docstring. Paths are absolute; `hash` is SHA-256 over the YAML and its tables."""
+    """A whole study; see the module docstring. Paths are absolute; `hash` is SHA-256 over the YAML and its tables.
+
+    `reference` is what `load_study` reads it from again: the file, or the batch file and a report of it.
+    """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
     title: Text
@@ -54,6 +56,12 @@ class Study(Part):
     notebook_parameters: dict[Text, dict[Text, bool | int | float | str]] = Field(default_factory=dict)
     path: Path = Field(default=Path(), exclude=True)
     hash: str = Field(default="", exclude=True)
+    reference: str = Field(default="", exclude=True)
+
+    @property
+    def label(self) -> str:
+        """What a reader calls the study: its name, or batch file and name where a batch changed it."""
+        return Path(self.reference).name if "#" in Path(self.reference).name else self.name
 
     def assume(self, name: str) -> float:
         """The value of an assumption by name."""
@@ -67,69 +75,23 @@ class Study(Part):
         raise bad("option", name, near(name, [option.name for option in self.options]))
 
 
-def load_study(path: str | Path) -> Study:
-    """Read and check a study file; a bare name such as `demo` means the study shipped under data/studies.
-
-    A study may say `extends: other.yml` and hold only the keys that differ.
-
-    Raises `InputError` naming file and line, field, value and what is allowed.
-    """
-    file = _find(path)
-    tree = extended(file, "study")
-    for key in ("path", "hash"):
-        if key in tree:
-            raise bad("key", key, "left out: it is filled in when the file is read", f"{file}:{line_of(tree, (key,))}")
-    study = validated(Study, tree, file)
-
-    def beside(given: Path, *location: str | int) -> Path:
-        found = (file.parent / given).resolve()
-        if not found.is_file():
-            where = f"{file}:{line_of(tree, location)}"
-            raise bad(str(location[-1]), str(given), f"a file that exists, relative to {file.parent}", where)
-        return found
-
-    keys = ("workloads", "use_cases", "quality_scores")
-    tables = {key: beside(getattr(study, key), key) for key in keys if getattr(study, key) is not None}
-    tasks = [
-        spec.model_copy(update={"file": beside(spec.file, "tasks", index, "file")})
-        for index, spec in enumerate(study.tasks)
-    ]
-    options = [
-        option.model_copy(update={"policy": beside(option.policy, "options", index, "policy")})
-        if isinstance(option, (CascadeOption, RouterOption)) and option.policy is not None
-        else option
-        for index, option in enumerate(study.options)
-    ]
-    given = {key: getattr(study.monitor, key) for key in ("policy", "rows")}
-    watched = {key: beside(path, "monitor", key) for key, path in given.items() if path is not None}
-    _check(study, tree, file)
-    policies = [option.policy for option in options if isinstance(option, (CascadeOption, RouterOption))]
-    named = [*tables.values(), *dict.fromkeys(spec.file for spec in tasks), *(path for path in policies if path)]
-    named += watched.values()
-    digest = hashlib.sha256()
-    for table in [*files_of(file, "study"), *named]:
-        digest.update(table.read_bytes())
-    found = {**tables, "tasks": tuple(tasks), "options": tuple(options)}
-    found["monitor"] = study.monitor.model_copy(update=watched)
-    return study.model_copy(update={**found, "path": file, "hash": digest.hexdigest()})
-
-
-def _find(path: str | Path) -> Path:
-    file = Path(path).expanduser()
-    shipped = data_dir() / "studies" / f"{path}.yml"
+def find_file(path: str | Path, kind: Literal["study", "batch"] = "study") -> Path:
+    """The file of a study or a batch, absolute; a bare name means one shipped. Raises `InputError` without one."""
+    file, folder = Path(path).expanduser(), data_dir() / {"study": "studies", "batch": "batches"}[kind]
+    shipped = folder / f"{path}.yml"
     if not file.is_file() and file.name == str(path) and not file.suffix and shipped.is_file():
         file = shipped
     if not file.is_file():
-        names = [found.stem for found in sorted((data_dir() / "studies").glob("*.yml"))]
-        raise bad("study", str(path), f"an existing YAML file, or a shipped study: {', '.join(names) or 'none'}")
+        names = ", ".join(found.stem for found in sorted(folder.glob("*.yml"))) or "none"
+        raise bad(kind, str(path), f"an existing YAML file, or a shipped {kind}: {names}")
     return file.resolve()
 
 
-def _check(study: Study, tree: Any, file: Path) -> None:
-    """What one field alone cannot tell."""
+def check_study(study: Study, at: Place) -> None:
+    """What one field alone cannot tell; raises `InputError` at its place."""
 
     def fail(field: str, value: object, allowed: str, *location: str | int) -> InputError:
-        return bad(field, value, allowed, f"{file}:{line_of(tree, location)}")
+        return bad(field, value, allowed, at(location))
 
     names = [option.name for option in study.options]
     for index, option in enumerate(study.options):

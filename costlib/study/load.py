@@ -1,0 +1,88 @@
+"""Reading a study: one file, the file it extends, and what a batch changes in it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from costlib.errors import bad
+from costlib.study.batch import Changes, changes_of
+from costlib.study.file import Study, check_study, find_file
+from costlib.study.options import CascadeOption, RouterOption
+from costlib.yamlfile import Place, extended, files_of, place, validated
+
+
+def load_study(path: str | Path) -> Study:
+    """Read and check a study file; a bare name such as `demo` means the study shipped under data/studies.
+
+    A study may say `extends: other.yml` and hold only the keys that differ. `FILE#NAME` is the study of one report of a
+    batch file (see batch.py). Raises `InputError` naming file and line, field, value and what is allowed.
+    """
+    file, changes = _found(path)
+    tree, at = _read(file, changes)
+    for key in ("path", "hash", "reference"):
+        if key in tree:
+            raise bad("key", key, "left out: it is filled in when the file is read", at((key,)))
+    study = validated(Study, tree, at)
+
+    def beside(given: Path, *location: str | int) -> Path:
+        folder = changes.file.parent if changes and location[0] in changes.values else file.parent
+        found = (folder / given).resolve()
+        if not found.is_file():
+            raise bad(str(location[-1]), str(given), f"a file that exists, relative to {folder}", at(location))
+        return found
+
+    keys = ("workloads", "use_cases", "quality_scores")
+    tables = {key: beside(getattr(study, key), key) for key in keys if getattr(study, key) is not None}
+    tasks = [
+        spec.model_copy(update={"file": beside(spec.file, "tasks", index, "file")})
+        for index, spec in enumerate(study.tasks)
+    ]
+    options = [
+        option.model_copy(update={"policy": beside(option.policy, "options", index, "policy")})
+        if isinstance(option, (CascadeOption, RouterOption)) and option.policy is not None
+        else option
+        for index, option in enumerate(study.options)
+    ]
+    given = {key: getattr(study.monitor, key) for key in ("policy", "rows")}
+    watched = {key: beside(path, "monitor", key) for key, path in given.items() if path is not None}
+    check_study(study, at)
+    policies = [option.policy for option in options if isinstance(option, (CascadeOption, RouterOption))]
+    named = [*tables.values(), *dict.fromkeys(spec.file for spec in tasks), *(path for path in policies if path)]
+    named += watched.values()
+    digest = hashlib.sha256()
+    for table in [*files_of(file, "study"), *named]:
+        digest.update(table.read_bytes())
+    if changes:
+        digest.update(json.dumps(changes.values, sort_keys=True, default=str).encode())
+    found = {**tables, "tasks": tuple(tasks), "options": tuple(options)}
+    found["monitor"] = study.monitor.model_copy(update=watched)
+    found["reference"] = changes.reference if changes else str(file)
+    return study.model_copy(update={**found, "path": file, "hash": digest.hexdigest()})
+
+
+def place_in(study: Study, *location: str | int) -> str:
+    """File and line of a part of a study, in the file or in the batch that it was read from."""
+    return _read(*_found(study.reference))[1](location)
+
+
+def _found(path: str | Path) -> tuple[Path, Changes | None]:
+    """The study file that a path, a name or a report of a batch means, and what that batch changes."""
+    changes = changes_of(path)
+    return (changes.study, changes) if changes else (find_file(path), None)
+
+
+def _read(file: Path, changes: Changes | None) -> tuple[Mapping[str, Any], Place]:
+    """The keys of a study with those of a batch over them, and where each is written."""
+    tree = extended(file, "study")
+    inside = place(file, tree)
+    if changes is None:
+        return tree, inside
+
+    def at(location: Sequence[str | int]) -> str:
+        return changes.at(location) if location and location[0] in changes.values else inside(location)
+
+    return {**tree, **changes.values}, at
