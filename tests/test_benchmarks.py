@@ -6,20 +6,38 @@ import runpy
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
 def test_false_alarms_stay_rare_and_a_slowdown_of_5_percent_is_found() -> None:
-    simulation = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "repeat_simulation.py"))
-    noise, budget_s = simulation["LEVELS"]["quiet"]
-    found = simulation["simulate"](noise, budget_s, pairs=60)
-    assert found["false_alarms_per_100"] <= 5 and found["found_per_100"] >= 90
-    assert 5 <= found["processes"] < 10
-    vague = simulation["simulate"](simulation["LEVELS"]["virtual machine"][0], 60.0, pairs=20)
-    assert vague["found_per_100"] < 50  # a spread of 13 % hides 5 %: it must not be found by luck
+    simulation = runpy.run_path(str(BENCHMARKS / "repeat_simulation.py"))
+    runs, samples = simulation["recorded"](BENCHMARKS / "noise")
+    fitted = simulation["fitted"](runs, samples)
+    assert 0.02 < fitted.drift < 0.04 and 0.03 < fitted.within < 0.05  # a machine that drifts over minutes
+    for noise, budget_s in (simulation["LEVELS"]["quiet"], (fitted, simulation["RECORDED_BUDGET_S"])):
+        found = simulation["simulate"](noise, budget_s, pairs=60, seed=1)
+        assert found["false_alarms_per_100"] <= 5 and found["found_per_100"] >= 80  # 92 to 98 of many
+        assert found["false_alarms_apart_per_100"] <= 5 and found["found_apart_per_100"] < 50
+    replayed = simulation["replay"](samples, 10, deals=20)
+    assert replayed["false_alarms_per_100"] <= 5 and replayed["false_alarms_apart_per_100"] <= 5
+    assert replayed["false_alarms_welch_per_100"] > 10  # why two calls are not compared as if independent
+
+
+def test_a_record_gives_back_the_noise_it_was_made_with() -> None:
+    simulation = runpy.run_path(str(BENCHMARKS / "repeat_simulation.py"))
+    made = simulation["Noise"](0.05, 0.02, 0.03, disturbed=0.0, kept=0.8)
+    machine = simulation["Machine"](np.random.default_rng(1), made, 120.0)
+    rows = [machine.process(0.0) for _ in range(2000)]
+    found = simulation["fitted"](pd.DataFrame(rows), [row["decode_s"] for row in rows])
+    assert (found.drift, found.between, found.within) == pytest.approx((0.05, 0.02, 0.03), rel=0.15)
+    assert found.kept == pytest.approx(0.8, abs=0.05)
 
 
 def test_drift_alarms_keep_their_rate_and_find_a_drop_of_10_points() -> None:
-    simulation = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "monitor_simulation.py"))
+    simulation = runpy.run_path(str(BENCHMARKS / "monitor_simulation.py"))
     rng = np.random.default_rng(5)
     assert simulation["false_alarms"](400, 400, rng) <= 0.05
     found = simulation["delays"](0.1, 100, 1200, rng)

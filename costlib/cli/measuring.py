@@ -110,13 +110,14 @@ def compare(
         sides = ("first", "second", "ratio")
         body = [[f"{r['metric']}, {r['unit']}", *(number(r, side) for side in sides), r["verdict"]] for r in rows]
         title = " against ".join(f"{side['precision']} {side['engine']} batch {side['batch']}" for side in described)
-        caption = "[95 % interval over processes]; ratio: second over first; verdict on the second, at p < 0.02"
+        taken = "paired by round" if found.interleaved else "measured in two calls"
+        caption = f"[95 % interval over processes]; ratio: second over first, {taken}; verdict on it, at p < 0.02"
         table(title, ["metric", *sides, "verdict"], body, caption)
         for reason in dict.fromkeys(row["reason"] for row in rows if isinstance(row["reason"], str)):
             print(f"  note: {reason}")
 
     described = (found.second, found.first)
-    answer({"first": found.first, "second": found.second, "rows": found.rows, "kind": "derived"}, as_json, show)
+    answer({**vars(found), "kind": "derived"}, as_json, show)
 
 
 def memory(

@@ -2,23 +2,21 @@
 
 Two measurements are alike when everything but what the caller names (`across`) agrees: the configuration, the device
 and its driver and power limit, the packages, the threads, the attention that ran. Else the difference would be put down
-to the wrong cause. The ratio of a metric is the second over the first, with Welch's t interval on the logarithms of the
-processes (each process is one observation; the two spreads may differ). A difference is called one where p < 0.02, not
-0.05, because a measurement that stops when it is precise stops at lucky moments; benchmarks/repeat_simulation.py shows
-how often that is wrong.
+to the wrong cause. costlib.measure.difference says what separates
+two measurements from chance.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from costlib.errors import InputError, bad
-from costlib.measure.estimate import CONFIGURATION, log_medians, usable
+from costlib.measure.difference import Difference, difference_apart, paired_difference
+from costlib.measure.estimate import CONFIGURATION, usable
 from costlib.measure.run import stored_runs
 from costlib.measure.summarise import summarise
 from costlib.store import Store
@@ -26,61 +24,26 @@ from costlib.store import Store
 if TYPE_CHECKING:
     import pandas as pd
 
-SIGNIFICANT = 0.02
+APART = (
+    "measured in two calls: the interval allows for a drift of the machine between them as large as the spread between "
+    "processes; one call of measure with both tells smaller differences apart"
+)
 _DEVICE = ("device", "device_kind", "cpu", "cores", "driver", "power_limit_w")
 _ENVIRONMENT = ("device_kind", "cpu", "cores", "threads", "thread_limit", "python")
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Second over first: the ratio, its 95 % interval and the p-value, None where processes are too few."""
-
-    ratio: float
-    low: float | None
-    high: float | None
-    p_value: float | None
-
-    @property
-    def shown(self) -> bool:
-        """Whether the two differ by more than chance explains."""
-        return self.p_value is not None and self.p_value < SIGNIFICANT
 
 
 @dataclass(frozen=True)
 class Comparison:
     """Two measurements (their configuration, campaign and processes) and one row per metric.
 
-    Columns of `rows`: metric, unit, first, second (each with _low, _high), ratio, ratio_low, ratio_high, p_value,
-    verdict (of the second against the first), reason, kind.
+    `interleaved`: whether both are of one call of `measure`. Columns of `rows`: metric, unit, first, second (each with
+    _low, _high), ratio, ratio_low, ratio_high, p_value, verdict (of the second against the first), reason, kind.
     """
 
     first: dict[str, Any]
     second: dict[str, Any]
+    interleaved: bool
     rows: pd.DataFrame
-
-
-def difference(first: Sequence[Sequence[float]], second: Sequence[Sequence[float]]) -> Difference:
-    """Compare positive quantities given as samples by process (Welch 1947, on medians of logarithms)."""
-    from scipy.stats import t
-
-    groups = [log_medians(first), log_medians(second)]
-    if not all(groups):
-        raise ValueError("a group without a sample cannot be compared")
-    means = [sum(group) / len(group) for group in groups]
-    delta = means[1] - means[0]
-    if min(map(len, groups)) < 2:
-        return Difference(math.exp(delta), None, None, None)
-    squares = [
-        sum((x - mean) ** 2 for x in group) / (len(group) - 1) / len(group)
-        for group, mean in zip(groups, means, strict=True)
-    ]
-    error = math.sqrt(sum(squares))
-    if error == 0:
-        return Difference(math.exp(delta), math.exp(delta), math.exp(delta), 1.0 if delta == 0 else 0.0)
-    freedom = sum(squares) ** 2 / sum(s**2 / (len(g) - 1) for s, g in zip(squares, groups, strict=True))
-    half = float(t.ppf(0.975, freedom)) * error
-    p_value = 2 * float(t.sf(abs(delta) / error, freedom))
-    return Difference(math.exp(delta), math.exp(delta - half), math.exp(delta + half), p_value)
 
 
 def compare(
@@ -102,10 +65,11 @@ def compare(
         if row["status"] != "ok":
             raise bad(name, text, f"a measurement with status ok (this one is {row['status']}: {row['reason']})")
     _refuse_unlike(rows[0], rows[1], [across] if isinstance(across, str) else list(across))
+    interleaved = bool(rows[0]["campaign"] == rows[1]["campaign"])
     found = [*_speeds(sides, rows), *_bytes(rows), *_energy(sides, rows)]
     kept = (*CONFIGURATION, "campaign", "run_ids", "processes", "measured_at", "interval_reason")
     described = [{key: row[key] for key in kept} for row in rows]
-    return Comparison(described[0], described[1], pd.DataFrame(found))
+    return Comparison(described[0], described[1], interleaved, pd.DataFrame(found))
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
@@ -169,6 +133,18 @@ def _refuse_unlike(first: dict[str, Any], second: dict[str, Any], across: list[s
         raise InputError(f"{'; '.join(unlike)}; allowed: measurements that agree in all but what --across names")
 
 
+def _between(
+    rows: Sequence[dict[str, Any]], values: Sequence[Sequence[Sequence[float]]]
+) -> tuple[Difference, str | None]:
+    """The difference, paired where the processes took turns, and what a reader must know of its interval."""
+    first, second = values
+    rounds = sum(bool(one and other) for one, other in zip(first, second, strict=False))
+    if rows[0]["campaign"] == rows[1]["campaign"] and rounds > 1:
+        return paired_difference(first, second), None
+    found = difference_apart(first, second)
+    return found, APART if found.p_value is not None else None
+
+
 def _speeds(sides: Sequence[pd.DataFrame], rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Every speed from its times, process by process; one new token has no decode phase."""
     found: dict[str, list[list[list[float]]]] = {
@@ -190,12 +166,14 @@ def _speeds(sides: Sequence[pd.DataFrame], rows: Sequence[dict[str, Any]]) -> li
         found["end_to_end_tokens_per_s"].append([[batch * new / (a + b) for a, b in process] for process in both])
         if "decode_tokens_per_s" in found:
             found["decode_tokens_per_s"].append([[batch * (new - 1) / t for t in rest] for _, rest in samples])
-    notes = "; ".join(dict.fromkeys(row["interval_reason"] for row in rows if row["interval_reason"])) or None
+    notes = [row["interval_reason"] for row in rows]
     words = {"ttft_s": ("s", "slower", "faster")}
-    return [
-        _row(name, *words.get(name, ("tokens/s", "faster", "slower")), rows, difference(*values), notes)
-        for name, values in found.items()
-    ]
+    made = []
+    for name, values in found.items():
+        change, apart = _between(rows, values)
+        reason = "; ".join(dict.fromkeys(note for note in (*notes, apart) if note)) or None
+        made.append(_row(name, *words.get(name, ("tokens/s", "faster", "slower")), rows, change, reason))
+    return made
 
 
 def _bytes(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -220,8 +198,10 @@ def _energy(sides: Sequence[pd.DataFrame], rows: Sequence[dict[str, Any]]) -> li
     values = []
     for side in sides:
         each = [summarise(side.iloc[[i]]).get(name) for i in range(len(side))]
-        values.append([[value] for value in each if value is not None and value > 0])
-    return [_row(name, "J/token", "more", "less", rows, difference(*values), None)] if all(values) else []
+        values.append([[value] if value is not None and value > 0 else [] for value in each])
+    if not all(any(side) for side in values):
+        return []
+    return [_row(name, "J/token", "more", "less", rows, *_between(rows, values))]
 
 
 def _row(

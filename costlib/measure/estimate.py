@@ -3,7 +3,9 @@
 Iterations inside one process share its memory layout and warm-up, so they are not independent: the process is the
 unit. Times are positive and vary in proportion, so the estimate is the geometric mean over processes of each process's
 median (a disturbance that nothing flagged hits one iteration, not all), and the 95 % interval is Student's t on the
-logarithms with (processes - 1) degrees of freedom. One process gives no interval, and the row says so.
+logarithms with (processes - 1) degrees of freedom. One process gives no interval, and the row says so. The interval is
+of the machine as it was during the call: a shared machine drifts over minutes, so that another call may find another
+value (costlib.measure.compare takes that into account).
 
 Stopping as soon as the interval is narrow favours lucky moments: after two processes that happen to agree, the interval
 misses the truth up to twice as often as it says. So precision ends a measurement from the fifth process on, and only
@@ -51,7 +53,7 @@ class Estimate:
 
 
 def log_medians(per_process: Sequence[Sequence[float]]) -> list[float]:
-    """The independent observations: one median logarithm per process that has a sample."""
+    """The observations: one median logarithm per process that has a sample."""
     return [median(map(math.log, samples)) for samples in per_process if samples]
 
 
@@ -78,10 +80,11 @@ def rate(tokens: float, time: Estimate) -> Estimate:
 
 
 def usable(runs: pd.DataFrame) -> tuple[list[tuple[list[float], list[float]]], str | None]:
-    """(ttft, decode) samples per ok process, flagged ones left out, and a note when none would be left.
+    """(ttft, decode) samples of each ok process, flagged ones left out, and a note when none would be left.
 
-    When fewer than two processes have an undisturbed sample, all samples are used and the note says so: a number with
-    a visible warning, never a silent one.
+    A process of which every sample is flagged stays, empty, so that the position is the round it ran in. When fewer
+    than two processes have an undisturbed sample, all samples are used and the note says so: a number with a visible
+    warning, never a silent one.
     """
     ok = runs[runs["status"] == "ok"]
     rows: list[tuple[list[float], list[float], list[str]]]
@@ -89,9 +92,8 @@ def usable(runs: pd.DataFrame) -> tuple[list[tuple[list[float], list[float]]], s
     clean: list[tuple[list[float], list[float]]] = []
     for ttft, decode, flags in rows:
         kept = [i for i, flag in enumerate(flags) if not flag]
-        if kept:
-            clean.append(([ttft[i] for i in kept], [decode[i] for i in kept]))
-    if len(clean) >= min(MINIMUM_PROCESSES, len(rows)):
+        clean.append(([ttft[i] for i in kept], [decode[i] for i in kept]))
+    if sum(bool(ttft) for ttft, _ in clean) >= min(MINIMUM_PROCESSES, len(rows)):
         return clean, None
     return (
         [(ttft, decode) for ttft, decode, _ in rows],
@@ -101,19 +103,20 @@ def usable(runs: pd.DataFrame) -> tuple[list[tuple[list[float], list[float]]], s
 
 def precise(per_process: Sequence[Sequence[float]]) -> bool:
     """Whether enough processes agree as closely as a measurement aims for, and did so before the last one, too."""
-    if len(per_process) < PROCESSES_TO_STOP:
+    known = [samples for samples in per_process if samples]
+    if len(known) < PROCESSES_TO_STOP:
         return False
-    found = [estimate(processes) for processes in (per_process, per_process[:-1])]
+    found = [estimate(processes) for processes in (known, known[:-1])]
     halves = [each.relative_half_width if each else None for each in found]
     return all(half is not None and half <= TARGET_HALF_WIDTH for half in halves)
 
 
-def settled(samples: Sequence[Sequence[float]], wall_s: Sequence[float], budget_s: float) -> bool:
-    """Whether another process would not help or not fit: the deciding times by process, and how long each process took.
-
-    The next process is expected to take as long as the last one.
-    """
-    if len(wall_s) >= MAXIMUM_PROCESSES or precise(samples):
-        return True
+def spent(wall_s: Sequence[float], budget_s: float) -> bool:
+    """Whether another process would not fit, from how long each one took; the next is expected to take as the last."""
     allowed = budget_s * (_PATIENCE if len(wall_s) < WANTED_PROCESSES else 1)
-    return sum(wall_s) + wall_s[-1] > allowed
+    return len(wall_s) >= MAXIMUM_PROCESSES or sum(wall_s) + wall_s[-1] > allowed
+
+
+def settled(samples: Sequence[Sequence[float]], wall_s: Sequence[float], budget_s: float) -> bool:
+    """Whether another process would not help or not fit: the deciding times by process, and how long each took."""
+    return precise(samples) or spent(wall_s, budget_s)

@@ -1,9 +1,10 @@
 """Measures configurations until sure: child processes, shuffled and interleaved, each one an immutable run.
 
-A round starts one child process for every configuration that is not settled, in shuffled order, so that drift of the
-machine does not look like a difference between configurations. A configuration is settled when at least five processes
-agree within 2 %, when its time budget is spent, or when it failed. What is in the store is not measured again, unless
-`fresh`.
+A round starts one child process for every configuration, in shuffled order, so that drift of the machine does not look
+like a difference between configurations. A configuration is settled when at least five processes agree within 2 %, when
+its time budget is spent, or when it failed. Rounds go on until all are settled; one that is precise already takes part
+in them while its budget lasts, because a comparison needs both of a round (costlib.measure.difference). What is in the
+store is not measured again, unless `fresh`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from costlib.environment import default_device, describe, device_name
 from costlib.errors import RunError, bad
 from costlib.isolate import run_isolated
-from costlib.measure.estimate import CONFIGURATION, settled, usable
+from costlib.measure.estimate import CONFIGURATION, precise, spent, usable
 from costlib.measure.largest import bisect_largest, first_guess, free_memory
 from costlib.measure.summarise import summarise
 from costlib.models import demo
@@ -185,10 +186,12 @@ class _Campaign:
         for configuration in wanted:
             self._runs[configuration] = self._found(configuration)
         shuffled = random.Random(self._new_campaign)
-        while pending := [c for c in wanted if not self._settled(c)]:
-            shuffled.shuffle(pending)
-            for configuration in pending:
-                self._start(configuration, sum(self._settled(c) for c in wanted), len(wanted))
+        going = [c for c in wanted if not self._settled(c)]
+        while not all(map(self._settled, going)):
+            round_ = [c for c in going if not self._ended(c)]
+            shuffled.shuffle(round_)
+            for configuration in round_:
+                self._start(configuration, sum(map(self._settled, wanted)), len(wanted))
         self._progress(Step("measured", stage="measure", done=len(wanted), total=len(wanted)))
 
     def largest(self, one: Configuration) -> int:
@@ -227,13 +230,17 @@ class _Campaign:
 
     def _settled(self, configuration: Configuration) -> bool:
         runs = self._runs[configuration]
+        if runs.empty or self._ended(configuration):
+            return not runs.empty
+        samples, _ = usable(runs)
+        return precise([(rest if configuration.output_tokens > 1 else first) for first, rest in samples])
+
+    def _ended(self, configuration: Configuration) -> bool:
+        """Whether it takes part in no further round: it failed, or its time budget is spent."""
+        runs = self._runs[configuration]
         if runs.empty:
             return False
-        if runs.iloc[-1]["status"] != "ok":
-            return True
-        samples, _ = usable(runs)
-        deciding = [(rest if configuration.output_tokens > 1 else first) for first, rest in samples]
-        return settled(deciding, [float(seconds) for seconds in runs["wall_s"]], self._budget)
+        return bool(runs.iloc[-1]["status"] != "ok") or spent(list(runs["wall_s"]), self._budget)
 
     def _start(self, configuration: Configuration, settled: int, total: int) -> None:
         import pandas as pd

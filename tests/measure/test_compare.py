@@ -1,17 +1,15 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 from samples import run_row
 
 from costlib.errors import InputError
-from costlib.measure.compare import compare, difference
+from costlib.measure.compare import APART, compare
 from costlib.measure.run import measurements
 from costlib.store import Store
 from costlib.tables import RUNS
@@ -29,31 +27,6 @@ def keep(root: Path, precision: str, times: list[float], campaign: str = "1", **
     return store
 
 
-def test_the_interval_and_p_value_are_welchs() -> None:
-    """Checked against scipy's ttest_ind without equal variances."""
-    from scipy import stats
-
-    one, other = [[1.0, 1.1], [1.2], [1.15]], [[1.5], [1.4], [1.7], [1.45]]
-    logs = [[float(np.median(np.log(process))) for process in side] for side in (one, other)]
-    expected = stats.ttest_ind(logs[1], logs[0], equal_var=False)
-    found = difference(one, other)
-    assert found.low is not None and found.high is not None
-    assert found.p_value == pytest.approx(expected.pvalue)
-    ends = expected.confidence_interval(0.95)
-    assert (math.log(found.low), math.log(found.high)) == pytest.approx((ends.low, ends.high))
-    back = difference(other, one)
-    assert back.ratio == pytest.approx(1 / found.ratio) and back.high == pytest.approx(1 / found.low)
-
-
-def test_equal_processes_and_single_ones_have_no_p_value_out_of_thin_air() -> None:
-    same = difference([[1.0], [1.0]], [[1.0], [1.0]])
-    assert (same.ratio, same.p_value, same.shown) == (1.0, 1.0, False)
-    single = difference([[1.0]], [[2.0], [2.0]])
-    assert (single.ratio, single.low, single.p_value, single.shown) == (2.0, None, None, False)
-    with pytest.raises(ValueError, match="without a sample"):
-        difference([], [[1.0]])
-
-
 def test_two_precisions_are_compared_by_process(tmp_path: Path) -> None:
     keep(tmp_path, "bf16", [2.0, 2.01, 1.99, 2.0], weight_bytes=1000)
     store = keep(tmp_path, "nf4", [1.0, 1.01, 0.99, 1.0], weight_bytes=250)
@@ -69,6 +42,33 @@ def test_two_precisions_are_compared_by_process(tmp_path: Path) -> None:
     assert "energy_j_per_output_token" not in rows and rows["peak_bytes"]["verdict"] == "equal"
     slower = compare("precision=nf4", "precision=bf16", across=["precision"], store=store).rows
     assert slower.set_index("metric")["verdict"]["decode_tokens_per_s"] == "slower"
+
+
+def test_processes_that_took_turns_are_pairs_so_drift_of_the_machine_cancels(tmp_path: Path) -> None:
+    drift = [1.0, 1.2, 0.9, 1.4]
+    keep(tmp_path, "bf16", drift)
+    store = keep(tmp_path, "nf4", [1.03 * one for one in drift])
+    found = compare("precision=bf16", "precision=nf4", across="precision", store=store)
+    row = found.rows.set_index("metric").loc["decode_tokens_per_s"]
+    assert found.interleaved and row["verdict"] == "slower" and pd.isna(row["reason"])
+    assert row["ratio_low"] == pytest.approx(1 / 1.03) == row["ratio_high"]
+    keep(tmp_path, "int8", [1.03 * one for one in drift], campaign="2")
+    found = compare("precision=bf16", "precision=int8", across="precision", store=store)
+    row = found.rows.set_index("metric").loc["decode_tokens_per_s"]
+    assert not found.interleaved and row["verdict"] == "no difference shown" and row["reason"] == APART
+
+
+def test_a_round_in_which_one_side_was_disturbed_is_no_pair(tmp_path: Path) -> None:
+    for precision, flagged in (("bf16", 1), ("nf4", 2)):
+        for number in range(5):
+            row = run_row(run_id=f"{precision}{number}", campaign="1", precision=precision, decode_s=[1.0 + number])
+            row["flags"] = ["power cap"] if number == flagged else [""]
+            if number == flagged:
+                row["decode_s"] = [50.0]
+            store = Store(tmp_path)
+            store.write(RUNS, pd.DataFrame([row | {"environment": json.dumps(ENVIRONMENT)}]), row["run_id"])
+    rows = compare("precision=bf16", "precision=nf4", across="precision", store=store).rows.set_index("metric")
+    assert rows["ratio_low"]["decode_tokens_per_s"] == 1 == rows["ratio_high"]["decode_tokens_per_s"]
 
 
 def test_twice_the_batch_is_compared_in_tokens_not_in_seconds(tmp_path: Path) -> None:

@@ -62,12 +62,29 @@ def go(tiny_model: Path, *precisions: str, **changes: Any) -> Any:
     return measure(f"path:{tiny_model}", precisions, device="cpu", **changes)
 
 
-def test_it_repeats_until_precise_or_out_of_time(tiny_model: Path, worker: FakeWorker) -> None:
+def test_it_repeats_until_precise(tiny_model: Path, worker: FakeWorker) -> None:
+    rows = go(tiny_model, "bf16", time_budget_s=65)
+    assert worker.calls == ["bf16"] * 5  # equal times: precise as soon as that may end a measurement
+    assert list(rows["stopped_by"]) == ["precision"]
+
+
+def test_a_precise_configuration_takes_part_until_the_others_are_settled_too(
+    tiny_model: Path, worker: FakeWorker
+) -> None:
+    """A comparison of two needs both of a round."""
     rows = go(tiny_model, "bf16", "nf4", time_budget_s=65)
-    assert worker.calls.count("bf16") == 5  # equal times: precise as soon as that may end a measurement
-    assert worker.calls.count("nf4") == 6  # 60 of 65 s spent: a seventh would exceed the budget
+    assert (
+        worker.calls.count("bf16") == worker.calls.count("nf4") == 6
+    )  # 60 of 65 s spent: a seventh would exceed the budget
     assert list(rows["stopped_by"]) == ["precision", "time budget"]
     assert rows["relative_half_width"].iloc[1] > 0.02
+
+
+def test_what_was_settled_before_the_call_takes_no_part_in_its_rounds(tiny_model: Path, worker: FakeWorker) -> None:
+    go(tiny_model, "bf16", time_budget_s=65)
+    rows = go(tiny_model, "bf16", "nf4", time_budget_s=65)
+    assert worker.calls.count("bf16") == 5 and worker.calls.count("nf4") == 6
+    assert rows["campaign"].nunique() == 2
 
 
 def test_processes_of_configurations_are_interleaved(tiny_model: Path, worker: FakeWorker) -> None:
