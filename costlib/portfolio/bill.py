@@ -13,10 +13,11 @@ from decimal import ROUND_HALF_EVEN, Decimal
 import numpy as np
 
 from costlib.portfolio.economics import PARTS, Economy, Scenario
-from costlib.portfolio.offers import Offer, asked
+from costlib.portfolio.offers import Offer
 from costlib.portfolio.problem import Ints, on_pools, replicas
 from costlib.portfolio.risk import Simulation
 from costlib.portfolio.supply import Supply
+from costlib.portfolio.together import asked
 from costlib.study import Study
 
 Bill = list[dict[str, Decimal]]

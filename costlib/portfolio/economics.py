@@ -18,7 +18,7 @@ from scipy.special import betaincinv
 from costlib.portfolio.offers import Offer
 from costlib.portfolio.problem import Flags, Floats, Ints, Problem, busiest_hours, on_pools, replicas
 from costlib.portfolio.supply import Supply
-from costlib.portfolio.together import splits
+from costlib.portfolio.together import splits, with_rest
 from costlib.study import HumanOption, SelfHosted, Study
 
 PARTS = ("inference", "idle", "human", "misses", "evaluation", "operations")
@@ -72,8 +72,8 @@ class Economy:
     """(2, W, O): API $ per request for input and for output, at the stated token counts."""
     asked: Floats
     """(3, O, O): low, value and high share of an option's requests that each option is asked; 1 of itself, alone."""
-    splits: Ints
-    """(O,): for a router the option that gets what the later stages leave, -1 for all others."""
+    routers: Mapping[int, Ints]
+    """The stages' options of each router, by its own place; the first one gets what the others leave."""
     usd_per_request: Floats
     """(O,): $ of judging or routing a request."""
     eligible: Flags
@@ -153,9 +153,8 @@ class Economy:
     def _asked(self, quantile: float | Floats | None) -> Floats:
         """(O, O): share of an option's requests that each option is asked."""
         share = self.asked[1].copy() if quantile is None else between(self.asked, _column(quantile))
-        routers = np.flatnonzero(self.splits >= 0)
-        share[routers, self.splits[routers]] = 0.0
-        share[routers, self.splits[routers]] = 1.0 - share[routers].sum(axis=1)
+        for router, stages in self.routers.items():
+            share[router, stages] = with_rest(share[router, stages])
         return share
 
 
@@ -229,7 +228,7 @@ def economy(study: Study, supplies: Sequence[Supply], table: Sequence[Sequence[O
         ),
         usd=np.stack([grid(_alone("input_usd")), grid(_alone("output_usd"))]),
         asked=shares,
-        splits=np.array([supply.stages[0][0] if splits(supply) else -1 for supply in supplies]),
+        routers={o: np.array([place for place, _ in s.stages]) for o, s in enumerate(supplies) if splits(s)},
         usd_per_request=np.array([float(supply.usd_per_request) for supply in supplies]),
         eligible=np.array([[offer.eligible for offer in row] for row in table]),
         hours=hours,

@@ -15,7 +15,7 @@ from decimal import Decimal
 
 from costlib.figure import plain
 from costlib.portfolio.supply import Ends, Supply, where_in
-from costlib.portfolio.together import splits
+from costlib.portfolio.together import asked, splits
 from costlib.portfolio.workloads import Score, Workload
 from costlib.prices.api import PricedRequest, price_request
 from costlib.prices.book import PriceBook, load_book
@@ -72,14 +72,6 @@ def offers(
         alone = {place: _offer(study, workload, one, scores, book) for place, one in enumerate(found) if not one.stages}
         table.append([alone.get(place) or _together(workload, one, scores, alone) for place, one in enumerate(found)])
     return table
-
-
-def asked(supply: Supply) -> list[tuple[int, float]]:
-    """Position of each stage's option and the share of the requests it is asked; empty for an option by itself."""
-    stated = [ends[1] for _, ends in supply.stages]
-    if splits(supply):
-        stated[0] = 1.0 - math.fsum(stated[1:])
-    return [(place, share) for (place, _), share in zip(supply.stages, stated, strict=True)]
 
 
 def _together(

@@ -7,15 +7,18 @@ from anything, so it is a success rate of its own, stated in the study or measur
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import BaseModel
 
 from costlib.errors import bad
 from costlib.figure import Kind
+from costlib.portfolio.problem import Floats
 from costlib.portfolio.routing.policy import checked, read_policy
 from costlib.portfolio.supply import Supply
 from costlib.portfolio.workloads import Score
@@ -82,6 +85,18 @@ def together(supply: Supply, option: Together, study: Study) -> Supply:
 def splits(supply: Supply) -> bool:
     """Whether a request goes to one stage only, so that the first one gets what the others leave."""
     return isinstance(supply.option, RouterOption)
+
+
+def asked(supply: Supply) -> list[tuple[int, float]]:
+    """Position of each stage's option and the share of the requests it is asked; empty for an option by itself."""
+    stated = np.array([ends[1] for _, ends in supply.stages])
+    shares = with_rest(stated) if splits(supply) else stated
+    return [(place, share) for (place, _), share in zip(supply.stages, shares.tolist(), strict=True)]
+
+
+def with_rest(shares: Floats) -> Floats:
+    """The shares (S,) of a router's stages in which the first one gets what the later ones leave."""
+    return np.concatenate([[1.0 - math.fsum(shares[1:])], shares[1:]])
 
 
 def _policy(path: Path) -> dict[str, Any]:
