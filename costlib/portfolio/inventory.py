@@ -5,7 +5,7 @@ Each function builds one; rows carry kind and source as those of frames.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +14,8 @@ import pandas as pd
 
 from costlib.portfolio.bill import Work, pool_cents
 from costlib.portfolio.problem import on_pools, replicas
-from costlib.portfolio.workloads import UNITS
+from costlib.portfolio.supply import Ends
+from costlib.portfolio.workloads import UNITS, Scores, Workload
 from costlib.prices.book import PriceBook
 from costlib.prices.entries import MissingPrice
 from costlib.study import AnyOption, ApiOption, CascadeOption, DistilledOption, RouterOption, Study
@@ -98,14 +99,18 @@ def pools(work: Work) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*columns.split(), "kind", "source", "note"])
 
 
-def assumption_table(study: Study) -> pd.DataFrame:
-    """Every number nobody measured, with range and source: assumptions, column rules, profiles, what options state."""
+def assumption_table(study: Study, cases: Sequence[Workload], scores: Scores) -> pd.DataFrame:
+    """Every number nobody measured, with range and source: assumptions, column rules, profiles, what options state.
+
+    Of the use cases nobody serves yet, named in the column `use_case`, it holds every number of their table and every
+    success rate, because no other table of a plan does.
+    """
     rows: list[dict[str, Any]] = []
 
-    def add(name: str, ends: tuple[float, float, float], unit: str, of: Any, meaning: str) -> None:
+    def add(name: str, ends: Ends, unit: str, of: Any, meaning: str, case: str | None = None) -> None:
         low, value, high = ends
         rows.append({"name": name, "value": value, "low": low, "high": high, "unit": unit, "kind": of.kind,
-                     "source": of.source, "meaning": meaning})  # fmt: skip
+                     "source": of.source, "meaning": meaning, "use_case": case})  # fmt: skip
 
     for name, assumption, meaning in study.assumptions.rows():
         add(name, assumption.ends, assumption.unit, assumption, meaning)
@@ -122,10 +127,19 @@ def assumption_table(study: Study) -> pd.DataFrame:
             add(f"latency of {option.name}", (wait,) * 3, "s", latency, "to the first token")
         for name, ends, unit, meaning in _of_option(option):
             add(f"{name} of {option.name}", ends, unit, option, meaning)
+    for case in cases:
+        for name, rule in study.workload_columns.items():
+            if (stated := getattr(case, name)) is not None:
+                ends = (float(stated) * rule.low_factor, float(stated), float(stated) * rule.high_factor)
+                add(name, ends, UNITS[name], rule, case.source, case.workload)
+        for (of, capability), score in scores.items():
+            if of == case.workload:
+                ends = (score.low, score.success_rate, score.high)
+                add(f"success rate of {capability}", ends, "share", score, "share of good answers", of)
     return pd.DataFrame(rows)
 
 
-def _of_option(option: AnyOption) -> Iterator[tuple[str, tuple[float, float, float], str, str]]:
+def _of_option(option: AnyOption) -> Iterator[tuple[str, Ends, str, str]]:
     """What a cascade, router or student states of itself; shares that a policy brings were measured."""
     if isinstance(option, DistilledOption):
         yield "making", (option.people_hours,) * 3, "h", "people's hours to make the student"

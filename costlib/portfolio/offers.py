@@ -16,7 +16,7 @@ from decimal import Decimal
 from costlib.figure import plain
 from costlib.portfolio.supply import Ends, Supply, where_in
 from costlib.portfolio.together import asked, splits
-from costlib.portfolio.workloads import Score, Workload
+from costlib.portfolio.workloads import Score, Scores, Workload
 from costlib.prices.api import PricedRequest, price_request
 from costlib.prices.book import PriceBook, load_book
 from costlib.prices.entries import MissingPrice
@@ -61,7 +61,7 @@ class Offer:
 def offers(
     study: Study,
     workloads: tuple[Workload, ...],
-    scores: Mapping[tuple[str, str], Score],
+    scores: Scores,
     found: tuple[Supply, ...],
     book: PriceBook | None = None,
 ) -> list[list[Offer]]:
@@ -74,9 +74,7 @@ def offers(
     return table
 
 
-def _together(
-    workload: Workload, supply: Supply, scores: Mapping[tuple[str, str], Score], alone: Mapping[int, Offer]
-) -> Offer:
+def _together(workload: Workload, supply: Supply, scores: Scores, alone: Mapping[int, Offer]) -> Offer:
     """What stages cost for their shares. A cascade keeps its last asker waiting for every stage, a router for one."""
     stages = [(alone[place], Decimal(repr(share))) for place, share in asked(supply)]
     failed: dict[str, str] = {}
@@ -106,9 +104,7 @@ def _together(
     )
 
 
-def _judge(
-    workload: Workload, supply: Supply, scores: Mapping[tuple[str, str], Score], failed: dict[str, str]
-) -> Score | None:
+def _judge(workload: Workload, supply: Supply, scores: Scores, failed: dict[str, str]) -> Score | None:
     """The success rate, measured on a task before stated; notes where it is unknown or below the floor."""
     name = supply.option.capability
     score = (supply.scores or {}).get(workload.workload) or scores.get((workload.workload, name))
@@ -127,9 +123,7 @@ def _limit(workload: Workload, latency: float | None, failed: dict[str, str]) ->
         failed["latency limit"] = f"an answer takes {plain(latency)} s, the limit is {limit:g} s"
 
 
-def _offer(
-    study: Study, workload: Workload, supply: Supply, scores: Mapping[tuple[str, str], Score], book: PriceBook
-) -> Offer:
+def _offer(study: Study, workload: Workload, supply: Supply, scores: Scores, book: PriceBook) -> Offer:
     option = supply.option
     failed = dict(supply.failed or {})
     quote = _Quote()

@@ -9,7 +9,7 @@ Columns ending in `_low` and `_high` are the 2.5 and 97.5 percentiles over the d
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,7 +28,7 @@ from costlib.portfolio.problem import Ints
 from costlib.portfolio.risk import flips, sensitivity, simulate
 from costlib.portfolio.supply import Supply
 from costlib.portfolio.value import value_table
-from costlib.portfolio.workloads import Score, Workload, load_scores, load_use_cases, load_workloads
+from costlib.portfolio.workloads import Scores, Workload, load_scores, load_use_cases, load_workloads
 from costlib.prices.book import PriceBook, load_book
 from costlib.store import Store
 from costlib.study import ApiOption, Study
@@ -80,6 +80,7 @@ def make_plan(study: Study, store: Store | None = None) -> Plan:
     `InputError`) naming the smallest set of requirements that cannot be kept together.
     """
     workloads = load_workloads(study)
+    cases = load_use_cases(study)
     scores = load_scores(study, workloads)
     found = supplies(study, store)
     book = load_book()
@@ -107,8 +108,8 @@ def make_plan(study: Study, store: Store | None = None) -> Plan:
         pools=inventory.pools(work),
         sensitivity=findings.sensitivity_table(work, sensitivity(money, choice, base)),
         information=findings.information_table(work, information(money, drawn)),
-        value=_value(work, scores, book),
-        assumptions=inventory.assumption_table(study),
+        value=_value(work, cases, scores, book),
+        assumptions=inventory.assumption_table(study, cases, scores),
         workloads=pd.DataFrame([vars(workload) for workload in workloads]),
         probability_saves=float(np.mean(drawn.plan.sum(axis=(1, 2)) < drawn.baseline.sum(axis=(1, 2)))),
         gap=solution.gap,
@@ -116,10 +117,10 @@ def make_plan(study: Study, store: Store | None = None) -> Plan:
     )
 
 
-def _value(work: Work, scores: Mapping[tuple[str, str], Score], book: PriceBook) -> pd.DataFrame:
+def _value(work: Work, cases: tuple[Workload, ...], scores: Scores, book: PriceBook) -> pd.DataFrame:
     """What pays, of the workloads and of the use cases nobody serves yet."""
     tables = [value_table(work.study, work.found, work.table, work.baseline, served=True)]
-    if cases := load_use_cases(work.study):
+    if cases:
         base = [supply.name for supply in work.found].index(work.study.baseline.option)
         offered = offers(work.study, cases, scores, work.found, book)
         tables.append(value_table(work.study, work.found, offered, np.full(len(cases), base), served=False))

@@ -65,6 +65,9 @@ class Score:
     date: str | None = None
 
 
+Scores = Mapping[tuple[str, str], Score]
+"""Success rates by workload and capability."""
+
 _SCORE_COLUMNS = ["workload", "capability", "success_rate", "low", "high", "kind", "source"]
 
 

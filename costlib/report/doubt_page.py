@@ -175,16 +175,25 @@ class DoubtPage(PlanPage):
         return self.table("workloads", "The workloads as stated", columns, rows)
 
     def assumptions_table(self) -> Html:
-        """Every assumption with its range, kind and source."""
-        rows = []
+        """Every assumption with its range, kind and source; those of use cases nobody serves yet in a table beside."""
+        rows: list[dict[str, Any]] = []
+        cases: dict[str, dict[str, Any]] = {}
         for r in records(self.plan.assumptions):
             ends = (r["low"], r["high"], None) if r["low"] != r["high"] else (None, None, "no range stated")
-            value = Figure(r["value"], r["unit"] or "ratio", r["kind"], r["source"], *ends)
+            source = r["source"] if r["use_case"] is None else f"{r['source']}; {r['meaning']}"
+            value = Figure(r["value"], r["unit"] or "ratio", r["kind"], source, *ends)
             name = str(r["name"]).replace("_", " ")
-            rows.append(
-                {"name": name[0].upper() + name[1:], "value": value, "source": cited(f"{r['meaning']}; {r['source']}")}
-            )
+            name = name[0].upper() + name[1:]
+            if r["use_case"] is None:
+                rows.append({"name": name, "value": value, "source": cited(f"{r['meaning']}; {source}")})
+            else:
+                cases.setdefault(name, {"name": name})[r["use_case"]] = value
         columns = {"name": "Assumption", "value": "Value and range", "source": "Meaning and source"}
-        return self.table(
-            "assumptions", "Assumptions, with the range each is believed to lie in", columns, rows, mixed=("value",)
-        )
+        caption = "Assumptions, with the range each is believed to lie in"
+        stated = self.table("assumptions", caption, columns, rows, mixed=("value",))
+        if not cases:
+            return stated
+        names = list(dict.fromkeys(name for row in cases.values() for name in row if name != "name"))
+        columns = {"name": "Assumption"} | {name: name for name in names}
+        caption = "Use cases nobody serves yet, as stated, with the range each number is believed to lie in"
+        return Html(f"{stated}{self.table('use-cases', caption, columns, list(cases.values()), mixed=names)}")

@@ -61,6 +61,20 @@ def test_a_shelved_use_case_becomes_viable_at_the_smaller_model_and_at_a_price_o
     assert set(plan.assignments["workload"]) == {"tail", "bulk", "legal", "private"}
 
 
+def test_what_a_use_case_states_is_among_the_assumptions_with_unit_range_and_source(
+    shelved: Callable[..., Study],
+) -> None:
+    plan = make_plan(shelved())
+    found = plan.assumptions[plan.assumptions["use_case"] == "digest"].set_index("name")
+    assert found.loc["requests_per_month", ["low", "value", "high", "unit"]].tolist() == [
+        1600, 2000, 2400, "requests/month",
+    ]  # fmt: skip
+    assert found.loc["miss_cost_usd", ["low", "value", "high"]].tolist() == pytest.approx([0.05, 0.1, 0.2])
+    assert found.loc["success rate of small", ["value", "unit", "source"]].tolist() == [0.9, "share", "us"]
+    assert "latency_limit_s" not in found.index  # it has none
+    assert found["source"].str.len().gt(0).all() and set(found["kind"]) == {"assumed"}
+
+
 def test_where_free_use_would_not_pay_there_is_no_price_but_a_reason(shelved: Callable[..., Study]) -> None:
     plan = make_plan(shelved(CASE.replace(",0.1,0.05,", ",5,0.05,")))
     found = row(plan, "small")

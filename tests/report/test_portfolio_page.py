@@ -111,3 +111,11 @@ def test_what_pays_is_said_with_its_price(page: PortfolioPage) -> None:
     served = [case for case in page.value.cases() if case["served"]]
     assert 0 < len(served) < valued
     assert all(case["option"] == planned[case["use_case"]] for case in served)
+
+
+def test_what_was_assumed_of_use_cases_stands_beside_the_other_assumptions(page: PortfolioPage) -> None:
+    html = markup(page.doubt.assumptions_table())
+    assert 'id="use-cases"' in html and "Weekly digest for a" in html
+    row = next(r for r in page.ledger.rows() if r["what"] == "Miss cost usd · Weekly digest for a team")
+    assert (row["value"], row["low"], row["high"], row["unit"]) == (2.0, 1.0, 4.0, "USD/miss")
+    assert "a quarter of an hour of a team leader" in row["source"]
