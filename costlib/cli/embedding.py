@@ -27,7 +27,7 @@ def embed(
     model: Annotated[
         str, typer.Argument(help="demo:minilm, static:FOLDER, path:FOLDER, hub:ORG/NAME or random:SHAPE.")
     ],
-    text: Annotated[str, typer.Option(help="Documents: .txt (one a line), or .jsonl or .csv with an input.")],
+    text: Annotated[str, typer.Option(help="Documents: .txt (one a line), or .jsonl, .csv or .parquet with an input.")],
     precision: Annotated[
         str, typer.Option(help="Comma-separated: fp32, bf16, int8, ...; the first is the baseline.")
     ] = "fp32",

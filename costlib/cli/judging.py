@@ -68,7 +68,7 @@ def quality(
     """
     from costlib.door import evaluate
     from costlib.quality.tasks.endpoint import Endpoint
-    from costlib.quality.tasks.items import read_task
+    from costlib.quality.tasks.file import read_task
 
     settings: dict[str, Any] = {"kind": kind, "prompt": prompt, "shots": shots, "max_tokens": max_tokens}
     settings |= {"limit": limit, "chat": chat, "margin": margin}

@@ -41,8 +41,9 @@ def evaluate(
     """
     import pandas as pd
 
+    from costlib.quality.tasks.answers import judged, stored_answers
     from costlib.quality.tasks.endpoint import Endpoint
-    from costlib.quality.tasks.run import answer_tasks, ask_endpoint, judged, stored_answers
+    from costlib.quality.tasks.run import answer_tasks, ask_endpoint
     from costlib.quality.tasks.scores import task_scores
 
     margin = {task.name: task.margin for task in tasks}

@@ -1,14 +1,22 @@
-"""Documents from a file: text (one document a line), or JSONL and CSV with `input` and, if labelled, `expected`."""
+"""Documents from a file: text (one a line), or JSONL, CSV or Parquet with `input` and, if labelled, `expected`.
+
+`read_rows` reads the rows of such a file for whoever knows more columns, as the tasks of `costlib.quality` do.
+"""
 
 from __future__ import annotations
 
 import csv
+import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from costlib.errors import bad
+
+SUFFIXES = (".jsonl", ".ndjson", ".csv", ".parquet")
+"""Of files that hold rows; any other holds a document a line."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +41,9 @@ def read_documents(path: str | Path, *, labelled: bool = False, field: str = "te
     """
     file = Path(path).expanduser()
     if not file.is_file():
-        raise bad(field, str(path), "a file that exists: .txt (one document a line), .jsonl or .csv with an input")
-    try:
-        content = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise bad(field, str(path), f"a readable file in UTF-8 ({error})") from error
-    pairs = list(_pairs(file, content, field))
+        allowed = "a file that exists: .txt (one document a line), .jsonl, .csv or .parquet with an input"
+        raise bad(field, str(path), allowed)
+    pairs = _pairs(file, field)
     found: dict[str, str] = {}
     for line, (text, label) in enumerate(pairs, start=1):
         where = f"{file}, document {line}"
@@ -68,25 +73,70 @@ def check_characters(field: str, value: object, where: str) -> None:
         raise bad(field, half, allowed, where) from error
 
 
-def _pairs(file: Path, content: str, field: str) -> Iterable[tuple[str, str]]:
-    if file.suffix == ".csv":
-        rows = csv.DictReader(content.splitlines())
-        if "input" not in (rows.fieldnames or ()):
-            raise bad("column", ", ".join(rows.fieldnames or ("none",)), "a column called input", str(file))
-        return [(row["input"] or "", row.get("expected") or "") for row in rows]
-    if file.suffix not in (".jsonl", ".ndjson"):
-        return [(line.strip(), "") for line in content.splitlines() if line.strip()]
+def _pairs(file: Path, field: str) -> list[tuple[str, str]]:
+    if file.suffix not in SUFFIXES:
+        return [(line.strip(), "") for line in _content(file, field).splitlines() if line.strip()]
     pairs = []
-    for number, line in enumerate(content.splitlines(), start=1):
+    for where, row in read_rows(file, field):
+        if "input" not in row:
+            raise bad("column", ", ".join(row), "a column called input", where)
+        if not isinstance(row["input"], str):
+            raise bad("input", row["input"], "a row whose input is text", where)
+        label = row.get("expected")
+        pairs.append((row["input"], "" if label is None else str(label)))
+    return pairs
+
+
+def read_rows(file: Path, field: str) -> list[tuple[str, dict[str, Any]]]:
+    """Each row of a JSONL, CSV (header first, all cells texts) or Parquet file, with its place in words.
+
+    Raises `InputError` about `field` for a file that is none, a line without as many cells as the header, or half a
+    character.
+    """
+    read = {".csv": _csv, ".parquet": _parquet}.get(file.suffix, _jsonl)
+    rows = list(read(file, field))
+    for where, row in rows:
+        for name, value in row.items():
+            check_characters(name, value, where)
+    return rows
+
+
+def _content(file: Path, field: str) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise bad(field, str(file), f"a readable file in UTF-8 ({error})") from error
+
+
+def _jsonl(file: Path, field: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for number, line in enumerate(_content(file, field).split("\n"), 1):
         if not line.strip():
             continue
+        where = f"{file}:{number}"
         try:
-            item = json.loads(line)
+            row = json.loads(line)
         except json.JSONDecodeError as error:
-            raise bad(field, line[:40], f"one JSON object a line ({error.msg})", f"{file}:{number}") from error
-        if not isinstance(item, dict) or not isinstance(item.get("input"), str):
-            raise bad("input", line[:40], "a JSON object whose input is text", f"{file}:{number}")
-        check_characters("input", item["input"], f"{file}:{number}")
-        check_characters("expected", item.get("expected"), f"{file}:{number}")
-        pairs.append((item["input"], str(item.get("expected") or "")))
-    return pairs
+            raise bad(field, line[:40], f"one JSON object a line ({error.msg})", where) from error
+        if not isinstance(row, dict):
+            raise bad(field, line[:40], "one JSON object a line", where)
+        yield where, row
+
+
+def _csv(file: Path, field: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    reader = csv.DictReader(io.StringIO(_content(file, field)))
+    for row in reader:
+        where = f"{file}:{reader.line_num}"
+        if None in row or None in row.values():
+            raise bad("row", reader.line_num, f"as many cells as the header has, {len(reader.fieldnames or ())}", where)
+        yield where, row
+
+
+def _parquet(file: Path, field: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        rows = pq.read_table(file).to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise bad(field, str(file), f"a Parquet file ({str(error).splitlines()[0]})") from error
+    yield from ((f"{file}, row {number}", row) for number, row in enumerate(rows, 1))

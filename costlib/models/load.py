@@ -16,7 +16,7 @@ from costlib.models import demo, gguf, random_weights
 from costlib.models.checkpoint import check_checkpoint
 from costlib.models.precision import Precision, precision
 from costlib.models.proof import Proof, check, prove
-from costlib.models.reference import Reference, parse, shape
+from costlib.models.reference import Reference, is_static, parse, shape
 
 
 @dataclass(frozen=True)
@@ -148,6 +148,8 @@ def _from_checkpoint(reference: Reference, held: Precision, source: str, device:
 
 def is_encoder(reference: Reference) -> bool:
     """Whether a referenced model makes vectors and not text; asks its configuration, not its weights."""
+    if is_static(reference):
+        return True
     if reference.kind == "demo":
         return reference.name == "minilm"
     if reference.kind != "path":

@@ -26,7 +26,7 @@ from costlib.prices.hardware import measured_rate
 from costlib.prices.rates import rate
 from costlib.quality.distill.run import distillations
 from costlib.quality.gate import gate
-from costlib.quality.tasks.run import study_answers, study_scores
+from costlib.quality.tasks.study import study_answers, study_scores
 from costlib.quality.text import quality_results
 from costlib.store import Store
 from costlib.study import ApiOption, CascadeOption, DistilledOption, MeasuredOption, QuotedOption, RouterOption, Study

@@ -11,7 +11,7 @@ from costlib.errors import bad
 from costlib.portfolio.problem import Floats
 from costlib.portfolio.routing.replay import Policy, policy_of, replay
 from costlib.portfolio.routing.requests import Requests, read_requests
-from costlib.quality.tasks.run import study_stream
+from costlib.quality.tasks.study import study_stream
 from costlib.store import Store
 from costlib.study import MeasuredOption, Study, TaskSpec
 from costlib.tables.schema import is_null

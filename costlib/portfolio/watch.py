@@ -38,7 +38,8 @@ from costlib.portfolio.workloads import Workload, load_scores, load_workloads
 from costlib.prices.book import load_book
 from costlib.progress import Progress
 from costlib.quality.sequential import confidence_sequence, drift
-from costlib.quality.tasks.run import answer_tasks, task_of
+from costlib.quality.tasks.run import answer_tasks
+from costlib.quality.tasks.study import task_of
 from costlib.store import Store, new_id
 from costlib.study import Study
 from costlib.tables import MONITORING

@@ -19,7 +19,7 @@ from costlib.portfolio.options import supplies
 from costlib.portfolio.plan import make_plan
 from costlib.prices.book import load_book
 from costlib.quality.distill.run import distillations
-from costlib.quality.tasks.run import stored_answers
+from costlib.quality.tasks.answers import stored_answers
 from costlib.quality.tasks.scores import task_scores
 from costlib.quality.text import quality_results
 from costlib.report import claim_costs as costs

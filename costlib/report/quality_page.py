@@ -17,7 +17,7 @@ from costlib.figure import Figure
 from costlib.portfolio.plan import Plan, make_plan
 from costlib.quality.gate import gate
 from costlib.quality.tasks.items import Item, as_text
-from costlib.quality.tasks.run import study_answers, study_scores, task_of
+from costlib.quality.tasks.study import study_answers, study_scores, task_of
 from costlib.report.chart import Chart
 from costlib.report.decisions import frontier
 from costlib.report.figures import Panel, bars

@@ -117,7 +117,8 @@ def _report(study: Study, store: Store, folder: Path, progress: Progress) -> Run
 
 def _measure(study: Study, store: Store, fresh: bool, progress: Progress) -> None:
     from costlib.measure.run import measure
-    from costlib.quality.tasks.run import answer_tasks, task_of
+    from costlib.quality.tasks.run import answer_tasks
+    from costlib.quality.tasks.study import task_of
     from costlib.quality.text import measure_text
 
     for spec in study.measure:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -78,6 +79,12 @@ class Table:
                 values = [None] * len(frame)
             data[column.name] = [_checked(column, value, f"{place}, row {row}") for row, value in enumerate(values)]
         return pd.DataFrame({c.name: pd.Series(data[c.name], dtype=_pandas_type(c)) for c in self.columns})
+
+    def of(self, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+        """A checked frame of rows; a column that a row does not name is null, a name that is no column is left out."""
+        import pandas as pd
+
+        return self.validate(pd.DataFrame(rows, columns=self.names, dtype=object))
 
     def arrow_schema(self) -> Any:
         """The `pyarrow.Schema` this table is stored with."""

@@ -102,6 +102,7 @@ def test_a_head_learns_what_can_be_told_apart_and_refuses_one_class() -> None:
         ("a.jsonl", '{"input": 3}', False, "whose input is text"),
         ("a.jsonl", '{"input": " "}', False, "a document that is not empty"),
         ("a.jsonl", r'{"input": "half \ud800"}', False, "a.jsonl:1: input is .*only in pairs"),
+        ("a.csv", "input,expected\nwhere, is it,x\n", False, "as many cells as the header has, 2"),
         ("a.jsonl", '{"input": "x"}', True, "expected is ''; allowed: a label"),
         ("a.jsonl", '{"input": "x", "expected": "a"}\n{"input": "y", "expected": "a"}', True, "at least two classes"),
         ("a.jsonl", '{"input": "x", "expected": "a"}\n{"input": "x", "expected": "b"}', True, "had before"),
@@ -121,6 +122,10 @@ def test_documents_are_read_alike_from_every_form_and_repeats_are_counted(tmp_pa
     for name in ("a.txt", "a.csv", "a.jsonl"):
         found = read_documents(tmp_path / name)
         assert found.texts == ("one", "two") and found.duplicates == 1
+    (tmp_path / "b.csv").write_text('input\n"one\nmore"\n', encoding="utf-8")
+    assert read_documents(tmp_path / "b.csv").texts == ("one\nmore",)
+    (tmp_path / "b.jsonl").write_text('{"input": "a\u2028b", "expected": 0}\n{"input": "c", "expected": 1}\n', "utf-8")
+    assert read_documents(tmp_path / "b.jsonl", labelled=True).labels == ("0", "1")
     assert read_documents(tmp_path / "a.csv", labelled=True).labels == ("x", "y")
     with pytest.raises(InputError, match="a file that exists"):
         read_documents(tmp_path / "none.txt")

@@ -16,7 +16,7 @@ from costlib.portfolio.plan import make_plan
 from costlib.portfolio.workloads import load_scores, load_workloads
 from costlib.prices.book import load_book
 from costlib.quality.compare import wilson
-from costlib.quality.tasks.run import task_of
+from costlib.quality.tasks.study import task_of
 from costlib.store import Store
 from costlib.study import Study
 from costlib.tables import ANSWERS

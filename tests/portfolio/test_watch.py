@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from costlib.cli.main import main
+from costlib.environment import describe
 from costlib.errors import InputError
 from costlib.portfolio.routing.policy import write_policy
 from costlib.portfolio.routing.route import route
@@ -19,6 +20,7 @@ from costlib.portfolio.streams import values_of, watchable
 from costlib.portfolio.watch import look, looks
 from costlib.quality.sequential import confidence_sequence, drift
 from costlib.quality.tasks import run
+from costlib.quality.tasks.answers import answered, asking
 from costlib.store import Store
 from costlib.study import Study, load_study
 
@@ -41,24 +43,14 @@ class Model:
         lines = [json.dumps({"id": f"i{i}", "input": f"say {i}", "expected": str(i)}) for i in range(count)]
         self.file.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
-    def __call__(self, task: Any, items: Any, who: Any, questions: Any, device: Any, *rest: Any) -> Any:
+    def __call__(self, task: Any, questions: Any, who: Any, device: Any, *rest: Any) -> Any:
+        items = rest[-1]
         self.asked.append((who["precision"], [item.id for item in items]))
-        environment, fingerprint = run.describe(device)
         made = []
         for item in items:
             text = item.expected if self.right(int(item.input.split()[1])) else "no"
-            now = run._now()
-            row = run._row(
-                task,
-                item,
-                who,
-                questions[item.id],
-                f"{who['precision']}-{now}",
-                now,
-                {"text": text, "detail": {}},
-                None,
-            )
-            made.append(row | {"fingerprint": fingerprint, "environment": json.dumps(environment)})
+            shared = asking(who, *describe(device))
+            made.append(answered(task, item, shared, questions[item.id], {"text": text, "detail": {}}, None))
         return made
 
 

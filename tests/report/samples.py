@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from samples import run_row
 
 from costlib.figure import Figure
-from costlib.quality.tasks.run import task_of
+from costlib.quality.tasks.study import task_of
 from costlib.report.execute import END
 from costlib.report.ledger import Ledger
 from costlib.report.measure_page import MeasurePage

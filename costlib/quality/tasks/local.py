@@ -40,10 +40,10 @@ def answer(
     `answers` holds, in order: text, detail, input_tokens, output_tokens, seconds.
     """
     from costlib.models.load import is_encoder
-    from costlib.models.reference import is_static, parse
+    from costlib.models.reference import parse
 
     reference = parse(model)
-    if is_static(reference) or is_encoder(reference):
+    if is_encoder(reference):
         found, note = _embedded(model, precision, device, kind, questions, train)
     else:
         found, note = _spoken(model, precision, device, kind, questions, max_tokens, stop, chat)

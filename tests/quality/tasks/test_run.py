@@ -7,8 +7,9 @@ from costlib.errors import InputError
 from costlib.isolate import Outcome
 from costlib.quality.tasks import local
 from costlib.quality.tasks import run as room
+from costlib.quality.tasks.answers import judged, stored_answers
 from costlib.quality.tasks.items import Item, Task
-from costlib.quality.tasks.run import answer_tasks, judged, stored_answers
+from costlib.quality.tasks.run import answer_tasks
 from costlib.store import Store
 from costlib.tables import ANSWERS
 from tests.small_models import documents, tiny_bert
