@@ -53,7 +53,7 @@ class Noise:
 
 LOAD_S, ITERATION_S = 5.0, 1.6
 """The demo model on two CPU cores: seconds until the first timed iteration, and of each (32 new tokens). A process
-spends a twentieth of the budget on iterations, as costlib.measure.run does."""
+spends a twentieth of the budget on iterations, as costlib.measure.campaign does."""
 LEVELS = {
     "steady, as a GPU alone": (Noise(0.003, 0.003, 0.005), 120.0),
     "quiet": (Noise(0.01, 0.01, 0.02), 120.0),

@@ -127,6 +127,12 @@ def step(text: str) -> None:
             progress.write(text.replace("\n", " ") + "\n")
 
 
+def no_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, of the host or of a GPU."""
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return named or any(words in str(error) for words in _NO_MEMORY)
+
+
 def _answer(function: Callable[..., dict[str, Any]], arguments: dict[str, Any]) -> dict[str, Any]:
     try:
         return {"status": "ok", "value": function(**arguments)}
@@ -136,11 +142,9 @@ def _answer(function: Callable[..., dict[str, Any]], arguments: dict[str, Any]) 
         return {"status": "unsupported", "reason": str(error)}
     except Invalid as error:
         return {"status": "invalid", "reason": str(error)}
-    except MemoryError:
-        return {"status": "oom", "reason": "the host ran out of memory"}
     except Exception as error:  # the boundary of the process: whatever happened becomes a row with its reason
-        if type(error).__name__ == "OutOfMemoryError" or any(words in str(error) for words in _NO_MEMORY):
-            return {"status": "oom", "reason": str(error).splitlines()[0]}
+        if no_memory(error):
+            return {"status": "oom", "reason": (str(error) or "the host ran out of memory").splitlines()[0]}
         traceback.print_exc()
         return {"status": "error", "reason": f"{type(error).__name__}: {error}".splitlines()[0]}
 

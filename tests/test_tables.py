@@ -49,6 +49,6 @@ def test_every_number_names_its_unit_and_every_column_its_meaning() -> None:
                 assert column.unit, f"{table.name}.{column.name}"
 
 
-def test_metric_ids_are_columns_of_a_table_or_say_how_they_are_derived() -> None:
+def test_metric_ids_are_columns_of_a_table() -> None:
     columns = {column.name for table in TABLES.values() for column in table.columns}
-    assert set(METRICS) - columns == {"decode_tokens_per_s_per_user"}
+    assert set(METRICS) <= columns

@@ -7,7 +7,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from costlib.measure.sampler import Sampler
+from costlib.measure.sampler import FOREIGN_GPU, Sampler
+
+_FOREIGN_CPU = "other processes used the CPU"
+FOREIGN = {"GPU board": FOREIGN_GPU, "CPU package": _FOREIGN_CPU}
+"""How the flag of a sample begins whose energy, of that scope, is not this process's alone."""
 
 
 class Disturbance(Protocol):
@@ -51,7 +55,7 @@ class CpuDisturbance:
         if steal / every > self.LIMIT_STEAL:
             return f"CPU time stolen by the host: {steal / every:.0%}"
         if others > self.LIMIT_OTHERS:
-            return f"other processes used the CPU: {others:.0%}"
+            return f"{_FOREIGN_CPU}: {others:.0%}"
         return ""
 
 

@@ -12,24 +12,36 @@ from dataclasses import replace
 from typing import Any
 
 from costlib.isolate import Invalid, Unsupported
-from costlib.measure.iteration import WARM_UP_TOKENS, Device, Engine, Iteration, Shape, random_prompt
+from costlib.measure.iteration import (
+    WARM_UP_TOKENS,
+    Device,
+    Engine,
+    Iteration,
+    Shape,
+    cache_bytes,
+    launch_s,
+    random_prompt,
+)
 from costlib.measure.llamacpp import LlamaCpp
 from costlib.models.architectures import Architecture
 
 _STEADY_STEPS = 3
+_PROBES = 3
 
 
 class Eager:
     """transformers' forward pass with a growing key-value cache."""
 
     compile_s: float | None = None
+    host_s: float | None = None
+    note: str | None = None
 
     def __init__(self, model: Any, device: Device, shape: Shape) -> None:
         self.model, self.device, self.shape = model, device, shape
 
     def prepare(self, seed: int) -> None:
         """The same prompt shape as the timed iterations; fewer steps, because decode steps repeat one shape anyway."""
-        self._run(seed, min(self.shape.output_tokens, WARM_UP_TOKENS))
+        self._run(seed, min(self.shape.output_tokens, WARM_UP_TOKENS), probes=_PROBES)
 
     def run(self, seed: int) -> Iteration:
         """One timed iteration."""
@@ -40,7 +52,7 @@ class Eager:
         tokens = self.shape.prompt_tokens + self.shape.output_tokens - 1
         return shape.kv_cache_bytes(tokens, self.shape.batch, element_bytes)
 
-    def _run(self, seed: int, new: int) -> Iteration:
+    def _run(self, seed: int, new: int, probes: int = 0) -> Iteration:
         import torch
         from transformers import DynamicCache
 
@@ -57,17 +69,20 @@ class Eager:
             for _ in range(new - 1):
                 token = _next(self.model, token, cache)
                 tokens.append(token)
-            launched = time.perf_counter()
             self.device.synchronize()
             last = time.perf_counter()
-            host = _host_share(self.device, first, launched, last)
-            return Iteration(first - started, last - first, cache_bytes(cache), torch.cat(tokens, dim=1), host)
+            held = cache_bytes(cache)
+            if probes:
+                self.host_s = launch_s(self.device, lambda: _next(self.model, token, cache), probes)
+            return Iteration(first - started, last - first, held, torch.cat(tokens, dim=1))
 
 
 class Compiled:
     """Static cache, and the decode step (forward, argmax, next position) as one compiled graph."""
 
     compile_s: float | None = None
+    host_s: float | None = None
+    note: str | None = None
 
     def __init__(self, model: Any, device: Device, shape: Shape) -> None:
         from transformers import StaticCache
@@ -93,16 +108,21 @@ class Compiled:
             # Weights are constants here, so inductor may lay them out for the CPU's matrix-vector kernels. The switch
             # has to be set for the tracer, too, so an option of the one compilation would come too late.
             torch._inductor.config.freezing = True
+        skipped = torch._dynamo.utils.counters["inductor"]["cudagraph_skips"]
         self._step = torch.compile(self._decode, **options)
         started = time.perf_counter()
+        new = 1 + min(_STEADY_STEPS, self.shape.output_tokens - 1)
         try:
-            steady = self._run(seed, 1 + min(_STEADY_STEPS, self.shape.output_tokens - 1))
+            steady = self._run(seed, new)
             compiled_s = time.perf_counter() - started
-            again = self._run(seed, 1 + min(_STEADY_STEPS, self.shape.output_tokens - 1))
+            room = self.shape.output_tokens - new + 1  # steps the static cache still has a place for
+            again = self._run(seed, new, probes=min(_PROBES, room) if new > 1 else 0)
         except (torch._dynamo.exc.TorchDynamoException, torch._inductor.exc.InductorError) as error:
             reason = str(error).strip().splitlines()[0]
             raise Unsupported(f"torch.compile cannot make one graph of this model's decode step: {reason}") from error
         self.compile_s = max(0.0, compiled_s - again.ttft_s - again.decode_s)
+        if torch._dynamo.utils.counters["inductor"]["cudagraph_skips"] > skipped:  # torch only logs it
+            self.note = "torch.compile made no CUDA graph of the decode step, so the host launches every kernel"
         if steady.tokens.shape != again.tokens.shape:
             raise Invalid("the compiled step returned tokens of another shape")
         torch._dynamo.config.error_on_recompile = True
@@ -122,7 +142,7 @@ class Compiled:
         ).logits
         return logits[:, -1, :].argmax(dim=-1, keepdim=True), position + 1
 
-    def _run(self, seed: int, new: int) -> Iteration:
+    def _run(self, seed: int, new: int, probes: int = 0) -> Iteration:
         import torch
 
         with torch.no_grad():  # inductor cannot freeze weights in inference mode
@@ -143,17 +163,19 @@ class Compiled:
                 # CUDA graphs write their outputs to the same memory at every replay.
                 token, position = token.clone(), position.clone()
                 tokens.append(token)
-            launched = time.perf_counter()
             self.device.synchronize()
             last = time.perf_counter()
-            host = _host_share(self.device, first, launched, last)
-            return Iteration(first - started, last - first, cache_bytes(self.cache), torch.cat(tokens, dim=1), host)
+            if probes:
+                self.host_s = launch_s(self.device, lambda: self._step(token, position), probes)
+            return Iteration(first - started, last - first, cache_bytes(self.cache), torch.cat(tokens, dim=1))
 
 
 class Batched:
     """Continuous batching: all requests are submitted at once; prefill and decode of different requests overlap."""
 
     compile_s: float | None = None
+    host_s: float | None = None
+    note: str | None = None
 
     def __init__(self, model: Any, device: Device, shape: Shape) -> None:
         import transformers
@@ -225,22 +247,6 @@ def open_engine(name: str, model: Any, device: Device, shape: Shape) -> Engine:
     return engine
 
 
-def _host_share(device: Device, first: float, launched: float, last: float) -> float | None:
-    if not device.name.startswith("cuda") or last <= first:
-        return None
-    return (launched - first) / (last - first)
-
-
 def _next(model: Any, tokens: Any, cache: Any) -> Any:
     logits = model(input_ids=tokens, past_key_values=cache, use_cache=True, logits_to_keep=1).logits
     return logits[:, -1, :].argmax(dim=-1, keepdim=True)
-
-
-def cache_bytes(cache: Any) -> int:
-    """Bytes of every key and value tensor in a cache."""
-    total = 0
-    for layer in cache.layers:
-        for tensor in (getattr(layer, "keys", None), getattr(layer, "values", None)):
-            if tensor is not None:
-                total += tensor.numel() * tensor.element_size()
-    return total

@@ -7,6 +7,8 @@ and let the clocks rise.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -38,14 +40,18 @@ class Iteration:
     decode_s: float
     kv_cache_bytes: int | None
     tokens: Any = None
-    host_share: float | None = None
-    """Share of the decode time the host needed to launch it, on a device that runs on its own; None on a CPU."""
 
 
 class Engine(Protocol):
-    """One way to execute a model at one shape. `prepare` warms up with it; `run` is one timed iteration."""
+    """One way to execute a model at one shape. `prepare` warms up with it; `run` is one timed iteration.
+
+    `host_s` is the time the host needs to launch a decode step on a device that runs on its own, `compile_s` that of
+    compiling, `note` what was not as the engine's name says; each is known after `prepare`, None where there is none.
+    """
 
     compile_s: float | None
+    host_s: float | None
+    note: str | None
 
     def prepare(self, seed: int) -> None: ...  # noqa: D102 - described by the class
     def run(self, seed: int) -> Iteration: ...  # noqa: D102
@@ -58,3 +64,31 @@ def random_prompt(vocabulary: int, shape: Shape, seed: int) -> Any:
 
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(0, vocabulary, (shape.batch, shape.prompt_tokens), generator=generator)
+
+
+def launch_s(device: Device, step: Callable[[], object], times: int) -> float | None:
+    """Seconds the host needs to launch one step while the device is idle, the best of several; None on a CPU.
+
+    A whole run would not tell: the queue to a GPU holds about a thousand kernels, and a host that is that far ahead
+    waits for the device and looks busy.
+    """
+    if not device.name.startswith("cuda"):
+        return None
+    found = []
+    for _ in range(times):
+        device.synchronize()
+        started = time.perf_counter()
+        step()
+        found.append(time.perf_counter() - started)
+    device.synchronize()
+    return min(found)
+
+
+def cache_bytes(cache: Any) -> int:
+    """Bytes of every key and value tensor in a cache."""
+    total = 0
+    for layer in cache.layers:
+        for tensor in (getattr(layer, "keys", None), getattr(layer, "values", None)):
+            if tensor is not None:
+                total += tensor.numel() * tensor.element_size()
+    return total

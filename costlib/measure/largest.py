@@ -8,15 +8,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from costlib.errors import InputError
+from costlib.measure.estimate import CONFIGURATION
+from costlib.models.architectures import Architecture
 from costlib.models.memory import predict
+from costlib.models.precision import PRECISIONS
 from costlib.models.reference import parse, shape
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _CLOSE = 0.05
 _MOST = 65_536
 _HEADROOM = 0.8
-"""Share of free memory that weights and key-value cache may take; activations and workspace need the rest."""
+"""Share of free memory that weights, key-value cache and activations may take; workspace needs the rest."""
+ALL_BUT_BATCH = tuple(name for name in CONFIGURATION if name != "batch")
 
 
 def bisect_largest(fits: Callable[[int], bool], guess: int, most: int = _MOST) -> int | None:
@@ -45,9 +53,32 @@ def first_guess(model: str, precision: str, prompt_tokens: int, output_tokens: i
         one, two = (predict(known, precision, batch, prompt_tokens + output_tokens) for batch in (1, 2))
     except InputError:
         return 1
-    each = two.total_bytes - one.total_bytes
+    element = PRECISIONS[precision].dense_bytes
+    each = two.total_bytes - one.total_bytes + activation_bytes(known, prompt_tokens, element)
     room = _HEADROOM * free_bytes - one.weight_bytes
     return max(1, min(_MOST, int(room // each))) if each and room > 0 else 1
+
+
+def activation_bytes(shape: Architecture, prompt_tokens: int, element_bytes: int) -> int:
+    """Bytes that the prefill of one sequence holds at once: a layer's tensors of every token, and the last logits.
+
+    Six of the hidden size (residual stream, the norm and its 32-bit copies, an output), queries, keys and values before
+    and after their rotation, and four of the intermediate size (gate, its activation, up, the product). Attention that
+    is not fused needs more.
+    """
+    heads = 2 * (shape.heads + 2 * shape.kv_heads) * shape.head_dim
+    width = shape.active_experts * (shape.expert_intermediate or shape.intermediate) or shape.intermediate
+    return element_bytes * (prompt_tokens * (6 * shape.hidden + heads + 4 * width) + 2 * shape.vocabulary)
+
+
+def largest_batches(runs: pd.DataFrame) -> dict[tuple[object, ...], int]:
+    """The largest batch that ran, for every configuration (all but the batch) of which a larger one did not fit."""
+    found: dict[tuple[object, ...], int] = {}
+    for key, group in runs.groupby(list(ALL_BUT_BATCH), sort=False):
+        ran, full = (group.loc[group["status"] == status, "batch"] for status in ("ok", "oom"))
+        if len(ran) and len(full) and full.max() > ran.max():
+            found[key] = int(ran.max())
+    return found
 
 
 def free_memory(device: str) -> int:

@@ -27,6 +27,8 @@ class LlamaCpp:
     """One way to execute a model; `model` is a `llama_cpp.Llama` that `load` made."""
 
     compile_s: float | None = None
+    host_s: float | None = None
+    note: str | None = None
 
     def __init__(self, model: Any, device: Device, shape: Shape) -> None:
         if shape.batch != 1:

@@ -11,9 +11,9 @@ there is no ceiling for weights that fit into its cache, and no honest one can b
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from costlib.models.architectures import Architecture
@@ -27,6 +27,10 @@ NEAR = 0.25
 _BUFFER_BYTES = 512 * 1024**2
 _REPEATS = 5
 _PRODUCT = {"cpu": 2048, "cuda": 8192}
+_LAUNCHES = {"cpu": 1, "cuda": 10}
+"""Calls in one timed region: a GPU copies the buffer in a fraction of a millisecond, of which a launch is a part."""
+_BLOCK = 1024**2
+_CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 
 
 @dataclass(frozen=True)
@@ -48,50 +52,60 @@ class Work:
 
 
 def measure_ceilings(device: Any, dtype: Any) -> Ceilings:
-    """Read, copy and multiply on `device` (a `costlib.measure.device` object), best of five each."""
+    """Read, copy and multiply on `device` (a `costlib.measure.device` object), best of five each.
+
+    The numbers are random, as those of a model are: constant ones draw less power and let the clocks rise.
+    """
     import torch
 
     place = device.name
+    kind = "cuda" if place.startswith("cuda") else "cpu"
     count = _BUFFER_BYTES // torch.finfo(dtype).bits * 8
-    source, target = torch.ones(count, dtype=dtype, device=place), torch.empty(count, dtype=dtype, device=place)
-    matrix, vector = source[: count // 4096 * 4096].view(-1, 4096), torch.ones(4096, dtype=dtype, device=place)
-    size = _PRODUCT["cuda" if place.startswith("cuda") else "cpu"]
-    left = torch.ones((size, size), dtype=dtype, device=place)
-    read = _BUFFER_BYTES / _best(device, lambda: torch.mv(matrix, vector))
-    copy = 2 * _BUFFER_BYTES / _best(device, lambda: target.copy_(source))
-    product = 2 * size**3 / _best(device, lambda: torch.mm(left, left))
+    block = torch.randn(_BLOCK, generator=torch.Generator().manual_seed(0)).to(dtype).to(place)
+    source, target = block.repeat(count // _BLOCK), torch.empty(count, dtype=dtype, device=place)
+    matrix, vector = source.view(-1, 4096), block[:4096]
+    size = _PRODUCT[kind]
+    left = source[: size * size].view(size, size)
+    read = _BUFFER_BYTES / _best(device, lambda: torch.mv(matrix, vector), _LAUNCHES[kind])
+    copy = 2 * _BUFFER_BYTES / _best(device, lambda: target.copy_(source), _LAUNCHES[kind])
+    product = 2 * size**3 / _best(device, lambda: torch.mm(left, left), _LAUNCHES[kind])
     return Ceilings(max(read, copy), product)
 
 
-def _best(device: Any, work: Any) -> float:
+def _best(device: Any, work: Any, launches: int) -> float:
+    """Seconds of one call, the best of several regions of `launches` calls."""
     work()
     times = []
     for _ in range(_REPEATS):
         device.synchronize()
         started = time.perf_counter()
-        work()
+        for _ in range(launches):
+            work()
         device.synchronize()
-        times.append(time.perf_counter() - started)
+        times.append((time.perf_counter() - started) / launches)
     return min(times)
 
 
-def work_of(
-    shape: Architecture, weight_bytes: int, dense_bytes: int, batch: int, prompt: int, new: int, kv_bytes: float
-) -> Work:
-    """The work of one configuration; `kv_bytes` is the cache at the end, of which a step reads the filled part."""
+def work_of(shape: Architecture, weight_bytes: int, dense_bytes: int, batch: int, prompt: int, new: int) -> Work:
+    """The work of one configuration; a sliding layer attends to its window only."""
     table = shape.vocabulary * shape.hidden
     read = weight_bytes - (0 if shape.tied else table * dense_bytes)
     experts = sum(rows * columns * count for rows, columns, count in shape.expert_shapes) * dense_bytes
     active = shape.active_experts / shape.experts if shape.experts else 1.0
-    middle = prompt + max(new - 1, 1) / 2
+    middle = prompt + new / 2  # the mean of prompt + 1 to prompt + new - 1 tokens
     used = 1 - (1 - active) ** batch
     linear = shape.linear_parameters - experts / dense_bytes * (1 - active) + table
-    attention = 4 * shape.layers * shape.heads * shape.head_dim
+    each = 4 * shape.heads * shape.head_dim
+    window = shape.sliding_window or 0
+    sliding, full = shape.sliding_layers, shape.layers - shape.sliding_layers
+    decoding = full * middle + sliding * min(middle, window)
+    reach = prompt / 2 if window >= prompt else window - window**2 / (2 * prompt)  # causal: half of the prompt
+    prefilling = full * prompt / 2 + sliding * reach
     return Work(
-        decode_bytes=read - experts * (1 - used) + kv_bytes * middle / (prompt + new),
-        decode_flops=batch * (2 * linear + attention * middle),
+        decode_bytes=read - experts * (1 - used) + shape.kv_cache_bytes(int(middle), batch, dense_bytes),
+        decode_flops=batch * (2 * linear + each * decoding),
         prefill_bytes=read - experts * (1 - (1 - (1 - active) ** (batch * prompt))),
-        prefill_flops=batch * (prompt * (2 * (linear - table) + attention * prompt / 2) + 2 * table),
+        prefill_flops=batch * (prompt * (2 * (linear - table) + each * prefilling) + 2 * table),
     )
 
 
@@ -99,13 +113,20 @@ def cache_reason(device: str, weight_bytes: int) -> str | None:
     """Why a CPU run has no ceiling: its weights fit into the last-level cache, which is faster than memory."""
     if device != "cpu":
         return None
-    try:
-        cache = os.sysconf("SC_LEVEL3_CACHE_SIZE")
-    except (ValueError, OSError):
-        return None
-    if weight_bytes > cache > 0:
-        return None
-    return "the size of the CPU's cache is unknown" if cache <= 0 else "the weights fit into the CPU's cache"
+    cache = cache_bytes()
+    if cache is None:
+        return "the size of the CPU's cache is unknown"
+    return None if weight_bytes > cache else f"the weights fit into the CPU's cache of {cache / 1e6:.0f} MB"
+
+
+def cache_bytes(folder: Path | None = None) -> int | None:
+    """Bytes of the processor's largest cache as Linux tells them (sysfs); None where nobody does.
+
+    Python's `os.sysconf` knows no cache sizes, though `getconf` does.
+    """
+    sizes = [file.read_text(encoding="ascii").strip() for file in (folder or _CACHES).glob("index*/size")]
+    units = {"K": 1024, "M": 1024**2, "G": 1024**3}
+    return max((int(size[:-1]) * units[size[-1]] for size in sizes if size[-1:] in units), default=None)
 
 
 def bound_of(mbu: float | None, mfu: float | None, host_share: float | None) -> str | None:

@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import Any
 
 PERIOD_S = 0.05
+FOREIGN_GPU = "another process used the GPU"
 _THROTTLES = (
     ("nvmlClocksThrottleReasonSwPowerCap", "power cap held the clocks"),
     ("nvmlClocksThrottleReasonHwSlowdown", "hardware slowdown"),
@@ -115,7 +116,7 @@ class Sampler:
         processes = self._optional(lambda: self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle)) or []
         others = [process.pid for process in processes if process.pid != self._pid]
         # Inside a container NVML shows host process ids, so one foreign id may be this process itself.
-        return "another process used the GPU" if len(others) > (self._pid not in [p.pid for p in processes]) else ""
+        return FOREIGN_GPU if len(others) > (self._pid not in [p.pid for p in processes]) else ""
 
 
 def integrated_j(samples: list[Sample], start: float, end: float) -> tuple[float | None, str | None]:

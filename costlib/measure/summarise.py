@@ -7,9 +7,20 @@ interval, so that nothing in a report is blank without a word.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from costlib.measure.estimate import CONFIGURATION, MINIMUM_PROCESSES, Estimate, estimate, precise, rate, usable
+from costlib.measure.disturbance import FOREIGN
+from costlib.measure.estimate import (
+    CONFIGURATION,
+    MAXIMUM_PROCESSES,
+    MINIMUM_PROCESSES,
+    Estimate,
+    estimate,
+    precise,
+    rate,
+    usable,
+)
 from costlib.measure.roofline import ABOVE, bound_of
 from costlib.tables import MEASUREMENTS
 from costlib.tables.schema import is_null
@@ -32,8 +43,11 @@ _MEDIAN = ("load_s", "compile_s", "warmup_s")
 _OVERLAP = "continuous batching: prefill and decode of different requests overlap"
 
 
-def summarise(runs: pd.DataFrame) -> dict[str, Any]:
-    """One measurements row from the runs of one configuration in one campaign."""
+def summarise(runs: pd.DataFrame, largest_batch: int | None = None) -> dict[str, Any]:
+    """One measurements row from the runs of one configuration in one campaign.
+
+    `largest_batch` is what is known of other batches: the largest that ran where a larger one did not fit.
+    """
     import pandas as pd
 
     newest = runs.iloc[-1]
@@ -47,6 +61,7 @@ def summarise(runs: pd.DataFrame) -> dict[str, Any]:
         "fingerprint": newest["fingerprint"],
         "environment": newest["environment"],
         "processes": len(ok),
+        "largest_batch": largest_batch,
     }
     if ok.empty:
         reason = newest["reason"] if pd.notna(newest["reason"]) else "no process finished"
@@ -63,13 +78,13 @@ def summarise(runs: pd.DataFrame) -> dict[str, Any]:
     row["reason"] = (
         None if failed.empty else f"{len(failed)} of {len(runs)} processes failed: {failed.iloc[-1]['reason']}"
     )
-    row |= _speeds(ok) | _energy(ok)
+    row |= _speeds(ok, len(runs)) | _energy(ok)
     row |= _why(row, ok["host_share"].mean() if ok["host_share"].notna().any() else None)
     row["reasons"] = json.dumps(_reasons(row), sort_keys=True)
     return row
 
 
-def _speeds(ok: pd.DataFrame) -> dict[str, Any]:
+def _speeds(ok: pd.DataFrame, started: int) -> dict[str, Any]:
     first = ok.iloc[0]
     batch, prompt, new = int(first["batch"]), int(first["prompt_tokens"]), int(first["output_tokens"])
     samples, note = usable(ok)
@@ -98,6 +113,7 @@ def _speeds(ok: pd.DataFrame) -> dict[str, Any]:
             steps = new - 1
             ends = [None if end is None else end / steps for end in (decode.low, decode.high)]
             put("tpot_s", Estimate(decode.value / steps, *ends))
+            put("decode_tokens_per_s_per_user", rate(new - 1, decode))
             deciding, decisive = decode, [rest_s for _, rest_s in samples]
         else:
             reasons.append("one new token: there is no decode phase")
@@ -111,34 +127,51 @@ def _speeds(ok: pd.DataFrame) -> dict[str, Any]:
         "samples": sum(len(times) for times, _ in samples),
         "flagged_samples": len(flagged),
         "flags": "; ".join(sorted({flag.split(":")[0] for flag in flagged})) or None,
-        "stopped_by": "precision" if precise(decisive) else "time budget",
+        "stopped_by": _stopped_by(decisive, len(ok), started),
     }
+
+
+def _stopped_by(decisive: Sequence[Sequence[float]], ok: int, started: int) -> str:
+    if precise(decisive):
+        return "precision"
+    if started > ok:
+        return "a failed process"
+    return "process limit" if ok >= MAXIMUM_PROCESSES else "time budget"
 
 
 def _energy(ok: pd.DataFrame) -> dict[str, Any]:
-    """Gross, idle and net joules over all windows that have energy, and net per token; null with the reason else."""
+    """Gross, idle and net joules over the windows that have energy, and net per token; null with the reason else.
+
+    A window in which something else used the device holds that energy, too, and is left out.
+    """
     known = ok[ok["energy_j"].notna()]
     if known.empty:
         return {}
-    first = known.iloc[0]
-    iterations = sum(len(times) for times in known["ttft_s"])
-    gross = float(known["energy_j"].sum())
-    if known["energy_idle_w"].isna().any():
+    flag = FOREIGN.get(str(known.iloc[0]["energy_scope"]), "")
+    own = known[[not (flag and any(text.startswith(flag) for text in flags)) for flags in known["flags"]]]
+    if own.empty:
+        return {"energy_reason": f"{flag} in every window, and its energy cannot be told apart"}
+    gross = float(own["energy_j"].sum())
+    if own["energy_idle_w"].isna().any():
         return {"energy_gross_j": gross, "energy_reason": "idle power was not measured, so there is no net energy"}
-    idle = float((known["energy_idle_w"] * known["energy_window_s"]).sum())
-    new = iterations * int(first["batch"]) * int(first["output_tokens"])
-    every = new + iterations * int(first["batch"]) * int(first["prompt_tokens"])
-    found = {"energy_gross_j": gross, "energy_idle_j": idle}
-    net = gross - idle
-    if net <= 0:
+    idle = own["energy_idle_w"] * own["energy_window_s"]
+    found: dict[str, Any] = {"energy_gross_j": gross, "energy_idle_j": float(idle.sum())}
+    net_j = gross - found["energy_idle_j"]
+    if net_j <= 0:
         return found | {"energy_reason": "net energy is not above idle: the window cannot tell them apart"}
-    note = known.iloc[-1]["energy_reason"]
-    return found | {
-        "energy_net_j": net,
-        "energy_j_per_output_token": net / new,
-        "energy_j_per_token": net / every,
-        "energy_reason": note if isinstance(note, str) else None,
-    }
+    note = own.iloc[-1]["energy_reason"]
+    found |= {"energy_net_j": net_j, "energy_reason": note if isinstance(note, str) else None}
+    first = own.iloc[0]
+    batch, prompt, new = (int(first[name]) for name in ("batch", "prompt_tokens", "output_tokens"))
+    iterations = [len(times) for times in own["ttft_s"]]
+    nets = [float(net) for net in own["energy_j"] - idle]
+    for name, tokens in (("energy_j_per_output_token", new), ("energy_j_per_token", prompt + new)):
+        found[name] = net_j / (sum(iterations) * batch * tokens)
+        if min(nets) > 0:  # else no interval: a process told nothing apart
+            each = estimate([[net / (count * batch * tokens)] for net, count in zip(nets, iterations, strict=True)])
+            assert each is not None
+            found |= {name: each.value, f"{name}_low": each.low, f"{name}_high": each.high}
+    return found
 
 
 def _why(row: dict[str, Any], host_share: float | None) -> dict[str, Any]:
@@ -175,8 +208,13 @@ def _reasons(row: dict[str, Any]) -> dict[str, str]:
         name = column.name
         if column.type not in ("number", "integer") or not is_null(row.get(name)):
             continue
-        if name.startswith("energy_"):
+        known = name.removesuffix("_low").removesuffix("_high")
+        if name.startswith("energy_") and known != name and not is_null(row.get(known)):
+            found[name] = "fewer than two processes with energy above idle"
+        elif name.startswith("energy_"):
             found[name] = energy
+        elif name == "largest_batch":
+            found[name] = "no larger batch was seen not to fit; batch max searches for one"
         elif name.startswith(("spec_", "mbu_spec", "mfu_spec")):
             found[name] = sheet if name.startswith("spec_") or is_null(row["spec_bytes_per_s"]) else ceiling
         elif (

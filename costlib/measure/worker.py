@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import os
 import time
+from statistics import median
 from typing import Any
 
-from costlib.isolate import Unsupported, step
+from costlib.errors import InputError
+from costlib.isolate import Unsupported, no_memory, step
 
 _IDLE_S = 1.0
 
@@ -48,13 +50,13 @@ def measure_once(
     meter.idle(_IDLE_S)
     shape = Shape(batch, prompt_tokens, output_tokens)
     loaded = _load(model, precision, engine, device, shape)
-    load_peak = hardware.peaks().process
+    loading = hardware.peaks()
+    load_peak = loading.process if loading.reserved is None else loading.reserved
     hardware.reset_peaks()
     running = open_engine(engine, loaded["model"], hardware, shape)
     ttft: list[float] = []
     decode: list[float] = []
     flags: list[str] = []
-    hosts: list[float] = []
     kv_bytes: int | None = None
     step("warming up")
     started = time.perf_counter()
@@ -75,8 +77,6 @@ def measure_once(
             decode.append(timed.decode_s)
             flags.append(disturbance.reason())
             kv_bytes = timed.kv_cache_bytes
-            if timed.host_share is not None:
-                hosts.append(timed.host_share)
             step(f"iteration {len(ttft)}")
         energy = meter.stop()
     finally:
@@ -102,14 +102,14 @@ def measure_once(
         "device_over_idle_peak_bytes": peaks.device_over_idle,
         "load_peak_bytes": load_peak,
         "memory_reasons": json.dumps(codes, sort_keys=True),
-        "host_share": sum(hosts) / len(hosts) if hosts else None,
+        "host_share": host_share(running.host_s, decode, output_tokens - 1),
         "energy_j": energy.joules,
         "energy_integrated_j": energy.integrated_j,
         "energy_idle_w": energy.idle_w,
         "energy_window_s": energy.window_s,
         "energy_scope": energy.scope,
         "energy_reason": energy.reason,
-        "weights_note": loaded["note"],
+        "weights_note": "; ".join(filter(None, (loaded["note"], running.note))) or None,
         **loaded["proof"],
     }
     if engine == "llamacpp":
@@ -126,7 +126,7 @@ def _load(model: str, precision: str, engine: str, device: str, shape: Any) -> d
 
     from costlib.measure import llamacpp
     from costlib.models import gguf
-    from costlib.models.load import load_model
+    from costlib.models.load import context_of, load_model
     from costlib.models.precision import precision as known_precision
     from costlib.models.reference import parse
 
@@ -136,41 +136,61 @@ def _load(model: str, precision: str, engine: str, device: str, shape: Any) -> d
         started = time.perf_counter()
         loaded, proof = llamacpp.load(file, known_precision(precision), shape, device)
         return {"model": loaded, "load_s": time.perf_counter() - started, "proof": proof, "note": None}
-    dense = load_model(model, precision, device)
-    longest = getattr(dense.model.config.get_text_config(), "max_position_embeddings", None)
-    asked = shape.prompt_tokens + shape.output_tokens
+    longest, asked = context_of(parse(model)), shape.prompt_tokens + shape.output_tokens
     if longest and asked > longest:
         raise Unsupported(
             f"{shape.prompt_tokens} + {shape.output_tokens} tokens exceed the model's context of {longest}"
         )
+    dense = load_model(model, precision, device)
     return {"model": dense.model, "load_s": dense.load_s, "proof": dense.proof.columns(), "note": dense.weights_note}
 
 
+def host_share(host_s: float | None, decode_s: list[float], steps: int) -> float | None:
+    """Share of a decode step's time that the host needs to launch it, at most 1; None on a CPU and without steps."""
+    if host_s is None or steps < 1:
+        return None
+    return min(1.0, host_s * steps / median(decode_s))
+
+
 def _ceilings(model: Any, name: str, hardware: Any, running: Any, shape: Any, dtype: Any, found: Any) -> dict[str, Any]:
-    """Predicted key-value cache, work per step, data sheet and measured ceilings, as columns."""
+    """Predicted key-value cache, work per step, data sheet and measured ceilings, as columns; or why they are unknown.
+
+    What was timed stays: neither a kind of model without arithmetic nor a full memory may take it along.
+    """
     from costlib.devices import data_sheet
     from costlib.measure.roofline import cache_reason, measure_ceilings, work_of
-    from costlib.models.architectures import from_config
+    from costlib.models.configs import from_config
 
     step("measuring the device's ceilings")
-    element = 4 if "float32" in str(dtype) else 2
-    known = from_config(model.config.get_text_config().to_dict(), name)
-    expected = running.kv_cache_bytes_expected(known, element)
-    work = work_of(
-        known, found["weight_bytes"], element, shape.batch, shape.prompt_tokens, shape.output_tokens, expected
-    )
     sheet = data_sheet(found["environment"]["device"])
-    reason = cache_reason(hardware.name, found["weight_bytes"])
-    measured = measure_ceilings(hardware, dtype)
-    return {
-        "kv_cache_bytes_expected": expected,
-        "ceiling_bytes_per_s": measured.bytes_per_s,
-        "ceiling_flops_per_s": measured.flops_per_s,
+    columns: dict[str, Any] = {
         "spec_bytes_per_s": None if sheet is None else sheet.bandwidth_bytes_per_s,
         "spec_flops_per_s": None if sheet is None else sheet.bf16_flops_per_s,
+    }
+    config = model.config.get_text_config().to_dict()
+    try:
+        known = from_config(config, name)
+    except InputError:
+        reason = f"costlib has no arithmetic for models of type {config.get('model_type')}"
+        codes = json.loads(found["memory_reasons"]) | {"kv_cache_bytes_expected": reason}
+        return columns | {"ceiling_reason": reason, "memory_reasons": json.dumps(codes, sort_keys=True)}
+    element = 4 if "float32" in str(dtype) else 2
+    work = work_of(known, found["weight_bytes"], element, shape.batch, shape.prompt_tokens, shape.output_tokens)
+    columns |= {
+        "kv_cache_bytes_expected": running.kv_cache_bytes_expected(known, element),
         "decode_bytes": work.decode_bytes,
         "decode_flops": work.decode_flops,
         "prefill_bytes": work.prefill_bytes,
         "prefill_flops": work.prefill_flops,
-        "ceiling_reason": reason,
+    }
+    try:
+        measured = measure_ceilings(hardware, dtype)
+    except (MemoryError, RuntimeError) as error:
+        if not no_memory(error):
+            raise
+        return columns | {"ceiling_reason": "no memory was left to measure the device's ceilings in"}
+    return columns | {
+        "ceiling_bytes_per_s": measured.bytes_per_s,
+        "ceiling_flops_per_s": measured.flops_per_s,
+        "ceiling_reason": cache_reason(hardware.name, found["weight_bytes"]),
     }

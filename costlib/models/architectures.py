@@ -1,17 +1,15 @@
 """Shapes of models, and the parameter and key-value arithmetic that follows from them.
 
 An `Architecture` comes from data/architectures.csv (shapes whose parameter counts were checked by building each model
-on the meta device) or from a model's own config.json. No weights and no torch are needed.
+on the meta device) or from a model's own config.json (configs.py). No weights and no torch are needed.
 """
 
 from __future__ import annotations
 
 import csv
-import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from costlib.errors import bad
 from costlib.paths import data_dir
@@ -23,7 +21,8 @@ qk_rope_head_dim), instead of keys and values per head."""
 _FULL_ATTENTION_EVERY = {"gemma2": 2, "gemma3_text": 6, "gpt_oss": 2, "mistral": None}
 """Which layers attend to everything where a sliding window is set: every n-th, or none."""
 
-_ENCODERS = ("bert",)
+ENCODERS = ("bert", "camembert", "roberta", "xlm-roberta")
+"""Model types that read in both directions; all are built as BERT is."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Architecture:
     @property
     def encoder(self) -> bool:
         """Whether the model reads text in both directions and has no key-value cache."""
-        return self.model_type in _ENCODERS
+        return self.model_type in ENCODERS
 
     @property
     def headless(self) -> bool:
@@ -157,7 +156,8 @@ def _deepseek(shape: Architecture) -> tuple[tuple[int, int, int], ...]:
     )
 
 
-def _sliding_layers(model_type: str, layers: int, window: int | None) -> int:
+def sliding_layers_of(model_type: str, layers: int, window: int | None) -> int:
+    """How many layers keep only a window, where a configuration does not list its layers."""
     if window is None:
         return 0
     every = _FULL_ATTENTION_EVERY.get(model_type)
@@ -192,7 +192,7 @@ def architectures(path: Path | None = None) -> dict[str, Architecture]:
                 expert_intermediate=number("moe_intermediate_size"),
                 active_experts=number("num_experts_per_tok"),
                 sliding_window=window,
-                sliding_layers=_sliding_layers(row["model_type"], layers, window),
+                sliding_layers=sliding_layers_of(row["model_type"], layers, window),
                 parameters=number("parameters"),
                 source=row["source"],
             )
@@ -205,39 +205,3 @@ def architecture(name: str) -> Architecture:
     if name not in known:
         raise bad("architecture", name, known)
     return known[name]
-
-
-def from_config(config: dict[str, Any], name: str) -> Architecture:
-    """The shape described by a transformers config.json, already parsed."""
-    layers, heads = int(config["num_hidden_layers"]), int(config["num_attention_heads"])
-    window = config.get("sliding_window") if config.get("use_sliding_window", True) else None
-    kinds = config.get("layer_types") or []
-    model_type = str(config["model_type"])
-    sliding = kinds.count("sliding_attention") if kinds else _sliding_layers(model_type, layers, window)
-    return Architecture(
-        name=name,
-        model_type=model_type,
-        layers=layers,
-        hidden=int(config["hidden_size"]),
-        intermediate=int(config["intermediate_size"]),
-        heads=heads,
-        kv_heads=int(config.get("num_key_value_heads") or heads),
-        head_dim=int(config.get("head_dim") or config["hidden_size"] // heads),
-        vocabulary=int(config["vocab_size"]),
-        tied=bool(config.get("tie_word_embeddings", False)),
-        experts=int(config.get("num_local_experts") or config.get("num_experts") or 0),
-        expert_intermediate=int(config.get("moe_intermediate_size") or 0),
-        active_experts=int(config.get("num_experts_per_tok") or 0),
-        sliding_window=window if sliding else None,
-        sliding_layers=sliding,
-        source="config.json of the model",
-    )
-
-
-def from_folder(folder: Path, name: str) -> Architecture:
-    """The shape of a model folder; raises `InputError` when it holds no usable config.json."""
-    file = folder / "config.json"
-    try:
-        return from_config(json.loads(file.read_text(encoding="utf-8")), name)
-    except (OSError, ValueError, KeyError) as error:
-        raise bad("model", name, f"a folder with a transformers config.json of a language model ({error})") from error

@@ -13,6 +13,7 @@ from costlib.environment import gpu_facts
 from costlib.errors import InputError, bad
 from costlib.isolate import Invalid, Unsupported, step
 from costlib.models import demo, gguf, random_weights
+from costlib.models.architectures import ENCODERS
 from costlib.models.checkpoint import check_checkpoint
 from costlib.models.precision import Precision, precision
 from costlib.models.proof import Proof, check, prove
@@ -155,8 +156,29 @@ def is_encoder(reference: Reference) -> bool:
     if reference.kind != "path":
         return False
     config = json.loads((Path(reference.name) / "config.json").read_text(encoding="utf-8"))
-    names = config.get("architectures") or [""]
-    return config.get("model_type") == "bert" or not str(names[0]).endswith(("ForCausalLM", "LMHeadModel", ""))
+    if config.get("model_type") in ENCODERS:
+        return True
+    names = config.get("architectures") or []
+    return bool(names) and not str(names[0]).endswith(("ForCausalLM", "LMHeadModel", "ForConditionalGeneration"))
+
+
+def context_of(reference: Reference) -> int | None:
+    """Longest sequence a model's configuration allows, prompt and answer together; None where it does not say."""
+    import transformers
+
+    if reference.kind == "gguf":
+        return None
+    _quiet()
+    try:
+        config = (
+            random_weights.config_of(shape(reference))
+            if reference.kind == "random"
+            else transformers.AutoConfig.from_pretrained(_source(reference)[0])
+        )
+    except (OSError, ValueError):  # loading says better what is wrong with it
+        return None
+    longest = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return None if longest is None else int(longest)
 
 
 def place_of(reference_text: str) -> str:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from costlib.errors import bad
-from costlib.models.architectures import Architecture, architectures, from_folder
+from costlib.models.architectures import Architecture, architectures
+from costlib.models.configs import from_folder
 
 KINDS = ("demo", "gguf", "hub", "path", "random", "static")
 DEMOS = ("gemma-3-270m", "minilm")
@@ -80,7 +81,7 @@ def shape(reference: Reference) -> Architecture:
         return from_folder(Path(reference.name), str(reference))
     import transformers
 
-    from costlib.models.architectures import from_config
+    from costlib.models.configs import from_config
 
     try:
         config = transformers.AutoConfig.from_pretrained(reference.name)

@@ -11,7 +11,9 @@ from costlib.isolate import Unsupported
 from costlib.measure.device import CpuDevice
 from costlib.measure.engines import Compiled, Eager, open_engine
 from costlib.measure.iteration import Shape
-from costlib.models.architectures import from_config
+from costlib.measure.roofline import bound_of
+from costlib.measure.worker import host_share
+from costlib.models.configs import from_config
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -87,7 +89,60 @@ def test_continuous_batching_gives_the_tokens_of_eager() -> None:
 
 def test_one_new_token_takes_no_decode_time() -> None:
     found = Eager(_model("llama"), CpuDevice(), Shape(1, 4, 1)).run(0)
-    assert found.tokens.shape == (1, 1) and found.decode_s < 0.01 and found.host_share is None
+    assert found.tokens.shape == (1, 1) and found.decode_s < 0.01
+
+
+class QueueDevice:
+    """A GPU on a clock of its own: a step takes the host `LAUNCH_S` and the device `STEP_S`; the queue holds four."""
+
+    name = "cuda"
+    LAUNCH_S, STEP_S, DEPTH = 0.001, 0.01, 4
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = self.free_at = 0.0
+        monkeypatch.setattr("costlib.measure.engines.time.perf_counter", lambda: self.now)
+
+    def launch(self, *_: Any, **__: Any) -> None:
+        self.now += self.LAUNCH_S
+        self.free_at = max(self.free_at, self.now) + self.STEP_S
+        self.now = max(self.now, self.free_at - self.DEPTH * self.STEP_S)
+
+    def synchronize(self) -> None:
+        self.now = max(self.now, self.free_at)
+
+
+@pytest.mark.parametrize("engine", [Eager, Compiled])
+def test_a_host_that_waits_for_a_full_queue_is_not_what_bounds_the_step(
+    engine: Any, monkeypatch: pytest.MonkeyPatch, compiler: None
+) -> None:
+    """The loop that launches takes as long as the device; one launch into an empty queue tells them apart."""
+    import torch
+
+    monkeypatch.setattr(torch, "compile", lambda function, **options: function)
+    device, model = QueueDevice(monkeypatch), _model("llama")
+    model.register_forward_hook(device.launch)
+    running = engine(model, device, Shape(1, 4, 24))
+    running.prepare(0)
+    decode_s = running.run(1).decode_s
+    assert decode_s == pytest.approx(23 * device.STEP_S, rel=0.1) and running.host_s == pytest.approx(device.LAUNCH_S)
+    share = host_share(running.host_s, [decode_s], 23)
+    assert share == pytest.approx(0.1, rel=0.1) and bound_of(0.6, 0.1, share) == "bandwidth"
+    assert host_share(0.02, [0.23], 23) == 1.0 and host_share(None, [1.0], 3) is None is host_share(0.1, [0.0], 0)
+
+
+def test_a_compiled_step_without_a_cuda_graph_is_said(monkeypatch: pytest.MonkeyPatch, compiler: None) -> None:
+    """torch skips the graph with a log line; the row would carry the engine's name and the host's speed."""
+    import torch
+
+    def compiled(function: Any, **options: Any) -> Any:
+        assert options["mode"] == "reduce-overhead"
+        torch._dynamo.utils.counters["inductor"]["cudagraph_skips"] += 1
+        return function
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    running = Compiled(_model("llama"), QueueDevice(monkeypatch), Shape(1, 4, 3))
+    running.prepare(0)
+    assert running.note is not None and "made no CUDA graph" in running.note
 
 
 def test_an_embedding_model_does_not_generate() -> None:

@@ -67,7 +67,7 @@ def test_the_largest_batch_is_found_between_one_that_ran_and_one_that_did_not_fi
         subprocess.Popen, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     )
     monkeypatch.setattr(isolate.subprocess, "Popen", limited)
-    monkeypatch.setattr("costlib.measure.run.first_guess", lambda *_: TOO_MANY)
+    monkeypatch.setattr("costlib.measure.campaign.first_guess", lambda *_: TOO_MANY)
     monkeypatch.setattr("costlib.measure.largest._CLOSE", 0.5)  # fewer children; the search itself is tested elsewhere
     store = Store(tmp_path / "s")
     rows = measure(

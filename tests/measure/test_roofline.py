@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from samples import run_row, runs_frame
 from costlib.devices import data_sheet, data_sheets
 from costlib.measure import roofline
 from costlib.measure.device import CpuDevice
-from costlib.measure.largest import bisect_largest, first_guess
+from costlib.measure.largest import activation_bytes, bisect_largest, first_guess
 from costlib.measure.roofline import bound_of, cache_reason, measure_ceilings, work_of
 from costlib.measure.summarise import summarise
 from costlib.models.architectures import architecture
@@ -24,10 +25,11 @@ def test_a_decode_step_of_llama_8b_by_hand() -> None:
     """16 bit, batch 1: all weights but the input embedding; two FLOPs a weight; 4 * layers * heads * size a token."""
     shape = architecture("llama-3.1-8b")
     weights, table = 2 * shape.total_parameters, 128256 * 4096
-    kv = shape.kv_cache_bytes(200, 1)
-    work = work_of(shape, weights, 2, 1, 100, 100, kv)
-    assert work.decode_bytes == pytest.approx(weights - 2 * table + kv * 149.5 / 200)
-    assert work.decode_flops == pytest.approx(2 * (shape.linear_parameters + table) + 4 * 32 * 32 * 128 * 149.5)
+    work = work_of(shape, weights, 2, 1, 100, 100)
+    contexts = [100 + step for step in range(1, 100)]  # 99 steps after the first token
+    mean = sum(contexts) / len(contexts)
+    assert work.decode_bytes == weights - 2 * table + 2 * 32 * 8 * 128 * 2 * mean
+    assert work.decode_flops == 2 * (shape.linear_parameters + table) + 4 * 32 * 32 * 128 * mean
     assert work.prefill_bytes == weights - 2 * table
     assert work.prefill_flops == pytest.approx(100 * (2 * shape.linear_parameters + 4 * 32 * 32 * 128 * 50) + 2 * table)
 
@@ -35,7 +37,7 @@ def test_a_decode_step_of_llama_8b_by_hand() -> None:
 def test_the_published_bandwidth_of_gpt_fast_is_reproduced() -> None:
     """published_speeds.csv: Llama 2 7B bf16 at 104.9 tokens/s moves 1397 GB/s, 68.5 % of an A100's 2.039 TB/s."""
     shape = architecture("llama-2-7b")
-    work = work_of(shape, 2 * shape.total_parameters, 2, 1, 5, 200, 0)
+    work = work_of(shape, 2 * shape.total_parameters, 2, 1, 5, 200)
     moved = work.decode_bytes * 104.9
     assert moved / 1e9 == pytest.approx(1397, rel=0.03)
     assert moved / data_sheets()["A100 SXM 80GB"].bandwidth_bytes_per_s == pytest.approx(0.685, abs=0.02)
@@ -44,7 +46,10 @@ def test_the_published_bandwidth_of_gpt_fast_is_reproduced() -> None:
 def test_a_mixture_reads_the_experts_its_tokens_choose() -> None:
     shape = architecture("mixtral-8x7b")
     weights = 2 * shape.total_parameters
-    one, many = (work_of(shape, weights, 2, batch, 100, 100, 0).decode_bytes for batch in (1, 512))
+    one, many = (
+        work_of(shape, weights, 2, batch, 100, 100).decode_bytes - shape.kv_cache_bytes(150, batch)
+        for batch in (1, 512)
+    )
     experts = 2 * 32 * 8 * 3 * 4096 * 14336
     assert one == pytest.approx(weights - 2 * 32000 * 4096 - 0.75 * experts)
     assert many == pytest.approx(weights - 2 * 32000 * 4096)
@@ -52,7 +57,19 @@ def test_a_mixture_reads_the_experts_its_tokens_choose() -> None:
 
 def test_a_tied_head_is_read_whole() -> None:
     shape = architecture("gemma-3-270m")
-    assert work_of(shape, 10**9, 2, 1, 10, 10, 0).decode_bytes == 10**9
+    assert work_of(shape, 10**9, 2, 1, 10, 10).decode_bytes == 10**9 + shape.kv_cache_bytes(15, 1)
+
+
+def test_a_sliding_layer_attends_to_its_window_only() -> None:
+    """Gemma 3 270M: 15 of 18 layers see 512 tokens, 3 see all; counted token by token."""
+    shape = architecture("gemma-3-270m")
+    work = work_of(shape, 0, 2, 1, 2000, 2)
+    each, linear = 4 * 4 * 256, 2 * shape.linear_parameters
+    assert work.decode_bytes == 2 * 1 * 256 * 2 * (3 * 2001 + 15 * 512)
+    head = 2 * 262144 * 640
+    assert work.decode_flops == linear + head + each * (3 * 2001 + 15 * 512)
+    causal = sum(3 * (i + 0.5) + 15 * min(i + 0.5, 512) for i in range(2000))
+    assert work.prefill_flops == pytest.approx(2000 * linear + head + each * causal, rel=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -73,10 +90,43 @@ def test_ceilings_of_this_machine_are_measured(monkeypatch: pytest.MonkeyPatch) 
     assert 1e8 < found.bytes_per_s < 1e13 and 1e7 < found.flops_per_s < 1e15
 
 
-def test_weights_that_fit_the_cache_have_no_ceiling() -> None:
-    assert cache_reason("cuda", 1) is None
-    reason = cache_reason("cpu", 1)
-    assert reason in ("the weights fit into the CPU's cache", "the size of the CPU's cache is unknown", None)
+def test_ceilings_are_measured_on_numbers_like_those_of_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU multiplies constant numbers faster, because it draws less power."""
+    import torch
+
+    monkeypatch.setattr(roofline, "_BUFFER_BYTES", 16 * 1024**2)
+    monkeypatch.setattr(roofline, "_PRODUCT", {"cpu": 128, "cuda": 128})
+    seen: list[float] = []
+    plain = torch.mm
+    monkeypatch.setattr(torch, "mm", lambda a, b: seen.append(float(a.std())) or plain(a, b))
+    measure_ceilings(CpuDevice(), torch.float32)
+    assert len(seen) == 6 and min(seen) > 0.5
+
+
+def test_a_gpu_is_timed_over_many_launches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Launching and waiting take tens of microseconds; one copy of a gigabyte takes some hundred."""
+    ticks = iter(range(1000))
+    monkeypatch.setattr(roofline.time, "perf_counter", lambda: float(next(ticks)))
+    assert roofline._best(CpuDevice(), lambda: None, 10) == pytest.approx(0.1)
+    assert roofline._LAUNCHES["cuda"] >= 10
+
+
+def test_weights_that_fit_the_cache_have_no_ceiling(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for index, size in (("index0", "48K"), ("index3", "480M")):
+        (tmp_path / index).mkdir()
+        (tmp_path / index / "size").write_text(f"{size}\n")
+    assert roofline.cache_bytes(tmp_path) == 480 * 1024**2 and roofline.cache_bytes(tmp_path / "none") is None
+    monkeypatch.setattr(roofline, "_CACHES", tmp_path)
+    assert cache_reason("cuda", 1) is None and cache_reason("cpu", 536 * 10**6) is None
+    assert cache_reason("cpu", 392 * 10**6) == "the weights fit into the CPU's cache of 503 MB"
+    monkeypatch.setattr(roofline, "_CACHES", tmp_path / "none")
+    assert cache_reason("cpu", 10**12) == "the size of the CPU's cache is unknown"
+
+
+@pytest.mark.skipif(not Path("/sys/devices/system/cpu/cpu0/cache/index0/size").exists(), reason="no sizes in sysfs")
+def test_the_cache_of_this_machine_is_found() -> None:
+    found = roofline.cache_bytes()
+    assert found is not None and 10_000 < found < 10**11
 
 
 _CEILINGS: dict[str, Any] = {
@@ -139,9 +189,11 @@ def test_bisection_finds_the_largest_within_five_percent(largest: int, guess: in
         assert min(largest, most) - found <= max(1, 0.05 * min(largest, most) + 1)
 
 
-def test_the_first_guess_fills_the_memory_with_cache() -> None:
-    """Llama 3.1 8B at 16 bit: 131,072 bytes a token; 80 GB leave about 48 GB for 4,096 tokens each."""
+def test_the_first_guess_fills_the_memory_with_cache_and_activations() -> None:
+    """Llama 3.1 8B at 16 bit: 131,072 bytes of cache a token; a layer's tensors of each prompt token beside it."""
     guess = first_guess("random:llama-3.1-8b", "bf16", 4000, 96, 80 * 10**9)
-    assert guess == int((0.8 * 80e9 - 2 * 8_030_261_248) // (131_072 * 4096)) + 0
+    layer = 2 * (6 * 4096 + 2 * (32 + 2 * 8) * 128 + 4 * 14336)
+    assert activation_bytes(architecture("llama-3.1-8b"), 4000, 2) == layer * 4000 + 2 * 2 * 128256
+    assert guess == int((0.8 * 80e9 - 2 * 8_030_261_248) // (131_072 * 4096 + layer * 4000 + 4 * 128256))
     assert first_guess("random:llama-3.1-70b", "bf16", 100, 10, 80 * 10**9) == 1
-    assert first_guess("random:all-minilm-l6-v2", "bf16", 100, 10, 10**9) == 1
+    assert first_guess("random:all-minilm-l6-v2", "bf16", 100, 10, 10**9) > 100

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from samples import run_row
 
 from costlib.errors import InputError
 from costlib.isolate import Outcome
-from costlib.measure import run as module
+from costlib.measure import campaign as module
 from costlib.measure.run import measure, measurements
 from costlib.store import Store
 from costlib.tables import RUNS
@@ -36,14 +38,21 @@ class FakeWorker:
 
     def __init__(self, times: dict[str, list[float]], seconds: float = 10.0) -> None:
         self.times, self.seconds, self.calls = times, seconds, list[str]()
-        self.endings: dict[str, Outcome] = {}
+        self.endings: dict[str, Outcome | InputError] = {}
+        self.batches: list[int] = []
+        self.fits = 10**6
 
     def __call__(self, target: str, arguments: dict[str, Any], **_: Any) -> Outcome:
         assert target == "costlib.measure.worker:measure_once"
         precision = arguments["precision"]
         self.calls.append(precision)
-        if precision in self.endings:
-            return self.endings[precision]
+        self.batches.append(arguments["batch"])
+        if isinstance(ending := self.endings.get(precision), InputError):
+            raise ending
+        if ending is not None:
+            return ending
+        if arguments["batch"] > self.fits:
+            return Outcome("oom", None, "too large", 1.0)
         played = self.times[precision]
         time = played[min(self.calls.count(precision) - 1, len(played) - 1)]
         value = {"ttft_s": [0.1], "decode_s": [time], "flags": [""], "fingerprint": "set below", "environment": {}}
@@ -174,7 +183,6 @@ def test_unknown_precision_and_model_are_refused(worker: FakeWorker, tiny_model:
 
 
 def test_the_newest_campaign_is_the_measurement(tmp_path: Path) -> None:
-    import pandas as pd
 
     store = Store(tmp_path)
     for run, campaign, time in (("a", "1", 1.0), ("b", "2", 4.0), ("c", "2", 4.0)):
@@ -182,6 +190,76 @@ def test_the_newest_campaign_is_the_measurement(tmp_path: Path) -> None:
         store.write(RUNS, pd.DataFrame([row]), run)
     found = measurements(store)
     assert len(found) == 1 and found["tpot_s"].iloc[0] == pytest.approx(0.4) and found["processes"].iloc[0] == 2
+
+
+def test_two_calls_at_once_each_get_their_own_runs(
+    tiny_model: Path, worker: FakeWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call that starts later into the same store has the newer campaign; the first still answers with its own."""
+    others: list[Any] = []
+
+    def other_starts(text: str) -> None:
+        if len(worker.calls) == 2 and not others:
+            others.append(None)
+            others[0] = go(tiny_model, "bf16", time_budget_s=1, fresh=True)
+
+    worker.times["bf16"] = [1.0, 1.0, 9.0, 1.0, 1.0, 1.0]  # the third process is the other call's
+    mine = go(tiny_model, "bf16", time_budget_s=45, fresh=True, progress=other_starts).iloc[0]
+    assert mine["processes"] == 4 and mine["tpot_s"] == pytest.approx(1 / 63)
+    assert mine["campaign"] != others[0].iloc[0]["campaign"]
+
+
+def test_the_largest_batch_is_a_row_and_is_not_measured_twice(
+    tiny_model: Path, worker: FakeWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "first_guess", lambda *_: 100)
+    worker.fits = 60
+    rows = go(tiny_model, "bf16", batch=[1, "max"], time_budget_s=45)
+    largest = int(rows["batch"].iloc[1])
+    assert 57 <= largest <= 60 and list(rows["largest_batch"]) == [largest, largest]
+    assert worker.batches.count(largest) == worker.batches.count(1) == 4  # 40 of 45 s each, the trial included
+    assert measurements()["largest_batch"].dropna().unique().tolist() == [largest]
+    unknown = go(tiny_model, "nf4", time_budget_s=1).iloc[0]
+    assert unknown["largest_batch"] is pd.NA
+    assert "not to fit" in json.loads(unknown["reasons"])["largest_batch"]
+
+
+def test_a_search_that_fails_is_a_row_and_the_others_go_on(
+    tiny_model: Path, worker: FakeWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "first_guess", lambda *_: 64)
+    worker.endings["nf4"] = Outcome("unsupported", None, "no graph of this step", 1.0)
+    rows = go(tiny_model, "nf4", "bf16", batch=["max", 2], time_budget_s=1)
+    assert list(zip(rows["batch"], rows["status"], strict=True)) == [
+        (64, "unsupported"), (2, "unsupported"), (64, "ok"), (2, "ok")
+    ]  # fmt: skip
+    assert rows["reason"].iloc[0] == "no graph of this step"
+
+
+def test_what_does_not_suit_the_models_files_is_a_row_beside_the_others_and_bad_input_alone(
+    tiny_model: Path, worker: FakeWorker
+) -> None:
+    """A GPTQ folder at bf16: only reading the files tells. It is no result, so that the next call asks again."""
+    worker.endings["nf4"] = InputError("precision is 'nf4'; allowed: gptq4")
+    rows = go(tiny_model, "nf4", "bf16", time_budget_s=1)
+    assert list(rows["status"]) == ["unsupported", "ok"] and rows["reason"].iloc[0].endswith("allowed: gptq4")
+    assert set(Store().read(RUNS).frame["precision"]) == {"bf16"}
+    with pytest.raises(InputError, match="allowed: gptq4"):
+        go(tiny_model, "nf4")
+    assert worker.calls.count("nf4") == 2
+
+
+def test_what_ended_a_measurement_is_said(tiny_model: Path, worker: FakeWorker) -> None:
+    worker.times = {"bf16": [1.0, 3.0] * 20, "nf4": [1.0, 2.0]}
+    assert go(tiny_model, "bf16", time_budget_s=10**6)["stopped_by"].item() == "process limit"
+
+    def fails(text: str) -> None:
+        if worker.calls.count("nf4") == 2:
+            worker.endings["nf4"] = Outcome("error", None, "crashed", 1.0)
+
+    row = go(tiny_model, "nf4", time_budget_s=10**6, progress=fails).iloc[0]
+    assert (row["stopped_by"], row["status"], row["processes"]) == ("a failed process", "ok", 2)
+    assert row["reason"] == "1 of 3 processes failed: crashed"
 
 
 def test_an_empty_store_gives_an_empty_table(tmp_path: Path) -> None:

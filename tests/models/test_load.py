@@ -11,11 +11,12 @@ from small_models import write_gguf
 from costlib.errors import InputError
 from costlib.isolate import Invalid, Unsupported
 from costlib.models import gguf
-from costlib.models.architectures import from_folder
-from costlib.models.load import check_device, load_model
+from costlib.models.configs import from_folder
+from costlib.models.load import check_device, is_encoder, load_model
 from costlib.models.memory import predict
 from costlib.models.precision import PRECISIONS, precision
 from costlib.models.proof import check, prove
+from costlib.models.reference import parse
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
@@ -302,3 +303,21 @@ def test_a_gguf_file_whose_tensor_is_of_another_size_is_refused(tiny_model: Path
         Invalid, match=rf"1 weights .* do not fit .* first {name}: \(96, 64\) in the checkpoint, \(128, 64\)"
     ):
         load_model(f"gguf:{file}", "bf16", "cpu")
+
+
+@pytest.mark.parametrize(
+    ("config", "embeds"),
+    [
+        ({"model_type": "bert", "architectures": ["BertModel"]}, True),
+        ({"model_type": "xlm-roberta", "architectures": ["XLMRobertaModel"]}, True),
+        ({"model_type": "mistral", "architectures": ["MistralModel"]}, True),  # as e5-mistral has it
+        ({"model_type": "mistral", "architectures": ["MistralForCausalLM"]}, False),
+        ({"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"]}, False),
+        ({"model_type": "llama"}, False),
+    ],
+)
+def test_a_folder_of_an_embedding_model_is_known_by_its_configuration(
+    tmp_path: Path, config: dict[str, Any], embeds: bool
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert is_encoder(parse(f"path:{tmp_path}")) is embeds
