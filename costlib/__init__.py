@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from costlib.prices.book import load_book as price_book
     from costlib.quality.text import measure_text as quality
     from costlib.quality.text import quality_results as quality_results
+    from costlib.report.batch import batch as batch
+    from costlib.report.batch_folder import check as check
     from costlib.report.run import report as report
     from costlib.report.run import run as run
     from costlib.store import Store as Store
@@ -41,8 +43,10 @@ _DOOR = {
     "InputError": ("costlib.errors", "InputError"),
     "RunError": ("costlib.errors", "RunError"),
     "Store": ("costlib.store", "Store"),
+    "batch": ("costlib.report.batch", "batch"),
     "breakeven": ("costlib.door", "breakeven"),
     "capacity": ("costlib.cost.sizing", "capacity"),
+    "check": ("costlib.report.batch_folder", "check"),
     "compare": ("costlib.measure.compare", "compare"),
     "doctor": ("costlib.doctor", "doctor"),
     "distill": ("costlib.door", "distill"),

@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -56,10 +57,12 @@ def run_isolated(
     timeout_s: float,
     on_progress: Callable[[str], None] | None = None,
     environment: dict[str, str] | None = None,
+    stop: threading.Event | None = None,
 ) -> Outcome:
     """Call `target` ("module:function") with keyword `arguments` (JSON types) in a child process.
 
-    Never raises for what happens in the child. Interrupting the parent kills the child and re-raises.
+    Never raises for what happens in the child. Interrupting the parent kills the child and re-raises; setting `stop`
+    from another thread kills it, too.
     `InputError` raised in the child is raised here, because the caller can mend it.
     """
     started = time.monotonic()
@@ -76,12 +79,15 @@ def run_isolated(
                 start_new_session=True,
             )
             seen = 0
-            timed_out = False
+            ended: str | None = None
             try:
                 while child.poll() is None:
                     seen = _report(folder, seen, on_progress)
                     if time.monotonic() - started > timeout_s:
-                        timed_out = True
+                        ended = f"stopped after the time limit of {timeout_s:g} s"
+                    elif stop is not None and stop.is_set():
+                        ended = "stopped"
+                    if ended:
                         break
                     time.sleep(_POLL_S)
             finally:
@@ -90,8 +96,8 @@ def run_isolated(
                 child.wait()
         _report(folder, seen, on_progress)
         seconds = time.monotonic() - started
-        if timed_out:
-            return Outcome("error", None, f"stopped after the time limit of {timeout_s:g} s", seconds)
+        if ended:
+            return Outcome("error", None, ended, seconds)
         return _outcome(folder, child.returncode, seconds)
 
 

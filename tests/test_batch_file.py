@@ -63,6 +63,7 @@ reports:
   name: unit-{workloads}-{as_of}
   title: Unit {workloads}, {as_of}
   out: out/{workloads}/{as_of}
+  synthetic: made up for {workloads}
 - study: demo
   for_each: {draws: [100, 200]}
 """
@@ -82,7 +83,7 @@ reports:
         "Claims EU.csv",
         "2026-10-01",
     )
-    assert load_study(f"{file}#demo-200").draws == 200
+    assert study.synthetic == "made up for Claims EU" and load_study(f"{file}#demo-200").draws == 200
 
 
 def test_one_report_for_each_study(tmp_path: Path) -> None:
@@ -150,6 +151,19 @@ def test_a_wrong_value_of_a_changed_key_is_named_with_the_line_of_the_batch(tmp_
             load_study(f"{file}#{name}")
     with pytest.raises(DateOutsideCoverage, match=re.escape(str(file)) + ":6: option "):
         check_tables(load_study(f"{file}#demo"), Store(tmp_path / "store"))
+
+
+def test_the_shipped_batch_has_a_report_for_each_unit_of_the_demo() -> None:
+    from costlib.portfolio.plan import check_tables
+
+    found = load_batch("demo")
+    assert [report.name for report in found.reports] == ["desk", "unit-back_office", "unit-front_desk"]
+    for report in found.reports:
+        check_tables(load_study(report.changes.reference))
+    for table in ("workloads", "quality"):
+        rows = set((SHIPPED / f"demo_{table}.csv").read_text(encoding="utf-8").splitlines()[1:])
+        for file in (found.file.parent / {"workloads": "units"}.get(table, table)).glob("*.csv"):
+            assert set(file.read_text(encoding="utf-8").splitlines()[1:]) <= rows, file
 
 
 def test_a_report_that_a_batch_does_not_have(tmp_path: Path) -> None:

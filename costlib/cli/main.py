@@ -22,6 +22,7 @@ from costlib.cli import (
     money,
     portfolio,
     prices,
+    reporting,
     routing,
     watching,
 )
@@ -35,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for part in (measuring, judging, money, hosting, billing, portfolio, routing, watching, logs, embedding):
+for part in (measuring, judging, money, hosting, billing, portfolio, reporting, routing, watching, logs, embedding):
     for command in part.COMMANDS:
         app.command()(command)
 
@@ -47,6 +48,9 @@ app.add_typer(book)
 _UsageError: Any = typer.BadParameter.__mro__[1]
 """Typer carries its own copy of click, whose error classes it does not export; this is the base of usage errors."""
 
+_INTERRUPTED = 130
+"""What typer returns in the place of a KeyboardInterrupt, and the exit code a shell expects."""
+
 
 def main() -> None:
     """Entry point: turns every expected error into its exit code."""
@@ -56,6 +60,8 @@ def main() -> None:
         sys.argv.append("--help")
     try:
         code = app(standalone_mode=False)
+        if code == _INTERRUPTED:
+            raise KeyboardInterrupt
     except _UsageError as error:
         code = _failed(error.format_message(), 2, wants_json)
     except InputError as error:
@@ -63,8 +69,8 @@ def main() -> None:
     except CostlibError as error:
         code = _failed(str(error), 1, wants_json)
     except (KeyboardInterrupt, typer.Abort):
-        message = "interrupted; what was finished is kept in the store, and the same command goes on from there"
-        code = _failed(message, 130, wants_json)
+        message = "interrupted; what was finished is kept, and the same command goes on from there"
+        code = _failed(message, _INTERRUPTED, wants_json)
     except BrokenPipeError:
         sys.stderr.close()
         code = 0

@@ -47,7 +47,7 @@ class _Folder:
     manifest: Mapping[str, Any]
     pages: Mapping[str, Any]
     ledger: Mapping[tuple[str, str], Mapping[str, str]]
-    study: Path | None
+    study: Path | str | None
 
     @property
     def reports(self) -> dict[str, Any]:
@@ -55,7 +55,7 @@ class _Folder:
         return {name: soup for name, soup in self.pages.items() if name != "index.html"}
 
 
-def check(folder: Path | str, study: Path | None = None) -> list[Check]:
+def check(folder: Path | str, study: Path | str | None = None) -> list[Check]:
     """Every check of a report folder; raises `InputError` if it is not one.
 
     `study` is the study file it was made from, where that is not one shipped with costlib.

@@ -52,6 +52,12 @@ class NotebookError(RunError):
         super().__init__(f"notebook {name} failed{place}: {error}")
         self.name, self.cell, self.error, self.details = name, cell, error, details
 
+    @property
+    def what(self) -> str:
+        """The sentence of the page that says so."""
+        place = "before its first cell" if self.cell is None else f"in cell {self.cell}"
+        return f"The notebook {self.name} stopped {place}: {self.error}"
+
 
 def parameters_of(notebook: Path) -> dict[str, Parameter]:
     """The notebook's parameters, read from the cell tagged `parameters`.
@@ -156,7 +162,7 @@ def execute(
         if executed is None or facts is None:
             raise _failed(notebook.stem, executed, failure)
         executed.metadata.pop("papermill", None)
-        _move(nbformat.writes(executed), out)
+        write_whole(nbformat.writes(executed), out)
     return {"title": title_of(source), **facts}
 
 
@@ -204,7 +210,8 @@ def _failed(name: str, executed: Any, failure: Exception | None) -> NotebookErro
     return NotebookError(name, None, "it ended without its end marker", "The last cell must be `page.end()`.")
 
 
-def _move(text: str, out: Path) -> None:
+def write_whole(text: str, out: Path) -> None:
+    """Write a file that appears at its name only when it is whole."""
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(f".{out.name}.part")
     part.write_text(text, encoding="utf-8")

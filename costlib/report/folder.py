@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import io
 import json
+import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from costlib.errors import RunError, bad
 from costlib.report.checks import MANIFEST, Check, check, markup, sha256
-from costlib.report.execute import NotebookError
+from costlib.report.execute import NotebookError, write_whole
 from costlib.report.index import index
 from costlib.report.ledger import COLUMNS, spreadsheet_cell
 from costlib.report.publish import failure_page, publish
@@ -38,11 +42,11 @@ def write(
     for name, html in pages.items():
         (stage / f"{name}.html").write_text(html, encoding="utf-8")
     _seal(stage, manifest, [])
-    found = check(stage, study.path)
+    found = check(stage, study.reference)
     for name, html in pages.items():
         (stage / f"{name}.html").write_text(html.replace(_CHECKS, markup(found)), encoding="utf-8")
     _seal(stage, manifest, found)
-    return check(stage, study.path)
+    return check(stage, study.reference)
 
 
 def _seal(stage: Path, manifest: dict[str, Any], found: list[Check]) -> None:
@@ -70,9 +74,15 @@ def check_writable(folder: Path) -> None:
     strangers = [file.name for file in folder.iterdir()] if folder.is_dir() else []
     if strangers and MANIFEST not in strangers and not all(name.endswith(".failed.html") for name in strangers):
         raise bad("out", str(folder), "a new or empty folder, or one costlib wrote a report to")
+    check_place(folder)
+
+
+def check_place(folder: Path) -> None:
+    """Refuse a folder that cannot be written, or made; nothing is made yet."""
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder if folder.is_dir() else folder.parent):
+        with tempfile.TemporaryFile(
+            dir=next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        ):
             pass
     except OSError as error:
         raise bad("out", str(folder), f"a folder that can be written ({error.strerror})") from error
@@ -80,10 +90,55 @@ def check_writable(folder: Path) -> None:
 
 def failed(error: NotebookError, folder: Path) -> RunError:
     """Write the page that says a notebook failed, beside an older report; returns the error to raise."""
+    return RunError(f"{error}; see {write_failure(folder, error.name, error.what, error.details)}")
+
+
+def write_failure(folder: Path, name: str, what: str, details: str = "") -> Path:
+    """Write the page that says why a report could not be made, in the place of an older such page; returns its file."""
     folder.mkdir(parents=True, exist_ok=True)
-    page = folder / f"{error.name}.failed.html"
-    page.write_text(failure_page(error), encoding="utf-8")
-    return RunError(f"{error}; see {page}")
+    page = folder / f"{name}.failed.html"
+    write_whole(failure_page(name, what, details), page)
+    for older in folder.glob("*.failed.html"):
+        if older != page:
+            older.unlink(missing_ok=True)
+    return page
+
+
+@contextmanager
+def staged(folder: Path) -> Iterator[tuple[Path, Path]]:
+    """Two places beside `folder`, for notebooks and for what will be moved in; both are gone at the end."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    clear_leftovers(folder)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as name, held(Path(name)):
+        work, stage = Path(name) / "work", Path(name) / "stage"
+        stage.mkdir()
+        yield work, stage
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove what killed runs left beside `folder`; one killed while it changed places gets the older report back."""
+    pattern = re.compile(rf"\.{re.escape(folder.name)}-[a-z0-9_]{{8}}")  # the names of tempfile
+    for left in folder.parent.iterdir() if folder.parent.is_dir() else ():
+        if not pattern.fullmatch(left.name) or not left.is_dir():
+            continue
+        with held(left) as ours:
+            if ours and not folder.exists() and (left / "old").is_dir():
+                (left / "old").replace(folder)
+            if ours:
+                shutil.rmtree(left, ignore_errors=True)
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[bool]:
+    """Hold a folder for as long as this process lives; False where another process holds it."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield True
+    except BlockingIOError:
+        yield False
+    finally:
+        os.close(handle)
 
 
 def move_in(stage: Path, folder: Path) -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -187,12 +188,7 @@ class Ledger:
 
     def rows(self) -> list[dict[str, Any]]:
         """One mapping per figure with JSON types; money keeps its digits as text."""
-        return [
-            {"id": identity, "what": what}
-            | {name: _plain_json(getattr(figure, name)) for name in COLUMNS[2:]}
-            | {"reason": figure.reason or (None if figure.low is not None else "no interval was given")}
-            for (what, figure), identity in self._ids.items()
-        ]
+        return [{"id": identity, "what": what} | as_json(figure) for (what, figure), identity in self._ids.items()]
 
     def html(self) -> Html:
         """The ledger as the last table of a report, folded away until a number is followed to it."""
@@ -225,6 +221,18 @@ def scrolling(heads: Sequence[str], rows: Sequence[str], style: str = "") -> str
         f'<div class="scroll" tabindex="0"><table class="{style}"><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
+
+
+def as_json(figure: Figure) -> dict[str, Any]:
+    """A figure as a mapping with JSON types and the ledger's names; money keeps its digits as text."""
+    held = {name: _plain_json(getattr(figure, name)) for name in COLUMNS[2:]}
+    return held | {"reason": figure.reason or (None if figure.low is not None else "no interval was given")}
+
+
+def from_json(held: Mapping[str, Any]) -> Figure:
+    """The figure that `as_json` wrote."""
+    value, low, high = (None if held[name] is None else Decimal(str(held[name])) for name in ("value", "low", "high"))
+    return Figure(value, held["unit"], held["kind"], held["source"], low, high, held["reason"])
 
 
 def _plain_json(value: object) -> object:

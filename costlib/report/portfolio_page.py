@@ -19,7 +19,7 @@ from costlib.portfolio.plan import make_plan
 from costlib.report.chart import PALETTE, Chart
 from costlib.report.doubt_page import DoubtPage
 from costlib.report.figures import Part, matrix, stacked, waterfall
-from costlib.report.ledger import Html
+from costlib.report.ledger import Html, as_json
 from costlib.report.market_page import MarketPage
 from costlib.report.measure_page import MeasurePage, measure_page
 from costlib.report.page import End, listed, long_date, records
@@ -64,9 +64,7 @@ class PortfolioPage(PlanPage):
             (f"Bills with everything possible on {self.base}", before),
             ("Saving once the expected cost of wrong answers is counted", saving),
         ]
-        reason = f"share of {self.study.draws} draws"
-        chance = self.derived(self.plan.probability_saves, "probability", reason)
-        cards.append(("Probability that the plan is cheaper, wrong answers counted", chance))
+        cards.append(("Probability that the plan is cheaper, wrong answers counted", self.chance))
         return self.summary(
             "Serve the {n} workloads with {m} options, and the bills come to {cash}, {share} {less} than with "
             "everything on {base}{but}.",
@@ -93,6 +91,11 @@ class PortfolioPage(PlanPage):
             apart="".join(f" In the comparison {e.workload} is on {e.option}: {e.reason}." for e in self._apart),
             but=f" but {listed([e.workload for e in self._apart])}" if self._apart else "",
         )
+
+    @property
+    def chance(self) -> Figure:
+        """The probability that the plan is cheaper than the baseline."""
+        return self.derived(self.plan.probability_saves, "probability", f"share of {self.study.draws} draws")
 
     @property
     def _apart(self) -> Sequence[BaselineException]:
@@ -274,7 +277,10 @@ class PortfolioPage(PlanPage):
         }
         prices = f"{self.market.book.source}, as of {self.study.as_of}, SHA-256 {self.market.book.snapshot}"
         runs = self.measured.runs() if self.measured else []
-        return self.end(runs=runs, ties=ties, provenance={"Prices": prices}, exports=exports)
+        totals = {"plan": self.total("plan"), "bills": self.total("plan", "cash"), "saving": self.total("saving"),
+                  "probability_saves": self.chance}  # fmt: skip
+        told = {name: as_json(figure) for name, figure in totals.items()}
+        return self.end(runs=runs, ties=ties, provenance={"Prices": prices}, exports=exports, totals=told)
 
 
 def portfolio_page(study: str, store: str = "") -> PortfolioPage:

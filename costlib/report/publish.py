@@ -69,16 +69,15 @@ def page(title: str, body: str) -> str:
     )
 
 
-def failure_page(error: NotebookError) -> str:
-    """What is published in place of a report whose notebook failed: where, why, and what to do."""
-    place = "before its first cell" if error.cell is None else f"in cell {error.cell}"
+def failure_page(name: str, what: str, details: str) -> str:
+    """What is published in place of a report that could not be made: what happened, and what to do."""
     return page(
-        f"Failed: {error.name}",
+        f"Failed: {name}",
         f'<p class="eyebrow">costlib</p><h1>This report could not be made</h1>'
-        f'<p class="headline failed">The notebook {escape(error.name)} stopped {place}: {escape(error.error)}</p>'
+        f'<p class="headline failed">{escape(what)}</p>'
         "<p>No number was published. An older report in this folder, if there is one, is unchanged. Mend the cause, "
         "then run <code>costlib report</code> again; open the notebook in JupyterLab to look at the cell.</p>"
-        f"<pre>{escape(error.details)}</pre>",
+        + (f"<pre>{escape(details)}</pre>" if details else ""),
     )
 
 

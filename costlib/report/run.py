@@ -7,11 +7,9 @@ measured again, so an interrupted run continues where it stopped.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +20,11 @@ from costlib.portfolio.plan import check_tables
 from costlib.progress import Progress, Step, silent
 from costlib.report.checks import MANIFEST, Check, sources
 from costlib.report.execute import NotebookError, check_parameters, execute, parameters_of
-from costlib.report.folder import check_writable, failed, move_in, write
+from costlib.report.folder import check_writable, failed, move_in, staged, write
+from costlib.report.inputs import inputs_hash, packages
 from costlib.report.publish import scrub
 from costlib.store import Store, new_id
-from costlib.study import Study, load_study
-
-_PACKAGES = (
-    "costlib", "genai-prices", "torch", "transformers", "bitsandbytes", "pandas", "numpy", "scipy", "matplotlib",
-    "papermill", "nbconvert",
-)  # fmt: skip
+from costlib.study import Study, load_study, place_in
 
 
 @dataclass(frozen=True)
@@ -60,17 +54,23 @@ def run(
     kept = store if isinstance(store, Store) else Store(store)
     folder = Path(out) if out is not None else reports_dir() / study.name
     check_writable(folder)
-    for name in study.notebooks:
-        if (file := notebooks_dir() / f"{name}.ipynb").is_file():
-            check_parameters(file, study.notebook_parameters.get(name, {}))
-        else:
-            raise bad("notebooks", name, sorted(file.stem for file in notebooks_dir().glob("*.ipynb")), str(study.path))
+    check_inputs(study, kept)
     tell = progress or silent
-    check_tables(study, kept)
     if not report_only:
         kept.check_writable()
         _measure(study, kept, fresh, tell)
     return _report(study, kept, folder, tell)
+
+
+def check_inputs(study: Study, store: Store) -> None:
+    """Raise `InputError` for a notebook, a parameter or a table that a report of the study cannot be made with."""
+    for name in study.notebooks:
+        if (file := notebooks_dir() / f"{name}.ipynb").is_file():
+            check_parameters(file, study.notebook_parameters.get(name, {}))
+        else:
+            allowed = sorted(file.stem for file in notebooks_dir().glob("*.ipynb"))
+            raise bad("notebooks", name, allowed, place_in(study, "notebooks"))
+    check_tables(study, store)
 
 
 def report(
@@ -93,14 +93,12 @@ def reports_dir() -> Path:
 def _report(study: Study, store: Store, folder: Path, progress: Progress) -> RunResult:
     """Run the study's notebooks on what is stored and publish them into `folder`."""
     run_id, generated = new_id(), datetime.now(UTC).isoformat(timespec="seconds")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as name:
-        work, stage = Path(name) / "work", Path(name) / "stage"
-        stage.mkdir()
+    made_from = inputs_hash(study, store)  # before the work: what changes during it makes the report outdated
+    with staged(folder) as (work, stage):
         facts: dict[str, dict[str, Any]] = {}
         for notebook in study.notebooks:
             file = notebooks_dir() / f"{notebook}.ipynb"
-            ours = {"study": study.path, "store": store.root.resolve()}
+            ours = {"study": study.reference, "store": store.root.resolve()}
             given: dict[str, object] = {**study.notebook_parameters.get(notebook, {})}
             given |= {name: value for name, value in ours.items() if name in parameters_of(file)}
             try:
@@ -108,7 +106,7 @@ def _report(study: Study, store: Store, folder: Path, progress: Progress) -> Run
             except NotebookError as error:
                 raise failed(error, folder) from error
         progress(Step("publishing", stage="report", done=0, total=1))
-        manifest = _manifest(study, store, run_id, generated, facts)
+        manifest = {**_manifest(study, store, run_id, generated, facts), "inputs": made_from}
         found = write(study, stage, work, manifest, facts)
         move_in(stage, folder)
     progress(Step("published", stage="report", done=1, total=1))
@@ -157,7 +155,6 @@ def _manifest(
     study: Study, store: Store, run_id: str, generated: str, facts: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any]:
     made_from = sources(list(facts), study.hash)
-    packages = " · ".join(f"{name} {number}" for name in _PACKAGES if (number := _version(name)))
     runs = sorted({run for fact in facts.values() for run in fact.get("runs", [])})
     provenance = {"Run": run_id, "Generated": generated, "Study": f"{study.name}, SHA-256 {study.hash}"}
     for fact in facts.values():
@@ -165,18 +162,18 @@ def _manifest(
     provenance |= {
         "Measurement runs": ", ".join(runs) or "none",
         "Store": scrub(str(store.root.resolve())),
-        "Packages": packages,
+        "Packages": packages(),
         "Commit": git_commit() or "not a git checkout",
         "Sources": " · ".join(f"{name} SHA-256 {digest[:16]}" for name, digest in made_from.items()),
     }
     reports = [
         {"name": name, "file": f"{name}.html", **{key: fact.get(key, "") for key in ("title", "answer")},
-         "ties": fact.get("ties", []), "figures": len(fact["ledger"])}
+         "ties": fact.get("ties", []), "figures": len(fact["ledger"]), "totals": fact.get("totals", {})}
         for name, fact in sorted(facts.items(), key=lambda made: made[0] != "portfolio")  # the answer first
     ]  # fmt: skip
     return {
         "run_id": run_id,
-        "study": study.name,
+        "study": study.label,
         "title": study.title,
         "synthetic": study.synthetic,
         "as_of": study.as_of.isoformat(),
@@ -186,10 +183,3 @@ def _manifest(
         "provenance": provenance,
         "files": {},
     }
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None

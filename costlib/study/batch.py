@@ -13,7 +13,7 @@
       - study: unit.yml
         for_each: { workloads: units/*.csv }   # one report for each file, or for each value of a list
         name: unit-{workloads}
-        title: Unit {workloads}
+        title: Unit {workloads}               # {workloads} stands for the file's name in any text
 
 Paths are relative to the batch file; keys that a study keeps are relative to the study. `study`, `out`, `store` and
 `timeout_s` of a report are its own. A report is named FILE#NAME wherever a study is asked for: `load_study`, the
@@ -187,7 +187,7 @@ def _one(
                 raise bad(key, f"{{{name}}}", near(name, labels), written((key,)))
         return _BRACED.sub(lambda one: _slug(labels[one[1]]) if key == "name" else labels[one[1]], text)
 
-    values = {key: filled(key) if key in ("name", "title") else entry[key] for key in entry if key in _KEYS}
+    values = {key: filled(key) for key in entry if key in _KEYS}
     values |= {key: value for key, value in chosen.items() if key != "study"}
     study = chosen.get("study") or entry["study"]
     words = [_label("study", study), *(label for key, label in labels.items() if key != "study")]

@@ -72,7 +72,7 @@ def test_folders_of_this_machine_are_taken_out(tmp_path: Path) -> None:
 
 
 def test_a_failure_is_a_visible_page_that_says_where_and_why() -> None:
-    html = failure_page(NotebookError("portfolio", 7, "ValueError: <b>", "Traceback <script>"))
+    html = failure_page("portfolio", NotebookError("portfolio", 7, "ValueError: <b>", "").what, "Traceback <script>")
     assert "could not be made" in html and "in cell 7" in html and "ValueError: &lt;b&gt;" in html
     assert "<script" not in html and "No number was published" in html
-    assert "before its first cell" in failure_page(NotebookError("portfolio", None, "x", ""))
+    assert "before its first cell" in NotebookError("portfolio", None, "x", "").what

@@ -1,0 +1,71 @@
+"""The folder of a batch: its first page, the same as a document, and the checks of every report it names."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+from costlib.errors import InputError, bad
+from costlib.report.batch_index import batch_index
+from costlib.report.batch_result import BatchResult
+from costlib.report.checks import MANIFEST, Check
+from costlib.report.checks import check as check_report
+from costlib.report.execute import write_whole
+from costlib.report.folder import check_place
+from costlib.report.publish import machine_paths, scrub
+
+DOCUMENT = "batch.json"
+
+
+def check_batch_folder(folder: Path) -> None:
+    """Refuse a folder whose first page is something else's, or that cannot be written."""
+    if (folder.exists() and not folder.is_dir()) or (
+        not (folder / DOCUMENT).is_file() and any((folder / name).exists() for name in (MANIFEST, "index.html"))
+    ):
+        raise bad("out", str(folder), "a new folder, or one without an index.html that is not a batch's")
+    check_place(folder)
+
+
+def write_batch(result: BatchResult) -> None:
+    """Write index.html and batch.json; paths in them are relative to the folder."""
+    file, folder = result.batch.file, result.out
+    generated = datetime.now(UTC).isoformat(timespec="seconds")
+    rows = [{**made.document(), "out": os.path.relpath(made.out, folder)} for made in result.reports]
+    beside = os.path.relpath(file, folder)
+    document = {
+        "batch": file.name if machine_paths(beside) else beside,
+        "title": result.batch.title,
+        "generated": generated,
+        "workers": result.workers,
+        "ok": result.ok,
+        "reports": rows,
+    }
+    text = json.dumps(document, indent=1, ensure_ascii=False, default=str) + "\n"
+    write_whole(batch_index(result, generated), result.index)
+    write_whole(scrub(text), folder / DOCUMENT)
+
+
+def check(folder: Path | str, study: Path | str | None = None) -> list[Check]:
+    """Every check of a report folder, or of each report in the folder of a batch; raises `InputError` for any other.
+
+    `study` is the study file that the report was made from, or the batch file, where they are not found by themselves.
+    """
+    root = Path(folder)
+    if not (root / DOCUMENT).is_file():
+        return check_report(root, study)
+    held = json.loads((root / DOCUMENT).read_text(encoding="utf-8"))
+    file = Path(study) if study is not None else root / held["batch"]
+    found: list[Check] = []
+    for one in held["reports"]:
+        name = one["name"]
+        if one["status"] in ("failed", "waiting"):
+            found.append(Check(f"{name}: made", False, one["reason"]))
+            continue
+        try:
+            checks = check_report(root / one["out"], f"{file}#{name}")
+        except InputError as error:
+            checks = [Check("made", False, str(error))]
+        found += [Check(f"{name}: {each.name}", each.ok, each.detail) for each in checks]
+    return found
