@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from costlib.errors import bad
-from costlib.quality.compare import block_bootstrap
+from costlib.quality.bootstrap import block_bootstrap
 from costlib.quality.windows import Rule
 from costlib.tables import DEPTHS
 from costlib.tables.schema import is_null

@@ -23,7 +23,7 @@ from costlib.portfolio.routing.policy import write_policy
 from costlib.portfolio.routing.requests import read_requests
 from costlib.portfolio.routing.route import route
 from costlib.portfolio.samples import score_table
-from costlib.quality.compare import paired_bootstrap
+from costlib.quality.bootstrap import paired_bootstrap
 from costlib.report.chart import Chart
 from costlib.report.ledger import Html
 from costlib.report.lines import Spot, plane

@@ -11,7 +11,7 @@ from costlib import isolate
 from costlib.errors import InputError
 from costlib.isolate import Outcome
 from costlib.quality import text as room
-from costlib.quality.compare import block_bootstrap
+from costlib.quality.bootstrap import block_bootstrap
 from costlib.quality.depth import by_depth
 from costlib.quality.gate import gate
 from costlib.quality.text import measure_text, quality_results, statistics

@@ -18,7 +18,7 @@ from costlib.portfolio.routing.candidates import Goal
 from costlib.portfolio.routing.cascades import Judge, Outcome, agreement, escalated, judged
 from costlib.portfolio.routing.policy import RULES, checked, read_policy, score
 from costlib.portfolio.routing.requests import Requests
-from costlib.quality.compare import Estimate, paired_bootstrap
+from costlib.quality.bootstrap import Estimate, paired_bootstrap
 from costlib.study.fields import Share, one_of
 
 

@@ -26,7 +26,7 @@ from costlib.portfolio.routing.curve import THRESHOLDS, RouterCurve, aiq, hull, 
 from costlib.portfolio.routing.policy import policy
 from costlib.portfolio.routing.requests import Requests, read_requests
 from costlib.portfolio.routing.routers import FLOORS, Embed, Fit, available, cross_fitted
-from costlib.quality.compare import Estimate, paired_bootstrap
+from costlib.quality.bootstrap import Estimate, paired_bootstrap
 
 RESAMPLES = 1000
 _CURVE = ["router", "share_strong", "pgr", "score"]

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from costlib.quality.compare import CONFIDENCE, Values, agresti_min, paired_bootstrap
+from costlib.quality.bootstrap import CONFIDENCE, ENDS, Values, pair, resampled_ratio
+from costlib.quality.compare import agresti_min
 
 _ROUNDS = 11
 _SHORTEST_PASS_S = 0.05
@@ -26,12 +27,7 @@ class Ratio:
 
 
 def retention(
-    teacher: Values,
-    student: Values,
-    *,
-    clusters: Sequence[object] | None = None,
-    resamples: int = 10_000,
-    seed: int = 0,
+    teacher: Values, student: Values, *, clusters: Sequence[object] | None = None, resamples: int = 10_000
 ) -> Ratio:
     """Mean score of the student over the teacher's on the same items, with a paired bootstrap of the ratio.
 
@@ -41,24 +37,15 @@ def retention(
     where the teacher scores 0. Raises `InputError` for series that do not belong together, scores that are not finite,
     or fewer than 2 items.
     """
-    paired_bootstrap(teacher, student, clusters=clusters, resamples=2)  # its checks
-    first, second = np.asarray(teacher, dtype=np.float64), np.asarray(student, dtype=np.float64)
+    first, second = pair(teacher, student)
     if first.sum() <= 0:
         return Ratio(None, None, None, "the teacher scores 0, so there is nothing to retain")
-    groups = np.arange(len(first)) if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
-    above, below = np.bincount(groups, second), np.bincount(groups, first)
-    random = np.random.default_rng(seed)
-    drawn = np.empty(resamples)
-    step = max(1, 1_000_000 // len(above))
     with np.errstate(divide="ignore", invalid="ignore"):
-        for start in range(0, resamples, step):
-            stop = min(resamples, start + step)
-            chosen = random.integers(0, len(above), size=(stop - start, len(above)))
-            drawn[start:stop] = above[chosen].sum(axis=1) / below[chosen].sum(axis=1)
+        drawn = resampled_ratio(second, first, clusters=clusters, resamples=resamples)
     value = float(second.sum() / first.sum())
     if not np.isfinite(drawn).all():
         return Ratio(value, None, None, "too few items the teacher gets right for an interval")
-    low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    low, high = np.quantile(drawn, ENDS)
     if clusters is None and np.isin([first, second], (0, 1)).all():
         gained, lost = int((second > first).sum()), int((second < first).sum())
         ends = [1 + end / first.mean() for end in agresti_min(gained, lost, len(first))]
@@ -71,16 +58,13 @@ def median_interval(values: Sequence[float]) -> Ratio:
 
     Fewer than 6 values cannot give one.
     """
-    from scipy.stats import binom
+    from scipy.stats import quantile_test
 
-    ordered = sorted(values)
-    middle = float(np.median(ordered))
-    outside = int(binom.ppf((1 - CONFIDENCE) / 2, len(ordered), 0.5)) if ordered else 0
-    while outside and 2 * binom.cdf(outside - 1, len(ordered), 0.5) > 1 - CONFIDENCE:
-        outside -= 1
-    if not outside:
-        return Ratio(middle, None, None, f"{len(ordered)} rounds: an interval of a median needs at least 6")
-    return Ratio(middle, ordered[outside - 1], ordered[-outside])
+    middle = float(np.median(values))
+    found = quantile_test(values, q=middle, p=0.5).confidence_interval(CONFIDENCE)
+    if math.isnan(found.low):
+        return Ratio(middle, None, None, f"{len(values)} rounds: an interval of a median needs at least 6")
+    return Ratio(middle, float(found.low), float(found.high))
 
 
 @dataclass(frozen=True)

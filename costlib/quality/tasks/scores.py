@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from costlib.errors import bad
+from costlib.quality.bootstrap import paired_bootstrap
 from costlib.quality.compare import (
     agresti_min,
     holm,
@@ -27,7 +28,6 @@ from costlib.quality.compare import (
     minimum_detectable_accuracy,
     minimum_detectable_effect,
     non_inferiority,
-    paired_bootstrap,
     wilson,
 )
 from costlib.tables import TASK_SCORES
@@ -168,9 +168,9 @@ def _paired(baseline: pd.DataFrame, own: pd.DataFrame, margin: float) -> dict[st
     binary = set(first) | set(second) <= {0.0, 1.0} and (weight == weight[0]).all() and clusters is None
     low, high = agresti_min(gained, lost, n)
     if binary:
-        found = mcnemar(first, second)
-        row |= {"difference": found.difference, "p_value": found.p_value, "test": f"McNemar, {found.test}"}
-        row["detectable"] = minimum_detectable_accuracy(found.flip_share, n) if found.flips else None
+        p_value, test = mcnemar(gained, lost)
+        row |= {"difference": (gained - lost) / n, "p_value": p_value, "test": f"McNemar, {test}"}
+        row["detectable"] = minimum_detectable_accuracy(row["flip_share"], n) if gained + lost else None
     else:
         scale = weight / weight.mean()
         estimate = paired_bootstrap(first * scale, second * scale, clusters=clusters)
