@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from costlib.door import distill as distill
     from costlib.door import embed as embed
     from costlib.door import evaluate as evaluate
+    from costlib.door import load as load
     from costlib.door import memory as memory
     from costlib.door import price as price
     from costlib.door import rates as rates
@@ -52,6 +53,7 @@ _DOOR = {
     "distill": ("costlib.door", "distill"),
     "embed": ("costlib.door", "embed"),
     "evaluate": ("costlib.door", "evaluate"),
+    "load": ("costlib.door", "load"),
     "measurements": ("costlib.measure.run", "measurements"),
     "memory": ("costlib.door", "memory"),
     "plan": ("costlib.portfolio.plan", "make_plan"),

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
 import typer
 
-from costlib.cli.show import AsOf, Device, Json, Provider, StoreOption, answer, names, number, table, watching
+from costlib.cli.show import (
+    AsOf,
+    Device,
+    Json,
+    Provider,
+    StoreOption,
+    answer,
+    json_object,
+    names,
+    number,
+    table,
+    watching,
+)
 from costlib.errors import bad
 
 _TEXT = ("ppl_ratio", "ppl_p_value", "kl_mean", "top1_agreement", "bits_per_byte")
@@ -86,7 +97,7 @@ def quality(
             min(timeout, 600.0),
             attempts,
             _price(model, provider, usd_per_mtok, as_of),
-            _object(extra),
+            json_object("extra", extra),
             allow_remote_http,
             not completions,
         )
@@ -249,16 +260,6 @@ def _money(name: str, value: str) -> Decimal:
     if not (money.is_finite() and 0 <= money < 10**9):
         raise bad(name, value, "an amount in USD of at least 0")
     return money
-
-
-def _object(extra: str | None) -> dict[str, Any]:
-    try:
-        found = json.loads(extra or "{}")
-    except json.JSONDecodeError:
-        found = None
-    if not isinstance(found, dict):
-        raise bad("extra", extra, "a JSON object, e.g. '{\"top_p\": 1}'")
-    return found
 
 
 def _known(against: str) -> tuple[str, str | None]:

@@ -17,6 +17,7 @@ from costlib.cli import (
     embedding,
     hosting,
     judging,
+    loading,
     logs,
     measuring,
     money,
@@ -36,7 +37,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for part in (measuring, judging, money, hosting, billing, portfolio, reporting, routing, watching, logs, embedding):
+for part in (
+    measuring,
+    judging,
+    money,
+    hosting,
+    billing,
+    portfolio,
+    reporting,
+    routing,
+    watching,
+    logs,
+    embedding,
+    loading,
+):
     for command in part.COMMANDS:
         app.command()(command)
 

@@ -142,3 +142,14 @@ def counts(field: str, text: str) -> list[int]:
             raise bad(field, part, "whole numbers separated by commas")
         counts.append(int(part))
     return counts
+
+
+def json_object(field: str, text: str | None) -> dict[str, Any]:
+    """The JSON object of an option, empty where it was not given; raises `InputError` naming `field`."""
+    try:
+        found = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise bad(field, text, "a JSON object, e.g. '{\"top_p\": 1}'")
+    return found

@@ -6,6 +6,7 @@ public names; the command line is a thin shell over the same functions.
 
 from costlib.door.answers import evaluate
 from costlib.door.hosting import breakeven, cost, memory, price, rates
+from costlib.door.serving import load
 from costlib.door.small_models import distill, embed
 
-__all__ = ["breakeven", "cost", "distill", "embed", "evaluate", "memory", "price", "rates"]
+__all__ = ["breakeven", "cost", "distill", "embed", "evaluate", "load", "memory", "price", "rates"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from costlib.tables.embedded import DISTILLATIONS, EMBEDDINGS, STUDENTS
 from costlib.tables.judged import ANSWERS, DEPTHS, QUALITY, RULES, TASK_KINDS, TASK_SCORES
+from costlib.tables.loaded import LOAD_DIALECTS, LOAD_LATENCIES, LOAD_REQUESTS, LOADS
 from costlib.tables.measured import ENGINES, MEASUREMENTS, PRECISIONS, RUNS
 from costlib.tables.metrics import METRICS, Metric
 from costlib.tables.quoted import SPEEDS
@@ -21,6 +22,10 @@ __all__ = [
     "DISTILLATIONS",
     "EMBEDDINGS",
     "ENGINES",
+    "LOADS",
+    "LOAD_DIALECTS",
+    "LOAD_LATENCIES",
+    "LOAD_REQUESTS",
     "MEASUREMENTS",
     "METRICS",
     "MONITORING",
@@ -54,6 +59,10 @@ TABLES: dict[str, Table] = {
         SPEEDS,
         EMBEDDINGS,
         DISTILLATIONS,
+        LOADS,
+        LOAD_REQUESTS,
+        LOAD_LATENCIES,
+        LOAD_DIALECTS,
     )
 }
 

@@ -45,6 +45,18 @@ METRICS: dict[str, Metric] = {
         Metric("energy_net_j", "J", "gross minus idle energy"),
         Metric("energy_j_per_token", "J/token", "net energy of prefill and decode over all tokens, B*(P+N)"),
         Metric("energy_j_per_output_token", "J/token", "net energy of prefill and decode over B*N new tokens"),
+        Metric("ttft_sent_s", "s", "of a server's answer: from sending to the first chunk with text, at the client"),
+        Metric(
+            "ttft_scheduled_s", "s", "the same from the moment the request was due, the client's own queue included"
+        ),
+        Metric("e2e_sent_s", "s", "from sending to the last chunk with text"),
+        Metric("e2e_scheduled_s", "s", "the same from the moment the request was due"),
+        Metric("stream_tpot_s", "s", "(last - first chunk with text) / (output tokens - 1); unknown for one token"),
+        Metric("itl_s", "s", "gap between two chunks with text of one answer, gaps of all answers pooled"),
+        Metric(
+            "goodput_requests_per_s", "requests/s", "answers within the SLO, from their schedule, over the whole test"
+        ),
+        Metric("goodput_tokens_per_s", "tokens/s", "output tokens of those answers, over the whole test"),
         Metric("ppl_rolling", "perplexity", "exp(mean negative log-likelihood), every token scored once"),
         Metric("ppl_sliding", "perplexity", "the same, in windows that begin every stride tokens and so overlap"),
         Metric("ppl_llamacpp", "perplexity", "the same over the second half of disjoint windows, each begun with bos"),

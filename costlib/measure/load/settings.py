@@ -1,0 +1,129 @@
+"""What a load test is told: which server, what is sent, and its bounds; refused here where it makes no sense."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from costlib.errors import InputError, bad
+from costlib.server import api_key, check_address, check_extra, request_body
+
+MOST_REQUESTS = 100_000
+_STREAMING = {"stream": True, "stream_options": {"include_usage": True}}
+
+
+@dataclass(frozen=True)
+class Target:
+    """The server: `url` is its base, ending in /v1 as a rule; `api_key_env` names an environment variable.
+
+    `extra` is merged into each request, and a null there takes a field out; `chat=False` asks /completions. Raises
+    `InputError` for an address that is neither https nor on this machine (unless `allow_remote_http`), or holds a key.
+    """
+
+    url: str
+    model: str
+    api_key_env: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    chat: bool = True
+    allow_remote_http: bool = False
+
+    def __post_init__(self) -> None:
+        check_address("url", self.url, allow_remote_http=self.allow_remote_http)
+        if not self.model:
+            raise bad("model", self.model, "the name the server knows the model by")
+        check_extra(self.extra)
+        api_key(self.api_key_env)
+
+    def body(self, text: str, output_tokens: int) -> bytes:
+        """What is sent for one prompt."""
+        extra = {**_STREAMING, **self.extra}
+        return json.dumps(request_body(self.model, text, output_tokens, chat=self.chat, extra=extra)).encode()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything about a test but its load. Lengths are numbers of tokens, or `LOW-HIGH` for even draws between two.
+
+    Prompts are unique behind their first `shared_prefix_tokens`. `arrival_scv` is the squared coefficient of variation
+    of the gaps of an open loop: 1 is Poisson. `most_at_once` bounds the requests under way, `time_limit_s` each test,
+    `timeout_s` each request, `self_test_s` the client's test of itself after each test (0: none).
+    """
+
+    requests: int | None = None
+    prompt_tokens: int | str = 128
+    output_tokens: int | str = 64
+    shared_prefix_tokens: int = 0
+    arrival_scv: float = 1.0
+    most_at_once: int = 512
+    warmup: int = 2
+    timeout_s: float = 120.0
+    time_limit_s: float = 600.0
+    self_test_s: float = 2.0
+    seed: int = 0
+    server_device: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is outside its bounds."""
+        for name, least, most in (
+            ("requests", 1, MOST_REQUESTS),
+            ("shared_prefix_tokens", 0, 1_000_000),
+            ("most_at_once", 1, 10_000),
+            ("warmup", 0, 100),
+            ("seed", 0, 2**32 - 1),
+        ):
+            check_count(name, getattr(self, name), least, most)
+        for name, low, high in (
+            ("timeout_s", 0.001, 86_400.0),
+            ("time_limit_s", 0.001, 86_400.0),
+            ("self_test_s", 0.0, 600.0),
+            ("arrival_scv", 0.01, 100.0),
+        ):
+            check_number(name, getattr(self, name), low, high)
+
+
+def check_count(field: str, value: object, least: int, most: int) -> None:
+    """Refuse anything but a whole number within bounds, or None for what was not given."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most):
+        raise bad(field, value, f"a whole number from {least} to {most:,}")
+
+
+def check_number(field: str, value: object, low: float, high: float) -> None:
+    """Refuse anything but a number within bounds."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise bad(field, value, f"a number from {low:g} to {high:,.0f}")
+
+
+Rates = tuple[float, ...]
+MAX = "max"
+
+
+def rates_of(rate: float | str | Sequence[float | str] | None) -> tuple[Rates, bool]:
+    """The rates to test, requests/s, and whether the highest that holds is searched: `max` at the end asks for it."""
+    if rate is None:
+        return (), False
+    parts = list(rate) if isinstance(rate, Sequence) and not isinstance(rate, str) else [rate]
+    search = bool(parts) and parts[-1] == MAX
+    rates = parts[:-1] if search else parts
+    if not rates and not search:
+        raise bad("rate", rate, "requests per second, one or several, and max at the end to search")
+    for one in rates:
+        check_number("rate", one, 1e-4, 10_000.0)
+    if len(set(rates)) < len(rates):
+        raise bad("rate", rate, "different rates")
+    return tuple(float(one) for one in rates), search
+
+
+def arrivals_of(
+    rated: bool, concurrency: int | None, timed: bool, arrival_scv: float
+) -> Literal["poisson", "gamma", "closed", "trace"]:
+    """Which kind of load was asked for; exactly one of a rate, a concurrency and a trace with times sets it."""
+    if rated and concurrency is not None:
+        raise bad("concurrency", concurrency, "a rate (open loop) or a concurrency (closed loop), not both")
+    check_count("concurrency", concurrency, 1, 10_000)
+    if concurrency is None and not rated and not timed:
+        raise InputError("the load is missing; allowed: a rate, a concurrency, or a trace with arrival_s")
+    if arrival_scv != 1 and not rated:
+        raise bad("arrival_scv", arrival_scv, "1 but for an open loop, whose rate is given")
+    return "closed" if concurrency is not None else "trace" if not rated else "poisson" if arrival_scv == 1 else "gamma"

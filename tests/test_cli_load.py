@@ -1,0 +1,149 @@
+"""The command `costlib load` as a stranger uses it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scripted_server import DONE, ROLE, ScriptedServer, always, chunk
+
+from costlib.cli.main import main
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    made = ScriptedServer()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def costlib(monkeypatch: Any, capsys: Any) -> Any:
+    def call(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["costlib", "load", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return call
+
+
+def test_one_document_with_every_part_of_the_contract(server: ScriptedServer, costlib: Any, tmp_path: Path) -> None:
+    server.first_s, server.gap_s = 0.03, 0.005
+    words = (server.url, "--model", "m", "--rate", "40", "--requests", "60", "--output-tokens", "4", "--self-test", "0")
+    words += ("--slo-ttft-s", "2", "--usd-per-hour", "3.6", "--price-ratio", "4", "--store", tmp_path)
+    code, out, err = costlib(*words, "--json")
+    found = json.loads(out)
+    assert code == 0 and out.count("\n") == 1 and "[load 60/60]" in err
+    row = found["rows"][0]
+    assert (found["kind"], row["kind"], row["status"], row["ok"]) == ("measured", "measured", "ok", 60)
+    assert {part["metric"] for part in found["ttft"]} == {"ttft_scheduled_s", "ttft_sent_s"}
+    median = next(part for part in found["ttft"] if part["metric"] == "ttft_sent_s" and part["percentile"] == 50)
+    assert median["low_s"] <= median["value_s"] <= median["high_s"] and median["value_s"] == row["ttft_sent_s"]
+    assert all("needs 368" in part["reason"] for part in found["ttft"] if part["percentile"] == 99)
+    assert (
+        found["tpot"]
+        and found["itl"]
+        and {part["dialect"] for part in found["dialects"]} == {"vllm", "guidellm", "aiperf"}
+    )
+    assert found["throughput"][0]["output_tokens_per_s"] == row["output_tokens_per_s"] > 0
+    assert found["goodput"][0]["goodput_requests_per_s"] > 0 and found["goodput"][0]["good_share"] == 1
+    cost = {part["convention"]: part for part in found["cost"]}
+    assert cost["output_carries_all"]["output_usd_per_mtok"] == pytest.approx(1000 / row["output_tokens_per_s"])
+    assert set(cost) == {"output_carries_all", "price_ratio"} and found["highest"] is None
+
+
+def test_the_card_reads_like_that_of_measure(server: ScriptedServer, costlib: Any) -> None:
+    server.first_s = 0.02
+    words = (
+        server.url,
+        "--model",
+        "m",
+        "--rate",
+        "20,60",
+        "--requests",
+        "40",
+        "--slo-ttft-s",
+        "1",
+        "--self-test",
+        "0.3",
+    )
+    code, out, _ = costlib(*words, "--output-tokens", "3", "--usd-per-hour", "1")
+    assert code == 0
+    for part in (
+        "measured from here",
+        "20 requests/s, poisson; 40 requests of 128 + 3 tokens",
+        "40 of 40; 0 failed, 0 cut",
+        "(from its schedule)",
+        "p99 needs 368 samples",
+        "within the SLO  1.00 [0.912, 1.00] of all requests: first token within 1.00 s",
+        "as the server counts; 1.00 a chunk",
+        "a million output tokens",
+        "time_per_output_token 0.0",
+        "The highest rate tested that keeps the SLO is 60.0 requests/s.",
+        "costlib capacity --requests-per-s 60",
+    ):
+        assert part in out, part
+
+
+def test_what_flatters_and_what_to_do_next_is_said(server: ScriptedServer, costlib: Any) -> None:
+    server.script = [server.answer, server.answer, always((429, {}, b""))]
+    words = ("--model", "m", "--concurrency", "2", "--requests", "9", "--self-test", "0", "--output-tokens", "2")
+    code, out, _ = costlib(server.url, *words)
+    assert code == 0 and "2 clients, each asking again when answered" in out
+    assert "1 rate_limited" in out and "percentiles of whole answers only" in out and "give it more --requests" in out
+    server.usual = always([ROLE, chunk("a"), chunk("b"), DONE])
+    code, out, _ = costlib(server.url, *words[:4], "--requests", "40", "--self-test", "0", "--usd-per-hour", "1")
+    assert code == 0 and "for want of the server's count" in out and "prompt tokens unknown" in out
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [(404, "usually ends in /v1"), (401, "--api-key-env"), (422, "--extra"), (500, "--completions")],
+)
+def test_a_server_that_refuses_is_a_failed_run_with_advice(
+    server: ScriptedServer, costlib: Any, status: int, advice: str
+) -> None:
+    server.usual = always((status, {}, b"{}"))
+    code, out, _ = costlib(server.url, "--model", "m", "--rate", "5")
+    assert code == 1 and f"status {status}" in out and advice in out
+    code, out, _ = costlib(server.url, "--model", "m", "--rate", "5", "--json", "--usd-per-hour", "1")
+    found = json.loads(out)
+    assert code == 1 and found["rows"][0]["status"] == "error" and found["rows"][0]["ok"] == 0
+    assert "no throughput" in found["cost"][0]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("URL",), "Missing"),
+        (("URL", "--model", "m"), "the load is missing"),
+        (("URL", "--model", "m", "--rate", "fast"), "rate is 'fast'"),
+        (("URL", "--model", "m", "--rate", "1,max"), "beside a promise"),
+        (("URL", "--model", "m", "--rate", "-1"), "rate is -1"),
+        (("URL", "--model", "m", "--rate", "inf"), "rate is inf"),
+        (("URL", "--model", "", "--rate", "1"), "model is ''"),
+        (("URL", "--model", "m", "--rate", "1", "--concurrency", "2"), "not both"),
+        (("URL", "--model", "m", "--rate", "1", "--extra", "[]"), "extra is '[]'"),
+        (("URL", "--model", "m", "--rate", "1", "--requests", "x"), "requests"),
+        (("URL", "--model", "m", "--rate", "1", "--slo-tpot-s", "nan"), "slo_tpot_s is nan"),
+        (("http://example.com/v1", "--model", "m", "--rate", "1"), "an https address"),
+        (("URL", "--model", "m", "--rate", "1", "--trace", "none.jsonl"), "a file that exists"),
+        (("URL", "--model", "m", "--rate", "1", "--usd-per-hour", "1", "--device", "L4"), "one of the two"),
+        (("URL", "--model", "m", "--rate", "1", "--store", "FILE"), "a folder that can be written"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(
+    server: ScriptedServer, costlib: Any, tmp_path: Path, words: tuple[str, ...], sentence: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    given = [{"URL": server.url, "FILE": str(tmp_path / "file")}.get(word, word) for word in words]
+    code, out, err = costlib(*given)
+    assert code == 2 and out == "" and err.startswith("costlib: ") and err.count("\n") == 1 and sentence in err
+    code, out, _ = costlib(*given, "--json")
+    assert code == 2 and sentence in json.loads(out)["error"] and server.bodies == []
