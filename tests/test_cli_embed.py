@@ -48,6 +48,7 @@ def test_distill_prints_one_document_with_its_money(tmp_path: Path, monkeypatch:
     answer = json.loads(out)
     assert code == 0 and answer["speedup"] > 1 and answer["retention"] > 0.3
     assert 800 < answer["payback"]["effort_usd"] < 801 and answer["payback"]["payback"]["weeks"] > 0
+    assert json.loads(run(monkeypatch, capsys, *given, "--json")[1])["row"]["run_id"] == answer["row"]["run_id"]
 
 
 def test_distill_refuses_bad_input_with_one_sentence(monkeypatch: Any, capsys: Any) -> None:

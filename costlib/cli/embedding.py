@@ -136,8 +136,9 @@ def distill(
     usd_per_hour: UsdPerHour = None,
     rate_kind: RateKind = "on_demand",
     rate_provider: RateProvider = None,
-    out: Annotated[str | None, typer.Option(help="New folder to save the student in.")] = None,
+    out: Annotated[str | None, typer.Option(help="New folder for a copy of the student.")] = None,
     device: Device = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Make again what is in the store.")] = False,
     store: StoreOption = None,
     as_json: Json = False,
 ) -> None:
@@ -175,6 +176,7 @@ def distill(
             rate_provider=rate_provider,
             out=out,
             device=device,
+            fresh=fresh,
             store=store,
             progress=progress,
         )

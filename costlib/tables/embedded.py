@@ -102,7 +102,8 @@ DISTILLATIONS = Table(
         Column("training_s", "number", "seconds of the teacher's reading and the student's training", "s", minimum=0),
         Column("steps", "integer", "optimizer steps of the student; 0 where none are taken", "steps", minimum=0),
         Column("steps_note", "text", "what a reader must know about the training"),
-        Column("folder", "text", "where the student was saved, if it was"),
+        Column("folder", "text", "folder of the student in the store"),
+        Column("material_sha256", "text", "hash of the texts, a local teacher's files and the packages that made it"),
         *_PLACE,
     ),
 )

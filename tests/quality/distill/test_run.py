@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from costlib.errors import InputError
 from costlib.isolate import Outcome
 from costlib.measure.embed import embed
 from costlib.quality.distill import run as module
+from costlib.quality.distill import train
 from costlib.quality.distill.run import distill, distillations
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -30,8 +33,8 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def here(target: str, arguments: dict[str, Any], **_: Any) -> Outcome:
     """The child's work in this process, to save its start; JSON types only, as a real child gets them."""
-    assert target == "costlib.quality.distill.run:train_once"
-    return Outcome("ok", module.train_once(**json.loads(json.dumps(arguments))), None, 1.0)
+    assert target == "costlib.quality.distill.train:train_once"
+    return Outcome("ok", train.train_once(**json.loads(json.dumps(arguments))), None, 1.0)
 
 
 def test_a_static_student_through_a_real_child_is_scored_timed_saved_and_usable(
@@ -63,6 +66,61 @@ def test_the_other_students_learn_the_task(
     assert "steps only" in row["steps_note"] and list((tmp_path / "s").iterdir())
     if student == "layers":
         assert embed(f"path:{tmp_path / 's'}", text=task, time_budget_s=0.01, device="cpu")["status"][0] == "ok"
+
+
+def test_a_student_is_made_once_of_the_same_material_by_the_same_recipe(
+    bert: str, tmp_path: Path, monkeypatch: Any
+) -> None:
+    trained: list[str] = []
+
+    def child(target: str, arguments: dict[str, Any], **given: Any) -> Outcome:
+        trained.append(arguments["student"])
+        return here(target, arguments, **given)
+
+    monkeypatch.setattr(module, "run_isolated", child)
+    store = tmp_path / "s"
+    task = write_documents(tmp_path / "task.jsonl", documents(60))
+
+    def made(**settings: Any) -> tuple[int, str]:
+        trained.clear()
+        row = distill(bert, task=task, device="cpu", store=store, **{"width": 8} | settings).iloc[0]
+        assert (store / row["folder"] / "model.safetensors").is_file()
+        return len(trained), str(row["run_id"])
+
+    count, first = made()
+    assert count == 1 and made() == (0, first) == made(steps=7), "a static student takes no steps"
+    assert made(out=tmp_path / "copy") == (0, first)
+    copied, kept = (
+        {file.name for file in folder.iterdir()} for folder in (tmp_path / "copy", store / "students" / first)
+    )
+    assert copied == kept and made(width=9)[0] == 1
+    count, again = made(fresh=True)
+    assert count == 1 and again != first and made() == (0, again)
+    write_documents(task, documents(60, seed=8))
+    assert made()[0] == 1, "other documents under the same name"
+    shutil.rmtree(store / "students")
+    assert distill(bert, task=task, width=8, device="cpu", store=store).iloc[0]["status"] == "ok" and len(trained) == 1
+    assert made(out=tmp_path / "other")[0] == 1, "what is no longer there cannot be copied"
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, Outcome("error", None, "the disk is full", 1.0)])
+def test_a_training_that_was_cut_leaves_no_student(
+    bert: str, task: Path, tmp_path: Path, monkeypatch: Any, end: Any
+) -> None:
+    def child(_: str, arguments: dict[str, Any], **__: Any) -> Outcome:
+        Path(arguments["folder"]).mkdir(parents=True)
+        (Path(arguments["folder"]) / "model.safetensors").write_bytes(b"half")
+        if isinstance(end, Outcome):
+            return end
+        raise end
+
+    monkeypatch.setattr(module, "run_isolated", child)
+    with suppress(KeyboardInterrupt):
+        distill(bert, task=task, device="cpu", store=tmp_path, out=tmp_path / "copy")
+    assert not list((tmp_path / "students").iterdir()) and not (tmp_path / "copy").exists()
+    monkeypatch.setattr(module, "run_isolated", here)
+    row = distill(bert, task=task, width=8, device="cpu", store=tmp_path).iloc[0]
+    assert row["status"] == "ok", "an error is tried again"
 
 
 def test_a_language_student_is_scored_by_token(tiny: Path, tmp_path: Path, monkeypatch: Any) -> None:
