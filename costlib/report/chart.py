@@ -8,6 +8,7 @@ name and a fixed salt, so the same data draw the same bytes. The forms are here;
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,12 +16,13 @@ from html import escape
 from typing import Any
 
 from costlib.figure import Figure
-from costlib.report.ledger import Html, Ledger, number, spread
+from costlib.report.ledger import Html, Ledger, interval, number, spread
 
 PALETTE = ("#12355b", "#e3a83b", "#7c2d3c", "#c3ccd4")
 """Neighbours differ at least 3:1 in contrast, also to a reader who sees no colour; at most these four in one chart."""
 INK, SOFT, LINE, PAPER = "#1b2733", "#51606e", "#d7dde2", "#ffffff"
 WIDTH = 7.4
+_CUT = 3
 
 Row = tuple[str, Figure]
 Draw = Callable[[Any], None]
@@ -124,6 +126,8 @@ def note(ax: Any, text: str, xy: tuple[Any, Any], offset: tuple[float, float], *
 def label(ax: Any, x: float, y: float, ledger: Ledger, what: str, figure: Figure, **style: Any) -> Any:
     """Write a figure's number beside its mark, in the unit its axis names, and list it in the ledger."""
     text = number(figure.value, figure.unit) if figure.value is not None else "unknown"
+    if figure.value is not None and ends(figure) != spread(figure):
+        text += f", {interval(figure)}"
     offset = style.pop("offset", (5, 0))
     shown = note(ax, text, (x, y), offset, **{"color": INK, "fontsize": 8, **style})
     shown.set_gid(ledger.add(what, figure))
@@ -152,17 +156,31 @@ def rows_axis(ax: Any, names: Sequence[str], *, show: bool = True, space: float 
     ax.spines["bottom"].set_visible(False)
 
 
+def ends(figure: Figure) -> tuple[float, float] | None:
+    """Where the interval is drawn to; one too wide for an axis (`spread`) is cut at a third of the number and at three times."""
+    if figure.low is None or figure.high is None or figure.value is None:
+        return None
+    value = float(figure.value)
+    return spread(figure) or (max(float(figure.low), value / _CUT), min(float(figure.high), value * _CUT))
+
+
 def reach(figure: Figure) -> float:
     """How far to the right a mark and its interval go."""
-    return max(float(figure.value or 0), (spread(figure) or (0, 0))[1])
+    return max(float(figure.value or 0), (ends(figure) or (0, 0))[1])
 
 
 def whisker(ax: Any, y: float, figure: Figure) -> None:
-    """The 95 % interval as a line with ends, where there is one."""
-    ends = spread(figure)
-    if ends is None:
+    """The 95 % interval as a line with ends, where there is one; an arrow where it goes on further."""
+    shown = ends(figure)
+    if shown is None:
         return
-    low, high = ends
-    xs, ys = [low, low, None, low, high, None, high, high], [y - 0.1, y + 0.1, None, y, y, None, y - 0.1, y + 0.1]
+    low, high = shown
+    cut = float(figure.low or 0) < low, float(figure.high or 0) > high
+    xs, ys = [low, high], [y, y]
+    for x in (end for end, open_ in zip(shown, cut, strict=True) if not open_):
+        xs, ys = [*xs, math.nan, x, x], [*ys, math.nan, y - 0.1, y + 0.1]
     for paint, width in ((PAPER, 3.0), (INK, 1.1)):  # a pale edge, to be seen on a dark bar
         ax.plot(xs, ys, color=paint, linewidth=width, solid_capstyle="butt", zorder=4)
+    for x, open_, marker in zip(shown, cut, "<>", strict=True):
+        if open_:
+            ax.plot([x], [y], marker, color=INK, markeredgecolor=PAPER, markersize=5, zorder=4)

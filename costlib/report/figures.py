@@ -19,6 +19,7 @@ from costlib.report.chart import (
     SOFT,
     Row,
     draw,
+    ends,
     label,
     note,
     plain_axis,
@@ -26,7 +27,7 @@ from costlib.report.chart import (
     rows_axis,
     whisker,
 )
-from costlib.report.ledger import Ledger, spread
+from costlib.report.ledger import Ledger
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def bars(ledger: Ledger, name: str, panels: Sequence[Panel]) -> str:
                 ax.set_xlim(0, high * 1.42)
             else:
                 at, words = panel.reference
-                low, high = min([at, *((spread(f) or (float(f.value or 0), 0))[0] for f in known)]), max(at, high)
+                low, high = min([at, *((ends(f) or (float(f.value or 0), 0))[0] for f in known)]), max(at, high)
                 span = (high - low) or 0.1
                 units = {figure.unit for figure in known}
                 plain_axis(ax.xaxis, units.pop() if units in ({"share"}, {"points"}) else "")
@@ -119,7 +120,7 @@ def dots(ledger: Ledger, name: str, rows: Sequence[DotRow], axis: str) -> str:
                 if x == max(values):
                     label(ax, reach(figure), y, ledger, what, figure, offset=(7, 0))
                 else:
-                    left = (spread(figure) or (x, x))[0]
+                    left = (ends(figure) or (x, x))[0]
                     label(ax, left, y, ledger, what, figure, offset=(-7, 0), ha="right")
                 if group.name not in named:
                     named.add(group.name)

@@ -10,7 +10,7 @@ import pytest
 from report.samples import money
 
 from costlib.figure import Figure
-from costlib.report.chart import PALETTE, PAPER, Chart
+from costlib.report.chart import PALETTE, PAPER, Chart, ends
 from costlib.report.decisions import flips, staircase, tornado
 from costlib.report.figures import Group, Panel, Part, bars, dots, matrix, stacked, waterfall
 from costlib.report.ledger import Ledger
@@ -71,6 +71,15 @@ def _luminance(colour: str) -> float:
 def _contrast(one: str, other: str) -> float:
     dark, light = sorted((_luminance(one), _luminance(other)))
     return (light + 0.05) / (dark + 0.05)
+
+
+def test_an_interval_too_wide_for_the_axis_is_cut_with_an_arrow_and_said() -> None:
+    """A line that is not drawn would look like certainty."""
+    assert ends(WIDE) == (1, 9) and ends(money(3, 2, 1e6)) == (2, 9)
+    assert ends(money(3, 2, 4)) == (2, 4) and ends(money(3)) is None and ends(UNKNOWN) is None
+    wide, narrow = (bars(Ledger(), "c", [Panel("Cost", [("a", figure)])]) for figure in (WIDE, money(3, 2, 4)))
+    assert "interval over 100-fold" in wide and "interval over" not in narrow
+    assert wide.count("<use ") == narrow.count("<use ") + 2  # an arrow at either end
 
 
 def test_neighbouring_colours_differ_three_to_one() -> None:
