@@ -157,7 +157,7 @@ def rows_axis(ax: Any, names: Sequence[str], *, show: bool = True, space: float 
 
 
 def ends(figure: Figure) -> tuple[float, float] | None:
-    """Where the interval is drawn to; one too wide for an axis (`spread`) is cut at a third of the number and at three times."""
+    """Where the interval is drawn to; one too wide for `spread` is cut at a third of the number and at its triple."""
     if figure.low is None or figure.high is None or figure.value is None:
         return None
     value = float(figure.value)
