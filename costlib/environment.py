@@ -38,8 +38,26 @@ def cpu_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def nvml_handle(index: int = 0) -> Any:
+    """NVML's handle of torch's `cuda:index`: torch counts what CUDA_VISIBLE_DEVICES shows, NVML counts all.
+
+    Raises `pynvml.NVMLError` where there is none; NVML must be initialized.
+    """
+    import pynvml
+
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if shown is None:
+        return pynvml.nvmlDeviceGetHandleByIndex(index)
+    names = [name.strip() for name in shown.split(",") if name.strip()]
+    if index >= len(names):
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
+    if names[index].isdecimal():
+        return pynvml.nvmlDeviceGetHandleByIndex(int(names[index]))
+    return pynvml.nvmlDeviceGetHandleByUUID(names[index])
+
+
 def gpu_facts(index: int = 0) -> dict[str, Any] | None:
-    """Name, driver, memory, power limit and clocks of a GPU by NVML; None where no NVIDIA driver answers."""
+    """Name, driver, memory, power limit and clocks of torch's `cuda:index`; None where no NVIDIA driver answers."""
     import pynvml
 
     try:
@@ -47,7 +65,7 @@ def gpu_facts(index: int = 0) -> dict[str, Any] | None:
     except pynvml.NVMLError:
         return None
     try:
-        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        handle = nvml_handle(index)
         return {
             "name": _text(pynvml.nvmlDeviceGetName(handle)),
             "driver": _text(pynvml.nvmlSystemGetDriverVersion()),
@@ -63,6 +81,12 @@ def gpu_facts(index: int = 0) -> dict[str, Any] | None:
         pynvml.nvmlShutdown()
 
 
+def gpu_index(device: str) -> int:
+    """The number in `cuda:NUMBER`, 0 in `cuda`."""
+    number = device.partition(":")[2]
+    return int(number) if number.isdecimal() else 0
+
+
 def default_device() -> str:
     """`cuda` where an NVIDIA driver answers, else `cpu`."""
     return "cuda" if gpu_facts() else "cpu"
@@ -71,7 +95,7 @@ def default_device() -> str:
 def device_name(device: str) -> str:
     """What a reader calls the device: the GPU's name, or the CPU's with the cores in use."""
     if device.startswith("cuda"):
-        gpu = gpu_facts()
+        gpu = gpu_facts(gpu_index(device))
         return str(gpu["name"]) if gpu else "CUDA device without NVML"
     return f"CPU, {cpu_count()} cores ({cpu_model()})"
 
@@ -81,12 +105,12 @@ def describe(device: str | None = None) -> tuple[dict[str, Any], str]:
     import psutil
 
     device = device or default_device()
-    gpu = gpu_facts() if device.startswith("cuda") else None
+    gpu = gpu_facts(gpu_index(device)) if device.startswith("cuda") else None
     packages = {name: _version(name) for name in _PACKAGES}
     packages |= {name: found for name in _EXTRAS if (found := _version(name))}
     environment = {
         "device": device_name(device),
-        "device_kind": "cuda" if gpu else "cpu",
+        "device_kind": "cuda" if device.startswith("cuda") else "cpu",
         "gpu": gpu,
         "cpu": cpu_model(),
         "cores": cpu_count(),

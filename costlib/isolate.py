@@ -65,7 +65,7 @@ def run_isolated(
     from another thread kills it, too.
     `InputError` raised in the child is raised here, because the caller can mend it.
     """
-    started = time.monotonic()
+    started, out_of_memory = time.monotonic(), _oom_kills()
     with tempfile.TemporaryDirectory(prefix="costlib-") as name:
         folder = Path(name)
         (folder / "input.json").write_text(json.dumps(arguments), encoding="utf-8")
@@ -98,7 +98,7 @@ def run_isolated(
         seconds = time.monotonic() - started
         if ended:
             return Outcome("error", None, ended, seconds)
-        return _outcome(folder, child.returncode, seconds)
+        return _outcome(folder, child.returncode, seconds, out_of_memory)
 
 
 def _report(folder: Path, seen: int, on_progress: Callable[[str], None] | None) -> int:
@@ -111,10 +111,22 @@ def _report(folder: Path, seen: int, on_progress: Callable[[str], None] | None) 
     return len(lines)
 
 
-def _outcome(folder: Path, returncode: int, seconds: float) -> Outcome:
+def _oom_kills() -> int | None:
+    """How many processes this kernel has killed because memory ran out; None where it does not say."""
+    try:
+        lines = Path("/proc/vmstat").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), None)
+
+
+def _outcome(folder: Path, returncode: int, seconds: float, kills_before: int | None) -> Outcome:
     output = folder / "output.json"
     if not output.exists():
         if returncode == -signal.SIGKILL:
+            # Anyone can send this signal; only the kernel's own count says that it was for memory.
+            if kills_before is not None and _oom_kills() == kills_before:
+                return Outcome("error", None, "killed from outside (signal 9), not by the kernel for memory", seconds)
             return Outcome("oom", None, "killed by the operating system, which does so when memory runs out", seconds)
         tail = (folder / "log").read_text(encoding="utf-8", errors="replace")[-_TAIL:].strip().splitlines()
         last = tail[-1] if tail else "no output"

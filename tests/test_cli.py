@@ -57,6 +57,11 @@ def test_doctor_tells_what_is_here(costlib: Any) -> None:
     assert code == 0 and found["packages"]["torch"]["version"].startswith("2.13.0")
     assert {"device", "cuda", "nvml", "packages", "demo_models"} <= set(found)
     assert found["cuda"]["available"] or found["cuda"]["reason"]
+    assert set(found["demo_models"]) == {"demo:gemma-3-270m", "demo:minilm"}
+    assert set(found["extras"]) == {"torchao", "llama-cpp-python", "gptqmodel"}
+    assert all(entry["version"] or "pip install 'costlib[" in entry["add"] for entry in found["extras"].values())
+    code, out, _ = costlib("doctor")
+    assert code == 0 and "gptqmodel" in out and "demo:minilm" in out
 
 
 def test_cost_of_given_speeds_conserves_the_bill(costlib: Any) -> None:
@@ -115,6 +120,8 @@ def test_breakeven_answers_with_crossings_and_words(costlib: Any) -> None:
         (("measure", "llama"), "model is 'llama'"),
         (("measure", "demo:gemma-3-270m", "--precision", "int3"), "precision is 'int3'"),
         (("measure", "demo:gemma-3-270m", "--batch", "x"), "batch is 'x'"),
+        (("measure", "demo:gemma-3-270m", "--batch", "²"), "batch is '²'"),
+        (("memory", "llama-3.1-8b", "--precision", ""), "precision is []; allowed: at least one precision"),
         (("measure", "demo:gemma-3-270m", "--precision", ""), "at least one value"),
         (("memory", "llama-9"), "shape is 'llama-9'"),
         (("rates", "Abacus"), "device is 'Abacus'"),

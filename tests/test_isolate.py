@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from costlib import isolate
 from costlib.errors import InputError
 from costlib.isolate import run_isolated
 
 CHILD = """
 import os, signal, time
+from costlib import isolate
 from costlib.errors import InputError
 from costlib.isolate import Invalid, Unsupported, step
 
@@ -56,7 +58,6 @@ def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ("function", "status", "reason"),
     [
         ("crash", "error", "ended with code -6"),
-        ("killed", "oom", "killed by the operating system"),
         ("full", "oom", "ran out of memory"),
         ("raises", "error", "KeyError: 'boom'"),
         ("unsupported", "unsupported", "not on this device"),
@@ -67,6 +68,31 @@ def test_every_end_becomes_a_status_with_a_reason(function: str, status: str, re
     outcome = run_isolated(f"child_work:{function}", {}, timeout_s=30)
     assert outcome.status == status
     assert outcome.value is None and outcome.reason is not None and reason in outcome.reason
+
+
+@pytest.mark.usefixtures("child")
+@pytest.mark.parametrize(
+    ("counts", "status", "reason"),
+    [
+        ([3, 3], "error", "killed from outside (signal 9), not by the kernel for memory"),
+        ([3, 4], "oom", "killed by the operating system, which does so when memory runs out"),
+        ([None, None], "oom", "killed by the operating system, which does so when memory runs out"),
+    ],
+)
+def test_a_killed_child_ran_out_of_memory_only_if_the_kernel_counted_it(
+    monkeypatch: pytest.MonkeyPatch, counts: list[int | None], status: str, reason: str
+) -> None:
+    """What did not fit stays so in the store; what a person or a scheduler killed is tried again."""
+    answers = iter(counts)
+    monkeypatch.setattr(isolate, "_oom_kills", lambda: next(answers))
+    outcome = run_isolated("child_work:killed", {}, timeout_s=30)
+    assert (outcome.status, outcome.reason) == (status, reason)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the count is Linux's")
+def test_this_kernel_counts_whom_it_killed_for_memory() -> None:
+    found = isolate._oom_kills()
+    assert found is not None and found >= 0
 
 
 @pytest.mark.usefixtures("child")

@@ -32,32 +32,57 @@ def card(row: Row) -> list[str]:
         lines.append(f"  {label:<18}{f'unknown: {reasons.get(name)}' if shown == '-' else shown}{after}")
 
     line("decode", "decode_tokens_per_s", "tokens/s", after=_share(row, "mbu", "bound"))
+    if row["batch"] > 1:
+        line("of each sequence", "decode_tokens_per_s_per_user", "tokens/s")
     line("prefill", "prefill_tokens_per_s", "tokens/s", after=_share(row, "prefill_mfu", "prefill_bound"))
     line("first token", "ttft_s", "s")
     line("end to end", "end_to_end_tokens_per_s", "tokens/s")
+    if isinstance(row["interval_reason"], str):
+        lines.append(f"  {'interval':<18}{row['interval_reason']}")
+    if isinstance(row["ceiling_reason"], str):
+        lines.append(f"  {'ceiling':<18}unknown: {row['ceiling_reason']}")
     line("weights", "weight_bytes", "GB", 1e-9)
     line("key-value cache", "kv_cache_bytes", "GB", 1e-9)
     line("peak", "peak_bytes", "GB", 1e-9)
+    if number(row, "largest_batch") != "-":
+        lines.append(f"  {'largest batch':<18}{int(row['largest_batch']):,} sequences")
     line("energy", "energy_j_per_output_token", "J per new token, net")
     times = {"load": "load_s", "compile": "compile_s", "warm-up": "warmup_s"}
     known = [f"{label} {number(row, name)} s" for label, name in times.items() if number(row, name) != "-"]
     lines.append(f"  {'cold start':<18}{', '.join(known)}")
-    lines.append(
-        f"  {'sure because':<18}{row['processes']} processes, {row['samples']} samples, "
-        f"{row['flagged_samples']} left out, stopped by {row['stopped_by']}"
-    )
+    counted = [_counted(row["processes"], "process", "processes"), _counted(row["samples"], "sample", "samples")]
+    if row["flagged_samples"]:
+        counted.append(f"{row['flagged_samples']} disturbed and left {'in' if _busy(row) else 'out'}")
+    lines.append(f"  {'sure because':<18}{', '.join(counted)}, stopped by {row['stopped_by']}")
+    if isinstance(row["reason"], str):
+        lines.append(f"  {'note':<18}{row['reason']}")
     lines += [f"  {'flattered by':<18}{text}" for text in flatters(row)]
     lines += [f"  {'next':<18}{text}" for text in next_steps(row)]
     return lines
 
 
+def _counted(count: int, one: str, several: str) -> str:
+    return f"{count} {one if count == 1 else several}"
+
+
+def _busy(row: Row) -> bool:
+    """Whether disturbed samples are in the estimate, because too few others were there."""
+    return isinstance(row["interval_reason"], str) and "busy" in row["interval_reason"]
+
+
 def _share(row: Row, name: str, bound: str) -> str:
-    value = row.get(name)
+    """How near the ceiling a number is: that measured beside it, and that of the data sheet."""
+    value, sheet = row.get(name), row.get(f"{name}_spec")
     if value is None or value != value:
         return ""
     ceiling = "bandwidth" if name.endswith("mbu") else "product"
-    limited = row.get(bound)
-    return f", {value:.0%} of the {ceiling} measured here" + (f" ({limited} bound)" if isinstance(limited, str) else "")
+    quoted = "" if sheet is None or sheet != sheet else f" and {_percent(sheet)} of the data sheet's"
+    limited = f" ({row[bound]} bound)" if isinstance(row.get(bound), str) else ""
+    return f", {_percent(value)} of the {ceiling} measured here{quoted}{limited}"
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.1 else f"{share:.1%}"
 
 
 def flatters(row: Row) -> list[str]:
@@ -67,6 +92,8 @@ def flatters(row: Row) -> list[str]:
         found.append("batch 1: one user has the device; more users share it")
     if row["prompt_tokens"] + row["output_tokens"] < 1024:
         found.append("a short context: longer ones read more keys and values")
+    if isinstance(row["ceiling_reason"], str) and "fit into" in row["ceiling_reason"]:
+        found.append("weights in the CPU's cache: those of a larger model come from memory")
     if isinstance(row["weights_note"], str):
         found.append(row["weights_note"])
     facts = json.loads(row["environment"])
@@ -80,7 +107,4 @@ def next_steps(row: Row) -> list[str]:
     """What a person can do about each judgement on the row."""
     found = [_NEXT["time budget"]] if row["stopped_by"] == "time budget" else []
     flags = str(row["flags"] or "").split("; ")
-    found += [_NEXT[flag] for flag in flags if flag in _NEXT]
-    if isinstance(row["interval_reason"], str) and "busy" in row["interval_reason"]:
-        found.append(row["interval_reason"])
-    return found
+    return found + [_NEXT[flag] for flag in flags if flag in _NEXT]

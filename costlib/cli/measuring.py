@@ -35,6 +35,8 @@ def doctor(as_json: Json = False) -> None:
             rows.append(["terms of use", demo["terms"]])
         for name, entry in found["packages"].items():
             rows.append([name, entry["version"] or f"missing: {entry['add']}"])
+        for name, entry in found["extras"].items():
+            rows.append([f"{name}, for {entry['for']}", entry["version"] or f"optional: {entry['add']}"])
         rows.append(["store", found["store"]])
         table("costlib doctor", ["what", "found"], rows)
 
@@ -42,7 +44,9 @@ def doctor(as_json: Json = False) -> None:
 
 
 def measure(
-    model: Annotated[str, typer.Argument(help="demo:gemma-3-270m, hub:ORG/NAME or path:FOLDER.")],
+    model: Annotated[
+        str, typer.Argument(help="demo:gemma-3-270m, hub:ORG/NAME, path:FOLDER, gguf:FILE or random:SHAPE.")
+    ],
     precision: Annotated[str, typer.Option(help="Comma-separated: fp32, bf16, fp16, int8, nf4, ...")] = "bf16",
     engine: Annotated[str, typer.Option(help="Comma-separated: eager, compiled, batched, llamacpp.")] = "eager",
     batch: Annotated[str, typer.Option(help="Comma-separated sequences run together, or max.")] = "1",

@@ -138,7 +138,7 @@ def counts(field: str, text: str) -> list[int]:
     """Whole numbers of a comma-separated list; raises `InputError` naming `field`."""
     counts = []
     for part in names(text):
-        if not part.isdigit():
+        if not part.isdecimal():
             raise bad(field, part, "whole numbers separated by commas")
         counts.append(int(part))
     return counts

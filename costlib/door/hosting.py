@@ -31,8 +31,11 @@ def memory(model: str, precision: str | Iterable[str] = "bf16", *, batch: int = 
 
     found = shape(parse(model if ":" in model else f"random:{model}"))
     devices = device_memory()
+    names = [precision] if isinstance(precision, str) else list(precision)
+    if not names:
+        raise bad("precision", names, "at least one precision")
     rows = []
-    for name in [precision] if isinstance(precision, str) else list(precision):
+    for name in names:
         predicted = predict(found, name, batch, context)
         rows.append(
             {

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from costlib.measure.sampler import Sampler, integrated_j
+from costlib.measure.sampler import PERIOD_S, Sampler, integrated_j
 
 RAPL_ROOT = Path("/sys/class/powercap")
 MINIMUM_WINDOW_S = 5.0
@@ -71,7 +71,7 @@ class CounterEnergy:
 
     def __init__(self, read_j: Sequence[Any], scope: str, wraps_j: Sequence[float] | None = None) -> None:
         self._read, self._scope, self._wraps = list(read_j), scope, list(wraps_j or [])
-        self._idle_w: float | None = None
+        self.idle_w: float | None = None
         self._started_s, self._started_j = 0.0, [0.0]
 
     def idle(self, seconds: float) -> None:
@@ -79,7 +79,7 @@ class CounterEnergy:
         before, started = [read() for read in self._read], time.perf_counter()
         time.sleep(seconds)
         used = self._used(before)
-        self._idle_w = None if used is None else used / (time.perf_counter() - started)
+        self.idle_w = None if used is None else used / (time.perf_counter() - started)
 
     def start(self) -> None:
         """Open the window; one that a crash left open is forgotten."""
@@ -94,7 +94,7 @@ class CounterEnergy:
             reason = "the energy counter was reset during the window"
         elif window < MINIMUM_WINDOW_S:
             reason = f"window of {window:.1f} s is below the {MINIMUM_WINDOW_S:g} s the counter needs"
-        return Energy(None if reason else used, window, self._idle_w, self._scope, reason)
+        return Energy(None if reason else used, window, self.idle_w, self._scope, reason)
 
     def _used(self, before: list[float]) -> float | None:
         total = 0.0
@@ -121,8 +121,16 @@ class GpuEnergy:
         self._started = 0.0
 
     def idle(self, seconds: float) -> None:
-        """Average power over a quiet moment."""
-        self._counter.idle(seconds)
+        """Average power over a quiet moment, of samples: the counter's steps are too coarse for a moment."""
+        self._sampler.samples = []
+        for _ in range(max(1, round(seconds / PERIOD_S))):
+            self._sampler.read()
+            time.sleep(PERIOD_S)
+        watts = [sample.power_w for sample in self._sampler.samples if sample.power_w is not None]
+        if watts:
+            self._counter.idle_w = sum(watts) / len(watts)
+        else:
+            self._counter.idle(seconds)
 
     def start(self) -> None:
         """Open the window."""

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from costlib.environment import gpu_index, nvml_handle
 from costlib.errors import InputError
 from costlib.measure.estimate import CONFIGURATION
 from costlib.models.architectures import Architecture
@@ -87,8 +88,7 @@ def free_memory(device: str) -> int:
         import pynvml
 
         pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByIndex(int(device.partition(":")[2] or 0))
-        return int(pynvml.nvmlDeviceGetMemoryInfo(handle).free)
+        return int(pynvml.nvmlDeviceGetMemoryInfo(nvml_handle(gpu_index(device))).free)
     import psutil
 
     return int(psutil.virtual_memory().available)

@@ -25,6 +25,9 @@ ENCODERS = ("bert", "camembert", "roberta", "xlm-roberta")
 """Model types that read in both directions; all are built as BERT is."""
 
 
+_TEXT = " (text)"
+
+
 @dataclass(frozen=True)
 class Architecture:
     """The shape of a model. Counts are of parameters; `sliding_layers` are layers that keep only a window."""
@@ -166,7 +169,7 @@ def sliding_layers_of(model_type: str, layers: int, window: int | None) -> int:
 
 @cache
 def architectures(path: Path | None = None) -> dict[str, Architecture]:
-    """All shapes of data/architectures.csv by name."""
+    """All shapes of data/architectures.csv by name; the text part of a multimodal model also by the model's own."""
     file = path or data_dir() / "architectures.csv"
     found: dict[str, Architecture] = {}
     with file.open(encoding="utf-8-sig", newline="") as rows:
@@ -196,7 +199,7 @@ def architectures(path: Path | None = None) -> dict[str, Architecture]:
                 parameters=number("parameters"),
                 source=row["source"],
             )
-    return found
+    return found | {name.removesuffix(_TEXT): shape for name, shape in found.items() if name.endswith(_TEXT)}
 
 
 def architecture(name: str) -> Architecture:

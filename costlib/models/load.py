@@ -77,18 +77,18 @@ def load_tokenizer(reference_text: str) -> Any:
     reference = parse(reference_text)
     if reference.kind == "random":
         raise _no_tokenizer(reference)
-    try:
-        return _tokenizer(reference, _source(reference)[0])
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise bad("model", reference_text, f"a model with a tokenizer transformers can load ({reason})") from error
+    return _tokenizer(reference, _source(reference)[0])
 
 
 def _tokenizer(reference: Reference, source: str) -> Any:
     import transformers
 
     files = {"gguf_file": Path(source).name} if reference.kind == "gguf" else {}
-    return transformers.AutoTokenizer.from_pretrained(Path(source).parent if files else source, **files)
+    try:
+        return transformers.AutoTokenizer.from_pretrained(Path(source).parent if files else source, **files)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0].rstrip(": ")
+        raise bad("model", str(reference), f"a model with a tokenizer transformers can load ({reason})") from error
 
 
 def _no_tokenizer(reference: Reference) -> InputError:

@@ -15,6 +15,8 @@ from typing import Any
 from costlib.isolate import Invalid
 from costlib.models.precision import Precision, linear_bytes
 
+_DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+"""What most bytes of a dense model have to be; bf16 and fp16 cannot be told apart by their size."""
 _TOLERANCE = 0.03
 """Counted weight bytes may differ from the expected by this share."""
 
@@ -154,6 +156,9 @@ def check(proof: Proof, held: Precision) -> None:
         name in proof.kernel for name in ("Linear4bit", "Linear8bitLt", "Quant", "qweight", *_TORCHAO)
     ):
         raise Invalid(f"{held.name} was requested, but the checkpoint holds quantized layers")
+    wanted, most = _DTYPES.get(held.name), max(proof.bytes_by_dtype, key=lambda name: proof.bytes_by_dtype[name])
+    if wanted is not None and most != wanted:
+        raise Invalid(f"{held.name} was requested, but most weights are {most}")
     difference = abs(proof.weight_bytes - proof.weight_bytes_expected) / max(1, proof.weight_bytes_expected)
     if difference > _TOLERANCE:
         raise Invalid(

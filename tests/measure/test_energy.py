@@ -56,6 +56,17 @@ def test_power_that_changes_is_integrated(nvml: FakeNvml, clock: list[float]) ->
     assert found.joules == pytest.approx(500 + 1500) and found.reason is None
 
 
+def test_idle_power_is_not_that_of_a_coarse_counter(nvml: FakeNvml, clock: list[float]) -> None:
+    """A counter that refreshes every 0.3 s shows 1.2 s of energy for a second; instant power does not."""
+    nvml.millijoules = lambda time: 1e5 * 0.3 * int(time / 0.3)
+    clock[0] = 100.1
+    meter, sampler = _gpu(nvml)
+    assert _window(meter, sampler, clock).idle_w == pytest.approx(100)
+    nvml.unsupported("nvmlDeviceGetFieldValues", "nvmlDeviceGetPowerUsage")
+    clock[0] = 100.1
+    assert _window(meter, sampler, clock).idle_w == pytest.approx(120)  # better than nothing
+
+
 def test_an_absent_counter_is_a_reason(nvml: FakeNvml) -> None:
     nvml.unsupported("nvmlDeviceGetTotalEnergyConsumption")
     meter, _ = _gpu(nvml)

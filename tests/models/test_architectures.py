@@ -7,6 +7,7 @@ import pytest
 from costlib.errors import InputError
 from costlib.models.architectures import ENCODERS, architecture, architectures
 from costlib.models.configs import KNOWN, from_config
+from costlib.models.reference import parse
 
 
 @pytest.mark.parametrize("name", sorted(architectures()))
@@ -61,6 +62,11 @@ def test_a_shape_from_a_config_counts_the_same(name: str, tmp_path: Path) -> Non
         model = transformers.AutoModelForCausalLM.from_config(config)
     counted = sum(parameter.numel() for parameter in model.parameters())
     assert from_config(config.to_dict(), name).total_parameters == counted == shape.parameters
+
+
+def test_the_text_part_of_a_multimodal_model_has_the_models_name_too() -> None:
+    assert architecture("gemma-3-27b") is architecture("gemma-3-27b (text)")
+    assert parse("random:gemma-3-12b").name == "gemma-3-12b" and architecture("gemma-3-4b").parameters == 3880263168
 
 
 def test_an_unknown_shape_suggests_near_ones() -> None:

@@ -12,7 +12,7 @@ from costlib.errors import InputError
 from costlib.isolate import Invalid, Unsupported
 from costlib.models import gguf
 from costlib.models.configs import from_folder
-from costlib.models.load import check_device, is_encoder, load_model
+from costlib.models.load import check_device, is_encoder, load_model, load_tokenizer
 from costlib.models.memory import predict
 from costlib.models.precision import PRECISIONS, precision
 from costlib.models.proof import check, prove
@@ -77,6 +77,12 @@ def test_a_misspelt_setting_never_carries_the_label(
         load_model(f"path:{tiny_model}", name, "cpu")
 
 
+def test_sixteen_bits_of_the_other_kind_are_caught(tiny_model: Path) -> None:
+    """The bytes are the same, the kernels are not."""
+    with pytest.raises(Invalid, match="fp16 was requested, but most weights are bfloat16"):
+        check(prove(_dense(tiny_model), precision("fp16")), precision("fp16"))
+
+
 def test_wrong_bytes_are_caught(tiny_model: Path) -> None:
     held = precision("bf16")
     proof = prove(_dense(tiny_model), held)
@@ -102,6 +108,12 @@ def test_a_folder_without_weights_is_bad_input(tiny_model: Path, tmp_path: Path)
     (tmp_path / "config.json").write_text(json.dumps(json.loads((tiny_model / "config.json").read_text())))
     with pytest.raises(InputError, match="a model transformers can load"):
         load_model(f"path:{tmp_path}", "bf16", "cpu")
+
+
+def test_a_folder_without_a_tokenizer_is_bad_input_where_one_is_needed(tiny_model: Path) -> None:
+    for read in (load_tokenizer, lambda model: load_model(model, "bf16", "cpu", tokenizer=True)):
+        with pytest.raises(InputError, match=r"a model with a tokenizer transformers can load \(.*[^:]\)$"):
+            read(f"path:{tiny_model}")
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:x", "cpu:0", "mps"])

@@ -1,0 +1,67 @@
+"""The card of a measurement: number, interval or the reason for none, ceiling, what flatters it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from samples import run_row, runs_frame
+
+from costlib.cli.card import card
+from costlib.measure.summarise import summarise
+from costlib.tables import MEASUREMENTS
+
+CEILINGS: dict[str, Any] = {
+    "ceiling_bytes_per_s": 1000.0, "ceiling_flops_per_s": 10_000.0, "decode_bytes": 100.0, "decode_flops": 100.0,
+    "prefill_bytes": 100.0, "prefill_flops": 2000.0, "spec_bytes_per_s": 20_000.0, "spec_flops_per_s": 20_000.0,
+}  # fmt: skip
+
+
+def lines(*runs: dict[str, Any], largest: int | None = None) -> dict[str, str]:
+    """Label and text of each line of a card; several of one label are joined."""
+    frame = runs_frame(*(run_row(run_id=str(i), **run) for i, run in enumerate(runs)))
+    row = MEASUREMENTS.of([summarise(frame, largest)]).iloc[0].to_dict()
+    found: dict[str, str] = {}
+    for text in card({str(key): value for key, value in row.items()})[1:]:
+        label = text[2:20].strip()
+        found[label] = "; ".join(filter(None, (found.get(label), text[20:])))
+    return found
+
+
+def test_the_number_stands_beside_its_interval_both_ceilings_and_its_bound() -> None:
+    """Ten steps of two sequences in 2 s: 10 tokens/s, 500 bytes/s of 1,000 measured and of 20,000 quoted."""
+    found = lines(CEILINGS, CEILINGS | {"decode_s": [2.2]}, largest=48)
+    assert found["decode"].startswith("9.53 tokens/s [") and "48% of the bandwidth measured here" in found["decode"]
+    assert found["decode"].endswith("and 2.4% of the data sheet's (bandwidth bound)")
+    assert found["of each sequence"].startswith("4.77 tokens/s [")
+    assert found["largest batch"] == "48 sequences" and "interval" not in found and "ceiling" not in found
+
+
+def test_what_has_no_interval_or_no_ceiling_says_why() -> None:
+    reason = "the weights fit into the CPU's cache of 503 MB"
+    found = lines({"ceiling_reason": reason, "batch": 1})
+    assert found["interval"] == "one process: an interval needs at least 2" and found["ceiling"] == f"unknown: {reason}"
+    assert found["sure because"] == "1 process, 1 sample, stopped by time budget"
+    assert "weights in the CPU's cache" in found["flattered by"] and "batch 1" in found["flattered by"]
+    assert "of each sequence" not in found and "largest batch" not in found
+
+
+def test_disturbed_samples_are_said_to_be_out_or_in() -> None:
+    busy = "other processes used the CPU: 20%"
+    some = {"ttft_s": [0.5, 0.5], "decode_s": [2.0, 9.0], "flags": ["", busy]}
+    assert "2 samples, 2 disturbed and left out" in lines(some, some)["sure because"]
+    found = lines({"flags": [busy]}, {"flags": [busy]})
+    assert "2 samples, 2 disturbed and left in" in found["sure because"] and "machine was busy" in found["interval"]
+    assert "close other programs" in found["next"]
+
+
+def test_a_process_that_failed_among_others_is_a_note() -> None:
+    failed = {"status": "error", "reason": "crashed", "ttft_s": None, "decode_s": None, "flags": None}
+    found = lines({}, {}, failed)
+    assert (
+        found["note"] == "1 of 3 processes failed: crashed" and "stopped by a failed process" in found["sure because"]
+    )
+
+
+def test_a_failed_configuration_is_its_reason() -> None:
+    frame = runs_frame(run_row(status="oom", reason="did not fit", ttft_s=None, decode_s=None, flags=None))
+    assert card(summarise(frame)) == ["bf16 eager, batch 2, 100 + 11 tokens: oom", "  did not fit"]
