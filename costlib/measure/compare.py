@@ -66,7 +66,7 @@ def compare(
             raise bad(name, text, f"a measurement with status ok (this one is {row['status']}: {row['reason']})")
     _refuse_unlike(rows[0], rows[1], [across] if isinstance(across, str) else list(across))
     interleaved = bool(rows[0]["campaign"] == rows[1]["campaign"])
-    found = [*_speeds(sides, rows), *_bytes(rows), *_energy(sides, rows)]
+    found = [*_speeds(sides, rows, interleaved), *_bytes(rows), *_energy(sides, rows, interleaved)]
     kept = (*CONFIGURATION, "campaign", "run_ids", "processes", "measured_at", "interval_reason")
     described = [{key: row[key] for key in kept} for row in rows]
     return Comparison(described[0], described[1], interleaved, pd.DataFrame(found))
@@ -133,19 +133,31 @@ def _refuse_unlike(first: dict[str, Any], second: dict[str, Any], across: list[s
         raise InputError(f"{'; '.join(unlike)}; allowed: measurements that agree in all but what --across names")
 
 
-def _between(
-    rows: Sequence[dict[str, Any]], values: Sequence[Sequence[Sequence[float]]]
-) -> tuple[Difference, str | None]:
+def decode_difference(first: pd.DataFrame, second: pd.DataFrame) -> tuple[Difference, str | None]:
+    """Decode tokens/s of `second` over those of `first`, and what a reader must know of the interval.
+
+    Each is the runs of one measurement (table `runs`) with at least one of status ok and two new tokens or more.
+    """
+    same = bool(first.iloc[-1]["campaign"] == second.iloc[-1]["campaign"])
+    return _between(same, [_decode_speeds(side) for side in (first, second)])
+
+
+def _decode_speeds(runs: pd.DataFrame) -> list[list[float]]:
+    tokens = int(runs.iloc[-1]["batch"]) * (int(runs.iloc[-1]["output_tokens"]) - 1)
+    return [[tokens / seconds for seconds in rest] for _, rest in usable(runs)[0]]
+
+
+def _between(interleaved: bool, values: Sequence[Sequence[Sequence[float]]]) -> tuple[Difference, str | None]:
     """The difference, paired where the processes took turns, and what a reader must know of its interval."""
     first, second = values
     rounds = sum(bool(one and other) for one, other in zip(first, second, strict=False))
-    if rows[0]["campaign"] == rows[1]["campaign"] and rounds > 1:
+    if interleaved and rounds > 1:
         return paired_difference(first, second), None
     found = difference_apart(first, second)
     return found, APART if found.p_value is not None else None
 
 
-def _speeds(sides: Sequence[pd.DataFrame], rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _speeds(sides: Sequence[pd.DataFrame], rows: Sequence[dict[str, Any]], interleaved: bool) -> list[dict[str, Any]]:
     """Every speed from its times, process by process; one new token has no decode phase."""
     found: dict[str, list[list[list[float]]]] = {
         "ttft_s": [],
@@ -165,12 +177,12 @@ def _speeds(sides: Sequence[pd.DataFrame], rows: Sequence[dict[str, Any]]) -> li
         both = [zip(*process, strict=True) for process in samples]
         found["end_to_end_tokens_per_s"].append([[batch * new / (a + b) for a, b in process] for process in both])
         if "decode_tokens_per_s" in found:
-            found["decode_tokens_per_s"].append([[batch * (new - 1) / t for t in rest] for _, rest in samples])
+            found["decode_tokens_per_s"].append(_decode_speeds(side))
     notes = [row["interval_reason"] for row in rows]
     words = {"ttft_s": ("s", "slower", "faster")}
     made = []
     for name, values in found.items():
-        change, apart = _between(rows, values)
+        change, apart = _between(interleaved, values)
         reason = "; ".join(dict.fromkeys(note for note in (*notes, apart) if note)) or None
         made.append(_row(name, *words.get(name, ("tokens/s", "faster", "slower")), rows, change, reason))
     return made
@@ -192,7 +204,7 @@ def _bytes(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return made
 
 
-def _energy(sides: Sequence[pd.DataFrame], rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _energy(sides: Sequence[pd.DataFrame], rows: Sequence[dict[str, Any]], interleaved: bool) -> list[dict[str, Any]]:
     """Net joules per new token, each process by itself, where both measurements have any."""
     name = "energy_j_per_output_token"
     values = []
@@ -201,7 +213,7 @@ def _energy(sides: Sequence[pd.DataFrame], rows: Sequence[dict[str, Any]]) -> li
         values.append([[value] if value is not None and value > 0 else [] for value in each])
     if not all(any(side) for side in values):
         return []
-    return [_row(name, "J/token", "more", "less", rows, *_between(rows, values))]
+    return [_row(name, "J/token", "more", "less", rows, *_between(interleaved, values))]
 
 
 def _row(

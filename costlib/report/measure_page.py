@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from costlib.errors import InputError
 from costlib.figure import Figure, Kind
+from costlib.measure.compare import decode_difference
+from costlib.measure.difference import Difference
+from costlib.measure.run import stored_runs
 from costlib.prices.hardware import measured_rate
 from costlib.prices.rates import Rate
 from costlib.report.chart import Chart
@@ -24,6 +27,9 @@ from costlib.report.page import End, figure_of, listed, long_date
 from costlib.store import Store
 from costlib.study import Study, load_study
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 _COUNTED = "counted, not sampled"
 _LARGEST = "the largest of all processes"
 _PREDICTED = "predicted from the shape"
@@ -36,6 +42,8 @@ class MeasurePage(Limits, Costs, Quality):
     study: Study = field(kw_only=True)
     rows: dict[str, Row] = field(kw_only=True)
     quality: dict[str, Row] = field(kw_only=True)
+    stored: pd.DataFrame = field(kw_only=True)
+    """Every run of the store."""
     rate: Rate | None = None
     price_ratio: tuple[str, float] | None = None
 
@@ -55,18 +63,16 @@ class MeasurePage(Limits, Costs, Quality):
         known = [name for name, row in self.ok.items() if row[column] is not None]
         return str(choose(known, key=lambda name: self.ok[name][column], default=""))
 
-    @property
-    def sure(self) -> bool:
-        """Whether the intervals of the fastest and the slowest lie apart."""
-        low, high = self.ok[self.fast]["decode_tokens_per_s_low"], self.ok[self.slow]["decode_tokens_per_s_high"]
-        return low is not None and high is not None and bool(low > high)
+    def _times(self, name: str) -> tuple[Difference, str | None]:
+        """How many times the fastest decodes as fast as this one, from their runs, and why that has no interval."""
+        runs = [self.stored[self.stored["run_id"].isin(self.ok[n]["run_ids"].split())] for n in (name, self.fast)]
+        return decode_difference(*runs)
 
     @property
     def surely_fastest(self) -> bool:
-        """Whether the interval of the fastest lies above every other one."""
-        low = self.ok[self.fast]["decode_tokens_per_s_low"]
-        highs = [row["decode_tokens_per_s_high"] for name, row in self.ok.items() if name != self.fast]
-        return low is not None and all(high is not None and bool(low > high) for high in highs)
+        """Whether every other one is slower by more than chance explains."""
+        others = [name for name, row in self.ok.items() if name != self.fast and row["decode_tokens_per_s"] is not None]
+        return all(self._times(name)[0].shown for name in others)
 
     def of(self, name: str, column: str, unit: str, reason: str = "", kind: Kind = "measured") -> Figure:
         """One number of a configuration."""
@@ -135,10 +141,11 @@ class MeasurePage(Limits, Costs, Quality):
         """Which precision decodes fastest, and by how much."""
         if self.fast == self.slow:
             return self.heading("One precision was measured" if self.ok else "No speed could be measured")
-        ratio = self.ok[self.fast]["decode_tokens_per_s"] / self.ok[self.slow]["decode_tokens_per_s"]
+        found, reason = self._times(self.slow)
         source = f"runs {self.ok[self.fast]['run_ids']} {self.ok[self.slow]['run_ids']}"
-        times = Figure(ratio, "ratio", "derived", source, reason="ratio of two estimates whose intervals are shown")
-        sentence = "{fast} decodes {x:bare} times as fast as {slow}" + ("" if self.sure else ", perhaps by chance")
+        why = None if found.low is not None else reason or "one process: an interval needs at least 2"
+        times = Figure(found.ratio, "ratio", "derived", source, found.low, found.high, why)
+        sentence = "{fast} decodes {x:bare} times as fast as {slow}" + ("" if found.shown else ", perhaps by chance")
         return self.heading(sentence, fast=self.fast, slow=self.slow, x=times)
 
     def speed_chart(self) -> Chart:
@@ -280,6 +287,7 @@ def measure_page(study: str, store: str = "") -> MeasurePage:
         f"Study {found.name} · {found.title} · as of {long_date(found.as_of)}",
         study=found,
         rows=rows,
+        stored=stored_runs(kept),
         quality=qualities(found, kept, rows),
         rate=rate,
         price_ratio=price_ratio(found),
