@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from costlib.figure import Figure, Kind
+from costlib.models.encoder import trained_encoder
 from costlib.portfolio.routing.curve import hull
 from costlib.portfolio.routing.given import costs_of, judge_of
 from costlib.portfolio.routing.policy import write_policy
@@ -269,13 +270,14 @@ def routing_page(
     miss_usd: float = 0.0,
     keep: float = 0.95,
     judge: str = "",
+    embed: str = "",
     out: str = "",
 ) -> RoutingPage:
     """The page of a table of scores, a file relative to the study's folder; empty: a synthetic one.
 
-    `costs` are `NAME=USD` separated by commas, `drop` a column of flags, `judge` as `given.judge_of` reads it;
-    `miss_usd` 0 means that the goal is the least cost that keeps the share `keep` of the best score. `out`: a file for
-    the policy. Raises `InputError` as `route`.
+    `costs` are `NAME=USD` separated by commas, `drop` a column of flags, `judge` as `given.judge_of` reads it,
+    `embed` the embedding model of a learned router; `miss_usd` 0 means that the goal is the least cost that keeps the
+    share `keep` of the best score. `out`: a file for the policy. Raises `InputError` as `route`.
     """
     found = load_study(study)
     given = costs_of(text for text in costs.split(",") if text.strip())
@@ -287,6 +289,7 @@ def routing_page(
         miss_usd=miss_usd or None,
         keep=keep,
         judge=judge_of(judge) if judge else None,
+        embed=(embed, trained_encoder(embed)) if embed else None,
         seed=found.seed,
     )
     if out and verdict.policy:

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from report.samples import explained, study_in
 from report.test_look import seen
+from small_models import tiny_static
 
 from costlib.errors import InputError
 from costlib.portfolio.routing.route import route
@@ -64,6 +65,12 @@ def test_a_cheaper_model_that_is_better_is_not_routed_around(study: Path) -> Non
     assert "everything goes to cheap" in html and "The scores are synthetic" not in html
     assert page.mean("cheap", 0).value == 0.75 and page.mean("dear", 1).value == pytest.approx(0.01)
     explained(page.ledger, html)
+
+
+def test_a_learned_router_stands_beside_the_others(study: Path, page: RoutingPage, tmp_path: Path) -> None:
+    learned = routing_page(str(study), miss_usd=0.05, embed=f"static:{tiny_static(tmp_path / 'model')}")
+    assert "embedding + logistic" in learned.routers_table()._repr_html_()
+    assert "embedding + logistic" not in page.routers_table()._repr_html_()
 
 
 def test_wrong_parameters_are_named(study: Path) -> None:
