@@ -1,0 +1,112 @@
+"""The part of the usage page about money: what the log costs at list prices, and whether the invoice agrees."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+from costlib.cost.inputs import HOURS_PER_MONTH
+from costlib.figure import Figure, Kind
+from costlib.portfolio.usage.summary import Usage
+from costlib.prices.book import PriceBook
+from costlib.report.ledger import Html
+from costlib.report.market import LIST_PRICE
+from costlib.report.page import Page, records
+
+_COUNTED = "counted in the log, every record of it"
+
+
+class Bill(Page):
+    """Mixed into the usage page: the `usage` of its log, priced by `book`; `named` are the files a reader may see."""
+
+    usage: Usage
+    book: PriceBook
+    named: str
+    synthetic: bool
+
+    def counted(self, value: Any, unit: str, reason: str = _COUNTED) -> Figure:
+        """A number of the log; one that we made up ourselves is no measurement."""
+        return Figure(value, unit, "assumed" if self.synthetic else "measured", self.named, reason=reason)
+
+    def derived(self, value: Any, unit: str, reason: str, source: str = "") -> Figure:
+        """A number calculated from the log."""
+        return Figure(value, unit, "derived", source or self.named, reason=reason)
+
+    def usd(self, value: Any, unpriced: int = 0) -> Figure:
+        """$ at list prices, or why there are none."""
+        reason = LIST_PRICE if value is not None else f"{unpriced or 'some'} requests have no price"
+        return self.derived(value, "USD", reason, f"{self.named}; {self.book.source}")
+
+    @cached_property
+    def invoice(self) -> Figure | None:
+        """What the provider billed."""
+        if self.usage.invoice_usd is None:
+            return None
+        source = "made up with the synthetic log" if self.synthetic else "a parameter of the notebook"
+        kind: Kind = "assumed" if self.synthetic else "quoted"
+        return Figure(self.usage.invoice_usd, "USD", kind, source, reason="given as it is")
+
+    @cached_property
+    def difference(self) -> Figure | None:
+        """Invoice less the bill computed here."""
+        value = self.usage.difference_usd
+        return None if value is None else self.derived(value, "USD", "follows exactly from the two amounts")
+
+    def spend_heading(self) -> Html:
+        """The model most is spent on."""
+        usd = self.usage.models.groupby("model")["usd"].sum()
+        share = self.derived(float(usd.max()) / (float(self.usage.usd) or 1), "share", "a sum over a sum")
+        return self.heading("{model} takes {share} of the spend", model=str(usd.idxmax()), share=share)
+
+    def spend_table(self) -> Html:
+        """Every workload and model with its requests, tokens, and $ computed again."""
+        rows = [
+            {
+                "name": row["workload"],
+                "what": f"{row['workload']} · {row['model']}",
+                "model": " at ".join(filter(None, (row["model"], row["provider"]))),
+                "requests": self.counted(row["requests"], "requests"),
+                "month": self.derived(row["requests"] / self.usage.observed_hours * HOURS_PER_MONTH, "requests/month",
+                                      f"extrapolated from {self.usage.observed_hours:,.0f} observed hours"),
+                "usd": self.usd(row["usd"], row["requests"]),
+            }
+            for row in records(self.usage.models.sort_values("usd", ascending=False))
+        ]  # fmt: skip
+        columns = {"name": "Workload", "model": "Model", "requests": "Requests", "month": "in a month", "usd": "Spend"}
+        total = {"name": "All", "requests": self.counted(int(self.usage.models["requests"].sum()), "requests"),
+                 "usd": self.usd(self.usage.usd)}  # fmt: skip
+        return self.table("spend", "Current models, and their bill at list prices", columns, rows, total=total)
+
+    def unpriced(self) -> Html:
+        """What the book has no price for."""
+        if not len(self.usage.unpriced):
+            return self.text("Every request of the log has a price.", "note")
+        return Html("".join(
+            str(self.text("No price for {n} of {model}: {why}.", "note", model=str(row["model"]), why=row["reason"],
+                          n=self.counted(row["requests"], "requests")))
+            for row in records(self.usage.unpriced)
+        ))  # fmt: skip
+
+    def invoice_heading(self) -> Html:
+        """Whether the invoice agrees."""
+        if self.difference is None or self.difference.value is None:
+            return self.heading("No invoice was given to compare with")
+        if not self.difference.value:
+            return self.heading("The invoice agrees with the log to the cent")
+        more = self.derived(abs(self.difference.value), "USD", "the difference of two amounts")
+        side = "more" if self.difference.value > 0 else "less"
+        return self.heading("The invoice is {usd} {side} than the log explains", usd=more, side=side)
+
+    def invoice_table(self) -> Html:
+        """The bill computed again, the log's own, the invoice and what is left over."""
+        logged = self.usage.logged_usd
+        no_cost = "the log has no cost column"
+        rows: list[dict[str, Any]] = [
+            {"what": "computed again at list prices", "usd": self.usd(self.usage.usd)},
+            {"what": "the log's own cost column",
+             "usd": self.counted(logged, "USD", "a sum" if logged is not None else no_cost)},
+        ]  # fmt: skip
+        if self.invoice and self.difference:
+            rows += [{"what": "difference, explained by nothing above", "usd": self.difference}]
+        total = {"what": "invoice", "usd": self.invoice} if self.invoice else None
+        return self.table("invoice", "Reconciliation", {"what": "Bill", "usd": "Amount"}, rows, total=total)
