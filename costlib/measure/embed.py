@@ -3,6 +3,9 @@
 Speed follows the rules of the measure room: every precision runs in child processes of its own, in shuffled rounds,
 until processes agree or the time budget ends, and the interval is over processes. The first process of a precision
 also leaves its vectors, which are compared with those of the baseline precision on the same documents.
+
+A process is in the store as soon as it has ended (table `embedding_runs`), so a run that was killed goes on where it
+stopped. Vectors are not stored: where some are still to be compared, the baseline runs once more to give its own.
 """
 
 from __future__ import annotations
@@ -11,34 +14,32 @@ import hashlib
 import json
 import random
 import tempfile
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from costlib.environment import default_device, describe, device_name
 from costlib.errors import bad
-from costlib.isolate import Outcome, run_isolated, step
-from costlib.measure.estimate import MINIMUM_PROCESSES, estimate, rate, settled
+from costlib.isolate import run_isolated
+from costlib.measure.embed_summarise import Row, compared, embeddings_row, fidelity_columns, use_columns
+from costlib.measure.estimate import settled
 from costlib.models.documents import Documents, read_documents
-from costlib.models.encoder import load_encoder, refuse_other_models
+from costlib.models.encoder import refuse_other_models
 from costlib.models.load import check_device
 from costlib.models.precision import precision as known_precision
 from costlib.models.reference import is_static, on_disk, parse
-from costlib.models.vectors import fidelity, head_right, mean_interval, split
 from costlib.progress import Progress, Step, silent
 from costlib.store import Store, new_id
-from costlib.tables import EMBEDDINGS
+from costlib.tables import EMBEDDING_RUNS, EMBEDDINGS
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _SLICE = 0.1
-_MAXIMUM_PASSES = 50
+"""Share of the time budget that one process spends on timed passes."""
+_TARGET = "costlib.measure.embed_worker:encode_once"
 
 
 def embed(
@@ -62,9 +63,8 @@ def embed(
     `text` holds the documents (see `read_documents`), of which the first `documents` are encoded; `task` is a labelled
     file whose accuracy a linear head on the vectors gives (half of each class to train, the other half to test).
     `baseline` (default: the first precision) is what the vectors are compared with; it is measured, too. What is in the
-    store for the same files, settings and environment is not measured again unless it ended as an error, or `fresh`;
-    where a precision is missing its baseline is measured with it, because vectors are not stored. Failures become rows
-    with a status and a reason. Raises `InputError` for bad input before anything is measured.
+    store for the same files, settings and environment is not measured again unless it ended as an error, or `fresh`.
+    Failures become rows with a status and a reason. Raises `InputError` for bad input before anything is measured.
     """
     reference = parse(model)
     device = device or ("cpu" if is_static(reference) else default_device())
@@ -76,12 +76,12 @@ def embed(
     for name in names:
         check_device(known_precision(name), device)
     refuse_other_models(reference)
-    for field, count in (("documents", documents), ("batch", batch)):
+    for field_, count in (("documents", documents), ("batch", batch)):
         if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= 10**6:
-            raise bad(field, count, "a whole number from 1 to 1,000,000")
-    for field, seconds in (("time_budget_s", time_budget_s), ("timeout_s", timeout_s)):
+            raise bad(field_, count, "a whole number from 1 to 1,000,000")
+    for field_, seconds in (("time_budget_s", time_budget_s), ("timeout_s", timeout_s)):
         if not 0 < seconds < 1e9:
-            raise bad(field, seconds, "a number of seconds above 0")
+            raise bad(field_, seconds, "a number of seconds above 0")
     found = read_documents(text)
     found = Documents(found.texts[:documents], (), found.duplicates, found.name)
     labelled = None if task is None else read_documents(task, labelled=True, field="task")
@@ -89,7 +89,6 @@ def embed(
         raise bad("task", str(task), "no task for random weights: their quality is not measurable")
     kept = store if isinstance(store, Store) else Store(store)
     kept.check_writable()
-    tell = progress or silent
     shared = {
         "model": model,
         "baseline": base,
@@ -102,29 +101,23 @@ def embed(
         "task": labelled.name if labelled else None,
         "material_sha256": _material(model, found, labelled),
     }
-    ids = {} if fresh else _stored(kept, shared, names, describe(device)[1])
-    missing = [name for name in names if name not in ids]
-    if missing:
-        missing = [base, *(name for name in missing if name != base)]
-        with tempfile.TemporaryDirectory(prefix="costlib-embed-") as folder:
-            place = Path(folder)
-            (place / "texts.json").write_text(json.dumps(found.texts), encoding="utf-8")
-            (place / "task.json").write_text(json.dumps(labelled.texts if labelled else []), encoding="utf-8")
-            arguments = {"model": model, "device": device, "batch": batch, "folder": folder}
-            runs = _rounds(missing, arguments, time_budget_s, timeout_s, tell)
-            rows = []
-            for name in missing:
-                row = shared | _speed(runs[name], len(found.texts), device) | {"precision": name}
-                if row["status"] == "ok":
-                    row |= _kept(place, base, name, reference.kind == "random") | _use(place, base, name, labelled)
-                rows.append(row | {"run_id": new_id()})
-        import pandas as pd
+    with tempfile.TemporaryDirectory(prefix="costlib-embed-") as folder:
+        place = Path(folder)
+        (place / "texts.json").write_text(json.dumps(found.texts), encoding="utf-8")
+        (place / "task.json").write_text(json.dumps(labelled.texts if labelled else []), encoding="utf-8")
+        campaign = _Campaign(kept, shared, device, place, labelled, time_budget_s, timeout_s, progress or silent)
+        runs = campaign.run(names, fresh=fresh)
+    return EMBEDDINGS.of([embeddings_row(runs[name]) for name in names])
 
-        for row in rows:
-            kept.write(EMBEDDINGS, pd.DataFrame([row]), str(row["run_id"]))
-            ids[str(row["precision"])] = str(row["run_id"])
-    frame = kept.read(EMBEDDINGS).frame.set_index("run_id", drop=False)
-    return frame.loc[[ids[name] for name in names]].reset_index(drop=True)
+
+def embeddings(store: Store | str | None = None) -> pd.DataFrame:
+    """The newest row of each model, precision, device and text of a store."""
+    kept = store if isinstance(store, Store) else Store(store)
+    key = ["model", "precision", "baseline", "device", "text", "documents", "batch"]
+    rows = []
+    for _, runs in kept.read(EMBEDDING_RUNS).frame.groupby(key, sort=False):
+        rows.append(embeddings_row(_records(runs[runs["campaign"] == runs["campaign"].max()])))
+    return EMBEDDINGS.of(sorted(rows, key=lambda row: str(row["run_id"])))
 
 
 def _material(model: str, texts: Documents, task: Documents | None) -> str:
@@ -133,203 +126,97 @@ def _material(model: str, texts: Documents, task: Documents | None) -> str:
     return hashlib.sha256(json.dumps(read).encode()).hexdigest()
 
 
-def _stored(store: Store, asked: dict[str, Any], names: Sequence[str], fingerprint: str) -> dict[str, str]:
-    """Run ids by precision of the newest stored rows of the same material, settings and environment.
-
-    A crash or a timeout may pass and is tried again; what does not fit or is not supported stays so.
-    """
-    frame = store.read(EMBEDDINGS).frame
-    same = (frame["fingerprint"] == fingerprint) & (frame["status"] != "error")
-    for name in ("model", "baseline", "documents", "batch", "material_sha256"):
-        same &= frame[name] == asked[name]
-    found = frame[same.fillna(False).astype(bool)]
-    ids = zip(found["precision"], found["run_id"], strict=True)
-    return {str(name): str(run) for name, run in ids if name in names}
-
-
-def embeddings(store: Store | str | None = None) -> pd.DataFrame:
-    """The newest row of each model, precision, device and text of a store."""
-    kept = store if isinstance(store, Store) else Store(store)
-    key = ["model", "precision", "baseline", "device", "text", "documents", "batch"]
-    return kept.read(EMBEDDINGS).frame.drop_duplicates(key, keep="last", ignore_index=True)
+def _records(runs: pd.DataFrame) -> list[Row]:
+    return [{str(name): value for name, value in row.items()} for row in runs.to_dict("records")]
 
 
 @dataclass
-class _Runs:
-    started_at: str
-    outcomes: list[Outcome]
+class _Campaign:
+    """One call of `embed`: what it asks of every precision, and the processes of each."""
+
+    store: Store
+    shared: dict[str, Any]
+    device: str
+    place: Path
+    task: Documents | None
+    budget_s: float
+    timeout_s: float
+    tell: Progress
+    id: str = field(default_factory=new_id)
+    runs: dict[str, list[Row]] = field(default_factory=dict)
+
+    def run(self, names: list[str], *, fresh: bool) -> dict[str, list[Row]]:
+        """Processes of each precision in shuffled rounds, those of the store included."""
+        self.runs = {name: [] if fresh else self._found(name) for name in names}
+        shuffled = random.Random(self.id)
+        while pending := [name for name in names if not self._done(name)]:
+            shuffled.shuffle(pending)
+            base = self.shared["baseline"]
+            if self._comparable() and not self._vectors.exists() and not all(map(self._compared, pending)):
+                pending = [base, *(name for name in pending if name != base)]
+            for name in pending:
+                self._start(name, sum(map(self._done, names)), len(names))
+        self.tell(Step("measured", stage="embed", done=len(names), total=len(names)))
+        return self.runs
+
+    def _found(self, precision: str) -> list[Row]:
+        """Processes in the store that may be continued: same material, settings and environment, newest campaign.
+
+        A crash or a timeout may pass and is tried again; what does not fit or is not supported stays so.
+        """
+        runs = self.store.read(EMBEDDING_RUNS).frame
+        asked = {key: self.shared[key] for key in ("model", "baseline", "documents", "batch", "material_sha256")}
+        for name, value in (asked | {"precision": precision, "fingerprint": describe(self.device)[1]}).items():
+            runs = runs[runs[name] == value]
+        rows = _records(runs[runs["campaign"] == runs["campaign"].max()])
+        return [] if rows and rows[-1]["status"] == "error" else rows
 
     @property
-    def ok(self) -> list[dict[str, Any]]:
-        return [one.value for one in self.outcomes if one.status == "ok" and one.value is not None]
+    def _vectors(self) -> Path:
+        """What a process of the baseline leaves to compare with."""
+        return self.place / f"{self.shared['baseline']}.npy"
 
-    def settled(self, budget_s: float) -> bool:
-        if not self.outcomes:
+    def _comparable(self) -> bool:
+        """Whether the baseline has not failed."""
+        return all(row["status"] == "ok" for row in self.runs[self.shared["baseline"]][-1:])
+
+    def _compared(self, precision: str) -> bool:
+        return any(map(compared, self.runs[precision]))
+
+    def _done(self, precision: str) -> bool:
+        """Whether another process would not help or not fit."""
+        rows = self.runs[precision]
+        if not rows or rows[-1]["status"] != "ok":
+            return bool(rows)
+        if self._comparable() and not self._compared(precision):
             return False
-        if self.outcomes[-1].status != "ok":
-            return True
-        return settled([value["pass_s"] for value in self.ok], [one.seconds for one in self.outcomes], budget_s)
+        passes = [row["pass_s"] for row in rows if row["status"] == "ok"]
+        return settled(passes, [float(row["wall_s"]) for row in rows], self.budget_s)
 
+    def _start(self, precision: str, done: int, total: int) -> None:
+        """One more process, stored as soon as it has ended; the first of a precision leaves its vectors."""
+        rows, base = self.runs[precision], self.shared["baseline"]
+        model = self.shared["model"]
+        label = f"{model} {precision}, process {len(rows) + 1}"
 
-def _rounds(
-    names: Sequence[str], arguments: dict[str, Any], budget_s: float, timeout_s: float, tell: Progress
-) -> dict[str, _Runs]:
-    """Processes of each precision in shuffled rounds; the baseline's first one goes first."""
-    runs = {name: _Runs(datetime.now(UTC).isoformat(timespec="seconds"), []) for name in names}
-    shuffled = random.Random(new_id())
-    pending = list(names)
-    while pending:
-        for name in pending:
-            done = sum(each.settled(budget_s) for each in runs.values())
-            label = f"{arguments['model']} {name}, process {len(runs[name].outcomes) + 1}"
+        def show(text: str) -> None:
+            self.tell(Step(f"{label}: {text}", stage="embed", done=done, total=total))
 
-            def show(text: str, label: str = label, done: int = done) -> None:
-                tell(Step(f"{label}: {text}", stage="embed", done=done, total=len(names)))
-
-            given = arguments | {"precision": name, "slice_s": budget_s * _SLICE, "keep": not runs[name].outcomes}
-            runs[name].outcomes.append(
-                run_isolated("costlib.measure.embed:encode_once", given, timeout_s=timeout_s, on_progress=show)
-            )
-        pending = [name for name in names if not runs[name].settled(budget_s)]
-        shuffled.shuffle(pending)
-    tell(Step("measured", stage="embed", done=len(names), total=len(names)))
-    return runs
-
-
-def encode_once(
-    model: str, precision: str, device: str, batch: int, folder: str, slice_s: float, keep: bool
-) -> dict[str, Any]:
-    """Encode every document again and again for about `slice_s` seconds; the target of `run_isolated`.
-
-    With `keep` the vectors are left in `folder` as `PRECISION.npy`, those of the task as `PRECISION-task.npy`.
-    """
-    import time
-
-    from costlib.measure.device import open_device
-
-    place = Path(folder)
-    texts = json.loads((place / "texts.json").read_text(encoding="utf-8"))
-    task = json.loads((place / "task.json").read_text(encoding="utf-8"))
-    hardware = open_device(device)
-    encoder = load_encoder(model, precision, device)
-    step("warming up")
-    vectors = encoder.encode(texts, batch)
-    if keep:
-        np.save(place / f"{precision}.npy", vectors)
-        if task:
-            np.save(place / f"{precision}-task.npy", encoder.encode(task, batch))
-    hardware.reset_peaks()
-    disturbance = hardware.disturbance()
-    times: list[float] = []
-    flags: list[str] = []
-    began = time.perf_counter()
-    while not times or (len(times) < _MAXIMUM_PASSES and time.perf_counter() - began < slice_s):
-        hardware.synchronize()
-        started = time.perf_counter()
-        encoder.encode(texts, batch)
-        hardware.synchronize()
-        times.append(time.perf_counter() - started)
-        flags.append(disturbance.reason())
-        step(f"pass {len(times)}")
-    peaks = hardware.peaks()
-    environment, fingerprint = describe(device)
-    return {
-        "pass_s": times,
-        "flags": flags,
-        "tokens": sum(encoder.tokens(texts)),
-        "width": int(vectors.shape[1]),
-        "load_s": encoder.load_s,
-        "weight_bytes": encoder.weight_bytes,
-        "peak_bytes": peaks.process if peaks.reserved is None else peaks.reserved,
-        "kernel": encoder.kernel,
-        "weights_note": encoder.weights_note,
-        "environment": environment,
-        "fingerprint": fingerprint,
-    }
-
-
-def _speed(runs: _Runs, documents: int, device: str) -> dict[str, Any]:
-    ok, last = runs.ok, runs.outcomes[-1]
-    row: dict[str, Any] = {"started_at": runs.started_at, "status": "ok", "reason": None}
-    if not ok:
-        environment, fingerprint = describe(device)
-        row |= {"status": last.status, "reason": last.reason, "fingerprint": fingerprint}
-        return row | {"environment": json.dumps(environment, sort_keys=True)}
-    if last.status != "ok":
-        row["reason"] = f"1 of {len(runs.outcomes)} processes failed: {last.reason}"
-    clean = [[s for s, flag in zip(v["pass_s"], v["flags"], strict=True) if not flag] for v in ok]
-    flags = sorted({flag.split(":")[0] for value in ok for flag in value["flags"] if flag})
-    reasons = []
-    if sum(map(bool, clean)) < min(MINIMUM_PROCESSES, len(ok)):
-        clean = [value["pass_s"] for value in ok]
-        reasons.append("the machine was busy: too few undisturbed passes, so disturbed ones are in the estimate")
-    found = estimate(clean)
-    assert found is not None  # an ok process holds at least one pass
-    if found.low is None:
-        reasons.append(f"one process: an interval needs at least {MINIMUM_PROCESSES}")
-    newest = ok[-1]
-    for name, count in (("tokens_per_s", newest["tokens"]), ("documents_per_s", documents)):
-        speed = rate(count, found)
-        row |= {name: speed.value, f"{name}_low": speed.low, f"{name}_high": speed.high}
-    peaks = [value["peak_bytes"] for value in ok if value["peak_bytes"] is not None]
-    carried = ("tokens", "width", "weight_bytes", "kernel", "weights_note", "fingerprint")
-    return (
-        row
-        | {name: newest[name] for name in carried}
-        | {
-            "interval_reason": "; ".join(reasons) or None,
-            "pass_s": [median(value["pass_s"]) for value in ok],
-            "processes": len(ok),
-            "flags": "; ".join(flags) or None,
-            "load_s": median(value["load_s"] for value in ok),
-            "peak_bytes": max(peaks) if peaks else None,
-            "environment": json.dumps(newest["environment"], sort_keys=True),
+        keep = not self._compared(precision) or (precision == base and not self._vectors.exists())
+        arguments = {"model": model, "precision": precision, "device": self.device, "batch": self.shared["batch"]}
+        arguments |= {"folder": str(self.place), "slice_s": self.budget_s * _SLICE, "keep": keep}
+        row: Row = self.shared | {
+            "precision": precision,
+            "campaign": rows[-1]["campaign"] if rows else self.id,
+            "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-    )
-
-
-def _kept(place: Path, base: str, name: str, random_weights: bool) -> dict[str, Any]:
-    """Fidelity columns, or why there are none."""
-    if random_weights:
-        return {"fidelity_reason": "random weights: speed and bytes are real, what their vectors mean is not"}
-    files = [place / f"{each}.npy" for each in (base, name)]
-    if not files[0].exists():
-        return {"fidelity_reason": f"the baseline precision {base} gave no vectors"}
-    try:
-        found = fidelity(*(np.load(file) for file in files))
-    except ValueError as error:
-        return {"fidelity_reason": str(error)}
-    row: dict[str, Any] = {
-        "undefined": found.undefined,
-        "neighbours": found.neighbours,
-        "fidelity_reason": found.reason,
-    }
-    for column, values in (("cosine", found.cosine), ("overlap", found.overlap)):
-        if values is not None and len(values):
-            mean, low, high = mean_interval(values, -1.0 if column == "cosine" else 0.0, 1.0)
-            row |= {column: mean, f"{column}_low": low, f"{column}_high": high}
-    if len(found.cosine):
-        row |= {"cosine_min": float(found.cosine.min()), "cosine_p1": float(np.quantile(found.cosine, 0.01))}
-    return row
-
-
-def _use(place: Path, base: str, name: str, task: Documents | None) -> dict[str, Any]:
-    """Downstream accuracy of a linear head trained on this precision's own vectors."""
-    if task is None:
-        return {"task_reason": "no labelled file was given"}
-    train, test = split(task.labels)
-    if not test:
-        return {"task_reason": "every class has one document, so none is left to test on"}
-
-    def right(precision: str) -> Any:
-        vectors = np.load(place / f"{precision}-task.npy")
-        labels = np.asarray(task.labels)
-        return head_right(vectors[train], labels[train].tolist(), vectors[test], labels[test].tolist())
-
-    mine = right(name)
-    mean, low, high = mean_interval(mine, 0.0, 1.0)
-    row: dict[str, Any] = {"task_items": len(test), "accuracy": mean, "accuracy_low": low, "accuracy_high": high}
-    if (place / f"{base}-task.npy").exists():
-        mean, low, high = mean_interval(mine - right(base))
-        row |= {"accuracy_difference": mean, "accuracy_difference_low": low, "accuracy_difference_high": high}
-    return row
+        outcome = run_isolated(_TARGET, arguments, timeout_s=self.timeout_s, on_progress=show)
+        environment, row["fingerprint"] = describe(self.device)
+        row |= {"run_id": new_id(), "status": outcome.status, "reason": outcome.reason, "wall_s": outcome.seconds}
+        row |= {"environment": environment} | (outcome.value or {})
+        row["environment"] = json.dumps(row["environment"], sort_keys=True)
+        if keep and outcome.status == "ok":
+            row |= fidelity_columns(self.place, base, precision, parse(model).kind == "random")
+            row |= use_columns(self.place, base, precision, self.task)
+        self.store.write(EMBEDDING_RUNS, EMBEDDING_RUNS.of([row]), row["run_id"])
+        rows.append(row)

@@ -7,7 +7,7 @@ dictionary in data/README.md is generated from this package (`python -m costlib.
 
 from __future__ import annotations
 
-from costlib.tables.embedded import DISTILLATIONS, EMBEDDINGS, STUDENTS
+from costlib.tables.embedded import DISTILLATIONS, EMBEDDING_RUNS, EMBEDDINGS, STUDENTS
 from costlib.tables.judged import ANSWERS, DEPTHS, QUALITY, RULES, TASK_KINDS, TASK_SCORES
 from costlib.tables.loaded import LOAD_DIALECTS, LOAD_LATENCIES, LOAD_REQUESTS, LOADS
 from costlib.tables.measured import ENGINES, MEASUREMENTS, PRECISIONS, RUNS
@@ -21,6 +21,7 @@ __all__ = [
     "DEPTHS",
     "DISTILLATIONS",
     "EMBEDDINGS",
+    "EMBEDDING_RUNS",
     "ENGINES",
     "LOADS",
     "LOAD_DIALECTS",
@@ -57,6 +58,7 @@ TABLES: dict[str, Table] = {
         TASK_SCORES,
         MONITORING,
         SPEEDS,
+        EMBEDDING_RUNS,
         EMBEDDINGS,
         DISTILLATIONS,
         LOADS,

@@ -24,22 +24,62 @@ _PLACE = (
 )
 
 
-EMBEDDINGS = Table(
-    "embeddings",
-    "One embedding model at one precision: speed over processes, bytes, and fidelity to its baseline precision.",
+_EMBEDDED = (
+    Column("model", "text", "model reference", required=True),
+    Column("precision", "text", "how the weights are held", required=True),
+    Column("baseline", "text", "precision its vectors are compared with", required=True),
+    Column("device", "text", "name of the device that ran it", required=True),
+    Column("text", "text", "name of the documents", required=True),
+    Column("documents", "integer", "documents encoded in a pass", "documents", required=True, minimum=1),
+    Column("duplicates", "integer", "repeated documents left out", "documents", required=True, minimum=0),
+    Column("batch", "integer", "documents run together", "documents", required=True, minimum=1),
+    Column("task", "text", "labelled file of the downstream accuracy"),
+    Column("material_sha256", "text", "hash of the documents, the task and a local model's files"),
+    *_ENDING,
+    Column("tokens", "integer", "tokens read in a pass", "tokens", minimum=1),
+    Column("width", "integer", "numbers in a vector", "numbers", minimum=1),
+    Column("weight_bytes", "integer", "bytes of every parameter and quantization state, counted", "bytes"),
+    Column("peak_bytes", "integer", "peak memory: allocator reserved on a GPU, resident set on a CPU", "bytes"),
+    Column("kernel", "text", "class of the linear layers, proof that the precision was applied"),
+    Column("weights_note", "text", "what a reader must know about the weights"),
+    *interval("cosine", "mean cosine of a document's vector to its baseline vector", "cosine", signed=True),
+    Column("cosine_min", "number", "smallest cosine of a document", "cosine"),
+    Column("cosine_p1", "number", "1st percentile of the cosine", "cosine"),
+    *interval(
+        "overlap", "share of a document's nearest neighbours that stay, mean over documents", "share", signed=True
+    ),
+    Column("neighbours", "integer", "nearest neighbours compared, at most 10", "documents", minimum=0),
+    Column("undefined", "integer", "documents left out because a vector is zero", "documents", minimum=0),
+    Column("fidelity_reason", "text", "why a fidelity column is unknown"),
+    Column("task_items", "integer", "documents classified", "documents", minimum=1),
+    *interval("accuracy", "documents of the task a linear head on the vectors classifies correctly", "share"),
+    *interval(
+        "accuracy_difference", "accuracy minus the baseline precision's, paired by document", "share", signed=True
+    ),
+    Column("task_reason", "text", "why the accuracy is unknown"),
+    *_PLACE,
+)
+
+EMBEDDING_RUNS = Table(
+    "embedding_runs",
+    "One child process that encoded documents at one precision; raw samples, immutable. The first compares vectors.",
     (
         *_RUN,
-        Column("model", "text", "model reference", required=True),
-        Column("precision", "text", "how the weights are held", required=True),
-        Column("baseline", "text", "precision its vectors are compared with", required=True),
-        Column("device", "text", "name of the device that ran it", required=True),
-        Column("text", "text", "name of the documents", required=True),
-        Column("documents", "integer", "documents encoded in a pass", "documents", required=True, minimum=1),
-        Column("duplicates", "integer", "repeated documents left out", "documents", required=True, minimum=0),
-        Column("batch", "integer", "documents run together", "documents", required=True, minimum=1),
-        *_ENDING,
-        Column("tokens", "integer", "tokens read in a pass", "tokens", minimum=1),
-        Column("width", "integer", "numbers in a vector", "numbers", minimum=1),
+        Column("campaign", "text", "id shared by all processes of one measurement", required=True),
+        Column("wall_s", "number", "whole life of the child process", "s", required=True),
+        Column("pass_s", "numbers", "seconds of each pass over the documents", "s"),
+        Column("flags", "texts", "per pass: empty, or why it is left out of the estimate"),
+        Column("load_s", "number", "time to load the model", "s"),
+        *_EMBEDDED,
+    ),
+)
+
+EMBEDDINGS = Table(
+    "embeddings",
+    "One embedding model at one precision: speed over the processes of its newest campaign, bytes, and fidelity.",
+    (
+        Column("run_id", "text", "id of its newest process (table embedding_runs)", required=True),
+        Column("started_at", "text", "UTC, ISO 8601, of its first process", required=True),
         *interval("tokens_per_s", METRICS["tokens_per_s"].meaning, "tokens/s"),
         *interval("documents_per_s", METRICS["documents_per_s"].meaning, "documents/s"),
         Column("interval_reason", "text", "why there is no interval, or what widens it"),
@@ -47,28 +87,7 @@ EMBEDDINGS = Table(
         Column("processes", "integer", "child processes in the estimate", "processes", minimum=1),
         Column("flags", "text", "why passes were flagged"),
         Column("load_s", "number", "median time to load the model", "s"),
-        Column("weight_bytes", "integer", "bytes of every parameter and quantization state, counted", "bytes"),
-        Column("peak_bytes", "integer", "peak memory: allocator reserved on a GPU, resident set on a CPU", "bytes"),
-        Column("kernel", "text", "class of the linear layers, proof that the precision was applied"),
-        *interval("cosine", "mean cosine of a document's vector to its baseline vector", "cosine", signed=True),
-        Column("cosine_min", "number", "smallest cosine of a document", "cosine"),
-        Column("cosine_p1", "number", "1st percentile of the cosine", "cosine"),
-        *interval(
-            "overlap", "share of a document's nearest neighbours that stay, mean over documents", "share", signed=True
-        ),
-        Column("neighbours", "integer", "nearest neighbours compared, at most 10", "documents", minimum=0),
-        Column("undefined", "integer", "documents left out because a vector is zero", "documents", minimum=0),
-        Column("fidelity_reason", "text", "why a fidelity column is unknown"),
-        Column("task", "text", "labelled file of the downstream accuracy"),
-        Column("task_items", "integer", "documents classified", "documents", minimum=1),
-        *interval("accuracy", "documents of the task a linear head on the vectors classifies correctly", "share"),
-        *interval(
-            "accuracy_difference", "accuracy minus the baseline precision's, paired by document", "share", signed=True
-        ),
-        Column("task_reason", "text", "why the accuracy is unknown"),
-        Column("weights_note", "text", "what a reader must know about the weights"),
-        Column("material_sha256", "text", "hash of the documents, the task and a local model's files"),
-        *_PLACE,
+        *_EMBEDDED,
     ),
 )
 

@@ -12,9 +12,12 @@ from costlib.errors import InputError
 from costlib.isolate import Outcome
 from costlib.measure import embed as module
 from costlib.measure.embed import embed, embeddings
+from costlib.measure.embed_worker import encode_once
 from costlib.models.encoder import load_encoder
 from costlib.models.vectors import unit
 from costlib.prices.book import load_book
+from costlib.store import Store
+from costlib.tables import EMBEDDING_RUNS
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
@@ -31,8 +34,8 @@ def texts(tmp_path: Path) -> Path:
 
 def here(target: str, arguments: dict[str, Any], **_: Any) -> Outcome:
     """The child's work in this process, to save its start."""
-    assert target == "costlib.measure.embed:encode_once"
-    return Outcome("ok", module.encode_once(**arguments), None, 0.2)
+    assert target == "costlib.measure.embed_worker:encode_once"
+    return Outcome("ok", encode_once(**arguments), None, 0.2)
 
 
 def test_a_tiny_model_is_really_measured_and_compared(bert: Path, texts: Path, tmp_path: Path) -> None:
@@ -88,6 +91,54 @@ def test_what_is_stored_is_not_measured_again_unless_fresh_or_changed(
     assert ran("fp32", batch=2) == ran("fp32", task=texts) == {"fp32"}
     write_documents(texts, documents(seed=8))
     assert ran("fp32") == {"fp32"}
+
+
+@pytest.mark.parametrize("killed", range(6))
+def test_a_run_that_is_killed_goes_on_where_it_stopped(
+    texts: Path, tmp_path: Path, monkeypatch: Any, killed: int
+) -> None:
+    """Two precisions of three processes each; the killed one is lost, and at most one more of the baseline is run."""
+    asked: list[str] = []
+
+    def child(target: str, arguments: dict[str, Any], **given: Any) -> Outcome:
+        if len(asked) == killed:
+            raise KeyboardInterrupt
+        asked.append(arguments["precision"])
+        return here(target, arguments, **given)
+
+    monkeypatch.setattr(module, "run_isolated", child)
+    model, store = f"static:{tiny_static(tmp_path / 'm')}", Store(tmp_path / "s")
+    given: dict[str, Any] = {"text": texts, "task": texts, "time_budget_s": 0.3, "store": store}
+    with pytest.raises(KeyboardInterrupt):
+        embed(model, ["fp32", "fp16"], **given)
+    before = store.read(EMBEDDING_RUNS).frame
+    assert len(before) == killed
+    killed = -1
+    rows = embed(model, ["fp32", "fp16"], **given)
+    after = store.read(EMBEDDING_RUNS).frame
+    assert set(before["run_id"]) <= set(after["run_id"]) and len(after) in (6, 7)
+    assert rows["processes"].sum() == len(after) == len(asked) and rows["processes"][1] == 3
+    assert rows["cosine"][0] == 1.0 and 0.99 < rows["cosine"][1] < 1.0 and rows["accuracy_difference"].notna().all()
+    assert embed(model, ["fp32", "fp16"], **given).equals(rows) and len(asked) == len(after)
+    assert embeddings(store).set_index("precision").loc[["fp32", "fp16"]].reset_index()[list(rows)].equals(rows)
+
+
+def test_a_baseline_that_failed_once_is_compared_later(texts: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    failing = True
+
+    def child(target: str, arguments: dict[str, Any], **given: Any) -> Outcome:
+        if failing and arguments["precision"] == "fp32":
+            return Outcome("error", None, "crashed", 1.0)
+        return here(target, arguments, **given)
+
+    monkeypatch.setattr(module, "run_isolated", child)
+    given: dict[str, Any] = {"text": texts, "task": texts, "time_budget_s": 0.01}
+    model = f"static:{tiny_static(tmp_path / 'm')}"
+    first = embed(model, ["fp32", "fp16"], **given).iloc[1]
+    assert first["fidelity_reason"] == "the baseline precision fp32 gave no vectors" and first["accuracy"] > 0.5
+    failing = False
+    again = embed(model, ["fp32", "fp16"], **given).iloc[1]
+    assert again["cosine"] > 0.99 and pd.isna(again["fidelity_reason"]) and again["processes"] > first["processes"]
 
 
 def test_vectors_are_those_of_sentence_transformers(bert: Path) -> None:

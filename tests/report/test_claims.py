@@ -33,7 +33,7 @@ from costlib.report.verdicts import (
     within_noise,
 )
 from costlib.store import Store
-from costlib.tables import DISTILLATIONS, EMBEDDINGS
+from costlib.tables import DISTILLATIONS, EMBEDDING_RUNS
 
 DEVICE = "CPU, 2 cores (test)"
 
@@ -165,13 +165,14 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def page(study: Path) -> ClaimsPage:
     """A store of measurements and quality, one embedding model at 10,000 tokens/s and one student."""
     store = store_with(study.parent / "store")
-    vectors = {
-        "run_id": "v", "started_at": "2026-11-25T10:00:00+00:00", "model": "demo:minilm", "precision": "fp32",
+    process = {
+        "started_at": "2026-11-25T10:00:00+00:00", "campaign": "v", "model": "demo:minilm", "precision": "fp32",
         "baseline": "fp32", "device": DEVICE, "text": "t.jsonl", "documents": 512, "duplicates": 0, "batch": 32,
-        "status": "ok", "kind": "measured", "tokens": 10_000, "tokens_per_s": 10_000.0, "tokens_per_s_low": 8_000.0,
-        "tokens_per_s_high": 12_500.0, "fingerprint": "f", "environment": "{}",
+        "status": "ok", "kind": "measured", "tokens": 10_000, "load_s": 1.0, "flags": [""], "wall_s": 9.0,
+        "fingerprint": "f", "environment": "{}",
     }  # fmt: skip
-    store.write(EMBEDDINGS, pd.DataFrame([vectors]), "v")
+    for run, seconds in (("v1", 0.8), ("v2", 1.25)):
+        store.write(EMBEDDING_RUNS, EMBEDDING_RUNS.of([process | {"run_id": run, "pass_s": [seconds]}]), run)
     store.write(DISTILLATIONS, pd.DataFrame([student("static", "s")]), "s")
     return claims_page(str(study), str(store.root))
 

@@ -201,7 +201,7 @@ def _columns(teacher: Any, student: Any, groups: Sequence[int] | None, found: Ra
     ):  # fmt: skip
         row |= {name: ratio.value, f"{name}_low": ratio.low, f"{name}_high": ratio.high}
     low, high = found.speedup.low, found.speedup.high
-    busy = "rounds differ by half or more: the machine was busy, time it again on an idle one"
+    busy = "rounds differ by half or more: the machine was busy, time it again on an idle one with --fresh"
     uneven = busy if low is not None and high is not None and high > _UNEVEN * low else None
     speed = ("speed is over rounds of one process", uneven)
     reasons = dict.fromkeys(filter(None, (kept.reason, found.speedup.reason, *speed)))
