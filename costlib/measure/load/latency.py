@@ -72,15 +72,6 @@ def pooled_gaps(rows: Sequence[Row]) -> list[float]:
     return [float(gap) for row in rows for gap in np.diff(np.asarray(row["chunk_s"], dtype=float))]
 
 
-def order_statistics(count: int, percentile: float) -> tuple[int, int] | None:
-    """Ranks (from 1) of the ends of the interval of a percentile of `count` independent samples; None: too few."""
-    from scipy.stats import binom
-
-    tail, share = (1 - LEVEL) / 2, percentile / 100
-    low, high = int(binom.ppf(tail, count, share)), int(binom.ppf(1 - tail, count, share)) + 1
-    return (low, high) if low >= 1 and high <= count else None
-
-
 def fewest(percentile: float) -> int:
     """Samples from which on a percentile has an interval on both sides."""
     share = max(percentile, 100 - percentile) / 100
@@ -89,16 +80,21 @@ def fewest(percentile: float) -> int:
 
 def percentile(samples: Sequence[float], which: float, *, pooled: bool = False) -> Row:
     """`value_s`, its ends and the number of samples; a `reason` for what is missing."""
+    from scipy.stats import quantile_test
+
     row: Row = {"percentile": which, "samples": len(samples), "value_s": None, "low_s": None, "high_s": None}
-    ranks = order_statistics(len(samples), which) if samples else None
-    if ranks is None:
+    if len(samples) < fewest(which):
         return row | {"reason": f"p{which:g} needs {fewest(which)} samples, there are {len(samples)}"}
-    ordered = np.sort(np.asarray(samples, dtype=float))
-    row["value_s"] = float(np.quantile(ordered, which / 100))
+    value = float(np.quantile(samples, which / 100))
     if pooled:
-        return row | {"reason": _POOLED}
-    low, high = (float(ordered[rank - 1]) for rank in ranks)
-    return row | {"low_s": min(low, row["value_s"]), "high_s": max(high, row["value_s"]), "reason": None}
+        return row | {"value_s": value, "reason": _POOLED}
+    ends = quantile_test(samples, q=value, p=which / 100).confidence_interval(LEVEL)
+    return row | {
+        "value_s": value,
+        "low_s": min(float(ends.low), value),
+        "high_s": max(float(ends.high), value),
+        "reason": None,
+    }
 
 
 def latencies(requests: pd.DataFrame) -> pd.DataFrame:

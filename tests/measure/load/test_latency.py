@@ -8,7 +8,7 @@ import pytest
 from measure.load.traces import request_row, trace
 from scipy.stats import binom
 
-from costlib.measure.load.latency import PERCENTILES, fewest, latencies, order_statistics, percentile
+from costlib.measure.load.latency import PERCENTILES, fewest, latencies, percentile
 
 
 @pytest.mark.parametrize("which", PERCENTILES)
@@ -16,18 +16,17 @@ def test_the_fewest_samples_are_those_with_both_ends(which: int) -> None:
     """By hand: no sample above the quantile has probability q^n, which must not pass 2.5 %."""
     least = fewest(which)
     assert (which / 100) ** least <= 0.025 < (which / 100) ** (least - 1)
-    assert order_statistics(least, which) is not None and order_statistics(least - 1, which) is None
+    few, enough = (percentile([float(n) for n in range(count)], which) for count in (least - 1, least))
+    assert few["value_s"] is None and enough["low_s"] < enough["value_s"] < enough["high_s"] == least - 1
     assert {50: 6, 90: 36, 95: 72, 99: 368}[which] == least
 
 
 @pytest.mark.parametrize(("count", "which"), [(6, 50), (30, 50), (100, 95), (500, 99), (40, 90)])
-def test_the_ends_cover_and_no_narrower_pair_of_the_same_tails_does(count: int, which: int) -> None:
-    ranks = order_statistics(count, which)
-    assert ranks is not None
-    below = binom.cdf(ranks[0] - 1, count, which / 100)
-    above = binom.sf(ranks[1] - 1, count, which / 100)
-    assert below <= 0.025 and above <= 0.025
-    assert binom.cdf(ranks[0], count, which / 100) > 0.025 and binom.sf(ranks[1] - 2, count, which / 100) > 0.025
+def test_the_ends_are_the_nearest_order_statistics_that_cover(count: int, which: int) -> None:
+    found = percentile([float(rank) for rank in range(1, count + 1)], which)
+    low, high = int(found["low_s"]), int(found["high_s"])
+    assert binom.cdf(low - 1, count, which / 100) <= 0.025 and binom.sf(high - 1, count, which / 100) <= 0.025
+    assert binom.cdf(low, count, which / 100) > 0.025 and binom.sf(high - 2, count, which / 100) > 0.025
 
 
 def test_the_interval_covers_the_true_percentile() -> None:
