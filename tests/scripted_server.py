@@ -35,8 +35,8 @@ def usage(read: int, written: int, **details: Any) -> bytes:
 class ScriptedServer:
     """Each request is answered by the next of `script`, then by `usual`; both are given the request's body.
 
-    What a script returns: bytes and pauses of a stream, or a status, headers and content. `first_s`, `gap_s` and
-    `tokens` shape the usual answer, which counts a word as a token and 7 tokens of a template on top.
+    What a script returns: bytes and pauses of a stream, a status, headers and content, or the bytes of no HTTP at all.
+    `first_s`, `gap_s` and `tokens` shape the usual answer; its usage counts a word as a token and 7 of a template.
     """
 
     def __init__(self) -> None:
@@ -96,6 +96,10 @@ class ScriptedServer:
 
     async def _respond(self, writer: asyncio.StreamWriter, how: Any) -> bool:
         """Whether the connection stays open."""
+        if isinstance(how, bytes):
+            writer.write(how)
+            await writer.drain()
+            return False
         if isinstance(how, tuple):
             status, headers, content = how
             lines = [f"HTTP/1.1 {status} X", f"Content-Length: {len(content)}"]

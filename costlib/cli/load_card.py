@@ -65,7 +65,8 @@ def card(row: Row, latencies: list[Row], dialects: list[Row], costs: list[Row]) 
         found = [one for one in latencies if one["metric"] == metric]
         shown = [_percentile(one) for one in found if not is_null(one["value_s"])]
         line(label, f"{', '.join(shown[:1] + shown[1:][-1:]) or 'unknown'} ({since})")
-        missing |= {str(one["reason"]): None for one in found if is_null(one["value_s"])}
+        if metric != "itl_s":
+            missing |= {str(one["reason"]): None for one in found if is_null(one["value_s"])}
     if missing:
         line("", "; ".join(missing))
     if not is_null(row["good_share"]):

@@ -167,7 +167,8 @@ def _highest(found: Any) -> str:
     if found.reason:
         lines.append(f"Note: {found.reason}.")
     if found.rate_per_s is not None:
-        lines.append(f"Plan with it: costlib capacity --requests-per-s {found.rate_per_s:g} --help")
+        rest = "--requests-per-month VOLUME --usd-per-hour RATE"
+        lines.append(f"Next: costlib capacity --requests-per-s {found.rate_per_s:g} {rest}")
     return "\n".join(lines)
 
 

@@ -66,7 +66,7 @@ class Bench:
         words = [self.ruler.words(one.prompt_tokens) for one in planned]
         requests = self._sendable(run_id, planned, words)
         try:
-            self._drive(requests, flow, most_at_once=self.shape["most_at_once"])
+            self._drive(requests, flow, most_at_once=self.shape["most_at_once"], rate=rate)
         except KeyboardInterrupt:
             self._keep(run_id, started, flow, planned, rate, "error", "interrupted before its end")
             raise
@@ -87,12 +87,13 @@ class Bench:
             found.append(Sendable(self.target.body(text, one.output_tokens), at, len(text.split())))
         return found
 
-    def _drive(self, requests: Sequence[Sendable], flow: Flow, *, most_at_once: int) -> None:
+    def _drive(self, requests: Sequence[Sendable], flow: Flow, *, most_at_once: int, rate: float | None = None) -> None:
         total, target = len(requests), self.target
+        label = target.model if rate is None else f"{target.model} at {rate:g} requests/s"
 
         def tell(done: int) -> None:
             if done == total or done % max(1, total // _STEPS) == 0:
-                self.tell(Step(f"{target.model}: {done} of {total} requests", stage="load", done=done, total=total))
+                self.tell(Step(f"{label}: {done} of {total} requests", stage="load", done=done, total=total))
 
         drive(
             request_url(target.url, chat=target.chat),

@@ -93,7 +93,8 @@ async def _drive(
 ) -> None:
     import httpx
 
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=most_at_once)
+    # Idle connections are dropped before servers drop them (uvicorn does after 5 s), else a request may meet its end.
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=most_at_once, keepalive_expiry=4.0)
     async with httpx.AsyncClient(**client_settings(url, secret), limits=limits) as client:
         cpu, flow.started = time.process_time(), time.perf_counter()
 

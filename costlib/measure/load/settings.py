@@ -73,7 +73,8 @@ class Settings:
             ("warmup", 0, 100),
             ("seed", 0, 2**32 - 1),
         ):
-            check_count(name, getattr(self, name), least, most)
+            if name != "requests" or self.requests is not None:
+                check_count(name, getattr(self, name), least, most)
         for name, low, high in (
             ("timeout_s", 0.001, 86_400.0),
             ("time_limit_s", 0.001, 86_400.0),
@@ -84,8 +85,8 @@ class Settings:
 
 
 def check_count(field: str, value: object, least: int, most: int) -> None:
-    """Refuse anything but a whole number within bounds, or None for what was not given."""
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most):
+    """Refuse anything but a whole number within bounds."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise bad(field, value, f"a whole number from {least} to {most:,}")
 
 
@@ -121,7 +122,8 @@ def arrivals_of(
     """Which kind of load was asked for; exactly one of a rate, a concurrency and a trace with times sets it."""
     if rated and concurrency is not None:
         raise bad("concurrency", concurrency, "a rate (open loop) or a concurrency (closed loop), not both")
-    check_count("concurrency", concurrency, 1, 10_000)
+    if concurrency is not None:
+        check_count("concurrency", concurrency, 1, 10_000)
     if concurrency is None and not rated and not timed:
         raise InputError("the load is missing; allowed: a rate, a concurrency, or a trace with arrival_s")
     if arrival_scv != 1 and not rated:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from costlib.measure.load.latency import answered
+from costlib.measure.load.latency import Row, answered
 from costlib.tables.schema import is_null
 
 if TYPE_CHECKING:
@@ -67,7 +67,11 @@ def steady(requests: pd.DataFrame, clients: int | None) -> Window:
         return Window(None, None, reason=why)
     edges = np.linspace(start, end, BATCHES + 1)
     finished = [(row["end_s"], 1.0) for row in rows]
-    written = [(moment, int(row["output_tokens"]) / len(row["chunk_s"])) for row in rows for moment in row["chunk_s"]]
+    # What the test itself hung up on at its time limit was delivered all the same; what broke was not.
+    delivered = [*rows, *_hung_up(requests)]
+    written = [
+        (moment, int(row["output_tokens"]) / len(row["chunk_s"])) for row in delivered for moment in row["chunk_s"]
+    ]
     read = [(row["first_s"], float(row["prompt_tokens"])) for row in rows if not is_null(row["prompt_tokens"])]
     few = inside < ANSWERS_FOR_INTERVAL
     rates = [_rate(events, edges, few) for events in (finished, written, read if len(read) == len(rows) else [])]
@@ -104,6 +108,12 @@ def _rate(events: Sequence[tuple[Any, float]], edges: np.ndarray, few: bool) -> 
         return Rate(value, None, None)
     half = float(t.ppf(0.975, len(each) - 1) * each.std(ddof=1) / math.sqrt(len(each)))
     return Rate(value, max(0.0, value - half), value + half)
+
+
+def _hung_up(requests: pd.DataFrame) -> list[Row]:
+    """Answers under way when the time of the test was over."""
+    cut = requests[(requests["outcome"] == "cut") & requests["reason"].fillna("").str.startswith("time_limit")]
+    return [{str(k): v for k, v in row.items()} for row in cut.to_dict("records")]
 
 
 def _in_flight(requests: pd.DataFrame, left: float, right: float) -> float:

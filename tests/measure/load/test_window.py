@@ -68,6 +68,16 @@ def test_a_server_that_is_outrun_is_not_stationary() -> None:
     assert found.requests_per_s is not None and found.requests_per_s.value == pytest.approx(5, rel=0.05)
 
 
+def test_what_the_test_hung_up_on_was_delivered_and_what_broke_was_not() -> None:
+    """One long answer, a token every 0.05 s throughout, beside 50 tokens a second of others."""
+    long = request_row(100, 0.0, [0.05 * n for n in range(1, 200)], outcome="cut", end_s=10.0)
+    rates = [
+        steady(trace(*evenly(), long | {"reason": f"{kind}: ..."}), None).output_tokens_per_s
+        for kind in ("time_limit", "cut")
+    ]
+    assert [rate.value for rate in rates if rate] == [pytest.approx(70, rel=0.03), pytest.approx(50, rel=0.03)]
+
+
 def test_prompt_tokens_that_are_not_told_have_no_rate() -> None:
     assert steady(trace(*(row | {"prompt_tokens": None} for row in evenly())), None).input_tokens_per_s is None
 
