@@ -97,6 +97,9 @@ def test_what_flatters_and_what_to_do_next_is_said(server: ScriptedServer, costl
     code, out, _ = costlib(server.url, *words)
     assert code == 0 and "2 clients, each asking again when answered" in out
     assert "1 rate_limited" in out and "percentiles of whole answers only" in out and "give it more --requests" in out
+    server.script = [server.answer, server.answer, always([ROLE, chunk(finish="stop"), DONE])]
+    code, out, _ = costlib(server.url, *words)
+    assert code == 0 and "0 failed, 0 cut, 1 empty" in out and "ignore_eos" in out
     server.usual = always([ROLE, chunk("a"), chunk("b"), DONE])
     code, out, _ = costlib(server.url, *words[:4], "--requests", "40", "--self-test", "0", "--usd-per-hour", "1")
     assert code == 0 and "for want of the server's count" in out and "prompt tokens unknown" in out

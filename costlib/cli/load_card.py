@@ -50,7 +50,8 @@ def card(row: Row, latencies: list[Row], dialects: list[Row], costs: list[Row]) 
     offered = ""
     if row["arrivals"] != "closed" and not is_null(row["offered_per_s"]):
         offered = f"; {plain(row['offered_per_s'])} requests/s came"
-    line("answers", f"{row['ok']} of {row['offered']}; {row['failed']} failed, {row['cut']} cut{offered}")
+    empty = f", {row['empty']} empty" if row["empty"] else ""
+    line("answers", f"{row['ok']} of {row['offered']}; {row['failed']} failed, {row['cut']} cut{empty}{offered}")
     if isinstance(row["failures"], str):
         line("", ", ".join(f"{count} {kind}" for kind, count in json.loads(row["failures"]).items()))
     if is_null(row["requests_per_s"]):
@@ -137,6 +138,8 @@ def next_steps(row: Row) -> list[str]:
         return [text for status, text in _REFUSED.items() if f"status {status}" in str(row["reason"])]
     if isinstance(row["reason"], str):
         found.append(f"{row['reason']}: give it more --time-limit, or fewer --requests")
+    if row["empty"]:
+        found.append("the model ended some answers at once: --extra '{\"ignore_eos\": true}' where the server knows it")
     if isinstance(row["window_reason"], str):
         found.append(f"{row['window_reason']}: give it more --requests")
     if isinstance(row["stationary_reason"], str):

@@ -8,8 +8,9 @@ from costlib.tables.schema import STATUSES, Column, Table, interval
 
 ARRIVALS = ("poisson", "gamma", "closed", "trace")
 """When requests are sent; `costlib.measure.load.arrivals` says what each is."""
-OUTCOMES = ("ok", "failed", "cut")
-"""ok: a whole answer with text; failed: none came; cut: it ended before its end."""
+OUTCOMES = ("ok", "empty", "failed", "cut")
+"""ok: a whole answer with text; empty: a whole one without, because the model ended at once; failed: none came; cut: it
+ended before its end."""
 TOKENS_FROM = ("usage", "chunks")
 _MEDIANS = ("ttft_scheduled_s", "ttft_sent_s", "e2e_scheduled_s", "e2e_sent_s", "stream_tpot_s")
 
@@ -68,6 +69,7 @@ LOADS = Table(
         Column("kind", "text", "always measured", required=True, allowed=KINDS),
         Column("offered", "integer", "requests that fell due", "requests", minimum=0),
         Column("ok", "integer", "whole answers", "requests", minimum=0),
+        Column("empty", "integer", "whole answers without text, which have no latency", "requests", minimum=0),
         Column("failed", "integer", "requests without an answer", "requests", minimum=0),
         Column("cut", "integer", "answers that ended before their end", "requests", minimum=0),
         Column("failures", "text", "JSON: how many requests ended with which kind of failure"),
@@ -93,7 +95,7 @@ LOADS = Table(
         *(column for name in _MEDIANS for column in interval(name, f"median: {METRICS[name].meaning}", "s")),
         Column("itl_s", "number", f"median: {METRICS['itl_s'].meaning}", "s", minimum=0),
         Column("good_requests", "integer", "requests that kept the SLO", "requests", minimum=0),
-        *interval("good_share", "their share of all that fell due", "share"),
+        *interval("good_share", "their share of all that fell due, but for empty answers", "share"),
         Column("goodput_requests_per_s", "number", METRICS["goodput_requests_per_s"].meaning, "requests/s", minimum=0),
         Column("goodput_tokens_per_s", "number", METRICS["goodput_tokens_per_s"].meaning, "tokens/s", minimum=0),
         Column("client_bound", "flag", "whether the client was the bottleneck; unknown where it cannot be told"),
@@ -103,6 +105,7 @@ LOADS = Table(
         Column(
             "selftest_delay_p95_s", "number", "95th percentile of how late it stamped a mock's chunks", "s", minimum=0
         ),
+        Column("selftest_added_s", "number", "median it added to a mock's first token", "s"),
         Column("selftest_streams", "integer", "streams at once in the self-test", "streams", minimum=1),
         Column("fingerprint", "text", "hash of the client's environment", required=True),
         Column("environment", "text", "JSON of the client's process", required=True),

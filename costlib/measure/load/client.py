@@ -87,10 +87,8 @@ async def send(
         if failure is not None and not answer.ended:
             attempt.outcome, attempt.reason = ("cut" if attempt.chunk_s else "failed"), str(failure)
         elif not attempt.chunk_s:
-            attempt.outcome, attempt.reason = (
-                "failed",
-                f"no_content: a whole answer without text ({attempt.finish_reason})",
-            )
+            attempt.outcome = "empty" if attempt.finish_reason else "failed"
+            attempt.reason = f"no_content: a whole answer without text ({attempt.finish_reason})"
         else:
             attempt.outcome = "ok"
 

@@ -1,4 +1,4 @@
-"""A server that answers as told: after `first_s` a piece of text, then one every `gap_s`, `max_tokens` pieces in all.
+"""A server that answers as told: after `first_s` a piece of text, then one every `gap_s`, one for each token asked for.
 
 Run as a program it prints its port and lives until its standard input closes, so it never outlives whom it serves. Each
 piece is the moment it was sent, by the clock that every process of a machine shares: whoever reads it later knows how
@@ -12,6 +12,8 @@ import json
 import sys
 import time
 
+from costlib.server import lengths
+
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
@@ -19,9 +21,9 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, fir
     """Serve one connection until the client closes it."""
     try:
         while head := await reader.readuntil(b"\r\n\r\n"):
-            lengths = [line.partition(b":")[2] for line in head.lower().split(b"\r\n") if b"content-length" in line]
-            body = json.loads(await reader.readexactly(int(lengths[0])))
-            came, pieces = time.perf_counter(), int(body["max_tokens"])
+            sizes = [line.partition(b":")[2] for line in head.lower().split(b"\r\n") if b"content-length" in line]
+            body = json.loads(await reader.readexactly(int(sizes[0])))
+            came, pieces = time.perf_counter(), max(lengths(body))
             writer.write(_HEAD)
             for piece in range(pieces):
                 # A schedule, not a pause after each piece: being late once does not slow the whole stream down.

@@ -135,16 +135,25 @@ def load(
             seen[at] = holds(at)
         if searched or (promised.given and len(rates) > 1):
             highest = search(holds, seen) if searched else bounds(seen)
-            highest = _doubted(highest, bench.rows)
+            highest = _doubted(highest, bench.rows, promised.share)
     rows, traces = (pd.concat(frames, ignore_index=True) for frames in (bench.rows, bench.traces))
     return LoadTest(rows, traces, promised, highest)
 
 
-def _doubted(found: Highest, rows: Sequence[pd.DataFrame]) -> Highest:
-    """Says so where the rate that fails may fail because of the client."""
-    for row in rows:
-        bound = row["client_bound"].fillna(False).iloc[0]
-        if bound and row["rate_per_s"].iloc[0] == found.fails_at_per_s:
-            why = f"at {found.fails_at_per_s:g} requests/s the client was the bottleneck, so the server may do more"
-            return replace(found, reason="; ".join(part for part in (found.reason, why) if part))
-    return found
+def _doubted(found: Highest, rows: Sequence[pd.DataFrame], share: float) -> Highest:
+    """Says so where the tests on both sides of the edge do not prove their side, or the client was in the way."""
+    doubts = [found.reason] if found.reason else []
+    for frame in rows:
+        row = {str(name): value for name, value in frame.iloc[0].to_dict().items()}
+        rate = row["rate_per_s"]
+        if is_null(row["good_share"]) or rate not in (found.rate_per_s, found.fails_at_per_s):
+            continue
+        fails = rate == found.fails_at_per_s
+        if row["good_share_low"] < share < row["good_share_high"]:
+            ends = f"between {row['good_share_low']:.0%} and {row['good_share_high']:.0%}"
+            doubts.append(
+                f"at {rate:g} requests/s {ends} keep the promise, {share:.0%} are to: more requests would tell"
+            )
+        if fails and not is_null(row["client_bound"]) and row["client_bound"]:
+            doubts.append(f"at {rate:g} requests/s the client was the bottleneck, so the server may do more")
+    return replace(found, reason="; ".join(doubts) or None)

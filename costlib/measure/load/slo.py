@@ -52,15 +52,17 @@ def _number(value: object) -> bool:
 
 
 def goodput(requests: pd.DataFrame, slo: Slo) -> dict[str, Any]:
-    """Share of all offered requests that kept the SLO (exact binomial interval), and good requests and tokens per s.
+    """Share of the requests that kept the SLO (exact binomial interval), and good requests and tokens per s.
 
-    Per second of the whole test, from the first schedule to the last end; empty where nothing is promised or offered.
+    Per second of the whole test, from the first schedule to the last end; nothing where nothing is promised or offered.
+    An answer in which the model had nothing to say neither keeps nor breaks a promise about time.
     """
     from scipy.stats import binomtest
 
-    if not slo.given or requests.empty:
+    if not slo.given or (requests["outcome"] == "empty").all():
         return {}
-    rows = [{str(k): v for k, v in row.items()} for row in requests.to_dict("records")]
+    judged = requests[requests["outcome"] != "empty"]
+    rows = [{str(k): v for k, v in row.items()} for row in judged.to_dict("records")]
     good = [row for row in rows if slo.kept(row)]
     share = binomtest(len(good), len(rows)).proportion_ci()
     span = float(requests["end_s"].max() - requests["scheduled_s"].min())

@@ -52,7 +52,7 @@ def counted(requests: pd.DataFrame) -> dict[str, Any]:
     rows = answered(requests)
     row: dict[str, Any] = {
         "offered": len(requests),
-        **{name: outcomes[name] for name in ("ok", "failed", "cut")},
+        **{name: outcomes[name] for name in ("ok", "empty", "failed", "cut")},
         "failures": json.dumps(dict(sorted(kinds.items()))) if kinds else None,
         "in_flight_peak": most_at_once(requests),
     }
@@ -100,5 +100,6 @@ def derived(
         "client_cpu_share": flow.cpu_share,
         "client_lag_p95_s": lag[int(0.95 * len(lag))] if lag else None,
         "selftest_delay_p95_s": None if tested is None else tested.delay_p95_s,
+        "selftest_added_s": None if tested is None else tested.added_s,
         "selftest_streams": None if tested is None else tested.streams,
     }

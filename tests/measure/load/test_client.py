@@ -92,7 +92,7 @@ def test_tokens_from_a_cache_are_told(server: ScriptedServer) -> None:
         ([chunk("a"), event({"error": {"message": "out of memory\nat line 7"}})], "cut", "stream_error: out of memory"),
         ([event({"error": "no such model"})], "failed", "stream_error: no such model"),
         ([event({"object": "error", "message": "bad"})], "failed", "stream_error: bad"),
-        ([ROLE, chunk(finish="stop"), usage(3, 1), DONE], "failed", "no_content: a whole answer without text (stop)"),
+        ([ROLE, chunk(finish="stop"), usage(3, 1), DONE], "empty", "no_content: a whole answer without text (stop)"),
         ([DONE], "failed", "no_content: a whole answer without text (None)"),
     ],
 )

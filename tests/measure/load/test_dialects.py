@@ -87,6 +87,15 @@ def test_goodput_by_hand(slo: Slo, good: int, tokens: int) -> None:
     assert found["good_share_low"] < good / 4 < found["good_share_high"]
 
 
+def test_an_empty_answer_neither_keeps_nor_breaks_a_promise() -> None:
+    empty = request_row(4, 1.0, [], outcome="empty", reason="no_content: ...")
+    found, without = (goodput(trace(*hand_made().to_dict("records"), *more), Slo(ttft_s=1)) for more in ([empty], []))
+    assert (
+        (found["good_requests"], found["good_share"]) == (without["good_requests"], without["good_share"]) == (2, 0.5)
+    )
+    assert goodput(trace(empty), Slo(ttft_s=1)) == {}
+
+
 def test_nothing_promised_is_no_goodput_and_a_trace_without_answers_has_reasons() -> None:
     assert goodput(hand_made(), Slo()) == {}
     found = dialects(trace(request_row(0, 0.0, []), request_row(1, 1.0, [])), Slo(ttft_s=1))

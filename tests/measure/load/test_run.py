@@ -184,6 +184,8 @@ def test_several_rates_are_tests_of_their_own_and_the_highest_that_holds_is_told
     assert not fast["stationary"] and "more come than are answered" in fast["stationary_reason"]
     assert found.highest is not None
     assert (found.highest.rate_per_s, found.highest.fails_at_per_s) == (10, 90)
+    doubt = "at 10 requests/s between 93% and 100% keep the promise, 95% are to: more requests would tell"
+    assert doubt in str(found.highest.reason), "50 of 50 is no proof of 95 %"
 
 
 def test_the_search_finds_an_edge_within_a_tenth() -> None:
