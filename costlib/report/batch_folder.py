@@ -7,13 +7,16 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from costlib.errors import InputError, bad
 from costlib.report.batch_index import batch_index
 from costlib.report.batch_result import BatchResult
-from costlib.report.checks import MANIFEST, Check
+from costlib.report.checks import Check
 from costlib.report.checks import check as check_report
 from costlib.report.execute import write_whole
 from costlib.report.folder import check_place
+from costlib.report.manifest import MANIFEST
 from costlib.report.publish import machine_paths, scrub
 
 DOCUMENT = "batch.json"
@@ -55,17 +58,37 @@ def check(folder: Path | str, study: Path | str | None = None) -> list[Check]:
     root = Path(folder)
     if not (root / DOCUMENT).is_file():
         return check_report(root, study)
-    held = json.loads((root / DOCUMENT).read_text(encoding="utf-8"))
-    file = Path(study) if study is not None else root / held["batch"]
-    found: list[Check] = []
-    for one in held["reports"]:
-        name = one["name"]
-        if one["status"] in ("failed", "waiting"):
-            found.append(Check(f"{name}: made", False, one["reason"]))
-            continue
-        try:
-            checks = check_report(root / one["out"], f"{file}#{name}")
-        except InputError as error:
-            checks = [Check("made", False, str(error))]
-        found += [Check(f"{name}: {each.name}", each.ok, each.detail) for each in checks]
-    return found
+    try:
+        held = _Document.model_validate_json((root / DOCUMENT).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise bad("report folder", str(folder), f"a folder that costlib batch wrote, with {DOCUMENT}") from error
+    file = Path(study) if study is not None else root / held.batch
+    return [
+        Check(f"{one.name}: {each.name}", each.ok, each.detail)
+        for one in held.reports
+        for each in _checks(root, one, f"{file}#{one.name}")
+    ]
+
+
+class _Report(BaseModel):
+    name: str
+    status: str
+    reason: str | None
+    out: str
+
+
+class _Document(BaseModel):
+    """What is read back of batch.json."""
+
+    batch: str
+    reports: list[_Report]
+
+
+def _checks(root: Path, one: _Report, study: str) -> list[Check]:
+    """The checks of one report of a batch; a single one that fails where it is not there."""
+    if one.status in ("failed", "waiting"):
+        return [Check("made", False, one.reason or one.status)]
+    try:
+        return check_report(root / one.out, study)
+    except InputError as error:
+        return [Check("made", False, str(error))]

@@ -98,8 +98,7 @@ def _answers(result: BatchResult) -> str:
     lines = []
     for made in result.reports:
         pages = "".join(
-            f'<p><a href="{_href(made.out / one["file"], result.out)}">{escape(one["title"])}</a><br>'
-            f"{cited(one['answer'])}</p>"
+            f'<p><a href="{_href(made.out / one.file, result.out)}">{escape(one.title)}</a><br>{cited(one.answer)}</p>'
             for one in made.reports
         )
         if pages:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -11,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from costlib.figure import Figure
-from costlib.report.checks import MANIFEST
 from costlib.report.ledger import as_json, from_json
+from costlib.report.manifest import Listed, read_manifest
 from costlib.study import Batch
 
 TOTALS = ("plan", "bills", "saving", "probability_saves")
@@ -45,17 +43,14 @@ class Made:
         return self.status in ("written", "unchanged")
 
     @cached_property
-    def reports(self) -> list[Mapping[str, Any]]:
+    def reports(self) -> list[Listed]:
         """What the manifest in its folder says of each notebook; nothing for a report that is not ok."""
-        if not self.ok:
-            return []
-        found: list[Mapping[str, Any]] = json.loads((self.out / MANIFEST).read_text(encoding="utf-8"))["reports"]
-        return found
+        return read_manifest(self.out).reports if self.ok else []
 
     @property
     def totals(self) -> dict[str, Figure]:
         """Each of `TOTALS`, or why it is unknown."""
-        told: Mapping[str, Any] = next((one["totals"] for one in self.reports if one.get("totals")), {})
+        told = next((one.totals for one in self.reports if one.totals), {})
         why = "no portfolio notebook in this report" if self.ok else "the report failed or was not made"
         return {
             name: from_json(told[name])

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,9 +20,8 @@ from costlib.errors import InputError, bad
 from costlib.figure import KINDS, Figure
 from costlib.paths import notebooks_dir
 from costlib.report.ledger import interval, number
+from costlib.report.manifest import MANIFEST, Manifest, read_manifest
 from costlib.report.publish import machine_paths
-
-MANIFEST = "manifest.json"
 
 _LOADING = {"script", "link", "iframe", "object", "embed", "base", "source", "video", "audio"}
 _LOADED = re.compile(r"url\(\s*['\"]?(?!#|data:)|@import", re.I)
@@ -44,7 +42,7 @@ class Check:
 @dataclass(frozen=True)
 class _Folder:
     root: Path
-    manifest: Mapping[str, Any]
+    manifest: Manifest
     pages: Mapping[str, Any]
     ledger: Mapping[tuple[str, str], Mapping[str, str]]
     study: Path | str | None
@@ -64,14 +62,15 @@ def check(folder: Path | str, study: Path | str | None = None) -> list[Check]:
 
     root = Path(folder)
     try:
-        manifest = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
+        manifest = read_manifest(root)
         with (root / "ledger.csv").open(encoding="utf-8", newline="") as file:
             ledger = {(row["report"], row["id"]): row for row in csv.DictReader(file)}
     except (OSError, ValueError, KeyError) as error:
         raise bad("report folder", str(folder), f"a folder that costlib report wrote, with {MANIFEST}") from error
     pages = {
-        file.name: BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser")
+        file.name: BeautifulSoup(file.read_text(encoding="utf-8", errors="replace"), "html.parser")
         for file in sorted(root.glob("*.html"))
+        if file.is_file()
     }
     opened = _Folder(root, manifest, pages, ledger, study)
     return [
@@ -97,7 +96,8 @@ def sources(notebooks: list[str], study_hash: str) -> dict[str, str]:
         p for p in package.rglob("*") if p.suffix in (".py", ".j2", ".css") and "_shipped" not in p.parts
     ):
         digest.update(str(file.relative_to(package)).encode() + b"\0" + file.read_bytes())
-    found = {f"notebooks/{name}.ipynb": sha256(notebooks_dir() / f"{name}.ipynb") for name in notebooks}
+    files = [notebooks_dir() / f"{name}.ipynb" for name in notebooks]
+    found = {f"notebooks/{file.name}": sha256(file) for file in files if file.is_file()}
     return {**found, "costlib package": digest.hexdigest(), "study": study_hash}
 
 
@@ -124,7 +124,7 @@ def _more(problems: list[str]) -> str:
 
 
 def _complete(folder: _Folder) -> tuple[list[str], str]:
-    listed = [report["file"] for report in folder.manifest["reports"]]
+    listed = [report.file for report in folder.manifest.reports]
     problems = [f"{name} is missing" for name in listed if name not in folder.pages]
     problems += [f"{name} has no end" for name, soup in folder.reports.items() if not soup.select_one("details.ledger")]
     return problems, f"{len(listed)} of {len(listed)} reports have their end marker"
@@ -228,25 +228,25 @@ def _ledger(folder: _Folder) -> tuple[list[str], str]:
 
 def _ties(folder: _Folder) -> tuple[list[str], str]:
     problems, count = [], 0
-    for report in folder.manifest["reports"]:
-        for tie in report.get("ties", []):
+    for report in folder.manifest.reports:
+        for tie in report.ties:
             count += 1
-            total, parts = Decimal(tie["total"]), sum((Decimal(part) for part in tie["parts"]), Decimal(0))
-            if total != parts:
-                problems.append(f"{tie['what']}: parts add up to {parts}, total is {total}")
+            if tie.total != (parts := sum(tie.parts, Decimal(0))):
+                problems.append(f"{tie.what}: parts add up to {parts}, total is {tie.total}")
     return problems, f"{count} totals equal the sum of their parts to the cent"
 
 
 def _paths(folder: _Folder) -> tuple[list[str], str]:
     problems = []
     for file in sorted(folder.root.iterdir()):
-        if file.suffix in (".html", ".csv", ".json"):
-            problems += [f"{file.name} names {path}" for path in machine_paths(file.read_text(encoding="utf-8"))]
+        if file.suffix in (".html", ".csv", ".json") and file.is_file():
+            text = file.read_text(encoding="utf-8", errors="replace")
+            problems += [f"{file.name} names {path}" for path in machine_paths(text)]
     return problems, "none found"
 
 
 def _files(folder: _Folder) -> tuple[list[str], str]:
-    listed = folder.manifest["files"]
+    listed = folder.manifest.files
     problems = [
         f"{name} was changed or is missing"
         for name, digest in listed.items()
@@ -258,12 +258,12 @@ def _files(folder: _Folder) -> tuple[list[str], str]:
 def _sources(folder: _Folder) -> tuple[list[str], str]:
     from costlib.study import load_study
 
-    then = dict(folder.manifest["sources"])
+    then = dict(folder.manifest.sources)
     try:
-        study_hash = load_study(folder.study or folder.manifest["study"]).hash
+        study_hash = load_study(folder.study or folder.manifest.study).hash
     except InputError:  # a study that is not at hand is no fault of the report
-        study_hash = then.pop("study")
-    now = sources([report["name"] for report in folder.manifest["reports"]], study_hash)
+        study_hash = then.pop("study", "")
+    now = sources([report.name for report in folder.manifest.reports], study_hash)
     problems = [f"{name} is not the one the report was made from" for name in then if then[name] != now.get(name)]
     return problems, f"{len(then)} sources have the hash the report was made from"
 

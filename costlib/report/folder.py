@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from costlib.errors import RunError, bad
-from costlib.report.checks import MANIFEST, Check, check, markup, sha256
+from costlib.report.checks import Check, check, markup, sha256
 from costlib.report.execute import NotebookError, write_whole
 from costlib.report.index import index
 from costlib.report.ledger import COLUMNS, spreadsheet_cell
+from costlib.report.manifest import MANIFEST
 from costlib.report.publish import failure_page, publish
 from costlib.study import Study
 

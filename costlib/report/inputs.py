@@ -11,7 +11,8 @@ from pathlib import Path
 
 from costlib.errors import InputError
 from costlib.paths import data_dir, measurements_dir
-from costlib.report.checks import MANIFEST, Check, check, sha256, sources
+from costlib.report.checks import Check, check, sha256, sources
+from costlib.report.manifest import read_manifest
 from costlib.store import Store
 from costlib.study import Study
 
@@ -41,8 +42,7 @@ def inputs_hash(study: Study, store: Store) -> str:
 def unchanged(study: Study, store: Store, folder: Path) -> list[Check] | None:
     """The checks of a folder that was made from the same inputs and passes them all; None for any other folder."""
     try:
-        made_from = json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("inputs")
-        if made_from != inputs_hash(study, store):
+        if read_manifest(folder).inputs != inputs_hash(study, store):
             return None
         found = check(folder, study.reference)
     except (OSError, ValueError, InputError):

@@ -18,10 +18,11 @@ from costlib.errors import bad
 from costlib.paths import notebooks_dir
 from costlib.portfolio.plan import check_tables
 from costlib.progress import Progress, Step, silent
-from costlib.report.checks import MANIFEST, Check, sources
+from costlib.report.checks import Check, sources
 from costlib.report.execute import NotebookError, check_parameters, execute, parameters_of
 from costlib.report.folder import check_writable, failed, move_in, staged, write
 from costlib.report.inputs import inputs_hash, packages
+from costlib.report.manifest import MANIFEST
 from costlib.report.publish import scrub
 from costlib.store import Store, new_id
 from costlib.study import Study, load_study, place_in

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from report.samples import money
 
+from costlib.cli.main import main
 from costlib.errors import InputError
 from costlib.report import folder as folders
 from costlib.report import run as running
@@ -108,6 +110,8 @@ BREAKS: list[tuple[str, Callable[[Path], None]]] = [
     ("totals tie", manifest(lambda held: held["reports"][0]["ties"][0]["parts"].append("0.01"))),
     ("no paths of the machine", replaced("</main>", f"<p>{Path.home()}/private</p></main>")),
     ("files unchanged", replaced("A title", "Another title")),
+    ("files unchanged", lambda folder: (folder / "plan.csv").write_bytes(b"\xff\x00")),
+    ("sources unchanged", manifest(lambda held: held["sources"].update({"notebooks/gone.ipynb": "0" * 64}))),
     ("sources unchanged", manifest(lambda held: held["sources"].update({"costlib package": "0" * 64}))),
 ]
 
@@ -125,7 +129,28 @@ def test_a_broken_folder_fails_the_check_that_is_about_it(
     assert "FAILED" in markup(check(tmp_path))
 
 
-@pytest.mark.parametrize("content", [None, "{"])
+def test_the_command_looks_again_and_says_by_its_exit_code_whether_all_holds(
+    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def call(*words: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["costlib", "check", *words])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return int(end.value.code or 0), capsys.readouterr().out
+
+    code, out = call(str(published), "--json")
+    said = json.loads(out)
+    assert (code, said["ok"], len(said["checks"])) == (0, True, 10) and out.count("\n") == 1
+    for file in published.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    replaced("A title", "Another title")(tmp_path)
+    code, out = call(str(tmp_path))
+    assert code == 1 and "FAILED  files unchanged: measure.html was changed" in out and "9 of 10 checks passed" in out
+    code, out = call(str(tmp_path / "none"), "--json")
+    assert code == 2 and "a folder that costlib report wrote" in json.loads(out)["error"]
+
+
+@pytest.mark.parametrize("content", [None, "{", "{}", "[]"])
 def test_a_folder_that_is_no_report_is_refused(content: str | None, tmp_path: Path) -> None:
     if content:
         (tmp_path / "manifest.json").write_text(content)
