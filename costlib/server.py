@@ -91,18 +91,15 @@ def request_body(
     max_tokens: int,
     *,
     chat: bool,
-    system: str | None = None,
     stop: tuple[str, ...] = (),
     extra: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The body of one request; `extra` is merged into it, and a null there takes a field out."""
-    said = [("system", system)] if system else []
-    said.append(("user", prompt))
     body: dict[str, Any] = {"model": model, "max_tokens": max_tokens, "temperature": 0}
     if chat:
-        body["messages"] = [{"role": role, "content": text} for role, text in said]
+        body["messages"] = [{"role": "user", "content": prompt}]
     else:
-        body["prompt"] = "\n\n".join(text for _, text in said)
+        body["prompt"] = prompt
     if stop:
         body["stop"] = list(stop)
     return {name: value for name, value in {**body, **extra}.items() if value is not None}

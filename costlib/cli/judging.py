@@ -21,6 +21,7 @@ from costlib.cli.show import (
     watching,
 )
 from costlib.errors import bad
+from costlib.tables.schema import is_null
 
 _TEXT = ("ppl_ratio", "ppl_p_value", "kl_mean", "top1_agreement", "bits_per_byte")
 
@@ -195,17 +196,17 @@ def _show_tasks(scores: Any) -> None:
     for name, rows in scores.groupby("task", sort=False):
         lines, notes = [], []
         for row in rows.to_dict("records"):
-            who = row["model"] if _unknown(row["precision"]) else f"{row['model']} {row['precision']}"
-            change = "-" if _unknown(row["gained"]) else f"+{row['gained']} -{row['lost']}"
+            who = row["model"] if is_null(row["precision"]) else f"{row['model']} {row['precision']}"
+            change = "-" if is_null(row["gained"]) else f"+{row['gained']} -{row['lost']}"
             shown = [number(row, column) for column in ("score", "success", "difference")]
             lines.append([who, *shown, change, number(row, "p_holm"), number(row, "spent_usd", " USD")])
-            if not _unknown(row["gate"]):
+            if not is_null(row["gate"]):
                 notes.append(f"{who}: {row['gate']}: {row['gate_reason']}")
             if row["failed"]:
                 notes.append(f"{who}: {row['failed']} of {row['n']} items without an answer, counted in the interval")
             notes += [f"{who}: {row[why]}" for why in ("reason", "weights_note") if isinstance(row[why], str)]
         first = rows.iloc[0]
-        against = "" if _unknown(first["baseline"]) else f"; difference to {first['baseline']}"
+        against = "" if is_null(first["baseline"]) else f"; difference to {first['baseline']}"
         columns = ["model", "score", "wholly right", "difference", "flips", "p (Holm)", "spent"]
         caption = f"{first['task_kind']}, {first['n']} items{against}; measured; [95 % interval]"
         table(f"task {name}", columns, lines, caption)
@@ -265,10 +266,6 @@ def _money(name: str, value: str) -> Decimal:
 def _known(against: str) -> tuple[str, str | None]:
     model, _, precision = against.strip().partition(" ")
     return model, precision or None
-
-
-def _unknown(value: object) -> bool:
-    return value is None or value != value or type(value).__name__ == "NAType"
 
 
 COMMANDS = (quality,)

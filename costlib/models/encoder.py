@@ -135,9 +135,7 @@ def load_encoder(reference_text: str, precision: str, device: str) -> Encoder:
     )
 
 
-def trained_encoder(
-    reference_text: str, device: str | None = None, timeout_s: float = 3600
-) -> Callable[[Sequence[str]], Array]:
+def trained_encoder(reference_text: str) -> Callable[[Sequence[str]], Array]:
     """Encode texts with trained weights at fp32, each call in a process of its own.
 
     Raises `InputError` for a model that cannot do that; encoding raises `RunError` where it fails.
@@ -147,13 +145,13 @@ def trained_encoder(
         raise bad("model", reference_text, "trained weights: vectors of random ones say nothing")
     if not is_static(reference):
         refuse_other_models(reference)
-    where = device or ("cpu" if is_static(reference) else default_device())
+    where = "cpu" if is_static(reference) else default_device()
 
     def encode(texts: Sequence[str]) -> Array:
         with tempfile.TemporaryDirectory(prefix="costlib-") as folder:
             (Path(folder) / "texts.json").write_text(json.dumps(list(texts)), encoding="utf-8")
             given = {"model": reference_text, "device": where, "folder": folder}
-            ended = run_isolated("costlib.models.encoder:encode_texts", given, timeout_s=timeout_s)
+            ended = run_isolated("costlib.models.encoder:encode_texts", given, timeout_s=3600)
             if ended.status != "ok":
                 raise RunError(f"{reference_text} could not encode {len(texts)} texts: {ended.reason}")
             return np.asarray(np.load(Path(folder) / "vectors.npy"), dtype=np.float32)

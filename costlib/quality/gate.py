@@ -15,6 +15,7 @@ from typing import Any
 
 from costlib.errors import bad
 from costlib.quality.windows import ROLLING
+from costlib.tables.schema import is_null
 
 GARBAGE_PERPLEXITY = 200.0
 """Perplexity at or above which weights cannot be what they claim: re-initialised ones show hundreds and more."""
@@ -30,14 +31,7 @@ class Verdict:
     reason: str
 
 
-def gate(
-    row: Mapping[str, Any],
-    max_perplexity_ratio: float,
-    *,
-    rule: str = ROLLING,
-    garbage_perplexity: float = GARBAGE_PERPLEXITY,
-    garbage_ratio: float = GARBAGE_RATIO,
-) -> Verdict:
+def gate(row: Mapping[str, Any], max_perplexity_ratio: float, *, rule: str = ROLLING) -> Verdict:
     """Judge one row of the QUALITY table against the largest perplexity ratio allowed, e.g. 1.05 for 5 % worse.
 
     A row under another window rule than `rule` is refused: what a limit allows was agreed under one rule.
@@ -46,8 +40,7 @@ def gate(
     if isinstance(max_perplexity_ratio, bool) or not 1 <= max_perplexity_ratio < math.inf:
         raise bad("max_perplexity_ratio", max_perplexity_ratio, "a finite number of at least 1")
     if row.get("status") != "ok":
-        reason = row.get("reason")
-        return Verdict(False, f"no quality result: it ended as {row.get('status')} ({_said(reason)})")
+        return Verdict(False, f"no quality result: it ended as {row.get('status')} ({row.get('reason')})")
     if isinstance(found := row.get("rule"), str) and found != rule:
         return Verdict(False, f"its perplexity is {found}, and the gate is about {rule}")
     perplexity, ratio, high = (_number(row.get(name)) for name in (rule, "ppl_ratio", "ppl_ratio_high"))
@@ -56,11 +49,11 @@ def gate(
     baseline, model = row.get("baseline", "the baseline"), row.get("baseline_model")
     if isinstance(model, str) and model != row.get("model"):
         baseline = f"{model} at {baseline}"
-    if perplexity >= garbage_perplexity:
+    if perplexity >= GARBAGE_PERPLEXITY:
         return Verdict(
-            False, f"garbage: perplexity {perplexity:,.1f}, and weights that work stay below {garbage_perplexity:g}"
+            False, f"garbage: perplexity {perplexity:,.1f}, and weights that work stay below {GARBAGE_PERPLEXITY:g}"
         )
-    if ratio >= garbage_ratio:
+    if ratio >= GARBAGE_RATIO:
         return Verdict(False, f"garbage: perplexity is {ratio:,.1f} times that of {baseline}")
     shown = f"perplexity is {ratio:.3f} times that of {baseline}, at most {high:.3f} at 95 %"
     if high <= max_perplexity_ratio:
@@ -70,16 +63,6 @@ def gate(
     return Verdict(False, f"{shown}, above the gate of {max_perplexity_ratio:g}")
 
 
-def _number(value: object) -> float | None:
+def _number(value: Any) -> float | None:
     """A finite float, or None for every spelling of unknown a frame may hold."""
-    if value is None or isinstance(value, (bool, str)):
-        return None
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _said(reason: object) -> str:
-    return reason if isinstance(reason, str) and reason else "no reason given"
+    return float(value) if not is_null(value) and math.isfinite(value) else None

@@ -122,9 +122,9 @@ def measure_text(
     rows = {} if fresh else _found(question, place)
     missing = [name for name in names if name not in rows]
     for done, row in _measured(question, missing, progress or silent, timeout_s):
-        place.write(QUALITY, _frame([row]), row["run_id"])
+        place.write(QUALITY, QUALITY.of([row]), row["run_id"])
         rows[done] = row
-    return QUALITY.validate(_frame([rows[name] for name in names]))
+    return QUALITY.of([rows[name] for name in names])
 
 
 def quality_results(store: Store | Path | str | None = None, *, rule: str = ROLLING) -> pd.DataFrame:
@@ -182,7 +182,7 @@ def _measured(
     with tempfile.TemporaryDirectory(prefix="costlib-quality-") as folder:
         todo = 1 + len(variants)
 
-        def run(name: _Name, done: int) -> Outcome:
+        def run(name: _Name, done: int) -> tuple[str, Outcome]:
             def show(text: str) -> None:
                 line = f"quality of {name[0]} at {name[1]}: {text}"
                 progress(Step(line, stage="quality", done=done, total=todo))
@@ -192,19 +192,18 @@ def _measured(
             arguments |= {key: question.columns()[key] for key in ("rule", "window", "stride", "tokens")}
             arguments |= {"text": question.text.content, "folder": folder}
             arguments |= {"hand_over": bool(variants), "variants": others} if name == base else {"hand_over": False}
-            return run_isolated(_TARGET, arguments, timeout_s=timeout_s, on_progress=show)
+            started = datetime.now(UTC).isoformat(timespec="milliseconds")
+            return started, run_isolated(_TARGET, arguments, timeout_s=timeout_s, on_progress=show)
 
-        started = _now()
-        reference = run(base, 0)
+        started, reference = run(base, 0)
         if base in missing:
             yield base, _row(question, base, started, reference, reference)
         for done, name in enumerate(variants, 1):
-            started = _now()
             if reference.value is None:
                 reason = f"not scored, because its baseline {question.baseline} ended as {reference.status}"
                 outcome = Outcome("error", None, f"{reason}: {reference.reason}", 0.0)
             else:
-                outcome = run(name, done)
+                started, outcome = run(name, done)
             yield name, _row(question, name, started, outcome, reference)
         progress(Step("quality scored", stage="quality", done=todo, total=todo))
 
@@ -273,12 +272,6 @@ def _material(question: _Question, model: str) -> dict[str, Any]:
     return {_UTF8_KEY: question.text.sha256, _WEIGHTS_KEY: [on_disk(model), on_disk(question.baseline_model)]}
 
 
-def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.DataFrame({name: pd.Series([row.get(name) for row in rows], dtype=object) for name in QUALITY.names})
-
-
 def _columns(name: str, interval: tuple[float, float, float]) -> dict[str, float]:
     return dict(zip((name, f"{name}_low", f"{name}_high"), interval, strict=True))
 
@@ -286,7 +279,3 @@ def _columns(name: str, interval: tuple[float, float, float]) -> dict[str, float
 def _within(estimate: Estimate, most: float) -> tuple[float, float, float]:
     """An interval cut to what the quantity can be, 0 to `most`."""
     return estimate.mean, max(0.0, estimate.low), min(most, estimate.high)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

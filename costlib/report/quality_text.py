@@ -8,18 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from costlib.errors import InputError
 from costlib.figure import Figure
 from costlib.quality.compare import holm
-from costlib.quality.depth import Growth, by_depth, growth
+from costlib.quality.depth import Growth, Part, by_depth, growth
 from costlib.report.chart import Chart
 from costlib.report.figures import Panel, bars
 from costlib.report.ledger import DASH, Html
 from costlib.report.lines import profiles
 from costlib.report.measured_rows import Row
-from costlib.report.page import Page, figure_of, listed, long_date, records
+from costlib.report.page import Page, figure_of, listed, long_date
 from costlib.study import Study
 
 _ALPHA = 0.05
@@ -36,9 +35,9 @@ _TEXT = {
 
 @dataclass(frozen=True)
 class Depth:
-    """Loss of a variant by depth: rows of table DEPTHS, the growth with its p-value by Holm, and the two runs."""
+    """Loss of a variant by depth: its parts, the growth with its p-value by Holm, and the two runs."""
 
-    parts: list[dict[str, Any]]
+    parts: list[Part]
     growth: Growth
     p_value: float
     source: str
@@ -105,7 +104,7 @@ class Text(Page):
     @cached_property
     def _by_depth(self) -> tuple[dict[str, Depth], dict[str, str]]:
         """Loss by depth of each variant, and of the others why there is none; two engines share a run, drawn once."""
-        found: dict[str, tuple[list[dict[str, Any]], Growth, str]] = {}
+        found: dict[str, tuple[list[Part], Growth, str]] = {}
         hidden: dict[str, str] = {}
         wanted = self.study.quality.baseline if self.study.quality else None
         rows = {row["run_id"]: row for row in self.text_rows.values()}
@@ -119,11 +118,11 @@ class Text(Page):
                 hidden[name] = f"its baseline {wanted} is not in the study"
                 continue
             try:
-                grown, parts = growth(row, same[0]), records(by_depth(row, same[0]))
+                grown, parts = growth(row, same[0]), by_depth(row, same[0])
             except InputError as error:
                 hidden[name] = str(error)
                 continue
-            if grown is None or any(part["nll_difference"] is None for part in parts):
+            if grown is None or parts is None:
                 hidden[name] = "fewer than 2 tokens have one of the depths"
             else:
                 found[name] = parts, grown, f"runs {row['run_id']} and {same[0]['run_id']}"
@@ -137,14 +136,14 @@ class Text(Page):
         if not depths:
             why = "; ".join(f"{name}: {reason}" for name, reason in hidden.items()) or "no variant was scored on text"
             return self.text("Loss by depth of context is not shown. {why}.", why=why[:1].upper() + why[1:])
-        worst = sorted(depths, key=lambda name: -max(part["nll_difference"] for part in depths[name].parts))[:_DRAWN]
+        worst = sorted(depths, key=lambda name: -max(part.loss.mean for part in depths[name].parts))[:_DRAWN]
         lines = [
             (name, [self._apart(part, depths[name].source) for part in depths[name].parts])
             for name in depths
             if name in worst
         ]
         first = next(iter(depths.values())).parts
-        places = [f"{part['depth_first']:,}{DASH}{part['depth_last']:,}" for part in first]
+        places = [f"{part.first:,}{DASH}{part.last:,}" for part in first]
         grown = [name for name, _ in lines if depths[name].grows]
         finding = f"Loss grows with context for {listed(grown)}"
         if len(finding.split()) > 10:
@@ -163,9 +162,10 @@ class Text(Page):
                      ("tokens of context", "loss, nats/token")),
         )  # fmt: skip
 
-    def _apart(self, part: Row, source: str) -> Figure:
+    def _apart(self, part: Part, source: str) -> Figure:
         """Loss of one range of depths."""
-        return figure_of(part, "nll_difference", "nats/token", kind="derived", source=source, reason=None)
+        loss = part.loss
+        return Figure(loss.mean, "nats/token", "derived", source, loss.low, loss.high, None, "nll_difference")
 
     def depth_text(self) -> Html:
         """Whether the loss grows with depth, with its test."""

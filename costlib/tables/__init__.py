@@ -8,7 +8,7 @@ dictionary in data/README.md is generated from this package (`python -m costlib.
 from __future__ import annotations
 
 from costlib.tables.embedded import DISTILLATIONS, EMBEDDING_RUNS, EMBEDDINGS, STUDENTS
-from costlib.tables.judged import ANSWERS, DEPTHS, QUALITY, RULES, TASK_KINDS, TASK_SCORES
+from costlib.tables.judged import ANSWERS, QUALITY, RULES, TASK_KINDS, TASK_SCORES
 from costlib.tables.loaded import LOAD_DIALECTS, LOAD_LATENCIES, LOAD_REQUESTS, LOADS
 from costlib.tables.measured import ENGINES, MEASUREMENTS, PRECISIONS, RUNS
 from costlib.tables.metrics import METRICS, Metric
@@ -18,7 +18,6 @@ from costlib.tables.watched import MONITORING
 
 __all__ = [
     "ANSWERS",
-    "DEPTHS",
     "DISTILLATIONS",
     "EMBEDDINGS",
     "EMBEDDING_RUNS",
@@ -53,7 +52,6 @@ TABLES: dict[str, Table] = {
         RUNS,
         MEASUREMENTS,
         QUALITY,
-        DEPTHS,
         ANSWERS,
         TASK_SCORES,
         MONITORING,

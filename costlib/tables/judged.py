@@ -61,27 +61,6 @@ QUALITY = Table(
     ),
 )
 
-DEPTHS = Table(
-    "depths",
-    "Loss of a variant on tokens with as much context, beside its baseline; derived from quality, never stored.",
-    (
-        Column("model", "text", "model reference", required=True),
-        Column("precision", "text", "precision scored", required=True),
-        Column("rule", "text", "window rule", required=True, allowed=RULES),
-        Column("depth_first", "integer", "least context of these tokens", "tokens", required=True, minimum=1),
-        Column("depth_last", "integer", "most context of these tokens", "tokens", required=True, minimum=1),
-        Column("tokens", "integer", "scored tokens with that much context", "tokens", required=True, minimum=0),
-        *interval("nll_difference", "mean negative log-likelihood minus the baseline's", "nats/token", signed=True),
-        Column("nll_difference_se", "number", "its block-bootstrap standard error", "nats/token", minimum=0),
-        Column("nll_p_value", "number", "two-sided p-value of the difference being 0", "probability", minimum=0),
-        *interval("kl_mean", METRICS["kl_mean"].meaning, "nats/token"),
-        Column("kl_mean_se", "number", "its block-bootstrap standard error", "nats/token", minimum=0),
-        *interval("top1_agreement", METRICS["top1_agreement"].meaning, "share"),
-        Column("top1_agreement_se", "number", "its block-bootstrap standard error", "share", minimum=0),
-        Column("reason", "text", "why a number is unknown"),
-    ),
-)
-
 TASK_KINDS = ("classification", "extraction", "exact", "numeric", "regex", "retrieval", "preference")
 """How an answer is scored; `costlib.quality.tasks.metrics` says what each is."""
 

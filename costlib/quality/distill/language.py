@@ -1,9 +1,9 @@
 """A language model with fewer layers, trained on its teacher's logits.
 
 The student keeps every n-th layer of the teacher and its embeddings and output layer, which stay as they are; only the
-layers and the last norm learn, so that a model whose vocabulary is most of its weights trains in minutes. The loss per
-position is alpha * T^2 * KL(teacher_T || student_T) over the full vocabulary + (1 - alpha) * cross-entropy (Hinton,
-Vinyals and Dean 2015). The score is next-token accuracy on held-out windows of the same text, one item per token.
+layers and the last norm learn, so that a model whose vocabulary is most of its weights trains in minutes. The loss is
+per position and over the full vocabulary. The score is next-token accuracy on held-out windows of the same text, one
+item per token.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from costlib.errors import bad
 from costlib.isolate import step
-from costlib.quality.distill.students import layers_of, optimise, with_fewer_layers
+from costlib.quality.distill.students import distillation_loss, layers_of, optimise, with_fewer_layers
 
 _HELD_OUT_SHARE = 0.2
 
@@ -56,7 +56,6 @@ def shallow_language_model(
 ) -> tuple[Any, int]:
     """The student, and the tokens the teacher read; `train` is (windows, window) token ids."""
     import torch
-    from torch.nn import functional
 
     student = with_fewer_layers(teacher, every).float().to(device)
     for parameter in student.parameters():
@@ -72,22 +71,15 @@ def shallow_language_model(
     torch.manual_seed(0)
     read = 0
 
-    def loss(_: int) -> Any:
+    def loss() -> Any:
         nonlocal read
         chosen = torch.from_numpy(train[order.integers(0, len(train), size=batch)]).to(device)
         read += chosen.numel()
         with torch.no_grad():
             soft = torch.log_softmax(teacher(input_ids=chosen, use_cache=False).logits.float() / temperature, dim=-1)
         scores = student(input_ids=chosen, use_cache=False).logits.float()
-        flat = functional.log_softmax(scores / temperature, dim=-1).flatten(0, 1)
-        value = (
-            alpha * temperature**2 * functional.kl_div(flat, soft.flatten(0, 1), reduction="batchmean", log_target=True)
-        )
-        if alpha < 1:
-            value = value + (1 - alpha) * functional.cross_entropy(
-                scores[:, :-1].flatten(0, 1), chosen[:, 1:].flatten()
-            )
-        return value
+        hard = (scores[:, :-1].flatten(0, 1), chosen[:, 1:].flatten())
+        return distillation_loss(scores, soft, hard, temperature=temperature, alpha=alpha)
 
     optimise(learning, steps, 5e-4, loss)
     student.eval()

@@ -25,6 +25,8 @@ from costlib.models.vectors import unit
 _SIF = 1e-4
 _PASS = 1024
 _REPORT = 20
+_HIDDEN = 256
+_SOFT_BATCH = 256
 
 
 def static_student(teacher: Encoder, width: int = 256) -> Encoder:
@@ -102,8 +104,8 @@ def with_fewer_layers(model: Any, every: int) -> Any:
     return student
 
 
-def optimise(parameters: Sequence[Any], steps: int, rate: float, loss: Callable[[int], Any]) -> list[float]:
-    """AdamW for `steps` steps with a linear warm-up and decay, gradients clipped at 1; the loss of each step.
+def optimise(parameters: Sequence[Any], steps: int, rate: float, loss: Callable[[], Any]) -> None:
+    """AdamW for `steps` steps with a linear warm-up and decay, gradients clipped at 1.
 
     Raises `Unsupported` when the loss is no longer a finite number.
     """
@@ -114,20 +116,33 @@ def optimise(parameters: Sequence[Any], steps: int, rate: float, loss: Callable[
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda at: min((at + 1) / warm, max(0.02, (steps - at) / max(1, steps - warm)))
     )
-    losses = []
     for at in range(steps):
         optimizer.zero_grad()
-        value = loss(at)
+        value = loss()
         value.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         schedule.step()
-        losses.append(float(value.detach()))
-        if not math.isfinite(losses[-1]):
+        reached = float(value.detach())
+        if not math.isfinite(reached):
             raise Unsupported(f"the training left the finite numbers at step {at + 1}")
         if at % _REPORT == 0:
-            step(f"step {at + 1} of {steps}, loss {losses[-1]:.4f}")
-    return losses
+            step(f"step {at + 1} of {steps}, loss {reached:.4f}")
+
+
+def distillation_loss(scores: Any, soft: Any, hard: tuple[Any, Any], *, temperature: float, alpha: float) -> Any:
+    """alpha * T^2 * KL(teacher_T || student_T) + (1 - alpha) * cross-entropy (Hinton, Vinyals and Dean 2015).
+
+    `scores` are the student's logits (..., classes), `soft` the teacher's log-probabilities at temperature T; `hard`
+    holds scores and classes of what has a label, if anything has. T^2 keeps the size of the soft gradients.
+    """
+    from torch.nn import functional
+
+    found, wanted = functional.log_softmax(scores / temperature, dim=-1).flatten(0, -2), soft.flatten(0, -2)
+    value = alpha * temperature**2 * functional.kl_div(found, wanted, reduction="batchmean", log_target=True)
+    if alpha < 1 and len(hard[1]):
+        value = value + (1 - alpha) * functional.cross_entropy(*hard)
+    return value
 
 
 def shallow_student(teacher: Encoder, texts: Sequence[str], *, steps: int, every: int, batch: int = 32) -> Encoder:
@@ -146,7 +161,7 @@ def shallow_student(teacher: Encoder, texts: Sequence[str], *, steps: int, every
     order = np.random.default_rng(0)
     torch.manual_seed(0)
 
-    def loss(_: int) -> Any:
+    def loss() -> Any:
         chosen = order.integers(0, len(texts), size=min(batch, len(texts)))
         found = torch.nn.functional.normalize(student.pooled([ids[i] for i in chosen]), dim=1)
         return ((found - targets[chosen]) ** 2).sum(1).mean()
@@ -187,46 +202,29 @@ def soft_head(
     steps: int,
     temperature: float,
     alpha: float,
-    hidden: int = 256,
-    batch: int = 256,
 ) -> SoftHead:
-    """Train on alpha * T^2 * KL(teacher_T || student_T) + (1 - alpha) * cross-entropy of the labels that are known.
+    """Train a network of one hidden layer by `distillation_loss`, on the labels that are known and all soft ones.
 
     `features` is (documents, width), `teacher_logits` (documents, classes); `hard` holds the class of each document,
-    -1 where it has no label. `hidden` 0 makes the student linear. T^2 keeps the size of the soft gradients (Hinton).
+    -1 where it has no label.
     """
     import torch
-    from torch.nn import functional
 
     given = torch.from_numpy(np.asarray(features, dtype=np.float32))
     soft = torch.log_softmax(torch.from_numpy(np.asarray(teacher_logits, dtype=np.float32)) / temperature, dim=1)
     labels = torch.tensor(list(hard))
     torch.manual_seed(0)
     width, count = given.shape[1], len(classes)
-    if hidden:
-        parts = [torch.nn.Linear(width, hidden), torch.nn.ReLU(), torch.nn.Linear(hidden, count)]
-        network: Any = torch.nn.Sequential(*parts)
-    else:
-        network = torch.nn.Linear(width, count)
+    parts = [torch.nn.Linear(width, _HIDDEN), torch.nn.ReLU(), torch.nn.Linear(_HIDDEN, count)]
+    network = torch.nn.Sequential(*parts)
     order = np.random.default_rng(0)
 
-    def loss(_: int) -> Any:
-        chosen = order.integers(0, len(given), size=min(batch, len(given)))
+    def loss() -> Any:
+        chosen = order.integers(0, len(given), size=min(_SOFT_BATCH, len(given)))
         scores = network(given[chosen])
-        value = (
-            alpha
-            * temperature**2
-            * functional.kl_div(
-                functional.log_softmax(scores / temperature, dim=1),
-                soft[chosen],
-                reduction="batchmean",
-                log_target=True,
-            )
-        )
         known = labels[chosen] >= 0
-        if alpha < 1 and bool(known.any()):
-            value = value + (1 - alpha) * functional.cross_entropy(scores[known], labels[chosen][known])
-        return value
+        hard_part = (scores[known], labels[chosen][known])
+        return distillation_loss(scores, soft[chosen], hard_part, temperature=temperature, alpha=alpha)
 
     optimise(list(network.parameters()), steps, 5e-3, loss)
     network.eval()

@@ -70,7 +70,7 @@ class Endpoint:
 
     `extra` is merged into each request, e.g. {"seed": 1}; a null takes a field out: {"max_tokens": null,
     "max_completion_tokens": 9}. A model without a chat template needs `chat=False`: the prompt as it is, at
-    /completions, a system text before it. Raises `InputError` for a url that is neither https nor on this machine
+    /completions. Raises `InputError` for a url that is neither https nor on this machine
     (unless `allow_remote_http`, which sends the key in the clear), a bound that is none, or a key that cannot be sent.
     """
 
@@ -112,7 +112,6 @@ class Ask:
     id: str
     prompt: str
     max_tokens: int
-    system: str | None = None
     stop: tuple[str, ...] = ()
 
 
@@ -237,15 +236,8 @@ class _Run:
 
 
 def _body(endpoint: Endpoint, ask: Ask) -> dict[str, Any]:
-    return request_body(
-        endpoint.model,
-        ask.prompt,
-        ask.max_tokens,
-        chat=endpoint.chat,
-        system=ask.system,
-        stop=ask.stop,
-        extra=endpoint.extra,
-    )
+    settings: dict[str, Any] = {"chat": endpoint.chat, "stop": ask.stop, "extra": endpoint.extra}
+    return request_body(endpoint.model, ask.prompt, ask.max_tokens, **settings)
 
 
 def worst_usd(endpoint: Endpoint, task: Task) -> Decimal:
@@ -258,7 +250,7 @@ def worst_usd(endpoint: Endpoint, task: Task) -> Decimal:
 def _worst(endpoint: Endpoint, ask: Ask) -> Decimal:
     if endpoint.price is None:
         return Decimal(0)
-    read = len((ask.prompt + (ask.system or "")).encode()) + OVERHEAD_TOKENS
+    read = len(ask.prompt.encode()) + OVERHEAD_TOKENS
     return endpoint.price.usd(read, max(lengths(_body(endpoint, ask))))
 
 

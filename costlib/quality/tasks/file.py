@@ -41,7 +41,6 @@ _PROMPTS = {
 def read_task(
     path: str | Path,
     *,
-    name: str | None = None,
     kind: str | None = None,
     prompt: str | None = None,
     shots: int = 0,
@@ -98,7 +97,7 @@ def read_task(
     if limit is not None and (isinstance(limit, bool) or limit < 1):
         raise bad("limit", limit, "a whole number of items, at least 1", str(file))
     test, train = tuple(items["test"][:limit]), tuple(items["train"])
-    return Task(name or file.stem, one, test, train, text, shots, length, chat, margin)
+    return Task(file.stem, one, test, train, text, shots, length, chat, margin)
 
 
 def _check_doubles(items: Mapping[str, Sequence[Item]], doubled: Sequence[str], file: Path) -> None:

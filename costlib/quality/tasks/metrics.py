@@ -127,11 +127,11 @@ def _same(found: Any, expected: Any) -> bool:
     return found == expected or (isinstance(found, type(expected)) and spelled(found) == spelled(expected))
 
 
-def ndcg(relevant: Sequence[float], at: int = AT) -> float:
-    """nDCG of relevances in ranked order: sum of r / log2(rank + 1) over that of the ideal order; 0 without any."""
+def ndcg(relevant: Sequence[float]) -> float:
+    """nDCG at 10 of ranked relevances: sum of r / log2(rank + 1) over that of the ideal order; 0 without any."""
 
     def gain(values: Sequence[float]) -> float:
-        return sum(value / math.log2(rank + 1) for rank, value in enumerate(values[:at], 1))
+        return sum(value / math.log2(rank + 1) for rank, value in enumerate(values[:AT], 1))
 
     ideal = gain(sorted(relevant, reverse=True))
     return gain(relevant) / ideal if ideal else 0.0

@@ -75,10 +75,7 @@ def task_scores(
     known = [row for row in rows if row.get("p_value") is not None]
     for row, adjusted in zip(known, holm([row["p_value"] for row in known]), strict=True):
         row["p_holm"] = adjusted
-    import pandas as pd
-
-    frame = pd.DataFrame({n: pd.Series([row.get(n) for row in rows], dtype=object) for n in TASK_SCORES.names})
-    return TASK_SCORES.validate(frame)
+    return TASK_SCORES.of(rows)
 
 
 def _alone(own: pd.DataFrame) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def teacher() -> Any:
     )  # fmt: skip
     model = transformers.LlamaForCausalLM(config)
     data = torch.from_numpy(sequence(29))
-    optimise(list(model.parameters()), 80, 1e-2, lambda _: model(input_ids=data, labels=data).loss)
+    optimise(list(model.parameters()), 80, 1e-2, lambda: model(input_ids=data, labels=data).loss)
     return model.eval()
 
 

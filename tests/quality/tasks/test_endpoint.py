@@ -210,7 +210,7 @@ def test_nothing_is_paid_for_twice_even_after_a_line_was_cut_short(server, tmp_p
         ]
     assert len(server.seen) == 5
     ask_all(Endpoint(server.url, "other"), asks(1), journal=journal)
-    ask_all(endpoint, asks(1, system="be brief"), journal=journal)
+    ask_all(endpoint, asks(1, stop=("\n",)), journal=journal)
     assert len(server.seen) == 7
 
 
@@ -383,12 +383,12 @@ def test_a_model_without_a_chat_template_is_asked_by_its_prompt(server, tmp_path
     found = {"choices": [{"text": " yes", "finish_reason": "stop"}], "usage": usage}
     server.script = [(200, {}, json.dumps(found).encode()), (200, {}, b'{"choices": [{"index": 0}]}')]
     endpoint = Endpoint(server.url, "m", chat=False, price=PRICE, concurrency=1, attempts=1)
-    first, second = ask_all(endpoint, asks(2, system="be brief"), journal=tmp_path / "j")
+    first, second = ask_all(endpoint, asks(2), journal=tmp_path / "j")
     assert (first.text, first.usd) == (" yes", 7)
     assert second.failure == "malformed: the answer is not a completion in JSON"
-    assert server.seen[0] == {"model": "m", "prompt": "be brief\n\nq0", "max_tokens": 4, "temperature": 0}
+    assert server.seen[0] == {"model": "m", "prompt": "q0", "max_tokens": 4, "temperature": 0}
     assert server.paths == ["/v1/completions"] * 2
-    ask_all(Endpoint(server.url, "m"), asks(1, system="be brief"), journal=tmp_path / "j")
+    ask_all(Endpoint(server.url, "m"), asks(1), journal=tmp_path / "j")
     assert server.paths[2:] == ["/v1/chat/completions"]
 
 
