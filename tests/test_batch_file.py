@@ -27,7 +27,7 @@ def test_any_key_of_a_study_may_differ_and_the_rest_is_the_study(tmp_path: Path)
     text = "reports:\n- demo\n- {study: demo, name: other, as_of: 2026-10-01, workloads: w.csv, timeout_s: 7, out: o}\n"
     file = written(tmp_path, text)
     plain, other = load_batch(file).reports
-    assert (plain.name, plain.timeout_s, plain.out) == ("demo", 1800, None)
+    assert (plain.name, plain.timeout_s, plain.out, load_batch(file).timeout_s) == ("demo", None, None, 1800)
     assert (other.name, other.timeout_s, other.out) == ("other", 7, tmp_path / "o")
     study, demo = load_study(f"{file}#other"), load_study("demo")
     assert (study.name, str(study.as_of), study.workloads) == ("other", "2026-10-01", tmp_path / "w.csv")

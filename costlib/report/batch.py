@@ -87,17 +87,20 @@ def batch(
 def _jobs(found: Batch, folder: Path, store: Path | str | None, timeout_s: float | None, tell: Progress) -> list[_Job]:
     """Every report with its study read and its inputs checked; raises `InputError` with every mistake."""
     jobs: list[_Job] = []
+    places: dict[str, Path] = {}
     mistakes: dict[str, InputError] = {}  # the same mistake of a study that many reports share is told once
     for number, one in enumerate(found.reports):
         tell(Step(f"reading {one.name}", stage="reading", done=number, total=len(found.reports)))
-        place = one.out or folder / one.name
+        place = (one.out or folder / one.name).resolve()
         try:
+            _check_apart(place, folder.resolve(), places)
+            places[one.name] = place
             kept = _store(one, store or found.store)
             study = load_study(one.changes.reference)
             check_inputs(study, kept)
-            _check_apart(place, folder, jobs)
             check_writable(place)
-            jobs.append(_Job(one, study, place.resolve(), kept.root.absolute(), timeout_s or one.timeout_s))
+            limit = one.timeout_s or timeout_s or found.timeout_s
+            jobs.append(_Job(one, study, place, kept.root.absolute(), limit))
         except InputError as error:
             text = str(error)
             inside = text.startswith(f"{found.file}:")
@@ -119,12 +122,11 @@ def _store(one: BatchReport, given: Path | str | None) -> Store:
     return Store(named)
 
 
-def _check_apart(out: Path, folder: Path, jobs: list[_Job]) -> None:
+def _check_apart(out: Path, folder: Path, others: Mapping[str, Path]) -> None:
     """Refuse a folder that another report, or the index of the batch, is written to."""
-    out, folder = out.resolve(), folder.resolve()
-    for job in jobs:
-        if out == job.out or out in job.out.parents or job.out in out.parents:
-            raise bad("out", str(out), f"a folder of its own (report {job.report.name} is written to {job.out})")
+    for name, other in others.items():
+        if out == other or out in other.parents or other in out.parents:
+            raise bad("out", str(out), f"a folder of its own (report {name} is written to {other})")
     if out == folder or out in folder.parents:
         raise bad("out", str(out), f"a folder of its own (the index of the batch is written to {folder})")
 

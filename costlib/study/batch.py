@@ -78,13 +78,13 @@ class Changes:
 
 @dataclass(frozen=True)
 class BatchReport:
-    """One report of a batch. Paths are absolute; `out` and `store` are None where the report names none."""
+    """One report of a batch. Paths are absolute; `out`, `store` and `timeout_s` are None where it names none itself."""
 
     name: str
     changes: Changes
     out: Path | None
     store: Path | None
-    timeout_s: float
+    timeout_s: float | None
     where: str
     """File and line it is written at."""
 
@@ -97,6 +97,8 @@ class Batch:
     title: str
     out: Path | None
     store: Path | None
+    timeout_s: float
+    """For one report, in seconds."""
     reports: tuple[BatchReport, ...]
 
 
@@ -129,7 +131,7 @@ def load_batch(path: str | Path) -> Batch:
     if mistakes:
         raise together(mistakes)
     out, store = (file.parent / one if one else None for one in (spec.out, spec.store))
-    return Batch(file, spec.title or file.stem, out, store, tuple(found))
+    return Batch(file, spec.title or file.stem, out, store, spec.timeout_s, tuple(found))
 
 
 def changes_of(path: str | Path) -> Changes | None:
@@ -199,8 +201,7 @@ def _one(
         raise InputError(f"{written(('study',))}: {error}") from None
     changes = Changes(found, values, file, written, f"{file}#{values['name']}")
     out, store = (file.parent / str(filled(key)) if entry.get(key) else None for key in ("out", "store"))
-    timeout_s = spec.reports[index].timeout_s or spec.timeout_s
-    return BatchReport(str(values["name"]), changes, out, store, timeout_s, written())
+    return BatchReport(str(values["name"]), changes, out, store, spec.reports[index].timeout_s, written())
 
 
 def _values(file: Path, key: str, given: Any, where: str) -> list[Any]:

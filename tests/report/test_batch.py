@@ -196,7 +196,7 @@ def test_an_interrupted_batch_ends_its_processes_and_says_what_is_missing(tmp_pa
 
 def test_a_report_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
     text = "store: store\nreports: [{study: study/demo.yml, name: slow, notebooks: [usage], timeout_s: 1}]\n"
-    result = batch(prepared(tmp_path, text), out=tmp_path / "out")
+    result = batch(prepared(tmp_path, text), out=tmp_path / "out", timeout_s=600)
     assert not result.ok and result.reports[0].reason == "stopped after the time limit of 1 s"
     assert "time limit of 1 s" in (tmp_path / "out" / "slow" / "slow.failed.html").read_text(encoding="utf-8")
     assert hidden(tmp_path) == []
