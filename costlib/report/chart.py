@@ -25,7 +25,6 @@ WIDTH = 7.4
 _CUT = 3
 
 Row = tuple[str, Figure]
-Draw = Callable[[Any], None]
 
 
 @dataclass(frozen=True)
