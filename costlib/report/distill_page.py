@@ -200,26 +200,17 @@ class DistillPage(Page):
         """Scores, retention and speed of each student, and what failed."""
         rows = [
             {
-                "student": self.name(row),
-                "teacher": row["teacher"],
-                "metric": row["metric"],
-                "first": self.measured(row, "teacher_score", "share"),
-                "second": self.measured(row, "student_score", "share"),
-                "kept": self.measured(row, "retention", "share"),
-                "speed": self.measured(row, "speedup", "ratio"),
+                "Student": self.name(row),
+                "Teacher": row["teacher"],
+                "Score": row["metric"],
+                "Teacher's score": self.measured(row, "teacher_score", "share"),
+                "Student's score": self.measured(row, "student_score", "share"),
+                "Score kept": self.measured(row, "retention", "share"),
+                "Speed-up": self.measured(row, "speedup", "ratio"),
             }
             for row in self.done
         ]
-        columns = {
-            "student": "Student",
-            "teacher": "Teacher",
-            "metric": "Score",
-            "first": "Teacher's score",
-            "second": "Student's score",
-            "kept": "Score kept",
-            "speed": "Speed-up",
-        }
-        return self.table("students", "What each student keeps", columns, rows) if rows else Html("")
+        return self.listing("students", "What each student keeps", rows)
 
     def remarks(self) -> Html:
         """What flatters or limits the numbers: training budgets, timing, failures."""
@@ -256,33 +247,23 @@ class DistillPage(Page):
         per_million = "USD/million items"
         rows = [
             {
-                "student": self.name(row),
-                "teacher": self.priced(row, lambda money: money.teacher_usd_per_million, per_million),
-                "cost": self.priced(row, lambda money: money.student_usd_per_million, per_million),
-                "effort": self.priced(row, lambda money: money.effort_usd, "USD"),
-                "again": self.priced(row, lambda money: money.retraining_usd, "USD"),
-                "weeks": self.weeks(row),
-                "volume": self.priced(
+                "Student": self.name(row),
+                "Teacher's cost": self.priced(row, lambda money: money.teacher_usd_per_million, per_million),
+                "Student's cost": self.priced(row, lambda money: money.student_usd_per_million, per_million),
+                "Effort": self.priced(row, lambda money: money.effort_usd, "USD"),
+                "Each retraining": self.priced(row, lambda money: money.retraining_usd, "USD"),
+                "Paid back for good": self.weeks(row),
+                "Volume that pays in a year": self.priced(
                     row,
                     lambda money: money.payback_requests_per_week,
                     "items/week",
                     str(self.money[row["run_id"]].reason),
                 ),
-                "miss": self._miss(row),
+                "A lost answer may cost": self._miss(row),
             }
             for row in self.done
         ]
-        columns = {
-            "student": "Student",
-            "teacher": "Teacher's cost",
-            "cost": "Student's cost",
-            "effort": "Effort",
-            "again": "Each retraining",
-            "weeks": "Paid back for good",
-            "volume": "Volume that pays in a year",
-            "miss": "A lost answer may cost",
-        }
-        return self.table("money", "What it costs and when it pays", columns, rows) if rows else Html("")
+        return self.listing("money", "What it costs and when it pays", rows)
 
     def close(self) -> End:
         """The ledger and the end."""

@@ -94,6 +94,11 @@ class Page:
         """A table of figures, as in `tables.table`."""
         return table(self.ledger, name, caption, columns, rows, **more)
 
+    def listing(self, name: str, caption: str, rows: Sequence[Mapping[str, Any]]) -> Html:
+        """A table whose rows hold their cells by the title of the column; nothing without rows."""
+        titles = {title: title for title in rows[0] if title != "what"} if rows else {}
+        return self.table(name, caption, titles, rows) if rows else Html("")
+
     def end(self, **facts: Any) -> End:
         """The ledger, and the marker without which nothing is published; `facts` go to the index and the checks."""
         return End(

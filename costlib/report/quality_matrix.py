@@ -68,7 +68,6 @@ class Matrix(Page):
         for cell in self.cells:
             if not (cell["chosen"] or cell["success_kind"] == "measured"):
                 continue
-            name = f"{cell['workload']}: {cell['option']}"
             kind: Kind = cell["success_kind"] or "derived"
             source = cell["success_source"] or "none"
             why = cell["reason"] or "no interval"
@@ -77,20 +76,15 @@ class Matrix(Page):
             items = cell["success_items"]
             rows.append(
                 {
-                    "what": name,
-                    "name": name,
-                    "success": figure_of({"s": cell["success_rate"], "s_low": cell["success_rate_low"],
-                                          "s_high": cell["success_rate_high"]}, "s", "share", kind=kind,
-                                         source=source, reason=why),
-                    "items": Figure(items, "items", kind, source, reason="a count" if items else "not a task"),
-                    "date": str(cell["success_date"] or "").replace("-", _HYPHEN),
-                    "money": money,
-                    "state": "chosen" if cell["chosen"] else "eligible" if cell["eligible"] else "kept out",
+                    "Cell": f"{cell['workload']}: {cell['option']}",
+                    "Success": figure_of(cell, "success_rate", "share", kind=kind, source=source, reason=why),
+                    "Scored on": Figure(items, "items", kind, source, reason="a count" if items else "not a task"),
+                    "Date": str(cell["success_date"] or "").replace("-", _HYPHEN),
+                    "Good answer": money,
+                    "In the plan": "chosen" if cell["chosen"] else "eligible" if cell["eligible"] else "kept out",
                 }
-            )  # fmt: skip
-        columns = {"name": "Cell", "success": "Success", "items": "Scored on", "date": "Date", "money": "Good answer",
-                   "state": "In the plan"}  # fmt: skip
-        return self.table("known", "Cells that are chosen or measured", columns, rows) if rows else Html("")
+            )
+        return self.listing("known", "Cells that are chosen or measured", rows)
 
     def upkeep_table(self) -> Html:
         """What keeping the matrix costs each month."""
@@ -100,12 +94,11 @@ class Matrix(Page):
         names = {"evaluation": "Evaluations of a model on a workload", "operations": "Models kept in operation"}
         rows = [
             {
-                "name": names[row["part"]],
-                "count": Figure(row["count"], "pieces", "derived", source, reason="a count"),
-                "each": Figure(row["usd_each_per_month"], "USD/month", "assumed", source, reason="see assumptions"),
-                "sum": Figure(row["usd_per_month"], "USD/month", "derived", source, reason=_EXACT),
+                "What": names[row["part"]],
+                "Count": Figure(row["count"], "pieces", "derived", source, reason="a count"),
+                "Each": Figure(row["usd_each_per_month"], "USD/month", "assumed", source, reason="see assumptions"),
+                "Together": Figure(row["usd_per_month"], "USD/month", "derived", source, reason=_EXACT),
             }
             for row in records(upkeep(self.plan))
         ]
-        columns = {"name": "What", "count": "Count", "each": "Each", "sum": "Together"}
-        return self.table("upkeep", "What it costs to keep the matrix current", columns, rows)
+        return self.listing("upkeep", "What it costs to keep the matrix current", rows)

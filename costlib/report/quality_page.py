@@ -117,11 +117,10 @@ class QualityPage(Text, Matrix):
     def gates_table(self) -> Html:
         """What each gate says, with its reason."""
         rows = [
-            {"what": name, "name": name, "verdict": "passed" if ok else "refused", "reason": cited(reason)}
+            {"Variant": name, "Gate": "passed" if ok else "refused", "Reason": cited(reason)}
             for name, ok, reason in self.verdicts
         ]
-        columns = {"name": "Variant", "verdict": "Gate", "reason": "Reason"}
-        return self.table("gates", "A variant that fails a gate is recommended nowhere it applies", columns, rows)
+        return self.listing("gates", "A variant that fails a gate is recommended nowhere it applies", rows)
 
     def tasks_heading(self) -> Html:
         """Which variants the tasks tell from their baseline."""
@@ -154,17 +153,17 @@ class QualityPage(Text, Matrix):
     def tasks_table(self) -> Html:
         """Scores, differences, flips and the paired test."""
         columns = {
-            "success": ("Wholly right", "share"),
-            "difference": ("Difference of scores", "points"),
-            "gained": ("Gained", "items"),
-            "lost": ("Lost", "items"),
-            "p_holm": ("Test", "p-value"),
-            "n": ("Asked", "items"),
-            "failed": ("Unanswered", "items"),
+            "Wholly right": ("success", "share"),
+            "Difference of scores": ("difference", "points"),
+            "Gained": ("gained", "items"),
+            "Lost": ("lost", "items"),
+            "Test": ("p_holm", "p-value"),
+            "Asked": ("n", "items"),
+            "Unanswered": ("failed", "items"),
         }
         rows = [
-            {"what": f"{task.name} {row['precision']}", "name": f"{task.name} {row['precision']}"}
-            | {column: self.scored(task, row, column, unit) for column, (_, unit) in columns.items()}
+            {"Task": f"{task.name} {row['precision']}"}
+            | {title: self.scored(task, row, column, unit) for title, (column, unit) in columns.items()}
             for task in self.tasks
             for row in task.scores
         ]
@@ -173,9 +172,7 @@ class QualityPage(Text, Matrix):
                       count=str(count), task=task.name, precision=name)
             for task in self.tasks for name, count in task.missing.items() if count
         ]  # fmt: skip
-        titles = {"name": "Task"} | {column: title for column, (title, _) in columns.items()}
-        shown = self.table("scores", "Tasks, item by item", titles, rows) if rows else ""
-        return Html(str(shown) + "".join(map(str, waiting)))
+        return Html(str(self.listing("scores", "Tasks, item by item", rows)) + "".join(map(str, waiting)))
 
     def frontier_chart(self) -> Chart | Html:
         """Decode speed against success of the first answered task, or against perplexity."""
@@ -216,18 +213,17 @@ class QualityPage(Text, Matrix):
                 rows += [
                     {
                         "what": f"{task.name} {row['precision']} {number}",
-                        "name": f"{task.name} {row['precision']}",
-                        "input": cited(_short(task.items[item].input)),
-                        "expected": cited(_short(as_text(task.items[item].expected))),
-                        "before": cited(_short(str(base.loc[item, "answer"]))),
-                        "after": cited(_short(str(own.loc[item, "answer"]))),
+                        "Variant": f"{task.name} {row['precision']}",
+                        "Item": cited(_short(task.items[item].input)),
+                        "Expected": cited(_short(as_text(task.items[item].expected))),
+                        "Baseline": cited(_short(str(base.loc[item, "answer"]))),
+                        "Its answer": cited(_short(str(own.loc[item, "answer"]))),
                     }
                     for number, item in enumerate(worse[:_SHOWN], 1)
                 ]
         if not rows:
             return self.text("No item turned from right to worse.")
-        columns = {"name": "Variant", "input": "Item", "expected": "Expected", "before": "Baseline", "after": "Variant"}
-        return self.table("flips", f"Items a variant answers worse, the first {_SHOWN} of each", columns, rows)
+        return self.listing("flips", f"Items a variant answers worse, the first {_SHOWN} of each", rows)
 
     def notes(self) -> Html:
         """What a reader must know about the weights."""

@@ -95,11 +95,11 @@ class Text(Page):
 
     def text_table(self) -> Html:
         """Every number of the text rows."""
-        if not self.text_rows:
-            return Html("")
-        rows = [{"name": n} | {c: self.lost(n, c, unit) for c, (_, unit) in _TEXT.items()} for n in self.text_rows]
-        columns = {"name": "Precision"} | {column: title for column, (title, _) in _TEXT.items()}
-        return self.table("texts", "Text fidelity", columns, rows)
+        rows = [
+            {"Precision": name} | {title: self.lost(name, column, unit) for column, (title, unit) in _TEXT.items()}
+            for name in self.text_rows
+        ]
+        return self.listing("texts", "Text fidelity", rows)
 
     @cached_property
     def _by_depth(self) -> tuple[dict[str, Depth], dict[str, str]]:
