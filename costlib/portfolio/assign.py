@@ -22,7 +22,20 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array
 
 from costlib.errors import InputError, RunError
-from costlib.portfolio.problem import Flags, Floats, Ints, Problem, alone_usd, busiest_hours, replicas, total_usd
+from costlib.portfolio.problem import (
+    Flags,
+    Floats,
+    Ints,
+    Problem,
+    alone_usd,
+    busiest_hours,
+    limited_usd,
+    replicas,
+    total_usd,
+)
+
+_NEARLY_WHOLE = 1e-6
+"""HiGHS takes a number this close to a whole one for it."""
 
 
 class Infeasible(InputError):  # noqa: N818 - the solver's word for it
@@ -66,14 +79,25 @@ def solve(problem: Problem, *, gap: float = 1e-9, time_limit_s: float = 60.0) ->
         raise _infeasible(problem, gap, time_limit_s)
     if result.x is None:
         raise RunError(f"no plan was found within {time_limit_s:g} s: {result.message}")
-    choice = np.zeros(len(problem.usd), dtype=np.int64)
-    best = np.full(len(problem.usd), -1.0)
+    choice = _chosen(problem, result, columns)
+    usd = total_usd(problem, choice)
+    bound = min(float(result.mip_dual_bound), usd)
+    if usd > result.fun + _NEARLY_WHOLE * usd:  # a load just above a whole number of replicas passed for it
+        result, columns = _milp(replace(problem, load=problem.load * (1 + 4 * _NEARLY_WHOLE)), gap, time_limit_s)
+        if result.x is not None:
+            again = _chosen(problem, result, columns)
+            choice = min(choice, again, key=lambda one: limited_usd(problem, one))
+            usd = total_usd(problem, choice)
+    return Solution(choice, replicas(problem, choice), usd, bound, (usd - bound) / usd if usd else 0.0)
+
+
+def _chosen(problem: Problem, result: Any, columns: list[tuple[int, int]]) -> Ints:
+    """The option (W,) with the largest value for each workload."""
+    choice, best = np.zeros(len(problem.usd), dtype=np.int64), np.full(len(problem.usd), -1.0)
     for (workload, option), value in zip(columns, result.x, strict=False):
         if value > best[workload]:
             choice[workload], best[workload] = option, value
-    usd = total_usd(problem, choice)
-    bound = min(float(result.mip_dual_bound), usd)
-    return Solution(choice, replicas(problem, choice), usd, bound, (usd - bound) / usd if usd else 0.0)
+    return choice
 
 
 def _useful(problem: Problem) -> Flags:

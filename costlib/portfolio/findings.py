@@ -10,8 +10,9 @@ import pandas as pd
 
 from costlib.portfolio.bill import Bill, Work, cents
 from costlib.portfolio.economics import FACTORS
+from costlib.portfolio.flips import Flip
 from costlib.portfolio.information import Worth
-from costlib.portfolio.risk import Flip, Sensitivity
+from costlib.portfolio.risk import Sensitivity
 from costlib.study import ApiOption, DistilledOption, HumanOption
 
 
@@ -32,7 +33,9 @@ def flip_table(work: Work, found: Iterator[Flip]) -> pd.DataFrame:
                 "unit": flip.unit,
                 "to_option": other,
                 "reason": flip.reason,
-                "sentence": _flip_sentence(flip, choice, other),
+                "sentence": _flip_sentence(
+                    flip, choice, other, "" if flip.priced is None else work.found[flip.priced].name
+                ),
                 "kind": "derived",
                 "source": f"study {work.study.name}",
             }
@@ -40,7 +43,7 @@ def flip_table(work: Work, found: Iterator[Flip]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _flip_sentence(flip: Flip, choice: str, other: str | None) -> str:
+def _flip_sentence(flip: Flip, choice: str, other: str | None, priced: str) -> str:
     if flip.at is None:
         return f"No {flip.factor} changes the choice of {choice}: {(flip.reason or '').removeprefix('never: ')}."
     side, than = ("below", "less") if flip.direction == "down" else ("above", "more")
@@ -50,7 +53,6 @@ def _flip_sentence(flip: Flip, choice: str, other: str | None) -> str:
         return f"{other} takes over {side} {flip.at:,.0f} requests a month; now {flip.now:,.0f}."
     if flip.factor == "success rate":
         return f"{other} takes over if {choice} succeeds {than} than {flip.at:.2%} of the time; now {flip.now:.2%}."
-    priced = choice if flip.factor == "price of the choice" else other
     return f"{other} takes over if {priced} costs {than} than {flip.at:.3g} times what it does now."
 
 

@@ -6,6 +6,7 @@ percentiles over the draws of risk.py; money columns named in `bill.py` are `Dec
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -14,9 +15,9 @@ import pandas as pd
 
 from costlib.portfolio.bill import Bill, Work
 from costlib.portfolio.economics import PARTS
+from costlib.portfolio.flips import break_even_miss_usd
 from costlib.portfolio.offers import Offer
-from costlib.portfolio.problem import Floats, alone_replicas, alone_usd, switch_usd
-from costlib.portfolio.risk import added_usd, break_even_miss_usd
+from costlib.portfolio.problem import Floats, alone_replicas, alone_usd, replicas, switch_usd
 from costlib.study import ApiOption, HumanOption
 
 
@@ -101,7 +102,7 @@ def _why(work: Work, w: int, rival: int | None, others: Floats) -> str:
     own, other = work.table[w][work.choice[w]], work.table[w][rival]
     count = int(np.isfinite(others).sum()) + 1
     head = f"cheapest of {count} eligible options, {others[rival]:,.0f} USD a month before {other.supply.name}"
-    if added_usd(work.scenario, work.choice, w, int(work.choice[w])) == 0:
+    if _paid_anyway(work, w):
         head = f"on replicas that are paid for anyway, {head}"
     if own.score is None or other.score is None:
         return head
@@ -110,6 +111,15 @@ def _why(work: Work, w: int, rival: int | None, others: Floats) -> str:
     if fewer > 0:
         return f"{head}, whose misses would cost {fewer:,.0f} USD more"
     return f"{head}, whose misses would cost {-fewer:,.0f} USD less but whose use costs more" if fewer < 0 else head
+
+
+def _paid_anyway(work: Work, w: int) -> bool:
+    """Whether the choice runs on replicas that other workloads pay for and nothing else of it is paid by use."""
+    problem, parts, choice = work.scenario.problem, work.scenario.parts, work.choice
+    others = np.arange(len(choice)) != w
+    rest = replace(problem, load=problem.load[others], hours=problem.hours[others])
+    added = (replicas(problem, choice) - replicas(rest, choice[others])) @ problem.replica_usd
+    return bool((parts["api"] + parts["human"])[w, choice[w]] + added == 0)
 
 
 def serving(work: Work) -> pd.DataFrame:

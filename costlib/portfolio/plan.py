@@ -21,11 +21,12 @@ from costlib.portfolio import findings, frames, inventory
 from costlib.portfolio.assign import Infeasible, Solution, smallest_conflict, solve
 from costlib.portfolio.bill import Work, bill_of
 from costlib.portfolio.economics import Economy, economy
+from costlib.portfolio.flips import flips, searched
 from costlib.portfolio.information import information
 from costlib.portfolio.offers import CACHE_LIFETIME_S, UNKNOWN, Offer, cold_cache, offers
 from costlib.portfolio.options import supplies
 from costlib.portfolio.problem import Ints
-from costlib.portfolio.risk import flips, sensitivity, simulate
+from costlib.portfolio.risk import sensitivity, simulate
 from costlib.portfolio.supply import Supply
 from costlib.portfolio.value import value_table
 from costlib.portfolio.workloads import Scores, Workload, load_scores, load_use_cases, load_workloads
@@ -256,6 +257,9 @@ def _notes(work: Work, book: PriceBook) -> tuple[str, ...]:
         doubt = first.doubt(sheet.day)
         doubtful |= {option.name: doubt} if doubt else {}
     notes += [f"List price of {name} on {work.study.as_of}: {doubt}." for name, doubt in doubtful.items()]
+    asked = len(searched(work.scenario, work.choice))
+    if asked < len(work.table):
+        notes.append(f"What would turn a choice was looked for among the {asked} workloads that cost most.")
     if missing:
         notes.append(f"Not measured yet, so not eligible: {', '.join(missing)}.")
     return tuple(notes)

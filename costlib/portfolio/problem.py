@@ -18,6 +18,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
+_OVER_LIMIT_USD = 1e15
 _WHOLE = 1e-9
 """A load this little above a whole number of replicas is rounding, not a reason for one more."""
 
@@ -95,6 +96,14 @@ def total_usd(problem: Problem, choice: Ints, *, cash: bool = False) -> float:
     variable = (problem.cash if cash else problem.usd)[np.arange(len(choice)), choice].sum()
     shared = (replicas(problem, choice) * problem.replica_usd).sum()
     return float(variable + shared + problem.model_usd[problem.kept[choice].any(axis=0)].sum())
+
+
+def limited_usd(problem: Problem, choice: Ints) -> float:
+    """The same, and beyond any other total where the choice breaks the budget or a limit of replicas."""
+    over = problem.budget is not None and total_usd(problem, choice, cash=True) > problem.budget * (1 + 1e-9)
+    if np.isfinite(problem.maximum).any():
+        over = over or bool((replicas(problem, choice) > problem.maximum).any())
+    return total_usd(problem, choice) + _OVER_LIMIT_USD * over
 
 
 def alone_usd(problem: Problem) -> Floats:

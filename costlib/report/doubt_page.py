@@ -55,11 +55,13 @@ class DoubtPage(PlanPage):
         ]  # fmt: skip
         if not rows:
             return self.text("Every choice holds at any cost of a miss.")
+        every = self.plan.flips["workload"].nunique() == len(self.plan.workloads)
+        which = "that is not listed" if every else "of flips.csv that is not listed"
         return Chart(
             "flips",
             "Where a dearer or cheaper miss turns the choice",
             "USD for one miss. Dot: as stated; diamond: where the named option takes over, the whole plan made anew",
-            f"Source: {self.source}. A workload that is not listed keeps its choice at any cost of a miss.",
+            f"Source: {self.source}. A workload {which} keeps its choice at any cost of a miss.",
             "Dot chart of the cost of a miss by workload where diamonds mark the cost that turns the choice",
             flips(self.ledger, "flips", rows, "USD for one miss, logarithmic"),
         )
@@ -87,7 +89,7 @@ class DoubtPage(PlanPage):
                     }
                 ] * near
         columns = {"name": "Workload", "factor": "If this changes", "now": "from", "at": "to", "to": "then served by"}
-        caption = "Other flips within reach, one change at a time (all are in flips.csv)"
+        caption = "Other flips within reach, one change at a time, the whole plan made anew (all are in flips.csv)"
         return self.table("flip-list", caption, columns, rows, mixed=("now", "at"))
 
     def _now(self, flip: dict[str, Any], chosen: dict[str, Any], unit: str) -> Figure | str:

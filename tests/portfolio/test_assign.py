@@ -9,40 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from portfolio.samples import every_choice, problems
 
 from costlib.portfolio.assign import Infeasible, smallest_conflict, solve
 from costlib.portfolio.problem import Problem, busiest_hours, replicas, switch_usd, total_usd
-
-
-@st.composite
-def problems(draw: st.DrawFn, *, limits: bool = False) -> Problem:
-    """Up to 4 workloads, 5 options, 2 pools, 3 models; options may share pools and models, or need several of them."""
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    workloads, options = draw(st.integers(1, 4)), draw(st.integers(1, 5))
-    cash = rng.uniform(0, 100, (workloads, options))
-    eligible = rng.random((workloads, options)) < 0.7
-    eligible[np.arange(workloads), rng.integers(0, options, workloads)] = True
-    user, pool = np.nonzero(rng.random((options, 2)) < 0.4)
-    return Problem(
-        usd=cash + rng.uniform(0, 50, cash.shape),
-        cash=cash,
-        eligible=eligible,
-        load=rng.uniform(0, 4, (workloads, len(user))),
-        user=user,
-        pool=pool,
-        hours=rng.uniform(0, 1, (workloads, draw(st.integers(1, 3)))),
-        replica_usd=rng.uniform(1, 60, 2),
-        minimum=rng.integers(1, 3, 2),
-        maximum=rng.integers(1, 4, 2).astype(float) if limits else np.full(2, np.inf),
-        kept=rng.random((options, 3)) < 0.4,
-        model_usd=rng.uniform(0, 40, 3),
-        budget=float(rng.uniform(50, 300)) if limits else None,
-        node=rng.integers(1, 4, 2),
-    )
-
-
-def every_choice(problem: Problem) -> list[np.ndarray]:
-    return [np.array(c) for c in itertools.product(*(np.flatnonzero(row) for row in problem.eligible))]
 
 
 def within(problem: Problem, choice: np.ndarray, keep: frozenset[str]) -> bool:
@@ -225,6 +195,27 @@ def test_a_load_that_is_whole_but_for_rounding_needs_no_further_replica() -> Non
         model_usd=np.zeros(0),
     )
     assert solve(problem).replicas.tolist() == [2]
+
+
+@pytest.mark.parametrize("over", [2e-9, 3e-7])
+def test_a_load_a_trifle_above_a_whole_number_needs_one_replica_more_and_the_plan_knows(over: float) -> None:
+    """HiGHS would call 1.0000003 replicas one; at two the other option is cheaper."""
+    problem = Problem(
+        usd=np.array([[0.0, 150.0]]),
+        cash=np.zeros((1, 2)),
+        eligible=np.ones((1, 2), dtype=bool),
+        load=np.array([[1 + over]]),
+        user=np.array([0]),
+        pool=np.array([0]),
+        hours=np.ones((1, 1)),
+        replica_usd=np.array([100.0]),
+        minimum=np.array([1]),
+        maximum=np.array([np.inf]),
+        kept=np.zeros((2, 0), dtype=bool),
+        model_usd=np.zeros(0),
+    )
+    found = solve(problem)
+    assert (found.choice.tolist(), found.usd) == ([1], 150)
 
 
 @settings(max_examples=60, deadline=None)
