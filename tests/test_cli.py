@@ -36,6 +36,16 @@ def test_json_is_exactly_one_document(costlib: Any) -> None:
     assert document["price_ids"] and document["source"].startswith("genai-prices@") and document["kind"] == "quoted"
 
 
+def test_what_a_native_library_prints_is_not_part_of_the_document() -> None:
+    script = (
+        "import os, sys; from costlib.cli import main as cli; whole = cli.app\n"
+        "cli.app = lambda **how: (os.write(1, b'solver says\\n'), whole(**how))[1]\n"
+        "sys.argv = 'costlib price gpt-4o --provider openai --input 1 --output 1 --json'.split(); cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["total"] and done.stderr == "solver says\n"
+
+
 def test_the_card_shows_the_same_total_and_the_date(costlib: Any) -> None:
     code, out, _ = costlib("price", "gpt-4o", "--provider", "openai", "--input", "1000", "--output", "100")
     assert code == 0 and "0.0035" in out and "prices as of" in out

@@ -7,6 +7,7 @@ messages go to stderr. Exit codes: 0 success, 2 bad input with one sentence, 1 a
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import Any
 
@@ -69,6 +70,8 @@ _INTERRUPTED = 130
 def main() -> None:
     """Entry point: turns every expected error into its exit code."""
     wants_json = "--json" in sys.argv[1:]
+    if wants_json and sys.stdout is sys.__stdout__:
+        _keep_stdout()
     code: Any
     if len(sys.argv) == 1:
         sys.argv.append("--help")
@@ -89,6 +92,13 @@ def main() -> None:
         sys.stderr.close()
         code = 0
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _keep_stdout() -> None:
+    """Native libraries print as they like (HiGHS, rarely): what they print goes to stderr from here on."""
+    sys.stdout.flush()
+    sys.stdout = os.fdopen(os.dup(1), "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors)
+    os.dup2(2, 1)
 
 
 def _failed(message: str, code: int, wants_json: bool) -> int:
