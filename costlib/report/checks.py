@@ -27,7 +27,7 @@ _LOADING = {"script", "link", "iframe", "object", "embed", "base", "source", "vi
 _LOADED = re.compile(r"url\(\s*['\"]?(?!#|data:)|@import", re.I)
 _STRAY = re.compile(r"\$\s?\d|\d\s*(?:%|tokens/s|[kMGT]B\b|USD\b)")
 _NO_ALT = "No description has been provided"  # what nbconvert writes where a notebook gave no alt text
-_SPELT = re.compile(r"95\s%")
+_SPELT = re.compile(r"95\s%|\b[A-Z]+\d+\w*([ -](SXM\d?|PCI[Ee]))?[ -]\d+GB\b")  # intervals, and names such as H100 80GB
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from math import log10
 from typing import Any
 
 from costlib.figure import Figure
 from costlib.measure.device import REASON_CODES
 from costlib.report.chart import INK, PALETTE, SOFT, Chart, draw, note, plain_axis
 from costlib.report.ledger import Html
-from costlib.report.page import Page, listed
+from costlib.report.page import Page, figure_of, listed
 
 _SHARES = {
     "mbu": "Decode: bandwidth",
@@ -33,7 +34,17 @@ _LAYERS = {
     "device_over_idle_peak_bytes": "Device over idle",
     "load_peak_bytes": "While loading",
 }
-_BEST = "the best of several tries"
+_MANY = 4
+"""From more configurations on, a heading counts them and the roofline numbers them."""
+
+
+def _no_interval(column: str) -> str:
+    """Why a number of this column has none, where it is known."""
+    if column.endswith("_bytes"):
+        return "the largest of all processes"
+    if column.startswith("energy_"):
+        return "the sum over the windows of all processes"
+    return "the estimate over the best ceiling of all processes"
 
 
 class Limits(Page):
@@ -43,14 +54,15 @@ class Limits(Page):
     where: str
 
     def known(self, name: str, column: str, unit: str) -> Figure:
-        """A number of a row, or the row's own reason why there is none."""
+        """A number of a row with its interval, or the row's own reason why there is none."""
         row = self.ok[name]
-        value, source = row[column], f"runs {row['run_ids']}"
-        if value is None:
-            code = str(json.loads(row["reasons"] or "{}").get(column, "not measured"))
-            return Figure(None, unit, "measured", source, reason=REASON_CODES.get(code, code), metric=column)
-        kind = "measured" if column.endswith("bytes") or column.startswith("energy_gross") else "derived"
-        return Figure(float(value), unit, "measured" if kind == "measured" else "derived", source, reason=_BEST)
+        reasons = json.loads(row["reasons"] or "{}")
+        code = str(reasons.get(column if row[column] is None else f"{column}_low") or "not measured")
+        why = REASON_CODES.get(code, code) if row[column] is None or f"{column}_low" in row else _no_interval(column)
+        counted = column.endswith("bytes") or column == "energy_gross_j"
+        return figure_of(
+            row, column, unit, kind="measured" if counted else "derived", source=f"runs {row['run_ids']}", reason=why
+        )
 
     def _bounds(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
@@ -65,6 +77,9 @@ class Limits(Page):
         if not found:
             return self.heading("What bounds the speed is not known here")
         words = {"bandwidth": "memory bandwidth", "compute": "arithmetic", "host": "overhead, near neither ceiling"}
+        if len(self.ok) > _MANY:
+            counts = [f"in {len(names)} by {words[bound]}" for bound, names in found.items()]
+            return self.heading(f"What bounds decode in {len(self.ok)} configurations: {'; '.join(counts)}")
         parts = [f"of {listed(names)} by {words[bound]}" for bound, names in found.items()]
         return self.heading("Decode is bound: " + "; ".join(parts))
 
@@ -91,25 +106,38 @@ class Limits(Page):
             left = min([ridge, *(x for *_, x, _ in points)]) / 3
             right = max([ridge, *(x for *_, x, _ in points)]) * 3
             ax.plot([left, ridge, right], [left * bandwidth, product, product], color=INK, linewidth=1.4)
-            note(ax, "bandwidth measured here", (left, left * bandwidth), (4, 10), fontsize=7, color=SOFT)
-            note(ax, "product measured here", (right, product), (-4, 5), fontsize=7, color=SOFT, ha="right")
+            middle = (left * ridge) ** 0.5
+            beside: dict[str, Any] = {"fontsize": 7, "color": SOFT, "ha": "right"}
+            note(ax, "bandwidth measured here", (middle, middle * bandwidth), (-6, 4), **beside)
+            note(ax, "product measured here", (right, product), (-4, 5), **beside)
             ax.set_xscale("log")
             ax.set_yscale("log")
+            numbers = {name: str(number) for number, name in enumerate(rows, start=1)}
+            across = sorted({x for *_, x, _ in points})
+            together: dict[tuple[float, int], list[str]] = {}  # points too near to each other for a number each
             for turn, (name, phase, x, y) in enumerate(sorted(points, key=lambda point: point[3])):
                 look = ("o", PALETTE[0]) if phase == "decode" else ("s", PALETTE[1])
                 ax.plot([x], [y], look[0], color=look[1], markeredgecolor=INK, markersize=6, zorder=5)
-                side = {"ha": "right"} if turn % 2 else {}
-                note(ax, f"{name} {phase}", (x, y), (-8 if turn % 2 else 8, -4), fontsize=7, **side)
+                if len(rows) > _MANY:
+                    together.setdefault((x, round(20 * log10(y))), []).append(numbers[name])
+                    continue
+                words = {"ha": "right"} if turn % 2 else {}
+                note(ax, f"{name} {phase}", (x, y), (-8 if turn % 2 else 8, -4), fontsize=7, **words)
+            for (x, y), names in together.items():
+                left_of = across.index(x) % 2 == 0  # neighbours in x write to both sides
+                offset, side = ((-5, -2), "right") if left_of else ((5, -2), "left")
+                note(ax, ", ".join(names), (x, 10 ** (y / 20)), offset, fontsize=6, ha=side)
             ax.set_xlabel("FLOP per byte, logarithmic")
             ax.set_ylabel("GFLOP/s, logarithmic")
-            ax.yaxis.set_major_formatter(lambda value, place: f"{value / 1e9:,.4g}")
+            ax.yaxis.set_major_formatter(lambda value, place: f"{value / 1e9:,.{0 if value >= 1e9 else 3}f}")
             plain_axis(ax.xaxis, "", log=True)
             ax.margins(y=0.15)
 
+        numbered = "; numbers are rows of the table" if len(rows) > _MANY else ""
         return Chart(
             "roofline",
             "How near each configuration comes to the machine's ceilings",
-            "Arithmetic intensity and speed of decode (circles) and prefill (squares) under the measured ceilings",
+            f"Arithmetic intensity and speed of decode (circles) and prefill (squares), measured ceilings{numbered}",
             f"Source: {self.where}. Metrics: mbu, mfu.",
             "Roofline chart of FLOP/s by FLOP per byte where the lines are ceilings measured in the same processes",
             draw("roofline", 3.6, paint),
@@ -117,8 +145,10 @@ class Limits(Page):
 
     def limits_table(self) -> Html:
         """Shares of the ceilings, and the bound."""
+        drawn = [name for name, row in self.ok.items() if row["mbu"] is not None]
+        place = {name: f"{number}. " for number, name in enumerate(drawn, start=1)} if len(drawn) > _MANY else {}
         rows = [
-            {"name": name} | {key: self.known(name, key, "share") for key in _SHARES}
+            {"name": f"{place.get(name, '')}{name}"} | {key: self.known(name, key, "share") for key in _SHARES}
             | {"bound": str(row["bound"] or "unknown"), "prefill": str(row["prefill_bound"] or "unknown")}
             for name, row in self.ok.items()
         ]  # fmt: skip
@@ -131,9 +161,12 @@ class Limits(Page):
         if not known:
             return self.heading("Energy could not be counted on this machine")
         least = min(known, key=lambda name: self.ok[name]["energy_j_per_output_token"])
+        joules = {name: self.known(name, "energy_j_per_output_token", "J/token") for name in known}
+        most, others = joules[least].high, [joules[name].low for name in known if name != least]
+        sure = not others or (most is not None and all(low is not None and low > most for low in others))
         return self.heading(
-            "{least} needs the least energy, {joules}", least=least,
-            joules=self.known(least, "energy_j_per_output_token", "J/token"),
+            "{least} needs the least energy, {joules} of output" + ("" if sure else ", perhaps by chance"),
+            least=least, joules=joules[least],
         )  # fmt: skip
 
     def energy_table(self) -> Html:

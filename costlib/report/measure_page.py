@@ -21,6 +21,7 @@ from costlib.report.figures import Panel, bars
 from costlib.report.ledger import Html
 from costlib.report.measure_costs import Costs
 from costlib.report.measure_limits import Limits
+from costlib.report.measure_memory import Memory
 from costlib.report.measure_quality import Quality
 from costlib.report.measured_rows import Row, configurations, price_ratio, qualities, shared_setting
 from costlib.report.page import End, figure_of, listed, long_date
@@ -30,13 +31,9 @@ from costlib.study import Study, load_study
 if TYPE_CHECKING:
     import pandas as pd
 
-_COUNTED = "counted, not sampled"
-_LARGEST = "the largest of all processes"
-_PREDICTED = "predicted from the shape"
-
 
 @dataclass
-class MeasurePage(Limits, Costs, Quality):
+class MeasurePage(Memory, Limits, Costs, Quality):
     """The page, and the rows behind it by label: configurations of the newest device, and their quality."""
 
     study: Study = field(kw_only=True)
@@ -54,13 +51,18 @@ class MeasurePage(Limits, Costs, Quality):
         self.setting = shared_setting(self.rows)
         wanted = self.study.quality.baseline if self.study.quality else None
         self.baseline = next((name for name, row in self.ok.items() if row["precision"] == wanted), "")
-        self.fast, self.slow = self._best("decode_tokens_per_s", max), self._best("decode_tokens_per_s", min)
+        self.fast = self._best("decode_tokens_per_s", max)
+        self.slow = self._best("decode_tokens_per_s", min, beside=self.fast)
         self.small = self._best("weight_bytes", min)
         losses = {n: r["ppl_ratio"] for n, r in self.quality.items() if r["ppl_ratio"] and n != self.baseline}
         self.worst = max(losses, key=lambda name: losses[name], default="")
 
-    def _best(self, column: str, choose: Any) -> str:
+    def _best(self, column: str, choose: Any, beside: str = "") -> str:
+        """The configuration with the most or least of a column, among those of the batch and lengths of another."""
+        shape = ("batch", "prompt_tokens", "output_tokens")
         known = [name for name, row in self.ok.items() if row[column] is not None]
+        if beside:
+            known = [name for name in known if all(self.ok[name][key] == self.ok[beside][key] for key in shape)]
         return str(choose(known, key=lambda name: self.ok[name][column], default=""))
 
     def _times(self, name: str) -> tuple[Difference, str | None]:
@@ -79,10 +81,6 @@ class MeasurePage(Limits, Costs, Quality):
         row = self.rows[name]
         why = row["reason"] if row["status"] != "ok" else reason or row.get("interval_reason")
         return figure_of(row, column, unit, kind=kind, source=f"runs {row.get('run_ids') or 'none'}", reason=why)
-
-    def every(self, column: str, unit: str, reason: str = "") -> list[tuple[str, Figure]]:
-        """The same number of every configuration."""
-        return [(name, self.of(name, column, unit, reason)) for name in self.rows]
 
     def opening(self) -> Html:
         """The executive summary."""
@@ -106,7 +104,7 @@ class MeasurePage(Limits, Costs, Quality):
         return self.summary(
             sentence + ".",
             cards,
-            "Measured: {model}, {n} precisions, {setting}.",
+            "Measured: {model}, {n}, {setting}.",
             device=str(self.ok[self.fast]["device"]),
             fast=self.fast,
             hedge="" if self.surely_fastest else "perhaps by chance, ",
@@ -116,12 +114,14 @@ class MeasurePage(Limits, Costs, Quality):
             worst=self.worst,
             loss=loss,
             model=model,
-            n=str(len(self.rows)),
+            n=f"{len(self.rows)} {'precisions' if self._plain else 'configurations'}",
             setting=self.setting,
         )
 
-    def _size(self, name: str) -> Figure:
-        return self.of(name, "weight_bytes", "bytes", _COUNTED)
+    @property
+    def _plain(self) -> bool:
+        """Whether precision alone tells the configurations apart."""
+        return all(name == row["precision"] for name, row in self.rows.items())
 
     def cautions(self) -> Html:
         """What a reader must know about the weights and about how sure the speeds are, once each."""
@@ -140,7 +140,8 @@ class MeasurePage(Limits, Costs, Quality):
     def speed_heading(self) -> Html:
         """Which precision decodes fastest, and by how much."""
         if self.fast == self.slow:
-            return self.heading("One precision was measured" if self.ok else "No speed could be measured")
+            one = "One precision was measured" if self._plain else "{fast} decodes fastest"
+            return self.heading(one if self.ok else "No speed could be measured", fast=self.fast)
         found, reason = self._times(self.slow)
         source = f"runs {self.ok[self.fast]['run_ids']} {self.ok[self.slow]['run_ids']}"
         why = None if found.low is not None else reason or "one process: an interval needs at least 2"
@@ -176,58 +177,6 @@ class MeasurePage(Limits, Costs, Quality):
         ]
         columns = {"name": "Precision"} | {key: title for key, (title, _) in units.items()}
         return self.table("speeds", f"Speed, {self.setting}", columns, rows)
-
-    def memory_heading(self) -> Html:
-        """How much memory the smallest precision saves."""
-        if not self.baseline or self.small == self.baseline:
-            return self.heading("Memory of each precision")
-        share = 1 - self.ok[self.small]["weight_bytes"] / self.ok[self.baseline]["weight_bytes"]
-        saved = Figure(share, "share", "derived", self._size(self.small).source, reason="from two counts")
-        return self.heading(
-            "{small} holds its weights in {saved} less memory than {base}",
-            small=self.small,
-            saved=saved,
-            base=self.baseline,
-        )
-
-    def memory_chart(self) -> Chart:
-        """Weights, key-value cache and peak; predictions as marks."""
-
-        def predicted(column: str) -> list[Figure | None]:
-            made: dict[str, Any] = {"kind": "derived", "source": "costlib.models.memory", "reason": _PREDICTED}
-            return [figure_of(r, column, "bytes", **made) if r["status"] == "ok" else None for r in self.rows.values()]
-
-        panels = [
-            Panel("Weights", self.every("weight_bytes", "bytes", _COUNTED), predicted("weight_bytes_expected")),
-            Panel(
-                "Key-value cache", self.every("kv_cache_bytes", "bytes", _COUNTED), predicted("kv_cache_bytes_expected")
-            ),
-            Panel("Peak of the process", self.every("peak_bytes", "bytes", _LARGEST)),
-        ]
-        return Chart(
-            "memory",
-            f"{self.small} needs the least memory for weights" if self.small else "No memory was measured",
-            f"Bytes (a MB is a million), {self.setting}; the upright mark is the prediction",
-            f"Source: {self.where}. The peak includes Python and its libraries.",
-            f"Bar chart of memory by precision where {self.small or 'none'} holds its weights in the fewest bytes",
-            bars(self.ledger, "memory", panels),
-        )
-
-    def memory_table(self) -> Html:
-        """Bytes of every part, counted and predicted."""
-        columns: dict[str, tuple[str, str, Kind]] = {
-            "weight_bytes": ("Weights", _COUNTED, "measured"),
-            "weight_bytes_expected": ("predicted", _PREDICTED, "derived"),
-            "kv_cache_bytes": ("Key-value cache", _COUNTED, "measured"),
-            "peak_bytes": ("Peak", _LARGEST, "measured"),
-            "load_peak_bytes": ("Peak while loading", _LARGEST, "measured"),
-        }
-        rows = [
-            {"name": n} | {key: self.of(n, key, "bytes", why, kind) for key, (_, why, kind) in columns.items()}
-            for n in self.rows
-        ]
-        titles = {"name": "Precision"} | {key: title for key, (title, *_) in columns.items()}
-        return self.table("memories", f"Memory, {self.setting}", titles, rows)
 
     def failures_heading(self) -> Html:
         """Whether everything worked."""

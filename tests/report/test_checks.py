@@ -17,7 +17,7 @@ from costlib.errors import InputError
 from costlib.report import folder as folders
 from costlib.report import run as running
 from costlib.report.chart import Chart
-from costlib.report.checks import check, markup
+from costlib.report.checks import _stray, check, markup
 from costlib.report.execute import end_marker, title_of
 from costlib.report.figures import Panel, bars
 from costlib.report.page import Page
@@ -156,3 +156,18 @@ def test_a_folder_that_is_no_report_is_refused(content: str | None, tmp_path: Pa
         (tmp_path / "manifest.json").write_text(content)
     with pytest.raises(InputError, match="a folder that costlib report wrote"):
         check(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "stray"),
+    [
+        ("On NVIDIA H100 80GB HBM3, nf4 decodes fastest", False),  # as drivers call their boards
+        ("NVIDIA A100-SXM4-80GB, NVIDIA A100 80GB PCIe and A100-PCIE-40GB", False),
+        ("the weights take 80GB", True),
+        ("nf4 takes 39 GB on an H100 80GB HBM3", True),
+    ],
+)
+def test_the_name_of_a_gpu_is_no_number_of_the_report(text: str, stray: bool) -> None:
+    from bs4 import BeautifulSoup
+
+    assert bool(_stray(BeautifulSoup(f"<p>{text}</p>", "html.parser"))) is stray

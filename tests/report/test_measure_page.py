@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from report.samples import measure_pieces, store_with
+from report.samples import ENVIRONMENT, measure_pieces, store_with
 
 from costlib.report.measure_page import MeasurePage, measure_page
 
@@ -118,7 +118,9 @@ def test_energy_is_a_table_or_a_reason(tmp_path: Path) -> None:
     assert words(dark.energy_table()) == "Unknown, because no counter."
     powered = {"energy_j": 100.0, "energy_idle_w": 5.0, "energy_window_s": 10.0, "energy_scope": "GPU board"}
     page = measure_page("demo", str(store_with(tmp_path / "b", columns=powered).root))
-    assert "bf16 needs the least energy, 0.781" in words(page.energy_heading())  # (100 - 50) J over 2 x 32 tokens
+    assert "bf16 needs the least energy, 0.781 J per token of output" in words(page.energy_heading()).replace(
+        " ,", ","
+    )  # (100 - 50) J over 2 x 32 tokens
     assert "Energy of GPU board over all timed iterations" in words(page.energy_table())
     assert "200" in words(page.energy_table())
 
@@ -154,3 +156,77 @@ def test_a_sweep_is_labelled_by_what_differs_and_max_is_the_largest_batch_that_r
     }  # fmt: skip
     assert shared_setting(rows) == "eager engine, batch as named, prompt as named and 8 output tokens"
     assert qualities(study, store, rows) == {}
+
+
+@pytest.fixture
+def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MeasurePage:
+    """Two precisions and engines at batch 1 and 8 on a GPU, three processes each."""
+    from samples import run_row
+
+    from costlib.store import Store
+    from costlib.study import load_study
+    from costlib.study.parts import MeasureSpec
+    from costlib.tables import RUNS
+
+    spec = MeasureSpec.model_validate(
+        {"model": "path:m", "precision": ["bf16", "nf4"], "engine": ["eager", "compiled"], "batch": [1, 8],
+         "prompt_tokens": 64, "output_tokens": 8, "time_budget_s": 1}
+    )  # fmt: skip
+    study, store = load_study("demo").model_copy(update={"measure": (spec,)}), Store(tmp_path / "sweep")
+    keys = [(p, e, b) for p in spec.precision for e in spec.engine for b in (1, 8)]
+    for place, (precision, engine, batch) in enumerate(keys):
+        for process in range(3):
+            row = run_row(run_id=f"r{place}{process}", campaign="c", model="path:m", precision=precision, engine=engine,
+                          batch=batch, prompt_tokens=64, output_tokens=8, device="NVIDIA H100 80GB HBM3",
+                          ttft_s=[0.1 + process / 1e4], decode_s=[(1 + place + process / 1e3) * 0.5],
+                          kv_cache_bytes=3000, kv_cache_bytes_expected=3010, allocator_reserved_peak_bytes=9000,
+                          energy_j=100.0 + place * 20 + process, energy_idle_w=5.0, energy_window_s=10.0,
+                          energy_scope="GPU board", environment=ENVIRONMENT,
+                          host_share=0.95 if engine == "eager" else 0.1, **CEILINGS)  # fmt: skip
+            store.write(RUNS, pd.DataFrame([row]), row["run_id"])
+    monkeypatch.setattr("costlib.report.measure_page.load_study", lambda name: study)
+    return measure_page("sweep", str(store.root))
+
+
+def test_a_sweep_is_compared_within_a_batch_and_its_headings_can_be_read(sweep: MeasurePage) -> None:
+    """Batch 8 moves the most tokens; that it does so 'times as fast' as batch 1 would say nothing of the two."""
+    assert words(sweep.speed_heading()).startswith("bf16 eager batch 8 decodes 4")
+    assert words(sweep.speed_heading()).endswith("times as fast as nf4 compiled batch 8")
+    assert "Measured: path:m, 8 configurations, engine as named" in words(sweep.opening())
+    assert words(sweep.limits_heading()) == (
+        "What bounds decode in 8 configurations: in 4 by overhead, near neither ceiling; in 4 by memory bandwidth"
+    )
+
+
+def test_a_sweep_has_a_roofline_whose_numbers_are_rows(sweep: MeasurePage) -> None:
+    chart = sweep.roofline_chart()
+    assert "numbers are rows of the table" in chart.measure and "bf16 eager batch 1 decode" not in chart.svg
+    assert ">8</" in chart.svg or "8" in re.findall(r">\s*(\d+)\s*<", chart.svg)
+    assert "1. bf16 eager batch 1" in words(sweep.limits_table()) and "8. nf4 compiled batch 8" in words(
+        sweep.limits_table()
+    )
+
+
+def test_energy_on_the_page_has_its_interval(sweep: MeasurePage) -> None:
+    figure = sweep.known("bf16 eager batch 8", "energy_j_per_output_token", "J/token")
+    assert figure.low is not None and figure.high is not None and figure.value is not None
+    assert figure.low < figure.value < figure.high
+    assert words(sweep.energy_heading()).startswith("bf16 eager batch 8 needs the least energy, 1.11")
+    assert "chance" not in words(sweep.energy_heading())
+    assert (
+        sweep.known("bf16 eager batch 1", "energy_gross_j", "J").reason == "the sum over the windows of all processes"
+    )
+    assert (
+        sweep.known("bf16 eager batch 1", "mbu", "share").reason
+        == "the estimate over the best ceiling of all processes"
+    )
+    peak = sweep.known("bf16 eager batch 1", "allocator_reserved_peak_bytes", "bytes")
+    assert peak.reason == "the largest of all processes"
+
+
+def test_the_memory_of_a_gpu_is_called_what_it_is_and_both_predictions_stand_beside_the_counts(
+    sweep: MeasurePage, page: MeasurePage
+) -> None:
+    assert "what torch reserved on the GPU" in sweep.memory_chart().source
+    assert "The peak includes Python and its libraries" in page.memory_chart().source
+    assert words(sweep.memory_table()).count("predicted D") == 2 and "3.01" in words(sweep.memory_table())
