@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from costlib.door import evaluate as evaluate
     from costlib.door import load as load
     from costlib.door import memory as memory
+    from costlib.door import prefix as prefix
     from costlib.door import price as price
     from costlib.door import rates as rates
+    from costlib.door import speculate as speculate
     from costlib.errors import CostlibError as CostlibError
     from costlib.errors import InputError as InputError
     from costlib.errors import RunError as RunError
@@ -57,11 +59,13 @@ _DOOR = {
     "measurements": ("costlib.measure.run", "measurements"),
     "memory": ("costlib.door", "memory"),
     "plan": ("costlib.portfolio.plan", "make_plan"),
+    "prefix": ("costlib.door", "prefix"),
     "price": ("costlib.door", "price"),
     "price_book": ("costlib.prices.book", "load_book"),
     "quality_results": ("costlib.quality.text", "quality_results"),
     "rates": ("costlib.door", "rates"),
     "run": ("costlib.report.run", "run"),
+    "speculate": ("costlib.door", "speculate"),
     "load_study": ("costlib.study", "load_study"),
 }
 

@@ -104,3 +104,20 @@ def write_gguf(file: Path, tensors: dict[str, Any], exact: bool = False) -> Path
     writer.write_tensors_to_file()
     writer.close()
     return file
+
+
+def tiny_llama(folder: Path, seed: int = 0, layers: int = 2, tokens: Any = None) -> Path:
+    """A Llama of random weights with word tokens; unlike seeds choose other words."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    plain = tokens or tokenizer()
+    PreTrainedTokenizerFast(tokenizer_object=plain, pad_token="[PAD]", unk_token="[UNK]").save_pretrained(folder)
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=plain.get_vocab_size(), hidden_size=64, intermediate_size=128, num_hidden_layers=layers,
+        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=256, initializer_range=0.3,
+        bos_token_id=None, eos_token_id=None, tie_word_embeddings=False,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return folder

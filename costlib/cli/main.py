@@ -26,6 +26,7 @@ from costlib.cli import (
     prices,
     reporting,
     routing,
+    techniques,
     watching,
 )
 from costlib.errors import CostlibError, InputError
@@ -51,6 +52,7 @@ for part in (
     logs,
     embedding,
     loading,
+    techniques,
 ):
     for command in part.COMMANDS:
         app.command()(command)

@@ -8,5 +8,18 @@ from costlib.door.answers import evaluate
 from costlib.door.hosting import breakeven, cost, memory, price, rates
 from costlib.door.serving import load
 from costlib.door.small_models import distill, embed
+from costlib.door.techniques import prefix, speculate
 
-__all__ = ["breakeven", "cost", "distill", "embed", "evaluate", "load", "memory", "price", "rates"]
+__all__ = [
+    "breakeven",
+    "cost",
+    "distill",
+    "embed",
+    "evaluate",
+    "load",
+    "memory",
+    "prefix",
+    "price",
+    "rates",
+    "speculate",
+]

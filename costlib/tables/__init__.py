@@ -14,6 +14,7 @@ from costlib.tables.measured import ENGINES, MEASUREMENTS, PRECISIONS, RUNS
 from costlib.tables.metrics import METRICS, Metric
 from costlib.tables.quoted import SPEEDS
 from costlib.tables.schema import SCHEMA_VERSION, STATUSES, Column, Table
+from costlib.tables.techniques import PREFIXES, SPECULATIONS
 from costlib.tables.watched import MONITORING
 
 __all__ = [
@@ -30,10 +31,12 @@ __all__ = [
     "METRICS",
     "MONITORING",
     "PRECISIONS",
+    "PREFIXES",
     "QUALITY",
     "RULES",
     "RUNS",
     "SCHEMA_VERSION",
+    "SPECULATIONS",
     "SPEEDS",
     "STATUSES",
     "STUDENTS",
@@ -63,6 +66,8 @@ TABLES: dict[str, Table] = {
         LOAD_REQUESTS,
         LOAD_LATENCIES,
         LOAD_DIALECTS,
+        SPECULATIONS,
+        PREFIXES,
     )
 }
 

@@ -65,7 +65,22 @@ METRICS: dict[str, Metric] = {
         Metric("tokens_per_s", "tokens/s", "tokens an embedding model reads per second, tokenization included"),
         Metric("documents_per_s", "documents/s", "documents embedded per second, tokenization included"),
         Metric("retention", "ratio", "student's score over the teacher's on the same items, paired by item"),
-        Metric("speedup", "ratio", "median seconds of the teacher's passes over the student's, run in turn"),
+        Metric(
+            "speedup", "ratio", "seconds of the old way over the new, in turn: teacher over student, plain over a draft"
+        ),
+        Metric("acceptance", "share", "alpha: proposals kept / (proposals kept + checks that ended in a rejection)"),
+        Metric("tokens_per_check", "tokens", "counted; expected: mean of (1-alpha^(k+1))/(1-alpha), k proposed"),
+        Metric(
+            "draft_cost",
+            "ratio",
+            "c: seconds of drafting a token / of a plain step of the target, in one process",
+        ),
+        Metric("check_cost", "ratio", "seconds of a check of all proposals / of a plain step; the prediction takes 1"),
+        Metric("predicted_speedup", "ratio", "expected tokens per check / (k*c + 1), k proposed"),
+        Metric("usable_tokens", "tokens", "floor(shared/block)*block, and at most prompt - 1"),
+        Metric("token_hit_rate", "share", "reused prompt tokens / prompt tokens, over all requests of a stream"),
+        Metric("ttft_saved_s", "s", "ttft_s without reuse minus with it, of a request that finds the prefix"),
+        Metric("saving", "share", "share of all time to first token that reuse saves, the first request included"),
         Metric("bits_per_byte", "bit/byte", "total negative log-likelihood in bits over UTF-8 bytes of the text"),
     )
 }

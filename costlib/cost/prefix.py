@@ -1,0 +1,121 @@
+"""What prefix caching is worth: seconds of a paid device, or tokens of an API's cheaper kinds.
+
+On a device of one's own, prefill seconds are charged to input tokens (the `phase_time` split), so the price of a prompt
+falls with its time to first token. A paid hour costs the same busy or idle: the saving is money where the freed time is
+sold or fewer devices are paid. An API charges a read less than input, and some charge a write more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from costlib.cost.token import usd_per_mtok
+from costlib.prices.api import CacheBreakEven, cache_break_even, price_request
+from costlib.prices.book import AsOf, PriceBook
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from costlib.prices.rates import Rate
+
+_HOUR_S = 3600
+PER = 1000
+"""Requests that savings in $ are quoted for."""
+
+
+def priced(rows: pd.DataFrame, rate: Rate | float) -> pd.DataFrame:
+    """Rows of table `prefixes` with $ at an hourly rate, kind derived, the device busy all hour.
+
+    Adds usd_per_hour, input_usd_per_mtok (prompts read whole), input_usd_per_mtok_reused (prompts that find the prefix)
+    and usd_saved_per_1k_requests of the latter, whose interval joins the ends of the saving and of the rate.
+    """
+    low, value, high = (rate,) * 3 if isinstance(rate, (int, float)) else (rate.low, rate.usd_per_hour, rate.high)
+    extra: list[dict[str, Any]] = []
+    for row in rows.to_dict("records"):
+        out: dict[str, Any] = {"usd_per_hour": value, "price_kind": "derived"}
+        out["rate_source"] = "given by the user" if isinstance(rate, (int, float)) else rate.source
+        for name, seconds in (("", row["ttft_s"]), ("_reused", row["ttft_reused_s"])):
+            known = seconds is not None and seconds == seconds
+            speed = row["prompt_tokens"] / seconds if known else None
+            out[f"input_usd_per_mtok{name}"] = None if speed is None else usd_per_mtok(value, speed)
+        saved = [row[f"ttft_saved_s{end}"] for end in ("", "_low", "_high")]
+        names = [f"usd_saved_per_1k_requests{end}" for end in ("", "_low", "_high")]
+        out |= dict.fromkeys(names)
+        if saved[0] == saved[0] and saved[0] is not None:
+            out[names[0]] = _usd(value, saved[0])
+        if saved[1] == saved[1] and saved[1] is not None:
+            ends = [_usd(hourly, seconds) for hourly, seconds in product((low, high), saved[1:])]
+            out |= {names[1]: min(ends), names[2]: max(ends)}
+        extra.append(out)
+    return rows.assign(**{name: [row[name] for row in extra] for name in (extra[0] if extra else ())})
+
+
+def _usd(usd_per_hour: float | Decimal, seconds: float) -> Decimal:
+    return Decimal(str(usd_per_hour)) * Decimal(str(seconds)) * PER / _HOUR_S
+
+
+@dataclass(frozen=True)
+class ApiStream:
+    """A stream of requests at an API in US dollars, with and without its prompt cache; derived from quoted prices.
+
+    `break_even` is what a written token must return; `source` names the prices.
+    """
+
+    provider: str
+    model: str
+    plain_usd: Decimal
+    cached_usd: Decimal
+    saving: Decimal
+    break_even: CacheBreakEven
+    source: str
+    kind: str = "derived"
+
+
+def api_stream(
+    book: PriceBook,
+    model: str,
+    provider: str | None = None,
+    *,
+    reused_tokens: int,
+    prompt_tokens: int,
+    output_tokens: int,
+    requests: int,
+    as_of: AsOf = None,
+) -> ApiStream:
+    """Price `requests` prompts that share `reused_tokens`: the first writes them to the cache, the others read them.
+
+    Where no price of a write is published, written tokens are billed as input. An API's smallest cacheable prompt and
+    the lifetime of its cache are not checked. Raises the errors of `price_request`, also for a model without a price of
+    cached reads.
+    """
+    sheet = book.sheet(model, provider, as_of=as_of)
+    bands = {kind: sheet.band(kind, prompt_tokens).usd_per_mtok for kind in ("input", "cache_read")}
+    charged = "cache_write_5m" in sheet.bands
+    bands["write"] = sheet.band("cache_write_5m", prompt_tokens).usd_per_mtok if charged else bands["input"]
+
+    def price(written: int, read: int) -> Any:
+        return price_request(
+            book,
+            model,
+            sheet.provider,
+            input_tokens=prompt_tokens,
+            output_tokens=output_tokens,
+            cached_tokens=read,
+            cache_write_tokens=written if charged else 0,
+            as_of=as_of,
+        )
+
+    plain, first, later = price(0, 0), price(reused_tokens, 0), price(0, reused_tokens)
+    without, cached = plain.total * requests, first.total + later.total * (requests - 1)
+    return ApiStream(
+        provider=sheet.provider,
+        model=sheet.model,
+        plain_usd=without,
+        cached_usd=cached,
+        saving=1 - cached / without,
+        break_even=cache_break_even(bands["input"], bands["write"], bands["cache_read"]),
+        source=later.source,
+    )
