@@ -9,6 +9,7 @@ import numpy as np
 
 from costlib.errors import bad
 from costlib.portfolio.problem import Floats
+from costlib.portfolio.routing.cascades import Outcome
 from costlib.portfolio.routing.replay import Policy, policy_of, replay
 from costlib.portfolio.routing.requests import Requests, read_requests
 from costlib.quality.tasks.study import study_stream
@@ -45,8 +46,8 @@ def right_answers(spec: TaskSpec, precision: str, store: Store, since: str | Non
     return right[skipped:], skipped
 
 
-def routing(study: Study) -> tuple[Policy, Requests] | None:
-    """The study's routing policy and its rows, checked to fit together; None where it names none."""
+def routing(study: Study) -> tuple[Policy, Requests, Outcome] | None:
+    """The study's routing policy, its rows, and what it gives on them; None where it names none."""
     spec = study.monitor
     if spec.policy is None or spec.rows is None:
         return None
@@ -55,15 +56,14 @@ def routing(study: Study) -> tuple[Policy, Requests] | None:
     for model in (*policy.models, policy.watch.baseline):
         if model not in requests.models:
             raise bad("policy.models", model, requests.models, str(spec.policy))
-    replay(policy, requests)
-    return policy, requests
+    return policy, requests, replay(policy, requests)
 
 
 def values_of(study: Study, row: Mapping[str, Any], store: Store) -> Floats:
     """The values behind a MONITORING row, from what is stored now; none where the study no longer has the stream."""
     if row["subject"] == "routing policy":
         found = routing(study)
-        scores = np.zeros(0) if found is None else np.clip(replay(*found).score, 0, 1)[int(row["skipped"]) :]
+        scores = np.zeros(0) if found is None else np.clip(found[2].score, 0, 1)[int(row["skipped"]) :]
         return scores[: int(row["n"])]
     for spec in study.tasks:
         if (spec.file.stem, spec.model) == (row["task"], row["model"]) and row["precision"] in spec.precision:

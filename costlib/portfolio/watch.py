@@ -30,7 +30,8 @@ from costlib.portfolio.economics import economy
 from costlib.portfolio.offers import UNKNOWN, Offer, offers
 from costlib.portfolio.options import supplies
 from costlib.portfolio.problem import Flags, Floats, Ints
-from costlib.portfolio.routing.replay import Policy, floor_of, replay, saving_of
+from costlib.portfolio.routing.cascades import Outcome
+from costlib.portfolio.routing.replay import Policy, floor_of, saving_of
 from costlib.portfolio.routing.requests import Requests
 from costlib.portfolio.streams import right_answers, routing, streams, watchable
 from costlib.portfolio.switching import Savings, break_even_success
@@ -253,11 +254,11 @@ class _Watch:
         together = "" if low > 0 else ", and all that would move together save more than their interval"
         return saving | {"holds": False, "reason": shown + together}
 
-    def policy(self, policy: Policy, requests: Requests) -> Iterator[Row]:
-        """The row of the study's routing policy."""
+    def policy(self, policy: Policy, requests: Requests, outcome: Outcome) -> Iterator[Row]:
+        """The row of the study's routing policy, whose outcome on the requests is given."""
         rows = self.study.monitor.rows
         assert rows is not None
-        outcome, (floor, basis) = replay(policy, requests), floor_of(policy)
+        floor, basis = floor_of(policy)
         who = {"task": rows.stem, "model": policy.models[-1]}
         last = self._last({"subject": "routing policy", "decision": policy.name, **who})
         scores = np.clip(outcome.score, 0, 1)

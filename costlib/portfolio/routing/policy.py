@@ -2,7 +2,8 @@
 
 The document names the models, what computes the score, the threshold and, in words, the rule of its kind: a router
 sends a request to `strong` when its score is at least `threshold`; a cascade asks `models` in order. `decide` is what a
-gateway has to do for a router; a test holds both together.
+gateway has to do for a router; a test holds both together. A learned router's document names its embedding model and
+holds the weights over its vectors.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 from pydantic import BaseModel, ValidationError
 
-from costlib.errors import bad
+from costlib.errors import CostlibError, bad
+from costlib.models.encoder import trained_encoder
 
 Part = TypeVar("Part", bound=BaseModel)
 
@@ -89,24 +92,53 @@ def checked(model: type[Part], document: Any, path: Path, *place: str) -> Part:
 
 
 def decide(document: Mapping[str, Any], prompt: str) -> str:
-    """The model a router sends a prompt to. Raises `InputError` for a score this reference cannot compute."""
-    up = score(document["score"], prompt) >= document["threshold"]
-    return str(document["strong"] if up else document["weak"])
+    """The model a router sends a prompt to; raises the errors of `scores`.
+
+    An embedding model is loaded for each call, which takes seconds: a reference, not a gateway.
+    """
+    (score,) = scores(document["score"], [prompt])
+    return str(document["strong"] if score >= document["threshold"] else document["weak"])
 
 
-def score(rule: Mapping[str, Any], prompt: str) -> float:
-    """The score of a prompt under an exported rule."""
-    kind = rule["type"]
-    if kind == "prompt_length":
-        return float(len(prompt))
-    if kind == "rules":
-        return float(sum(bool(re.search(pattern, prompt, re.IGNORECASE)) for pattern in rule["patterns"]))
-    if kind == "tfidf_linear":
-        words = re.findall(rule["token_pattern"], prompt.lower())
-        counted = Counter([*words, *(" ".join(pair) for pair in pairwise(words))])
-        found = {
-            term: (1 + math.log(n)) * rule["terms"][term][0] for term, n in counted.items() if term in rule["terms"]
-        }
-        norm = math.sqrt(math.fsum(value**2 for value in found.values())) or 1.0
-        return float(rule["intercept"] + math.fsum(v / norm * rule["terms"][t][1] for t, v in found.items()))
-    raise bad("score type", kind, ("prompt_length", "rules", "tfidf_linear"))
+def scores(rule: Mapping[str, Any], prompts: Sequence[str]) -> list[float]:
+    """The score of each prompt under an exported rule.
+
+    Raises `InputError` for a rule this reference cannot compute: an unknown one, or one over the vectors of an
+    embedding model that cannot be run here.
+    """
+    if rule["type"] == "embedding_logistic":
+        return _embedded(rule, prompts)
+    if rule["type"] not in _SCORES:
+        raise bad("score type", rule["type"], (*_SCORES, "embedding_logistic"))
+    return [_SCORES[rule["type"]](rule, prompt) for prompt in prompts]
+
+
+def _length(rule: Mapping[str, Any], prompt: str) -> float:
+    return float(len(prompt))
+
+
+def _matches(rule: Mapping[str, Any], prompt: str) -> float:
+    return float(sum(bool(re.search(pattern, prompt, re.IGNORECASE)) for pattern in rule["patterns"]))
+
+
+def _linear(rule: Mapping[str, Any], prompt: str) -> float:
+    words = re.findall(rule["token_pattern"], prompt.lower())
+    counted = Counter([*words, *(" ".join(pair) for pair in pairwise(words))])
+    found = {term: (1 + math.log(n)) * rule["terms"][term][0] for term, n in counted.items() if term in rule["terms"]}
+    norm = math.sqrt(math.fsum(value**2 for value in found.values())) or 1.0
+    return float(rule["intercept"] + math.fsum(v / norm * rule["terms"][t][1] for t, v in found.items()))
+
+
+_SCORES = {"prompt_length": _length, "rules": _matches, "tfidf_linear": _linear}
+
+
+def _embedded(rule: Mapping[str, Any], prompts: Sequence[str]) -> list[float]:
+    """Log-odds over the vectors of the rule's embedding model, which runs in a process of its own."""
+    field, name, weights = "policy.score.embedding_model", rule["embedding_model"], np.asarray(rule["weights"])
+    try:
+        vectors = trained_encoder(name)(prompts)
+    except CostlibError as error:
+        raise bad(field, name, f"an embedding model that runs here ({error})") from None
+    if vectors.shape[1] != len(weights):
+        raise bad(field, f"{name} of width {vectors.shape[1]}", f"one of width {len(weights)}, as its weights are")
+    return [float(score) for score in vectors @ weights + rule["intercept"]]

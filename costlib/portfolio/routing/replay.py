@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from costlib.errors import bad
 from costlib.portfolio.routing.candidates import Goal
 from costlib.portfolio.routing.cascades import Judge, Outcome, agreement, escalated, judged
-from costlib.portfolio.routing.policy import RULES, checked, read_policy, score
+from costlib.portfolio.routing.policy import RULES, checked, read_policy, scores
 from costlib.portfolio.routing.requests import Requests
 from costlib.quality.bootstrap import Estimate, paired_bootstrap
 from costlib.study.fields import Share, one_of
@@ -108,7 +108,7 @@ def _replay(policy: Policy, requests: Requests) -> Outcome:
         return Outcome(first[0] * at + last[0] * (1 - at), first[1] * at + last[1] * (1 - at), (1.0, 1 - at))
     if requests.prompts is None:
         raise bad("column", "no prompt", "a column prompt, which the policy's router reads")
-    up = np.array([score(rule, prompt) >= at for prompt in requests.prompts])
+    up = np.array(scores(rule, requests.prompts)) >= at
     return Outcome(np.where(up, last[0], first[0]), np.where(up, last[1], first[1]), (1.0, float(up.mean())))
 
 

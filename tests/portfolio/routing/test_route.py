@@ -16,9 +16,11 @@ from small_models import tiny_static
 
 from costlib.cli.main import main
 from costlib.errors import InputError
+from costlib.models.encoder import trained_encoder
 from costlib.portfolio.routing.cascades import Judge, judged
-from costlib.portfolio.routing.policy import decide, write_policy
+from costlib.portfolio.routing.policy import decide, policy, scores, write_policy
 from costlib.portfolio.routing.route import route
+from costlib.portfolio.routing.routers import Embedding
 
 N = 600
 COSTS = {"small": 0.001, "large": 0.02}
@@ -92,7 +94,6 @@ def test_an_embedding_router_finds_what_words_do_not_tell_and_encodes_each_promp
 
 
 def test_an_exported_tfidf_router_scores_as_the_fitted_one() -> None:
-    from costlib.portfolio.routing.policy import score
     from costlib.portfolio.routing.routers import TfIdf
 
     table = _table(1)
@@ -100,7 +101,34 @@ def test_an_exported_tfidf_router_scores_as_the_fitted_one() -> None:
     fitted = TfIdf(list(table["prompt"]), gain)
     exported = json.loads(json.dumps(fitted.export()))
     prompts = [*table["prompt"][:20], "", "hello Hello unseen-word 42"]
-    assert [score(exported, text) for text in prompts] == pytest.approx(fitted.score(prompts).tolist(), abs=1e-9)
+    assert scores(exported, prompts) == pytest.approx(fitted.score(prompts).tolist(), abs=1e-9)
+
+
+def test_a_learned_policy_decides_with_its_embedding_model_or_says_in_a_sentence_why_not(tmp_path: Path) -> None:
+    """A static model of random vectors; the words of the hard prompts are others than those of the easy ones."""
+    name = f"static:{tiny_static(tmp_path / 'static')}"
+    table = _table()
+    made = route(table, costs=COSTS, miss_usd=0.1, embed=(name, trained_encoder(name)))
+    gain = (table["large_correct"] - table["small_correct"]).to_numpy(float)
+    router = Embedding(trained_encoder(name), name, list(table["prompt"]), gain)
+    assert "embedding + logistic" in set(made.routers["router"])
+    rule = json.loads(json.dumps(router.export()))
+    prompts = [*table["prompt"][:6], ""]
+    expected = router.score(prompts)
+    assert scores(rule, prompts) == pytest.approx(expected.tolist(), abs=1e-5)
+    document = policy("router", ["small", "large"], rule, float(np.median(expected)), {})
+    sent = [decide(document, text) for text in prompts[:2]]
+    assert sent == ["large" if value >= np.median(expected) else "small" for value in expected[:2]]
+    wrong = {
+        "static:nowhere": "policy.score.embedding_model is 'static:nowhere'; allowed: an embedding model that runs",
+        "random:all-minilm-l6-v2": "allowed: an embedding model that runs here (model is 'random",
+    }
+    for model, sentence in wrong.items():
+        with pytest.raises(InputError) as caught:
+            decide({**document, "score": {**rule, "embedding_model": model}}, "hello")
+        assert sentence in str(caught.value) and "\n" not in str(caught.value)
+    with pytest.raises(InputError, match="of width 16'; allowed: one of width 3, as its weights are"):
+        decide({**document, "score": {**rule, "weights": [1, 2, 3]}}, "hello")
 
 
 def test_the_quality_is_kept_without_a_price_of_a_miss() -> None:
