@@ -7,56 +7,48 @@ moves one at a time; Monte Carlo draws all of them, each from the triangle of it
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from costlib.cost.breakeven import curve
+from costlib.cost.uncertainty import CheaperProbability
 from costlib.errors import bad
 from costlib.figure import Figure, plain
 from costlib.portfolio.options import supplies
 from costlib.portfolio.plan import make_plan
 from costlib.report.chart import Chart
 from costlib.report.contest import UNITS, Contest
+from costlib.report.decisions import tornado
 from costlib.report.ledger import Html, header_unit
+from costlib.report.lines import Curve, curves
 from costlib.report.market import Duel
 from costlib.report.market_page import MarketPage
 from costlib.report.page import End, cited, long_date, records
-from costlib.report.stairs import chances, stairs, swings
 from costlib.store import Store
 from costlib.study import load_study
 
-_RIVALS = 3
 _DRAWS, _CURVE_DRAWS = 100_000, 20_000
+_LEVELS = (0.75, 0.5, 0.25)
+"""Where the name of each line stands, so that no two names touch."""
 _SOLVED = "solved exactly from stated numbers"
 
 
 @dataclass
 class BreakevenPage(MarketPage):
-    """The page; `own` is the self-hosted option (empty: the one that may serve most workloads)."""
-
-    own: str = field(kw_only=True, default="")
+    """The page; the chart of the staircase is in `MarketPage`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         names = [supply.name for supply in self.found if supply.usd_per_hour is not None]
         if self.own and self.own not in names:
             raise bad("own", self.own, names or "none, nothing is self-hosted")
-        self.now = self.stated(self.request.per_month, "requests/month")
-
-    @cached_property
-    def rivals(self) -> list[Duel]:
-        """The comparisons shown, the API that is beaten first in front."""
-        found = [one for one in self.duels if one.supply.name == self.own] if self.own else self._widest
-        return sorted(found, key=lambda one: one.result.first_requests_per_month or float("inf"))[:_RIVALS]
 
     @cached_property
     def main(self) -> Duel | None:
         """The comparison the tornado is about: the hardest one that still crosses."""
-        crossing = [one for one in self.rivals if one.result.first_requests_per_month]
-        return crossing[-1] if crossing else None
+        return self.crossing[-1] if self.crossing else None
 
     def opening(self) -> Html:
         """The executive summary."""
@@ -67,14 +59,14 @@ class BreakevenPage(MarketPage):
         first = self.rivals[0]
         cards = [(f"Break-even with {main.api.name}", volume)]
         cards += [(f"Break-even with {first.api.name}", first.figure())] if first is not main else []
-        cards += [("Volume of this study", self.now), ("Probability that self-hosting is cheaper there", chance)]
+        cards += [("Volume of this study", self.now), ("Draws in which self-hosting is cheaper there", chance)]
         verb = "above" if self.request.per_month > float(volume.value or 0) else "below"
         return self.summary(
             "{own} beats {api} from {volume} on; this study stands at {now}, {verb} it, where self-hosting is cheaper "
-            "with a probability of {chance}.",
+            "in {chance} of the draws.",
             cards,
             "{own} is compared because it may serve the most workloads of the study. At least {n} replicas are kept, "
-            "busy or idle.",
+            "busy or idle. A draw takes every factor at random from its range.",
             own=main.supply.name,
             api=main.api.name,
             volume=volume,
@@ -88,44 +80,11 @@ class BreakevenPage(MarketPage):
         """How wide a step is."""
         if self.main is None:
             return self.heading("The staircase never meets an API")
-        return self.heading("Each replica adds {step} and carries {capacity}", step=self._step, capacity=self._capacity)
-
-    @property
-    def _step(self) -> Figure:
-        assert self.main is not None
-        low, value, high = self.main.hosting.usd_per_step_month  # type: ignore[misc]
-        return Figure(value, "USD/month", "derived", self.main.supply.rate_source, low, high)
-
-    @property
-    def _capacity(self) -> Figure:
-        assert self.main is not None
-        low, value, high = self.main.hosting.requests_per_step_month  # type: ignore[misc]
-        return Figure(value, "requests/month", "derived", self.main.supply.speed_source, low, high)
-
-    def stairs_chart(self) -> Chart | Html:
-        """Monthly cost by volume with every step, and the crossings of each API."""
-        if self.main is None:
-            return self.text("There is no crossing to draw.")
-        hosting, minimum = self.main.hosting, self.main.hosting.minimum_steps
-        marks = [one for one in self.rivals if one.result.first_requests_per_month]
-        past_one_step = (minimum + 0.5) * float(self._capacity.value or 0)
-        near = max(1.2 * self.request.per_month, *(1.6 * float(one.figure().value or 0) for one in marks))
-        frame = curve(hosting, self.main.price, min(max(near, past_one_step), 8 * near), points=600)
-        points = list(zip(*(frame[f"{n}"] for n in ("requests_per_month", "self_usd", "self_usd_low", "self_usd_high")),
-                          strict=True))  # fmt: skip
-        lines = [(one.api.name, float(one.price.usd_per_request)) for one in self.rivals]  # type: ignore[arg-type]
-        crossings = []
-        for one in marks:
-            figure = one.figure()
-            usd = float(figure.value or 0) * float(one.price.usd_per_request)  # type: ignore[arg-type]
-            crossings.append((f"Break-even with {one.api.name}", figure, usd))
-        return Chart(
-            "stairs",
-            "A staircase meets a line where self-hosting starts to pay",
-            "USD per month by requests per month of the mean request; band: low to high end of every factor",
-            f"Source: {self.main.supply.speed_source}; {self.main.supply.rate_source}; prices of {self.day}.",
-            f"Line chart of monthly cost by volume where {self.main.supply.name} becomes cheaper beyond each circle",
-            stairs(self.ledger, "stairs", points, lines, crossings, ("this study", self.now)),
+        (usd_low, usd, usd_high), (low, value, high) = self.main.usd_per_step, self.main.requests_per_step
+        return self.heading(
+            "Each replica adds {step} and carries {capacity}",
+            step=Figure(usd, "USD/month", "derived", self.main.supply.rate_source, usd_low, usd_high),
+            capacity=Figure(value, "requests/month", "derived", self.main.supply.speed_source, low, high),
         )
 
     def crossings_table(self) -> Html:
@@ -205,7 +164,7 @@ class BreakevenPage(MarketPage):
             f"First volume at which {self.main.supply.name} beats {self.main.api.name}, one factor at a time",
             f"Source: {self.main.supply.speed_source}; {self.main.supply.rate_source}; ranges in the table below.",
             f"Tornado chart of break-even volume by factor where {top} moves it most",
-            swings(self.ledger, "tornado", rows, centre),
+            tornado(self.ledger, "tornado", rows, centre, "requests per month"),
         )
 
     def ranges_table(self) -> Html:
@@ -222,9 +181,14 @@ class BreakevenPage(MarketPage):
         columns = {"name": "Factor", "value": "Value and range", "source": "Known by"}
         return self.table("ranges", "The factors of the comparison", columns, rows, mixed=("value",))
 
+    @cached_property
+    def odds(self) -> dict[str, CheaperProbability]:
+        """How likely self-hosting is cheaper than each API at the study's volume."""
+        return {one.api.name: self.contest(one).cheaper(self.request.per_month, _DRAWS) for one in self.rivals}
+
     def chance(self, one: Duel) -> Figure:
         """The probability that self-hosting is cheaper at the study's volume."""
-        found = self.contest(one).cheaper(self.request.per_month, _DRAWS)
+        found = self.odds[one.api.name]
         value, error = found.probability, 1.96 * (found.standard_error or 0.0)
         source = f"{_DRAWS:,} draws, seed {self.study.seed}; {one.figure().source}"
         if value is None:
@@ -239,7 +203,7 @@ class BreakevenPage(MarketPage):
         if self.main is None:
             return self.heading("Self-hosting is never cheaper")
         return self.heading(
-            "At this study's volume self-hosting beats {api} with a probability of {chance}",
+            "At this study's volume self-hosting beats {api} in {chance} of the draws",
             api=self.main.api.name, chance=self.chance(self.main),
         )  # fmt: skip
 
@@ -247,39 +211,36 @@ class BreakevenPage(MarketPage):
         """Probability by volume, one line per API."""
         if self.main is None:
             return self.text("There is no volume at which self-hosting is cheaper.")
-        marks = [first for one in self.rivals if (first := one.result.first_requests_per_month)]
-        low, high = min([*marks, self.request.per_month]) / 4, max([*marks, self.request.per_month]) * 4
-        volumes = [float(volume) for volume in np.geomspace(low, high, 61)]
-        lines = [
-            (
-                one.api.name,
-                [self.contest(one).cheaper(v, _CURVE_DRAWS).probability or 0.0 for v in volumes],
-                self.chance(one),
-            )
-            for one in self.rivals
-        ]
+        marks = [self.request.per_month, *(one.result.first_requests_per_month or 0 for one in self.crossing)]
+        volumes = [float(volume) for volume in np.geomspace(min(marks) / 4, max(marks) * 4, 61)]
+        lines = []
+        for one, level in zip(self.rivals, _LEVELS, strict=False):
+            shares = [self.contest(one).cheaper(volume, _CURVE_DRAWS).probability or 0.0 for volume in volumes]
+            at = next((v for v, share in zip(volumes, shares, strict=True) if share >= level), volumes[48])
+            lines.append(Curve(one.api.name, volumes, shares, at, self.chance(one)))
+        axes = "requests per month, logarithmic", "probability"
         return Chart(
             "chances",
             "The odds turn around each break-even",
-            "Probability that self-hosting is cheaper, by requests per month of the mean request",
+            "Probability that self-hosting is cheaper, by requests per month of the mean request; circles: this study",
             f"Source: {_CURVE_DRAWS:,} draws at each volume, seed {self.study.seed}; each factor drawn from the "
             "triangle of its range, independently.",
             "Line chart of the probability that self-hosting is cheaper where it rises past each break-even, that "
             f"with {self.main.api.name} last",
-            chances(self.ledger, "chances", volumes, lines, ("this study", self.now)),
+            curves(self.ledger, "chances", lines, axes, ("count", "share"), now=("this study", self.now)),
         )
 
     def chance_table(self) -> Html:
         """The probability at the study's volume, and what the difference comes to."""
         rows = []
         for one in self.rivals:
-            found = self.contest(one).cheaper(self.request.per_month, _DRAWS).difference
+            found = self.odds[one.api.name].difference
             source = f"{_DRAWS:,} draws, seed {self.study.seed}; {one.figure().source}"
             saved = Figure(found.median, "USD/month", "derived", source, found.low, found.high, found.reason)
             rows.append({"api": one.api.name, "chance": self.chance(one), "saved": saved})
         columns = {
             "api": "Against",
-            "chance": "Probability that self-hosting is cheaper",
+            "chance": "Draws in which self-hosting is cheaper",
             "saved": "What self-hosting saves, median",
         }
         return self.table("chance-list", "At this study's volume of the mean request", columns, rows)

@@ -2,13 +2,12 @@
 
 A `Chart` cannot be made without a finding of at most ten words and alt text of the form "chart type of data where
 reason". Charts are SVG with text kept as text (it can be read out, searched and enlarged); ids come from the chart's
-name and a fixed salt, so the same data draw the same bytes. The forms are here; `charts` says what each one shows.
+name and a fixed salt, so the same data draw the same bytes. The forms are in `figures`, `decisions` and `lines`.
 """
 
 from __future__ import annotations
 
 import io
-import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,13 +15,15 @@ from html import escape
 from typing import Any
 
 from costlib.figure import Figure
-from costlib.report.ledger import Html, Ledger, interval, number, spread
+from costlib.report.ledger import Html, Ledger, interval, number, spread, wide
 
 PALETTE = ("#12355b", "#e3a83b", "#7c2d3c", "#c3ccd4")
 """Neighbours differ at least 3:1 in contrast, also to a reader who sees no colour; at most these four in one chart."""
 INK, SOFT, LINE, PAPER = "#1b2733", "#51606e", "#d7dde2", "#ffffff"
 WIDTH = 7.4
-_CUT = 3
+
+LOOKS = ((PALETTE[0], "-"), (PALETTE[2], (0, (5, 2))), (INK, (0, (6, 1.5, 1, 1.5))), (SOFT, (0, (1, 1.2))))
+"""Colour and dashes of up to four lines of one chart."""
 
 Row = tuple[str, Figure]
 
@@ -125,8 +126,6 @@ def note(ax: Any, text: str, xy: tuple[Any, Any], offset: tuple[float, float], *
 def label(ax: Any, x: float, y: float, ledger: Ledger, what: str, figure: Figure, **style: Any) -> Any:
     """Write a figure's number beside its mark, in the unit its axis names, and list it in the ledger."""
     text = number(figure.value, figure.unit) if figure.value is not None else "unknown"
-    if figure.value is not None and ends(figure) != spread(figure):
-        text += f", {interval(figure)}"
     offset = style.pop("offset", (5, 0))
     shown = note(ax, text, (x, y), offset, **{"color": INK, "fontsize": 8, **style})
     shown.set_gid(ledger.add(what, figure))
@@ -155,31 +154,56 @@ def rows_axis(ax: Any, names: Sequence[str], *, show: bool = True, space: float 
     ax.spines["bottom"].set_visible(False)
 
 
-def ends(figure: Figure) -> tuple[float, float] | None:
-    """Where the interval is drawn to; one too wide for `spread` is cut at a third of the number and at its triple."""
-    if figure.low is None or figure.high is None or figure.value is None:
-        return None
-    value = float(figure.value)
-    return spread(figure) or (max(float(figure.low), value / _CUT), min(float(figure.high), value * _CUT))
+def held(figure: Figure) -> tuple[float, float]:
+    """What an axis must hold of a known figure: its interval, or of one that is too wide for any axis its value."""
+    ends, value = spread(figure), float(figure.value or 0)
+    return (value, value) if ends is None or wide(figure) else (min(value, ends[0]), max(value, ends[1]))
 
 
-def reach(figure: Figure) -> float:
-    """How far to the right a mark and its interval go."""
-    return max(float(figure.value or 0), (ends(figure) or (0, 0))[1])
+def fitted(values: Sequence[float], room: float, *, log: bool = False) -> tuple[float, float]:
+    """Ends of an axis that holds these values, with a share of its length as `room` on both sides."""
+    low, high = (min(values), max(values)) if values else (1.0, 1.0)
+    if log:
+        factor = max((high / low) ** room, 1.5)
+        return low / factor, high * factor
+    more = (high - low or 0.1) * room
+    return low - more, high + more
 
 
-def whisker(ax: Any, y: float, figure: Figure) -> None:
-    """The 95 % interval as a line with ends, where there is one; an arrow where it goes on further."""
-    shown = ends(figure)
-    if shown is None:
+def whisker(ax: Any, y: float, figure: Figure, *, cap: float = 0.1, colour: str = INK, named: bool = True) -> None:
+    """The interval as a line with ends, where there is one; with an arrow where it goes on beyond the axis.
+
+    The limits of the axis must be set. `cap` is half the height of an end, `named` says that a wide interval is wide.
+    """
+    from matplotlib.markers import CARETLEFT, CARETRIGHT
+
+    ends = spread(figure)
+    if ends is None:
         return
-    low, high = shown
-    cut = float(figure.low or 0) < low, float(figure.high or 0) > high
-    xs, ys = [low, high], [y, y]
-    for x in (end for end, open_ in zip(shown, cut, strict=True) if not open_):
-        xs, ys = [*xs, math.nan, x, x], [*ys, math.nan, y - 0.1, y + 0.1]
-    for paint, width in ((PAPER, 3.0), (INK, 1.1)):  # a pale edge, to be seen on a dark bar
-        ax.plot(xs, ys, color=paint, linewidth=width, solid_capstyle="butt", zorder=4)
-    for x, open_, marker in zip(shown, cut, "<>", strict=True):
-        if open_:
-            ax.plot([x], [y], marker, color=INK, markeredgecolor=PAPER, markersize=5, zorder=4)
+    left, right = ax.get_xlim()
+    low, high = max(ends[0], left), min(ends[1], right)
+    for paint, width in ((PAPER, 3.0), (colour, 1.1)):  # a pale edge, to be seen on a dark bar
+        style: dict[str, Any] = {"color": paint, "linewidth": width, "solid_capstyle": "butt", "zorder": 4}
+        ax.plot([low, high], [y, y], **style)
+        for x, end, arrow in ((low, ends[0], CARETLEFT), (high, ends[1], CARETRIGHT)):
+            if x == end:
+                ax.plot([x, x], [y - cap, y + cap], **style)
+            else:
+                ax.plot([x], [y], marker=arrow, color=paint, markersize=3.5 + width, clip_on=False, zorder=4)
+    if named and wide(figure):
+        note(ax, interval(figure), (high, y), (-2, -7), ha="right", fontsize=6.5)
+
+
+def amount(ax: Any, y: float, ledger: Ledger, what: str, figure: Figure, x: float = 0) -> None:
+    """A figure's interval, and its number to the right of it and of `x`; above it where the line goes on."""
+    whisker(ax, y, figure)
+    label(ax, max(x, held(figure)[1]), y, ledger, what, figure, offset=(5, 8 if wide(figure) else 0))
+
+
+def today(ax: Any, ledger: Ledger, now: Row, height: float) -> None:
+    """A dashed upright line at today's value, named at a `height` between 0 and 1."""
+    x = float(now[1].value or 0)
+    ax.axvline(x, color=SOFT, linewidth=1, linestyle=(0, (3, 2)))
+    style: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "backgroundcolor": PAPER, "zorder": 7}
+    shown = label(ax, x, height, ledger, *now, offset=(5, 0), fontsize=7, **style)
+    shown.set_text(f"{now[0]}: {shown.get_text()}")

@@ -2,96 +2,116 @@
 
 from __future__ import annotations
 
-import bisect
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 from costlib.figure import Figure
-from costlib.report.chart import INK, LINE, PALETTE, PAPER, SOFT, Row, draw, label, note, plain_axis, rows_axis
+from costlib.report.chart import (
+    INK,
+    LOOKS,
+    PALETTE,
+    PAPER,
+    SOFT,
+    Row,
+    draw,
+    label,
+    note,
+    plain_axis,
+    rows_axis,
+    today,
+)
 from costlib.report.figures import Part, part_names
-from costlib.report.ledger import Ledger, spread
-
-Line = tuple[str, Sequence[float]]
+from costlib.report.ledger import Ledger
 
 
 def staircase(
     ledger: Ledger,
     name: str,
-    volumes: Sequence[float],
-    lines: Sequence[Line],
-    crossings: Sequence[tuple[str, Figure, str]],
-    axes: tuple[str, str],
+    steps: Sequence[tuple[float, float, float, float]],
+    lines: Sequence[tuple[str, float]],
+    crossings: Sequence[tuple[str, Figure, float]],
     now: Row,
 ) -> str:
-    """Cost by volume, both logarithmic: the first line is the staircase, the others (at most three) are named APIs.
+    """Monthly cost by volume, both linear, so that every step is as wide and as high as it is.
 
-    `crossings` are the words for the ledger, the volume, and the name of the line that is crossed.
+    `steps` are volume, cost, and its low and high end; `lines` are at most three APIs and their $ per request;
+    `crossings` are the words for the ledger, the volume and the cost there.
     """
-    looks = ((PALETTE[0], "-"), (PALETTE[2], (0, (5, 2))), (SOFT, (0, (1, 1.2))), (INK, (0, (6, 1.5, 1, 1.5))))
 
     def paint(canvas: Any) -> None:
         ax = canvas.subplots()
-        ax.set_xscale("log")
-        ax.set_yscale("log")
-        for (_, costs), (colour, dash) in zip(lines, looks, strict=False):
-            ax.plot(volumes, costs, color=colour, linestyle=dash)
-        for (subject, _), (colour, _), y in zip(lines, looks, _apart([costs[-1] for _, costs in lines]), strict=False):
-            note(ax, subject, (1, y), (6, 0), xycoords=("axes fraction", "data"), color=colour, fontweight="bold")
-        drawn = sorted((crossing for crossing in crossings if crossing[1].value), key=lambda c: float(c[1].value or 0))
-        for words, figure, _ in crossings:
-            ledger.add(words, figure)
-        for turn, (words, figure, other) in enumerate(drawn):
+        volumes, costs, lows, highs = zip(*steps, strict=True)
+        ax.fill_between(volumes, lows, highs, step="pre", color=PALETTE[3], alpha=0.6, linewidth=0)
+        ax.step(volumes, costs, where="pre", color=PALETTE[0])
+        end = volumes[-1]
+        top = max(highs) * 1.15
+        for (subject, price), (colour, dash) in zip(lines, LOOKS[1:], strict=False):
+            ax.plot([0, end], [0, price * end], color=colour, linestyle=dash)
+            if price * end <= top:
+                note(ax, subject, (end, price * end), (6, 0), color=colour, fontweight="bold")
+            else:
+                note(ax, subject, (top / price, top), (0, 6), color=colour, fontweight="bold", ha="center")
+        note(ax, "self-hosted", (end, costs[-1]), (6, 0), color=PALETTE[0], fontweight="bold")
+        for turn, (words, figure, usd) in enumerate(crossings):
             x = float(figure.value or 0)
-            y = dict(lines)[other][bisect.bisect_left(volumes, x)]
-            ax.plot([x], [y], "o", markerfacecolor=PAPER, markeredgecolor=INK, markersize=7, zorder=6)
-            label(ax, x, y, ledger, words, figure, offset=(0, (11, -11)[turn % 2]), ha="center", fontweight="bold")
-        x = float(now[1].value or 0)
-        ax.axvline(x, color=SOFT, linewidth=1, linestyle=(0, (3, 2)))
-        shown = label(ax, x, ax.get_ylim()[0], ledger, now[0], now[1], offset=(4, 4), va="bottom", fontsize=7)
-        shown.set_text(f"{now[0]}: {shown.get_text()}")
-        ax.set_xlim(volumes[0], volumes[-1])
-        ax.set_xlabel(axes[0])
-        ax.set_ylabel(axes[1])
-        plain_axis(ax.xaxis, "count", log=True)
-        plain_axis(ax.yaxis, "USD/month", log=True)
+            ax.plot([x], [usd], "o", markerfacecolor=PAPER, markeredgecolor=INK, markersize=7, zorder=6)
+            beside = {"offset": (-5, 10), "ha": "right"} if turn % 2 else {"offset": (5, -10)}  # clear of a rising line
+            label(ax, x, usd, ledger, words, figure, fontweight="bold", **beside)
+        today(ax, ledger, now, 0.08)
+        ax.set_xlim(0, end)
+        ax.set_ylim(0, top)
+        ax.set_xlabel("requests per month")
+        ax.set_ylabel("USD per month")
+        plain_axis(ax.xaxis, "count")
+        plain_axis(ax.yaxis, "USD/month")
 
-    return draw(name, 3.7, paint)
+    return draw(name, 3.9, paint)
 
 
-def _apart(values: Sequence[float], factor: float = 1.6) -> list[float]:
-    """The values moved up until each is at least `factor` above the one below, so that labels do not overlap."""
-    order = sorted(range(len(values)), key=lambda i: values[i])
-    placed = list(values)
-    for before, after in pairwise(order):
-        placed[after] = max(placed[after], placed[before] * factor)
-    return placed
+_FAR = 20
+"""Outcomes this many times apart need a logarithmic axis."""
+
+SwingRow = tuple[str, tuple[str, Figure], tuple[str, Figure]]
 
 
-TornadoRow = tuple[str, Figure, Figure, str, str]
+def tornado(ledger: Ledger, name: str, rows: Sequence[SwingRow], centre: Row, axis: str) -> str:
+    """For each factor the outcome at its low and at its high end, each end in words; widest first.
 
-
-def tornado(ledger: Ledger, name: str, rows: Sequence[TornadoRow], centre: Figure, axis: str) -> str:
-    """For each factor the outcome at its low and high end, widest first: (factor, at low, at high, low, high)."""
+    An outcome that is unknown is written as `never` at the edge; the axis is logarithmic where outcomes are far apart.
+    """
 
     def paint(canvas: Any) -> None:
         ax = canvas.subplots()
         rows_axis(ax, [row[0] for row in rows])
-        middle = float(centre.value or 0)
-        for y, (factor, low, high, *ends) in enumerate(rows):
-            for figure, end, colour, hatch in ((low, ends[0], PALETTE[0], ""), (high, ends[1], PALETTE[1], "///")):
-                value, what = float(figure.value or 0), f"Plan when {factor} is {end}"
-                ledger.add(what, figure)
+        middle = float(centre[1].value or 0)
+        values = [middle, *(float(f.value) for _, *ends in rows for _, f in ends if f.value)]
+        low, high = min(values), max(values)
+        if high / low > _FAR:
+            ax.set_xscale("log")
+            ax.set_xlim(low / (high / low) ** 0.3, high * (high / low) ** 0.3)
+        else:
+            room = 0.25 * (high - low) or 0.1 * middle
+            ax.set_xlim(low - room, high + room)
+        for y, (factor, *ends) in enumerate(rows):
+            for (words, figure), colour, hatch in zip(ends, (PALETTE[0], PALETTE[1]), ("", "///"), strict=True):
+                what = f"{centre[0]} when {factor} is {words}"
+                if not figure.value:
+                    ledger.add(what, figure)
+                    note(ax, f"never at {words}", (1, y), (-4, 0), xycoords=("axes fraction", "data"), ha="right")
+                    continue
+                value = float(figure.value)
                 ax.barh(y, value - middle, left=middle, height=0.56, color=colour, hatch=hatch, edgecolor=PAPER, lw=0)
-                if value > middle:
-                    label(ax, value, y, ledger, what, figure, fontsize=7, offset=(4, 0))
-                elif value < middle:
-                    label(ax, value, y, ledger, what, figure, fontsize=7, offset=(-4, 0), ha="right")
+                side: dict[str, Any] = {"offset": (4, 0)} if value > middle else {"offset": (-4, 0), "ha": "right"}
+                ledger.add(what, figure)
+                if value != middle:
+                    label(ax, value, y, ledger, what, figure, fontsize=7, **side)
+            if all(figure.value == centre[1].value for _, figure in ends):
+                note(ax, "moves nothing in its range", (middle, y), (6, 0), fontstyle="italic")
         ax.axvline(middle, color=INK, linewidth=1)
-        ax.margins(x=0.14)
-        ax.set_xlabel(axis)
-        plain_axis(ax.xaxis, centre.unit)
+        ledger.add(*centre)
+        ax.set_xlabel(axis + (", logarithmic" if high / low > _FAR else ""))
+        plain_axis(ax.xaxis, centre[1].unit, log=high / low > _FAR)
         part_names(ax, [Part("factor at its low end", PALETTE[0]), Part("factor at its high end", PALETTE[1], "///")])
 
     return draw(name, 0.95 + 0.36 * len(rows), paint)
@@ -146,35 +166,3 @@ def _room(words: Sequence[tuple[float, bool, str]], width: float = 390, letter: 
         low = min(low, *(x - needed for x, right, needed in space if not right), low)
         high = max(high, *(x + needed for x, right, needed in space if right), high)
     return math.exp(low), math.exp(high)
-
-
-def frontier(ledger: Ledger, name: str, points: Sequence[tuple[str, Figure, Figure]], x: str, y: str) -> str:
-    """Points of two figures, more being better in both, with intervals; a line joins those nothing beats in both."""
-
-    def paint(canvas: Any) -> None:
-        ax = canvas.subplots()
-        known = [(float(a.value), float(b.value)) for _, a, b in points if a.value is not None and b.value is not None]
-        best = sorted(p for p in known if not any(q[0] >= p[0] and q[1] >= p[1] and q != p for q in known))
-        ax.plot([p[0] for p in best], [p[1] for p in best], color=LINE, linewidth=2, zorder=1)
-        for subject, first, second in points:
-            if first.value is None or second.value is None:
-                ledger.add(f"{subject} · {x}", first)
-                ledger.add(f"{subject} · {y}", second)
-                continue
-            at = float(first.value), float(second.value)
-            for figure, horizontal in ((first, True), (second, False)):
-                ends = spread(figure)
-                if ends is not None:
-                    line = (ends, (at[1], at[1])) if horizontal else ((at[0], at[0]), ends)
-                    ax.plot(*line, color=INK, linewidth=1.1, zorder=3)
-            ax.plot(*at, "o", color=PALETTE[0], markersize=6, zorder=4)
-            note(ax, subject, at, (8, 8), color=INK, fontsize=8)
-            label(ax, *at, ledger, f"{subject} · {x}", first, offset=(8, -9), fontsize=7)
-            ledger.add(f"{subject} · {y}", second)
-        ax.margins(0.18)
-        plain_axis(ax.xaxis, points[0][1].unit)
-        plain_axis(ax.yaxis, points[0][2].unit)
-        ax.set_xlabel(x)
-        ax.set_ylabel(y)
-
-    return draw(name, 3.2, paint)

@@ -108,13 +108,7 @@ class DoubtPage(PlanPage):
         """One factor at a time between its ends, the plan unchanged."""
         found = [row for row in records(self.plan.sensitivity) if row["swing_usd"]][:9]
         rows = [
-            (
-                r["factor"],
-                self.derived(r["plan_usd_low"]),
-                self.derived(r["plan_usd_high"]),
-                f"{r['low']:.3g}",
-                f"{r['high']:.3g}",
-            )
+            (r["factor"], *((f"{r[end]:.3g}", self.derived(r[f"plan_usd_{end}"])) for end in ("low", "high")))
             for r in found
         ]
         chart = Chart(
@@ -123,7 +117,7 @@ class DoubtPage(PlanPage):
             "USD per month of the plan when one factor moves between the ends of its range and the choices stay",
             f"Source: {self.source}; the ranges are in the table of assumptions.",
             f"Tornado chart of plan cost by factor where {found[0]['factor']} moves it most",
-            tornado(self.ledger, "sensitivity", rows, self.total("plan"), "USD per month"),
+            tornado(self.ledger, "sensitivity", rows, ("Plan", self.total("plan")), "USD per month"),
         )
         return chart.html()
 

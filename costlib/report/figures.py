@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from costlib.figure import Figure
@@ -18,16 +19,17 @@ from costlib.report.chart import (
     PAPER,
     SOFT,
     Row,
+    amount,
     draw,
-    ends,
+    fitted,
+    held,
     label,
     note,
     plain_axis,
-    reach,
     rows_axis,
     whisker,
 )
-from costlib.report.ledger import Ledger
+from costlib.report.ledger import Ledger, wide
 
 
 @dataclass(frozen=True)
@@ -47,26 +49,32 @@ def bars(ledger: Ledger, name: str, panels: Sequence[Panel]) -> str:
         for ax, panel in zip(canvas.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
             rows_axis(ax, [row[0] for row in panel.rows], show=panel is panels[0])
             ax.set_title(panel.title)
+            _limits(ax, panel)
             for y, (subject, figure) in enumerate(panel.rows):
                 mark = panel.mark[y] if panel.mark else None
                 _bar(ax, ledger, y, f"{subject} · {panel.title}", figure, mark, dot=panel.reference is not None)
-            known = [figure for _, figure in panel.rows if figure.value is not None]
-            high = max(map(reach, known), default=1.0)
-            if panel.reference is None:  # bars from 0 with their values written: ticks would only repeat them
-                ax.set_xticks([])
-                ax.axvline(0, color=SOFT, linewidth=0.8)
-                ax.set_xlim(0, high * 1.42)
-            else:
-                at, words = panel.reference
-                low, high = min([at, *((ends(f) or (float(f.value or 0), 0))[0] for f in known)]), max(at, high)
-                span = (high - low) or 0.1
-                units = {figure.unit for figure in known}
-                plain_axis(ax.xaxis, units.pop() if units in ({"share"}, {"points"}) else "")
-                ax.set_xlim(low - span * 0.08, high + span * 0.45)
-                ax.axvline(at, color=SOFT, linewidth=1, linestyle=(0, (3, 2)))
-                note(ax, words, (at, 1), (3, -1), xycoords=("data", "axes fraction"), va="top")
 
     return draw(name, 0.75 + 0.46 * len(panels[0].rows), paint)
+
+
+def _limits(ax: Any, panel: Panel) -> None:
+    """The ends of a panel's axis, with room for numbers, and its reference line."""
+    known = [figure for _, figure in panel.rows if figure.value is not None]
+    ends = [held(figure) for figure in known] or [(0.0, 1.0)]
+    low, high = min(end[0] for end in ends), max(end[1] for end in ends)
+    if panel.reference is None:  # bars from 0 with their values written: ticks would only repeat them
+        ax.set_xticks([])
+        ax.axvline(0, color=SOFT, linewidth=0.8)
+        ax.set_xlim(0, high * 1.42)
+        return
+    at, words = panel.reference
+    low, high = min(at, low), max(at, high)
+    span = (high - low) or 0.1
+    units = {figure.unit for figure in known}
+    plain_axis(ax.xaxis, units.pop() if units in ({"share"}, {"points"}) else "")
+    ax.set_xlim(low - span * 0.08, high + span * 0.45)
+    ax.axvline(at, color=SOFT, linewidth=1, linestyle=(0, (3, 2)))
+    note(ax, words, (at, 1), (3, -1), xycoords=("data", "axes fraction"), va="top")
 
 
 def _bar(ax: Any, ledger: Ledger, y: int, what: str, figure: Figure, mark: Figure | None, *, dot: bool) -> None:
@@ -79,8 +87,7 @@ def _bar(ax: Any, ledger: Ledger, y: int, what: str, figure: Figure, mark: Figur
         ax.plot([value], [y], "o", color=PALETTE[0], markersize=5.5, zorder=5)
     else:
         ax.barh(y, value, height=0.5, color=PALETTE[0])
-    whisker(ax, y, figure)
-    label(ax, reach(figure), y, ledger, what, figure)
+    amount(ax, y, ledger, what, figure)
     if mark is not None and mark.value is not None:
         ledger.add(f"{what}, predicted", mark)
         ax.plot([float(mark.value)] * 2, [y - 0.38, y + 0.38], color=PALETTE[1], linewidth=2.4, zorder=6)
@@ -105,6 +112,8 @@ def dots(ledger: Ledger, name: str, rows: Sequence[DotRow], axis: str) -> str:
         ax = canvas.subplots()
         rows_axis(ax, [subject for subject, _ in rows], space=0.3)
         ax.set_xscale("log")
+        ends = [end for _, marks in rows for _, figure in marks if figure.value for end in held(figure)]
+        ax.set_xlim(fitted(ends, 0.16, log=True))
         named: set[str] = set()
         for y, (subject, marks) in enumerate(rows):
             values = [float(figure.value) for _, figure in marks if figure.value]
@@ -115,17 +124,18 @@ def dots(ledger: Ledger, name: str, rows: Sequence[DotRow], axis: str) -> str:
                     ledger.add(f"{subject} · {group.name}", figure)
                     continue
                 x, what = float(figure.value), f"{subject} · {group.name}"
-                whisker(ax, y + 0.15 * place, figure)  # a little lower, so that two intervals can be told apart
+                last = figure == marks[-1][1]
+                whisker(ax, y + 0.15 * place, figure, named=last)  # lower, so that two intervals can be told apart
                 ax.plot([x], [y], group.marker, color=group.colour, markeredgecolor=INK, markersize=6, zorder=5)
+                left, right = held(figure)
+                up = 7 if wide(figure) else 0
                 if x == max(values):
-                    label(ax, reach(figure), y, ledger, what, figure, offset=(7, 0))
+                    label(ax, right, y, ledger, what, figure, offset=(7, up))
                 else:
-                    left = (ends(figure) or (x, x))[0]
-                    label(ax, left, y, ledger, what, figure, offset=(-7, 0), ha="right")
+                    label(ax, left, y, ledger, what, figure, offset=(-7, up), ha="right")
                 if group.name not in named:
                     named.add(group.name)
                     note(ax, group.name, (x, y), (0, 9), ha="center")
-        ax.margins(x=0.16)
         ax.set_xlabel(axis)
         plain_axis(ax.xaxis, rows[0][1][0][1].unit, log=True)
 
@@ -150,6 +160,7 @@ def stacked(ledger: Ledger, name: str, parts: Sequence[Part], rows: Sequence[Sta
     def paint(canvas: Any) -> None:
         ax = canvas.subplots()
         rows_axis(ax, [subject for subject, _, _ in rows])
+        ax.set_xlim(0, max(held(total)[1] for _, _, total in rows) * 1.18)
         for y, (subject, figures, total) in enumerate(rows):
             left = 0.0
             for part, figure in zip(parts, figures, strict=True):
@@ -158,9 +169,7 @@ def stacked(ledger: Ledger, name: str, parts: Sequence[Part], rows: Sequence[Sta
                 ax.barh(y, value, left=left, height=0.62, color=part.colour, hatch=part.hatch, edgecolor=PAPER)
                 left += value
             ax.barh(y, left, height=0.62, fill=False, edgecolor=SOFT, linewidth=0.6)
-            whisker(ax, y, total)
-            label(ax, max(left, reach(total)), y, ledger, f"{subject} · total", total)
-        ax.set_xlim(0, max(reach(total) for _, _, total in rows) * 1.18)
+            amount(ax, y, ledger, f"{subject} · total", total, left)
         ax.set_xlabel(axis)
         plain_axis(ax.xaxis, rows[0][2].unit)
         part_names(ax, parts)
@@ -184,11 +193,11 @@ def waterfall(ledger: Ledger, name: str, start: Row, steps: Sequence[Row], end: 
         ax = canvas.subplots()
         rows_axis(ax, [start[0], *(step[0] for step in steps), end[0]])
         level = float(start[1].value or 0)
+        levels = accumulate((-float(figure.value or 0) for _, figure in steps), initial=level)
+        ax.set_xlim(0, max(*levels, *(held(figure)[1] for _, figure in (start, end))) * 1.13)
         for y, (subject, figure) in ((0, start), (len(steps) + 1, end)):
-            value = float(figure.value or 0)
-            ax.barh(y, value, height=0.6, color=PALETTE[0])
-            whisker(ax, y, figure)
-            label(ax, reach(figure), y, ledger, f"{subject} · total", figure)
+            ax.barh(y, float(figure.value or 0), height=0.6, color=PALETTE[0])
+            amount(ax, y, ledger, f"{subject} · total", figure)
         for y, (subject, figure) in enumerate(steps, start=1):
             saved = float(figure.value or 0)
             colour, hatch = (PALETTE[1], "") if saved >= 0 else (PALETTE[2], "///")
@@ -199,7 +208,6 @@ def waterfall(ledger: Ledger, name: str, start: Row, steps: Sequence[Row], end: 
             shown = label(ax, max(level, level + saved), y, ledger, f"Change by {subject}", change)
             shown.set_text(shown.get_text() if saved >= 0 else f"+{shown.get_text()}")
         ax.plot([level, level], [len(steps) - 0.3, len(steps) + 1.3], color=SOFT, linewidth=0.7)
-        ax.set_xlim(0, ax.get_xlim()[1] * 1.08)
         ax.set_xlabel(axis)
         plain_axis(ax.xaxis, start[1].unit)
 

@@ -31,7 +31,7 @@ KIND_MEANINGS = {
 }
 
 WIDEST = 100
-"""An interval wider than this factor (two busy runs can give one) is told in words; its ends are in the ledger."""
+"""An interval wider than this factor, as two busy runs can give, is told in words and drawn to the edge of the axis."""
 
 _LARGE = ((1e12, "trillion"), (1e9, "billion"), (1e6, "million"))
 _BYTES = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
@@ -120,18 +120,23 @@ def header_unit(unit: str) -> str:
 
 
 def spread(figure: Figure) -> tuple[float, float] | None:
-    """The ends of the interval where there is one that says something: not wider than a factor of `WIDEST`."""
+    """The ends of the interval, where there is one."""
     if figure.low is None or figure.high is None:
         return None
-    low, high = float(figure.low), float(figure.high)
-    return None if low > 0 and high / low > WIDEST else (low, high)
+    return float(figure.low), float(figure.high)
+
+
+def wide(figure: Figure) -> bool:
+    """Whether the ends of the interval are further apart than a factor of `WIDEST`."""
+    ends = spread(figure)
+    return ends is not None and ends[0] > 0 and ends[1] / ends[0] > WIDEST
 
 
 def interval(figure: Figure) -> str:
     """The 95 % interval in words; nothing where there is none or it adds nothing to the number."""
     if figure.low is None or figure.high is None:
         return ""
-    if spread(figure) is None:
+    if wide(figure):
         return f"interval over {WIDEST}-fold"
     low, high = number(figure.low, figure.unit), number(figure.high, figure.unit)
     if figure.value is not None and low == high == number(figure.value, figure.unit):

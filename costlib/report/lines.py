@@ -9,14 +9,32 @@ from typing import Any
 import numpy as np
 
 from costlib.figure import Figure
-from costlib.report.chart import INK, LINE, PALETTE, PAPER, SOFT, draw, label, note, plain_axis
+from costlib.report.chart import (
+    INK,
+    LINE,
+    LOOKS,
+    PALETTE,
+    PAPER,
+    SOFT,
+    Row,
+    draw,
+    fitted,
+    held,
+    label,
+    note,
+    plain_axis,
+    today,
+    whisker,
+)
 from costlib.report.ledger import Ledger, spread
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_LOOKS = ((PALETTE[0], "-"), (PALETTE[2], (0, (5, 2))), (INK, (0, (6, 1.5, 1, 1.5))), (SOFT, (0, (1, 1.2))))
 
 _LONGEST = 36
 """Letters of a name in a chart; the table beside it has it whole."""
+
+_TOUCHING = (0.45, 0.09)
+"""Shares of a chart's width and height within which two names touch."""
 
 Busy = tuple[str, Sequence[float], Figure, Sequence[float], Figure]
 
@@ -51,35 +69,50 @@ def rhythms(ledger: Ledger, name: str, rows: Sequence[Busy]) -> str:
 
 @dataclass(frozen=True)
 class Curve:
-    """A named line through points; `at` is the x where its name stands, `end` a figure written at its last point."""
+    """A named line through points; `at` is the x where its name stands, `now` its figure at today's x."""
 
     name: str
     x: Sequence[float]
     y: Sequence[float]
     at: float
-    figure: Figure | None = None
+    now: Figure | None = None
 
 
 def curves(
-    ledger: Ledger, name: str, lines: Sequence[Curve], axes: tuple[str, str], units: tuple[str, str], zero: bool = False
+    ledger: Ledger,
+    name: str,
+    lines: Sequence[Curve],
+    axes: tuple[str, str],
+    units: tuple[str, str],
+    *,
+    zero: bool = False,
+    now: Row | None = None,
 ) -> str:
-    """At most four lines, each named where it runs; a line's figure is listed under its name. `zero` draws y = 0."""
+    """At most four lines, each named where it runs; `zero` draws y = 0.
+
+    With today's value `now` the x axis is logarithmic and each line's figure there is marked; at most three lines.
+    """
 
     def paint(canvas: Any) -> None:
         ax = canvas.subplots()
-        if zero:
-            ax.axhline(0, color=INK, linewidth=0.8)
-        for line, (colour, dash) in zip(lines, _LOOKS, strict=False):
+        for line, (colour, dash) in zip(lines, LOOKS[1:] if now else LOOKS, strict=False):
             ax.plot(line.x, line.y, color=colour, linestyle=dash)
             y = float(np.interp(line.at, line.x, line.y))
             text = {"color": colour, "fontweight": "bold", "ha": "center", "backgroundcolor": PAPER, "zorder": 7}
             note(ax, line.name, (line.at, y), (0, 0), **text)
-            if line.figure is not None:
-                ledger.add(f"{line.name} · {axes[1]}", line.figure)
+            if now and line.now is not None:
+                mark = float(now[1].value or 0), float(line.now.value or 0)
+                ax.plot(*mark, "o", markerfacecolor=PAPER, markeredgecolor=INK, markersize=6, zorder=6)
+                ledger.add(f"{line.name} · {axes[1]} at {now[0]}", line.now)
         ax.margins(x=0.02, y=0.12)
+        if zero:
+            ax.axhline(0, color=INK, linewidth=0.8)
+        if now:
+            ax.set_xscale("log")
+            today(ax, ledger, now, 0.5)
         ax.set_xlabel(axes[0])
         ax.set_ylabel(axes[1])
-        plain_axis(ax.xaxis, units[0])
+        plain_axis(ax.xaxis, units[0], log=now is not None)
         plain_axis(ax.yaxis, units[1])
 
     return draw(name, 3.1, paint)
@@ -102,7 +135,7 @@ def profiles(
         ax = canvas.subplots()
         ax.axhline(0, color=INK, linewidth=0.8)
         ends: list[tuple[float, str, str]] = [(0.0, base, INK)]
-        for turn, ((subject, figures), (colour, dash)) in enumerate(zip(lines, _LOOKS, strict=False)):
+        for turn, ((subject, figures), (colour, dash)) in enumerate(zip(lines, LOOKS, strict=False)):
             xs = [at + 0.09 * (turn - (len(lines) - 1) / 2) for at in range(len(places))]
             ys = [float(figure.value or 0) for figure in figures]
             ax.plot(xs, ys, "o", color=colour, linestyle=dash, markersize=4.5)
@@ -129,55 +162,62 @@ def profiles(
 
 @dataclass(frozen=True)
 class Spot:
-    """A way to answer in the cost-quality plane; `chosen` marks the rule that was picked, `model` a single model."""
+    """A way to serve by two figures; `chosen` marks the one that was picked, `plain` one that is no combination."""
 
     name: str
-    cost: Figure
-    score: Figure
-    model: bool
+    x: Figure
+    y: Figure
+    plain: bool = True
     chosen: bool = False
 
 
-def plane(ledger: Ledger, name: str, spots: Sequence[Spot], edge: tuple[Sequence[float], Sequence[float]]) -> str:
-    """Score against $ per request (logarithmic): models, ways to combine them, and the hull that mixing can reach."""
+Path = Sequence[tuple[float, float]]
+
+
+def plane(
+    ledger: Ledger, name: str, spots: Sequence[Spot], edge: Path, axes: tuple[str, str], *, log: bool = False
+) -> str:
+    """Spots with their intervals, and a pale `edge` through the best of them; `log` for an x axis of costs.
+
+    A combination whose name would cover another's is drawn without it; the table beside the chart has it.
+    """
+    known = [spot for spot in spots if spot.x.value is not None and spot.y.value is not None]
 
     def paint(canvas: Any) -> None:
         ax = canvas.subplots()
-        ax.set_xscale("log")
-        costs, scores = edge
-        if len(costs) > 1:
-            fine = np.geomspace(costs[0], costs[-1], 200)
-            ax.plot(fine, np.interp(fine, costs, scores), color=PALETTE[3], linewidth=3, zorder=1)
-        placed: list[tuple[float, float]] = []
-        low, high = (f([float(s.cost.value or 0) for s in spots]) for f in (min, max))
-        every = [end for s in spots for end in (spread(s.score) or (float(s.score.value or 0),) * 2)]
-        height = (max(every) - min(every)) or 0.1
-        for spot in sorted(spots, key=lambda s: (not s.chosen, not s.model)):
-            x, y = float(spot.cost.value or 0), float(spot.score.value or 0)
-            if ends := spread(spot.score):
-                ax.plot([x, x], ends, color=LINE if not spot.chosen else SOFT, linewidth=1.1, zorder=2)
-            marker, colour, size = ("o", PALETTE[0], 6.0) if spot.model else ("D", PALETTE[1], 5.0)
-            ax.plot([x], [y], marker, color=colour, markeredgecolor=INK, markersize=size * (1.5 if spot.chosen else 1))
-            here = (np.log(x / low) / (np.log(high / low) or 1), (y - min(every)) / height)
-            ledger.add(f"{spot.name} · cost", spot.cost)
-            ledger.add(f"{spot.name} · score", spot.score)
-            if not (spot.model or spot.chosen) and any(_near(here, other) for other in placed):
-                continue  # its name would cover another's; the table has it
+        ax.set_xscale("log" if log else "linear")
+        ax.set_xlim(fitted([end for spot in known for end in held(spot.x)], 0.1, log=log))
+        low, high = fitted([end for spot in known for end in held(spot.y)], 0.12)
+        ax.set_ylim(low, min(high, 1.02) if spots[0].y.unit == "share" else high)
+        if len(edge) > 1:
+            xs, ys = zip(*sorted(edge), strict=True)
+            between = np.geomspace(xs[0], xs[-1], 200) if log else np.array(xs)
+            ax.plot(between, np.interp(between, xs, ys), color=PALETTE[3], linewidth=3, zorder=1)
+        placed: list[Any] = []
+        for spot in sorted(known, key=lambda s: (not s.chosen, not s.plain)):
+            x, y = float(spot.x.value or 0), float(spot.y.value or 0)
+            colour = SOFT if spot.plain or spot.chosen else LINE
+            whisker(ax, y, spot.x, cap=0, colour=colour)
+            if ends := spread(spot.y):
+                ax.plot([x, x], ends, color=colour, linewidth=1.1, zorder=2)
+            marker, fill, size = ("o", PALETTE[0], 6.0) if spot.plain else ("D", PALETTE[1], 5.0)
+            size *= 1.5 if spot.chosen else 1
+            ax.plot([x], [y], marker, color=fill, markeredgecolor=INK, markersize=size, zorder=5)
+            here = ax.transAxes.inverted().transform(ax.transData.transform((x, y)))  # shares of width and height
+            if not (spot.plain or spot.chosen) and any((abs(here - other) < _TOUCHING).all() for other in placed):
+                continue
             placed.append(here)
             left = here[0] > 0.6
             style: dict[str, Any] = {"ha": "right" if left else "left", "color": INK, "zorder": 8}
             style |= {"fontweight": "bold"} if spot.chosen else {}
             short = spot.name if len(spot.name) <= _LONGEST else f"{spot.name[:_LONGEST]}\u2026"
             note(ax, short, (x, y), (-8 if left else 8, 8 if left else -8), **style)
-        ax.margins(x=0.1, y=0.12)
-        ax.set_xlabel("USD per request, logarithmic")
-        ax.set_ylabel("mean score")
-        plain_axis(ax.xaxis, "USD/request", log=True)
-        plain_axis(ax.yaxis, "share")
+        ax.set_xlabel(axes[0] + (", logarithmic" if log else ""))
+        ax.set_ylabel(axes[1])
+        plain_axis(ax.xaxis, spots[0].x.unit, log=log)
+        plain_axis(ax.yaxis, spots[0].y.unit)
 
-    return draw(name, 3.6, paint)
-
-
-def _near(one: tuple[float, float], other: tuple[float, float]) -> bool:
-    """Whether two names at these places (shares of the width and height) would touch."""
-    return abs(one[0] - other[0]) < 0.45 and abs(one[1] - other[1]) < 0.09
+    for spot in spots:
+        ledger.add(f"{spot.name} · {axes[0]}", spot.x)
+        ledger.add(f"{spot.name} · {axes[1]}", spot.y)
+    return draw(name, 3.4, paint)

@@ -6,13 +6,12 @@ in one number; the plan itself prices each workload by its own token counts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from costlib.cost.breakeven import Api, BreakEven, SelfHosting, break_even, monthly_usd
+from costlib.cost.breakeven import Api, BreakEven, SelfHosting, break_even
 from costlib.cost.inputs import Interval
 from costlib.errors import InputError
 from costlib.figure import Figure
@@ -105,10 +104,20 @@ class Duel:
     price: Api
     result: BreakEven
 
-    def usd(self, volumes: Sequence[float]) -> tuple[list[float], list[float]]:
-        """Monthly cost of self-hosting and of the API at each volume."""
-        both = [monthly_usd(self.hosting, self.price, volume) for volume in volumes]
-        return [own if own is not None else float("nan") for own, _ in both], [other for _, other in both]
+    @property
+    def usd_per_request(self) -> float:
+        """What the API charges."""
+        return float(self.price.usd_per_request)  # type: ignore[arg-type]
+
+    @property
+    def usd_per_step(self) -> tuple[float, float, float]:
+        """Low end, value and high end of $ a month of one replica."""
+        return self.hosting.usd_per_step_month  # type: ignore[return-value]
+
+    @property
+    def requests_per_step(self) -> tuple[float, float, float]:
+        """Low end, value and high end of what one replica carries in a month."""
+        return self.hosting.requests_per_step_month  # type: ignore[return-value]
 
     def figure(self) -> Figure:
         """The volume above which self-hosting is cheaper, or why there is none."""

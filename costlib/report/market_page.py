@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
+from costlib.cost.breakeven import curve
 from costlib.figure import Figure
 from costlib.prices.book import PriceBook, load_book
 from costlib.report.chart import PALETTE, Chart
@@ -21,16 +19,23 @@ from costlib.report.page import records
 from costlib.report.plan_page import PlanPage, short
 from costlib.study import ApiOption
 
+_RIVALS = 3
+
 
 @dataclass
 class MarketPage(PlanPage):
-    """Prices and break-even volumes for the mean request of the study."""
+    """Prices and break-even volumes for the mean request; `own` is the self-hosted option whose break-even is drawn.
+
+    An empty `own` is the one that may serve the most workloads.
+    """
 
     book: PriceBook = field(default_factory=load_book)
+    own: str = field(kw_only=True, default="")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.request = mean_request(self.plan.workloads, self.study)
+        self.now = self.stated(self.request.per_month, "requests/month")
 
     @cached_property
     def ladder(self) -> list[tuple[str, bool, Figure]]:
@@ -111,54 +116,58 @@ class MarketPage(PlanPage):
         """How many workloads an option may serve."""
         return sum(bool(self.others[name, option]["eligible"]) for name in self.names)
 
-    @property
-    def _widest(self) -> list[Duel]:
-        """The duels of the self-hosted option that may serve the most workloads; of several, the earliest to pay."""
+    @cached_property
+    def rivals(self) -> list[Duel]:
+        """The comparisons of one self-hosted option, the API that is beaten first in front."""
 
-        def rank(one: Duel) -> tuple[int, float]:
-            return -self.serves(one.supply.name), one.result.first_requests_per_month or math.inf
+        def first(one: Duel) -> float:
+            return one.result.first_requests_per_month or float("inf")
 
-        best = min(self.duels, key=rank, default=None)
-        return [d for d in self.duels if best and d.supply.name == best.supply.name]
+        best = min(self.duels, key=lambda one: (-self.serves(one.supply.name), first(one)), default=None)
+        name = self.own or (best.supply.name if best else "")
+        return sorted((one for one in self.duels if one.supply.name == name), key=first)[:_RIVALS]
+
+    @cached_property
+    def crossing(self) -> list[Duel]:
+        """Those in which self-hosting is cheaper from some volume on; the hardest comes last."""
+        return [one for one in self.rivals if one.result.first_requests_per_month]
 
     def breakeven_heading(self) -> Html:
         """From which volume own hardware wins, against the baseline and against the API of the same model."""
-        winning = [d for d in self._widest if d.result.first_requests_per_month]
-        if not winning:
+        if not self.crossing:
             return self.heading("Own hardware pays at no volume")
-        first, last = (pick(winning, key=lambda d: d.result.first_requests_per_month or 0) for pick in (min, max))
-        sentence = "Own hardware beats {easy} from {volume}"
-        if last is first:
-            return self.heading(sentence, easy=first.api.name, volume=first.figure())
-        return self.heading(
-            sentence + ", {hard} from {more:bare}",
-            easy=first.api.name, volume=first.figure(), hard=last.api.name, more=last.figure(),
-        )  # fmt: skip
+        first, last = self.crossing[0], self.crossing[-1]
+        sentence = "Own hardware beats {easy} from {volume}" + (
+            ", {hard} from {more:bare}" if last is not first else ""
+        )
+        figures = {"volume": first.figure(), "more": last.figure()}
+        return self.heading(sentence, easy=first.api.name, hard=last.api.name, **figures)
 
     def breakeven_chart(self) -> Chart | Html:
-        """Monthly cost against volume for the strongest self-hosted option and its APIs."""
-        rivals = self._widest
-        if not rivals:
-            return self.text("No self-hosted option may serve a workload of this study.")
-        own = rivals[0].supply
-        marks = [m for d in rivals if (m := d.result.first_requests_per_month)]
-        low, high = (
-            10 ** math.floor(math.log10(min(marks, default=1e5)) - 1),
-            max(max(marks, default=1e6), self.request.per_month),
-        )
-        volumes = sorted({*np.geomspace(low, high * 4, 400).tolist(), *marks})
-        lines = [(own.name, rivals[0].usd(volumes)[0]), *((d.api.name, d.usd(volumes)[1]) for d in rivals)]
-        crossings = [(f"Break-even of {own.name} against {d.api.name}", d.figure(), d.api.name) for d in rivals]
-        now = ("this study", self.stated(self.request.per_month, "requests/month"))
+        """Monthly cost by volume with every step, and the crossings of each API."""
+        if not self.crossing:
+            return self.text("There is no crossing to draw.")
+        main = self.crossing[-1]
+        crossings = [
+            (f"Break-even with {one.api.name}", at, float(at.value or 0) * one.usd_per_request)
+            for one in self.crossing
+            for at in [one.figure()]
+        ]
+        past_one_step = (main.hosting.minimum_steps + 0.5) * main.requests_per_step[1]
+        near = max(1.2 * self.request.per_month, *(1.6 * float(at.value or 0) for _, at, _ in crossings))
+        frame = curve(main.hosting, main.price, min(max(near, past_one_step), 8 * near), points=600)
+        columns = ("requests_per_month", "self_usd", "self_usd_low", "self_usd_high")
+        points = list(zip(*(frame[name] for name in columns), strict=True))
+        lines = [(one.api.name, one.usd_per_request) for one in self.rivals]
         return Chart(
             "breakeven",
-            "Own hardware is a staircase, an API a line",
-            "USD per month by requests per month of the mean request, both logarithmic; circles mark break-even",
-            f"Source: {own.speed_source}; prices of {self.day}. At least {rivals[0].hosting.minimum_steps} replicas.",
-            f"Line chart of monthly cost by volume where {own.name} becomes cheaper than an API beyond each circle",
-            staircase(
-                self.ledger, "breakeven", volumes, lines, crossings, ("requests per month", "USD per month"), now
-            ),
+            "A staircase meets a line where self-hosting starts to pay",
+            "USD per month by requests per month of the mean request; band: low to high end of every factor; circles: "
+            "break-even",
+            f"Source: {main.supply.speed_source}; {main.supply.rate_source}; prices of {self.day}. At least "
+            f"{main.hosting.minimum_steps} replicas.",
+            f"Line chart of monthly cost by volume where {main.supply.name} becomes cheaper beyond each circle",
+            staircase(self.ledger, "breakeven", points, lines, crossings, ("this study", self.now)),
         )
 
     def breakeven_table(self) -> Html:

@@ -19,9 +19,9 @@ from costlib.quality.gate import gate
 from costlib.quality.tasks.items import Item, as_text
 from costlib.quality.tasks.study import study_answers, study_scores, task_of
 from costlib.report.chart import Chart
-from costlib.report.decisions import frontier
 from costlib.report.figures import Panel, bars
 from costlib.report.ledger import Html
+from costlib.report.lines import Spot, plane
 from costlib.report.measured_rows import Row, configurations, qualities
 from costlib.report.page import End, cited, figure_of, listed, long_date, records
 from costlib.report.quality_matrix import Matrix
@@ -188,7 +188,11 @@ class QualityPage(Text, Matrix):
                  if (r["model"], r["precision"]) == (row["model"], row["precision"])), None,
             )  # fmt: skip
             if judged is not None:
-                points.append((name, speed, self.scored(*judged, "success")))
+                points.append(Spot(name, speed, self.scored(*judged, "success")))
+        known = [
+            (float(p.x.value), float(p.y.value)) for p in points if p.x.value is not None and p.y.value is not None
+        ]
+        best = [p for p in known if not any(q[0] >= p[0] and q[1] >= p[1] and q != p for q in known)]
         if len(points) < 2:
             return self.text("Fewer than two precisions have both a speed and a task, so there is no frontier yet.")
         task = next(t for t in self.tasks if t.scores)
@@ -198,7 +202,7 @@ class QualityPage(Text, Matrix):
             f"Decode tokens/s against the share of {task.name} wholly right; a line joins what nothing beats in both",
             "Source: stored measurements and answers; bars are 95 % intervals.",
             "Scatter chart of speed against success where a line joins the precisions nothing beats",
-            frontier(self.ledger, "frontier", points, "Decode, tokens/s", "Wholly right"),
+            plane(self.ledger, "frontier", points, best, ("Decode, tokens/s", "Wholly right")),
         )
 
     def flips_table(self) -> Html:

@@ -129,14 +129,14 @@ class RoutingPage(RouterPage):
     def plane_chart(self) -> Chart | Html:
         """Every way in the cost-quality plane with the hull over them."""
         costs, scores = hull(*(self.found.candidates[name].to_numpy() for name in ("cost_usd", "score")))
-        edge = set(zip(costs.tolist(), scores.tolist(), strict=True))
+        edge = list(zip(costs.tolist(), scores.tolist(), strict=True))
         spots = [
             Spot(
                 row["candidate"].removeprefix("always "),
                 self.derived(row, "cost_usd", "USD/request"),
                 self.derived(row, "score", "share"),
-                row["kind"] == "single model",
-                row["role"] == "chosen",
+                plain=row["kind"] == "single model",
+                chosen=row["role"] == "chosen",
             )
             for row in self.ways
             if row["cost_usd"]
@@ -144,15 +144,22 @@ class RoutingPage(RouterPage):
         ]
         if not spots:
             return self.text("Every way is free, so there is no cost to draw.")
-        best = max(spots, key=lambda spot: float(spot.score.value or 0)).name
+        best = max(spots, key=lambda spot: float(spot.y.value or 0)).name
         return Chart(
             "plane",
             "Only what lies on the hull is worth its cost",
             "Mean score by USD per request on the reporting half; circles: single models, diamonds: combinations, the "
-            "larger one was chosen; pale line: what mixing them at random reaches; bars: 95 % interval of the score",
+            "larger one was chosen; pale line: what mixing them at random reaches; other lines: 95 % intervals",
             f"Source: {self.named}; the half of the requests that did not choose.",
             f"Scatter chart of score by cost where {best} scores highest",
-            plane(self.ledger, "plane", spots, (costs[costs > 0].tolist(), scores[costs > 0].tolist())),
+            plane(
+                self.ledger,
+                "plane",
+                spots,
+                [at for at in edge if at[0] > 0],
+                ("USD per request", "mean score"),
+                log=True,
+            ),
         )
 
     def models_table(self) -> Html:

@@ -27,7 +27,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> BreakevenPage:
 
 def pieces(page: BreakevenPage) -> list[Any]:
     return [
-        page.opening(), page.stairs_heading(), page.stairs_chart(), page.crossings_table(), page.tornado_heading(),
+        page.opening(), page.stairs_heading(), page.breakeven_chart(), page.crossings_table(), page.tornado_heading(),
         page.tornado_chart(), page.ranges_table(), page.chance_heading(), page.chance_chart(), page.chance_table(),
     ]  # fmt: skip
 

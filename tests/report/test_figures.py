@@ -10,10 +10,11 @@ import pytest
 from report.samples import money
 
 from costlib.figure import Figure
-from costlib.report.chart import PALETTE, PAPER, Chart, ends
+from costlib.report.chart import PALETTE, PAPER, Chart, whisker
 from costlib.report.decisions import flips, staircase, tornado
 from costlib.report.figures import Group, Panel, Part, bars, dots, matrix, stacked, waterfall
 from costlib.report.ledger import Ledger
+from costlib.report.lines import Curve, Spot, curves, plane
 
 NAME = "A <b> & $x$ =1"
 UNKNOWN = Figure(None, "USD/month", "derived", "s", reason="not known")
@@ -36,11 +37,22 @@ FORMS: dict[str, Callable[[Ledger], str]] = {
     ),
     "matrix": lambda led: matrix("c", [NAME], [*"xyz"], dict(zip([(NAME, c) for c in "xyz"], MARKS, strict=True))),
     "staircase": lambda led: staircase(
-        led, "c", [1, 10, 100], [(NAME, [50.0, 50, 50]), ("API", [5.0, 50, 500])],
-        [("break-even", money(10, unit="requests/month"), "API"), ("never", UNKNOWN, "API")], ("x", "y"),
-        ("now", money(20, unit="requests/month")),
+        led, "c", [(1, 50, 40, 60), (9, 50, 40, 60), (20, 100, 80, 120)], [(NAME, 5.0), ("dear", 50.0)],
+        [("break-even", money(10, unit="requests/month"), 50)], ("now", money(18, unit="requests/month")),
     ),
-    "tornado": lambda led: tornado(led, "c", [(NAME, money(5), money(9), "1", "2")], money(7), "USD"),
+    "tornado": lambda led: tornado(
+        led, "c", [(NAME, ("1", money(5)), ("2", money(9))), ("b", ("1", UNKNOWN), ("2", money(7)))], ("P", money(7)),
+        "USD",
+    ),
+    "curves": lambda led: curves(led, "c", [Curve(NAME, [1, 2, 3], [-1, 0, 2], 2)], ("x", "y"), ("", ""), zero=True),
+    "odds": lambda led: curves(
+        led, "c", [Curve(NAME, [1, 10, 100], [0, 0.5, 1], 10, money(0.7, unit="share"))], ("x", "y"), ("", "share"),
+        now=("now", money(20, unit="requests/month")),
+    ),
+    "plane": lambda led: plane(
+        led, "c", [Spot(NAME, money(3, 2, 4), money(0.9, 0.8, 1, unit="share")), Spot("b", WIDE, money(1)),
+                   Spot("c", UNKNOWN, money(1, unit="share"), plain=False)], [(1, 0.5), (3, 0.9)], ("x", "y"), log=True,
+    ),
     "flips": lambda led: flips(led, "c", [(NAME, money(5), [(money(2), "x"), (money(9), NAME)])], "USD"),
 }  # fmt: skip
 
@@ -55,10 +67,42 @@ def test_a_form_lists_its_numbers_escapes_names_and_is_stable(form: str) -> None
     listed = {row["id"] for row in ledger.rows()}
     linked = set(re.findall(r'data-n="(n\d+)"', svg))
     assert linked <= listed
-    assert linked or form == "matrix"
+    assert linked or form in ("matrix", "curves", "plane")
+    assert listed or form in ("matrix", "curves")
     used = re.findall(r'(?:url\(#|href="#)([^")]+)', svg)
     assert set(used) <= set(re.findall(r' id="([^"]+)"', svg))
     assert all(name.startswith("c-") for name in re.findall(r' id="([^"]+)"', svg))
+
+
+@pytest.mark.parametrize("form", ["bars", "dots", "stacked", "waterfall", "plane"])
+def test_an_interval_too_wide_for_the_axis_runs_to_its_edge_and_is_named(form: str) -> None:
+    """The axis stays that of the values, or nothing else could be read from the chart."""
+    wide, narrow = money(3, 1e-6, 1e6), money(4, 3, 5)
+    forms: dict[str, Callable[[Figure], str]] = {
+        "bars": lambda f: bars(Ledger(), "c", [Panel("Cost", [("a", f), ("b", narrow)])]),
+        "dots": lambda f: dots(Ledger(), "c", [("a", [(GROUP, f)]), ("b", [(GROUP, narrow)])], "USD"),
+        "stacked": lambda f: stacked(Ledger(), "c", PARTS, [("a", [money(1), money(2)], f)], "USD"),
+        "waterfall": lambda f: waterfall(Ledger(), "c", ("a", f), [("x", money(1))], ("P", money(2)), "USD"),
+        "plane": lambda f: plane(Ledger(), "c", [Spot("a", f, narrow), Spot("b", narrow, narrow)], [], ("x", "y")),
+    }
+    drawn, bare = forms[form](wide), forms[form](money(3))
+    assert "interval over 100-fold" in drawn and "interval over" not in bare
+    ticks = [re.findall(r">(\$?[\d.,]+)<", svg) for svg in (drawn, bare)]
+    assert ticks[0] == ticks[1]
+    assert drawn.count("<path") > bare.count("<path")
+
+
+def test_a_wide_interval_ends_where_it_ends_within_the_axis() -> None:
+    from matplotlib.figure import Figure as Canvas
+    from matplotlib.markers import CARETRIGHT
+
+    ax = Canvas().subplots()
+    ax.set_xlim(0, 10)
+    whisker(ax, 0, money(3, 0.01, 20))
+    lines = [(list(line.get_xdata()), line.get_marker()) for line in ax.lines]
+    assert ([0.01, 10.0], "None") in lines and ([0.01, 0.01], "None") in lines  # closed on the left
+    assert ([10.0], CARETRIGHT) in lines and ([10.0, 10.0], "None") not in lines  # open on the right
+    assert ax.get_xlim() == (0, 10)
 
 
 def _luminance(colour: str) -> float:
@@ -71,15 +115,6 @@ def _luminance(colour: str) -> float:
 def _contrast(one: str, other: str) -> float:
     dark, light = sorted((_luminance(one), _luminance(other)))
     return (light + 0.05) / (dark + 0.05)
-
-
-def test_an_interval_too_wide_for_the_axis_is_cut_with_an_arrow_and_said() -> None:
-    """A line that is not drawn would look like certainty."""
-    assert ends(WIDE) == (1, 9) and ends(money(3, 2, 1e6)) == (2, 9)
-    assert ends(money(3, 2, 4)) == (2, 4) and ends(money(3)) is None and ends(UNKNOWN) is None
-    wide, narrow = (bars(Ledger(), "c", [Panel("Cost", [("a", figure)])]) for figure in (WIDE, money(3, 2, 4)))
-    assert "interval over 100-fold" in wide and "interval over" not in narrow
-    assert wide.count("<use ") == narrow.count("<use ") + 2  # an arrow at either end
 
 
 def test_neighbouring_colours_differ_three_to_one() -> None:

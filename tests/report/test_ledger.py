@@ -8,7 +8,8 @@ import pytest
 from report.samples import money
 
 from costlib.figure import Figure, Kind
-from costlib.report.ledger import COLUMNS, Ledger, badge, interval, number, spread, spreadsheet_cell, unit_text
+from costlib.report.ledger import COLUMNS, Ledger, badge, interval, number, spreadsheet_cell, unit_text
+from costlib.report.ledger import wide as is_wide
 
 
 @pytest.mark.parametrize(
@@ -67,9 +68,9 @@ def test_an_interval_names_its_unit_once_and_is_left_out_where_it_says_nothing()
 
 def test_an_interval_too_wide_to_say_anything_is_told_in_words_and_kept_in_the_ledger() -> None:
     wide = Figure(4.48, "tokens/s", "measured", "run", 5.8e-7, 3.46e7)
-    assert interval(wide) == "interval over 100-fold" and spread(wide) is None
-    assert spread(Figure(4, "tokens/s", "measured", "run", 1, 100)) == (1, 100)
-    assert spread(money(4, -1, 1000)) == (-1, 1000)
+    assert interval(wide) == "interval over 100-fold" and is_wide(wide)
+    assert not is_wide(Figure(4, "tokens/s", "measured", "run", 1, 100))
+    assert not is_wide(money(4, -1, 1000)) and not is_wide(money(4))
     ledger = Ledger()
     assert "3.46e7" not in ledger.show("x", wide) and ledger.rows()[0]["high"] == 3.46e7
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from report.samples import portfolio_pieces, store_with, study_in
 
+from costlib.cost.breakeven import monthly_usd
 from costlib.report.market import Request, hosted_usd, mean_request, per_mtok
 from costlib.report.portfolio_page import PortfolioPage, portfolio_page
 
@@ -75,10 +76,11 @@ def test_a_break_even_is_where_both_sides_cost_the_same(page: PortfolioPage) -> 
     crossed = [d for d in page.market.duels if d.result.first_requests_per_month]
     assert crossed
     for one in crossed:
-        own, api = one.usd([one.result.first_requests_per_month or 0])
-        assert own[0] == pytest.approx(api[0], rel=1e-6) or own[0] < api[0]
-        below = one.usd([(one.result.first_requests_per_month or 0) * 0.9])
-        assert below[0][0] > below[1][0]
+        at = one.result.first_requests_per_month or 0
+        own, api = monthly_usd(one.hosting, one.price, at)
+        assert own is not None and (own == pytest.approx(api, rel=1e-6) or own < api)
+        below, charged = monthly_usd(one.hosting, one.price, at * 0.9)
+        assert below is not None and below > charged
 
 
 def test_names_from_a_study_cannot_become_markup(tmp_path: Path) -> None:
