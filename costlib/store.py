@@ -44,6 +44,8 @@ class Store:
     """A folder of immutable run files. `root` is created on the first write."""
 
     def __init__(self, root: Path | str | None = None) -> None:
+        if root == "":  # pathlib takes it for the working directory
+            raise bad("store", root, "the name of a folder")
         self.root = Path(root) if root is not None else store_dir()
 
     def check_writable(self) -> None:

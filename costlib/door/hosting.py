@@ -29,9 +29,9 @@ def memory(model: str, precision: str | Iterable[str] = "bf16", *, batch: int = 
     from costlib.models.reference import parse, shape
     from costlib.prices.hardware import device_memory
 
-    found = shape(parse(model if ":" in model else f"random:{model}"))
+    found = shape(parse(model if ":" in str(model) else f"random:{model}"))
     devices = device_memory()
-    names = [precision] if isinstance(precision, str) else list(precision)
+    names = [precision] if isinstance(precision, str) else list(precision or ())
     if not names:
         raise bad("precision", names, "at least one precision")
     rows = []

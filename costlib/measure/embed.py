@@ -80,7 +80,7 @@ def embed(
         if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= 10**6:
             raise bad(field_, count, "a whole number from 1 to 1,000,000")
     for field_, seconds in (("time_budget_s", time_budget_s), ("timeout_s", timeout_s)):
-        if not 0 < seconds < 1e9:
+        if not isinstance(seconds, (int, float)) or not 0 < seconds < 1e9:
             raise bad(field_, seconds, "a number of seconds above 0")
     found = read_documents(text)
     found = Documents(found.texts[:documents], (), found.duplicates, found.name)

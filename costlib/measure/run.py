@@ -119,8 +119,9 @@ def _table(measured: list[pd.DataFrame], every: pd.DataFrame) -> pd.DataFrame:
 
 
 def _several(value: Any) -> list[Any]:
-    """One value or several as a list without repetitions."""
-    return list(dict.fromkeys(value if isinstance(value, Iterable) and not isinstance(value, str) else [value]))
+    """One value or several as a list without repetitions; numbers of numpy, as a table holds them, as Python's."""
+    values = value if isinstance(value, Iterable) and not isinstance(value, str) else [value]
+    return list(dict.fromkeys(one.item() if hasattr(one, "item") else one for one in values))
 
 
 def _check_engine(engine: str, reference: Reference, precisions: list[str]) -> None:

@@ -213,7 +213,7 @@ def check_device(held: Precision, device: str) -> None:
     if held.needs and find_spec(held.needs) is None:
         how = f"pip install {held.needs}" + (", in an environment of its own" if held.needs == "gptqmodel" else "")
         raise InputError(f"precision is {held.name!r}, which needs a package that is missing; allowed: {how}")
-    kind, _, index = device.partition(":")
+    kind, _, index = str(device).partition(":")
     if kind not in ("cpu", "cuda") or (index and not index.isdigit()) or (kind == "cpu" and index):
         raise bad("device", device, "cpu, cuda or cuda:NUMBER")
     if kind == "cuda":

@@ -67,6 +67,7 @@ def predict(shape: Architecture, precision_name: str, batch: int = 1, context: i
     Raises `InputError` for an unknown precision or a batch or context below 1.
     """
     held = precision(precision_name)
+    batch, context = (number.item() if hasattr(number, "item") else number for number in (batch, context))
     for field, value in (("batch", batch), ("context", context)):
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 10**12:
             raise bad(field, value, "a whole number from 1 to 999,999,999,999")

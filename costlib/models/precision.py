@@ -3,7 +3,8 @@
 Bytes per weight follow the storage formats. bitsandbytes 4-bit keeps one float32 scale per block of 64 weights (0.50
 bit per weight); with double quantization the scales are 8-bit with one float32 per 256 of them, 0.127 bit per weight
 (QLoRA, Dettmers et al. 2023, section 3). LLM.int8 and torchao's int8 keep one float32 scale per output row. torchao's
-int4 keeps a 16-bit scale and zero per 128 weights, as GPTQ and AWQ do with a 4-bit zero. GGUF types are blocks of the
+int4 keeps a 16-bit scale and zero per 128 weights, as GPTQ and AWQ do with a 4-bit zero, and fills its layers up to
+multiples of 8 rows and 1,024 columns, the tiles of its kernel. GGUF types are blocks of the
 bits that llama.cpp's ggml defines. Embeddings, the output head and norms stay at 16 bit, except in GGUF files.
 """
 
@@ -42,6 +43,8 @@ class Precision:
     """Package that must be installed, where it is more than the core brings."""
     row_bytes: int = 0
     group_bytes: float = 0.0
+    whole: tuple[int, int] = (1, 1)
+    """A layer is held as if its rows and columns were multiples of these."""
 
 
 def _four_bit(name: str, meaning: str, **settings: Any) -> Precision:
@@ -92,6 +95,7 @@ PRECISIONS: dict[str, Precision] = {
             (8, 0),
             "torchao",
             group_bytes=4,
+            whole=(8, 1024),
         ),
         Precision(
             "gptq4", "4-bit GPTQ checkpoint", 2, 4, "checkpoint", "qweight", (("quant_method", "gptq"),), (6, 0),
@@ -129,5 +133,6 @@ def linear_bytes(held: Precision, rows: int, columns: int) -> int:
             nested = -(-blocks // _NESTED_BLOCK)
             return weights // 2 + blocks + 4 * nested + 4 + 256 * 4 + code
         return weights // 2 + 4 * blocks + code
-    groups = rows * -(-columns // GROUP)
+    rows, columns = (-(-size // unit) * unit for size, unit in zip((rows, columns), held.whole, strict=True))
+    weights, groups = rows * columns, rows * -(-columns // GROUP)
     return int(weights * held.linear_bits / 8 + held.row_bytes * rows + held.group_bytes * groups)

@@ -33,7 +33,7 @@ class Reference:
 
 def parse(text: str) -> Reference:
     """Parse a model reference; raises `InputError` for an unknown kind, demo or shape, or a missing folder."""
-    kind, colon, name = text.partition(":")
+    kind, colon, name = str(text).partition(":")
     allowed = "demo:NAME, gguf:FILE, hub:ORG/NAME, path:FOLDER, static:FOLDER or random:SHAPE of data/architectures.csv"
     if not colon or kind not in KINDS or not name:
         raise bad("model", text, allowed)

@@ -172,6 +172,7 @@ def test_random_weights_have_speed_and_no_fidelity(texts: Path, monkeypatch: Any
         ("demo:minilm", {"documents": 0}, "documents is 0"),
         ("demo:minilm", {"batch": True}, "batch is True"),
         ("demo:minilm", {"time_budget_s": 0}, "above 0"),
+        ("demo:minilm", {"timeout_s": "60"}, "timeout_s is '60'"),
         ("demo:minilm", {"text": "nowhere.txt"}, "a file that exists"),
     ],
 )

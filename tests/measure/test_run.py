@@ -161,6 +161,8 @@ def test_another_environment_is_not_pooled(
         ({"time_budget_s": math.nan}, "time_budget_s is nan"),
         ({"timeout_s": 0}, "timeout_s is 0"),
         ({"device": "cuda"}, "device is 'cuda'"),
+        ({"device": 3}, "device is 3"),
+        ({"store": ""}, "store is ''"),
         ({"batch": []}, r"batch is \[\]; allowed: at least one value"),
     ],
 )
@@ -174,11 +176,18 @@ def test_bad_input_is_refused_before_anything_runs(
     assert not worker.calls
 
 
+def test_numbers_of_a_table_are_numbers(worker: FakeWorker, tiny_model: Path) -> None:
+    table = pd.DataFrame({"batch": [2, 1], "prompt": [16, 16]})
+    rows = go(tiny_model, "bf16", batch=table["batch"], prompt_tokens=table["prompt"].iloc[0], time_budget_s=1)
+    assert list(rows["batch"]) == [2, 1] and list(rows["prompt_tokens"]) == [16, 16]
+
+
 def test_unknown_precision_and_model_are_refused(worker: FakeWorker, tiny_model: Path) -> None:
     with pytest.raises(InputError, match="precision is 'bf61'; allowed: one of bf16"):
         go(tiny_model, "bf61")
-    with pytest.raises(InputError, match="model is 'gpt'"):
-        measure("gpt")
+    for model in ("gpt", None, 5):
+        with pytest.raises(InputError, match=f"model is {model!r}"):
+            measure(model)  # type: ignore[arg-type]
     assert not worker.calls
 
 

@@ -100,3 +100,14 @@ def test_a_bad_batch_is_refused(batch: object) -> None:
 def test_an_unknown_precision_is_refused() -> None:
     with pytest.raises(InputError, match=r"precision is 'int7'; allowed: one of .*int8"):
         predict(architecture("llama-3.1-8b"), "int7")
+
+
+def test_the_door_takes_numbers_of_a_table_and_refuses_what_is_none() -> None:
+    import numpy as np
+
+    import costlib
+
+    assert costlib.memory("llama-3.1-8b", "nf4", context=np.int64(4))["context"].item() == 4
+    for model, held, message in ((None, "nf4", "shape is 'None'"), ("llama-3.1-8b", None, r"precision is \[\]")):
+        with pytest.raises(InputError, match=message):
+            costlib.memory(model, held)  # type: ignore[arg-type]
