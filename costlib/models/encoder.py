@@ -175,19 +175,12 @@ def refuse_other_models(reference: Reference) -> None:
         raise bad("model", str(reference), allowed)
 
 
-def folder_of(reference: Reference) -> Path | None:
-    """The folder a model's files lie in; None for a hub model and a shape."""
-    if reference.kind == "demo":
-        return demo.ensure(reference.name)
-    return Path(reference.name) if reference.kind in ("path", "static") else None
-
-
 def _sentence_settings(reference: Reference) -> tuple[str, int]:
     """Pooling and longest sequence as sentence-transformers keeps them; mean and 512 where a folder says nothing."""
-    folder = folder_of(reference)
-    if folder is None:
-        return "mean", _LONGEST
     pooling, longest = "mean", _LONGEST
+    if reference.kind not in ("demo", "path"):
+        return pooling, longest
+    folder = demo.ensure(reference.name) if reference.kind == "demo" else Path(reference.name)
     file = folder / "1_Pooling" / "config.json"
     if file.is_file():
         config = json.loads(file.read_text(encoding="utf-8"))

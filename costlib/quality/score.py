@@ -2,99 +2,28 @@
 
 What is scored, and from which context, is a rule of `costlib.quality.windows`.
 
-Comparing whole distributions would mean keeping vocabulary * tokens numbers (4.3 GB in float32 for 4,096 tokens of a
-262,144-word vocabulary). The baseline hands over its final hidden states and output layer instead (a few hundred MB,
-nearly all of it the layer), from which the same logits are made again, a slice at a time.
+The baseline runs first and leaves a file from which its logits are made again (`costlib.quality.head`), so that a
+variant is compared with it token by token over the whole vocabulary.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from costlib.environment import describe
 from costlib.errors import bad
-from costlib.isolate import Invalid, Unsupported, step
+from costlib.isolate import Invalid, step
+from costlib.quality.head import NOT_FINITE, Head, checked_head, compare_logits, handed_head, hidden_of
+from costlib.quality.tokens import refuse_other_tokenizer, sequence_of, token_hash
 from costlib.quality.windows import Rule
 
 _POSITIONS = 128
 """Positions whose logits are made together: large enough for a fast matrix product, 134 MB of a 262,144 vocabulary."""
 _ROWS = 16
 """Positions normalized together: few enough to stay in a processor's cache."""
-_COMPARED_ROWS = 8192
 _CHECKED_TOKENS = 8
-_CHECK_TOLERANCE = 0.02
-_NOT_FINITE = "the model gives likelihoods that are not finite numbers"
-
-
-def token_hash(ids: Sequence[int]) -> str:
-    """SHA-256 of token ids written as a JSON list without spaces."""
-    return hashlib.sha256(json.dumps(list(ids), separators=(",", ":")).encode()).hexdigest()
-
-
-@dataclass(frozen=True)
-class Head:
-    """A model's last step, final hidden states to logits: linear, then a scale, then a soft cap (Gemma 2, Cohere)."""
-
-    weight: Any
-    bias: Any
-    scale: float
-    softcap: float | None
-
-    @classmethod
-    def of(cls, model: Any) -> Head:
-        """The head of a loaded model; raises `Unsupported` when its output layer is not a dense linear one."""
-        import torch
-
-        layer = model.get_output_embeddings()
-        if type(layer) is not torch.nn.Linear:
-            raise Unsupported(f"the output layer is {type(layer).__name__}, not a dense linear layer")
-        config = model.config.get_text_config()
-        scale = getattr(config, "logit_scale", None) or 1 / (getattr(config, "logits_scaling", None) or 1)
-        bias = None if layer.bias is None else layer.bias.detach()
-        return cls(layer.weight.detach(), bias, float(scale), getattr(config, "final_logit_softcapping", None))
-
-    def prepared(self) -> Head:
-        """The same head, its 16-bit weights widened on a CPU.
-
-        Most CPUs have no 16-bit matrix product. A product in float32 that `logits` rounds to 16 bit is what the
-        library emulates for them, and is 3 times faster.
-        """
-        if self.weight.device.type != "cpu" or self.weight.element_size() > 2:
-            return self
-        return Head(self.weight.float(), None if self.bias is None else self.bias.float(), self.scale, self.softcap)
-
-    def project(self, hidden: Any, out: Any = None) -> Any:
-        """Hidden states (positions, width) times the weights, into `out` (at least as many positions) if given."""
-        import torch
-
-        into = None if out is None else out[: len(hidden)]
-        return torch.mm(hidden.to(self.weight.dtype), self.weight.t(), out=into)
-
-    def logits(self, projected: Any, dtype: Any) -> Any:
-        """Logits (positions, vocabulary) of what `project` gave, in `dtype`, the model's own."""
-        import torch
-
-        logits = (projected if self.bias is None else projected + self.bias).to(dtype)
-        if self.scale != 1:
-            logits = logits * self.scale
-        return logits if self.softcap is None else torch.tanh(logits / self.softcap) * self.softcap
-
-
-def compare_logits(variant: Any, baseline: Any) -> tuple[Any, Any]:
-    """KL(baseline || variant) in nats over the full vocabulary, and whether both rank the same token first.
-
-    Takes log-probabilities (positions, vocabulary) in float32; identical ones give exactly 0 and True. Rounding can
-    push the KL of nearly identical ones below 0 by about 1e-7, which is cut off.
-    """
-    import torch
-
-    divergence = torch.linalg.vecdot(baseline.exp(), baseline - variant).clamp_min(0)
-    return divergence, baseline.max(-1).indices == variant.max(-1).indices
 
 
 def score(
@@ -126,7 +55,7 @@ def score(
     asked = Rule.of(rule, window, stride)
     if baseline is None:
         tokenizer = load_tokenizer(model)
-        sequence, size = _sequence(tokenizer, text, tokens, asked)
+        sequence, size = sequence_of(tokenizer, text, tokens, asked)
         for variant in variants:
             refuse_other_tokenizer(variant, load_tokenizer(variant), model, tokenizer, text, sequence)
     else:
@@ -136,8 +65,8 @@ def score(
     if longest is not None and window > longest:
         raise bad("window", window, f"at most {longest:,} tokens, the longest context of {model}")
     with torch.inference_mode():
-        head = _checked_head(loaded.model, sequence[:_CHECKED_TOKENS], device)
-        other = None if baseline is None else (baseline["hidden"].to(device), _other_head(baseline, head, device))
+        head = checked_head(loaded.model, sequence[:_CHECKED_TOKENS], device)
+        other = None if baseline is None else (baseline["hidden"].to(device), handed_head(baseline, head, device))
         answer = _walk(loaded.model, head, other, sequence, asked, device)
         hidden = answer.pop("hidden")
         if hand_over:
@@ -154,78 +83,6 @@ def score(
         "environment": environment,
         "fingerprint": fingerprint,
     }
-
-
-def _sequence(tokenizer: Any, text: str, tokens: int, rule: Rule) -> tuple[list[int], int]:
-    """The token everything starts from and the first `tokens` of the text; the UTF-8 bytes of those that are scored.
-
-    What the text starts from is beginning of text, or end of text where a tokenizer has none. A character that several
-    tokens share counts for the first of them.
-    """
-    if not tokenizer.is_fast:
-        raise Unsupported("this tokenizer does not tell which characters a token stands for, so bytes are unknown")
-    special = [token for token in (tokenizer.bos_token_id, tokenizer.eos_token_id) if token is not None]
-    if not special:
-        raise Unsupported("the tokenizer has neither a beginning-of-text nor an end-of-text token to start from")
-    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-    ids = encoded["input_ids"]
-    for name, value in (("window", rule.window), ("tokens", tokens)):
-        if len(ids) < value:
-            raise bad(name, value, f"at most {len(ids):,}, which is all the text holds with this tokenizer")
-    ends = [0]
-    for _, end in encoded["offset_mapping"][:tokens]:
-        ends.append(max(end, ends[-1]))
-    size = sum(len(text[ends[part.start] : ends[part.stop]].encode()) for part in rule.windows(tokens))
-    return [int(special[0]), *ids[:tokens]], size
-
-
-def refuse_other_tokenizer(
-    variant: str, own: Any, model: str, tokenizer: Any, text: str, sequence: Sequence[int]
-) -> None:
-    """Raise `InputError` unless a variant's tokenizer has the baseline's vocabulary and reads the text as it does.
-
-    Per-token differences and KL compare position by position and word by word; with other tokens they mean nothing.
-    `sequence` is what the baseline's tokenizer made of the text, with the token everything starts from in front.
-    """
-    allowed = f"a model with the tokenizer of {model}"
-    words, others = ({at: word for word, at in each.get_vocab().items()} for each in (tokenizer, own))
-    if words != others:
-        at = min(at for at in words.keys() | others.keys() if words.get(at) != others.get(at))
-        seen, found = (repr(each[at]) if at in each else "none" for each in (words, others))
-        sizes = f"{len(words):,} tokens there, {len(others):,} here"
-        raise bad(
-            "model", variant, f"{allowed} ({sizes}; the first to differ is token {at}, {seen} there, {found} here)"
-        )
-    ids = own(text, add_special_tokens=False, verbose=False)["input_ids"]
-    for place, (there, here) in enumerate(zip(sequence[1:], ids, strict=False), 1):
-        if there != here:
-            pair = f"{words[there]!r} there, {words[here]!r} here"
-            raise bad(
-                "model", variant, f"{allowed} (same {len(words):,} tokens, but token {place} of the text is {pair})"
-            )
-
-
-def _hidden(model: Any, ids: Sequence[int], device: str) -> Any:
-    """Final hidden states (positions, width) of one sequence."""
-    import torch
-
-    batch = torch.tensor([list(ids)], device=device)
-    return model.base_model(input_ids=batch, use_cache=False).last_hidden_state[0]
-
-
-def _checked_head(model: Any, ids: Sequence[int], device: str) -> Head:
-    """The head, prepared, once it has been seen to give the model's own logits on a few tokens."""
-    import torch
-
-    head = Head.of(model).prepared()
-    expected = model(input_ids=torch.tensor([list(ids)], device=device), use_cache=False).logits[0].float()
-    if not torch.isfinite(expected).all():
-        raise Invalid(_NOT_FINITE)
-    hidden = _hidden(model, ids, device)
-    difference = (head.logits(head.project(hidden), hidden.dtype).float() - expected).abs().max()
-    if not difference <= _CHECK_TOLERANCE * expected.abs().max():
-        raise Unsupported("this model does more to its final hidden states than a linear layer, a scale and a soft cap")
-    return head
 
 
 def _walk(
@@ -252,7 +109,7 @@ def _walk(
         read = list(sequence[part.read : part.stop])
         read[0] = sequence[0] if rule.bos_first else read[0]
         start, stop = stop, stop + part.stop - part.start
-        states = _hidden(model, read, device)[start - stop :]
+        states = hidden_of(model, read, device)[start - stop :]
         hidden = states.new_empty((tokens, states.shape[1])) if hidden is None else hidden
         hidden[start:stop] = states
         sources = [hidden] if baseline is None else [hidden, baseline[0]]
@@ -273,23 +130,6 @@ def _walk(
                 if baseline is not None:
                     kl[rows], top1[rows] = compare_logits(*logs)
     if not (torch.isfinite(nll).all() and torch.isfinite(kl).all()):
-        raise Invalid(_NOT_FINITE)
+        raise Invalid(NOT_FINITE)
     compared = {"kl": kl.double().tolist(), "top1": top1.bool().tolist()} if baseline else {"kl": None, "top1": None}
     return {"nll": nll.double().tolist(), **compared, "hidden": hidden}
-
-
-def _other_head(handed: Mapping[str, Any], own: Head, device: str) -> Head:
-    """The baseline's head; its weights are not held twice when the variant's are the same, as they usually are."""
-    import torch
-
-    bias = None if handed["bias"] is None else handed["bias"].to(device)
-    other = Head(handed["weight"].to(device), bias, handed["scale"], handed["softcap"])
-    words, others = len(own.weight), len(other.weight)
-    if words != others:
-        raise Invalid(f"its output layer has {words:,} words, not the baseline's {others:,}")
-    if other.weight.shape != own.weight.shape:
-        return other.prepared()
-    pairs = zip(own.weight.split(_COMPARED_ROWS), other.weight.split(_COMPARED_ROWS), strict=True)
-    if not all(torch.equal(ours, theirs.to(ours.dtype)) for ours, theirs in pairs):
-        return other.prepared()
-    return replace(other, weight=own.weight, bias=None if bias is None else bias.to(own.weight.dtype))

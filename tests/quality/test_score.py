@@ -10,7 +10,9 @@ from scipy.special import rel_entr
 
 from costlib.errors import InputError
 from costlib.isolate import Invalid, Unsupported
-from costlib.quality.score import Head, _checked_head, compare_logits, score, token_hash
+from costlib.quality.head import Head, checked_head, compare_logits
+from costlib.quality.score import score
+from costlib.quality.tokens import token_hash
 from costlib.quality.windows import Rule
 
 TEXT = "Ein Würfel fällt: €5 are gone, and naïve bets lose. " * 4
@@ -89,7 +91,7 @@ def test_every_rule_scores_what_the_model_says_with_that_context_and_no_other(ti
     assert found["nll"] == pytest.approx(expected, abs=1e-5)
 
 
-@pytest.mark.parametrize(("rule", "stride"), [("ppl_sliding", 12), ("ppl_llamacpp", None)])
+@pytest.mark.parametrize(("rule", "stride"), [("ppl_rolling", None), ("ppl_sliding", 12), ("ppl_llamacpp", None)])
 def test_a_variant_is_compared_token_by_token_under_every_rule(tiny, tmp_path, rule, stride):
     for precision in ("fp32", "bf16"):
         (tmp_path / precision).mkdir()
@@ -116,15 +118,6 @@ def test_bytes_of_tokens_that_are_not_scored_do_not_count(tiny):
     starts = [sum(sizes[:place]) for place in range(len(sizes))]
     inside = [size for start, size in zip(starts, sizes, strict=True) if 16 <= start < 31 or 48 <= start < 63]
     assert found["utf8_bytes"] == sum(inside)
-
-
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_identical_logits_give_exactly_nothing(tiny, tmp_path, precision):
-    baseline = run(tiny, precision, folder=tmp_path, hand_over=True)
-    again = run(tiny, precision, folder=tmp_path)
-    assert again["nll"] == baseline["nll"]
-    assert set(again["kl"]) == {0.0}
-    assert set(again["top1"]) == {1.0}
 
 
 def test_divergence_is_that_of_whole_distributions(tiny, tmp_path):
@@ -206,7 +199,7 @@ def test_head_gives_the_models_own_logits(kind, special, dtype):
     model = small_model(kind, **special).to(getattr(torch, dtype))
     ids = torch.tensor([[0, 5, 7, 9, 11]])
     with torch.inference_mode():
-        head = _checked_head(model, ids[0].tolist(), "cpu")
+        head = checked_head(model, ids[0].tolist(), "cpu")
         hidden = model.base_model(input_ids=ids).last_hidden_state[0]
         expected = model(input_ids=ids).logits[0]
         found = head.logits(head.project(hidden), hidden.dtype)
@@ -220,7 +213,7 @@ def test_a_head_that_does_more_is_refused():
     model = small_model("Llama")
     model.lm_head.register_forward_hook(lambda module, given, logits: logits * 2)
     with torch.inference_mode(), pytest.raises(Unsupported, match="does more to its final hidden states"):
-        _checked_head(model, [0, 5, 7], "cpu")
+        checked_head(model, [0, 5, 7], "cpu")
 
 
 def test_a_quantized_head_is_refused():

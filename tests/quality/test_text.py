@@ -118,7 +118,7 @@ def test_a_missing_precision_needs_the_baseline_again_but_stores_it_once(ask, ch
 
 @pytest.mark.parametrize(
     "change",
-    [{"tokens": 190}, {"window": 50}, {"baseline": "bf16"}, {"rule": "ppl_sliding"}, {"rule": "ppl_llamacpp"}],
+    [{"tokens": 190}, {"window": 50}, {"baseline": "bf16"}],
 )
 def test_another_question_is_another_result(ask, children, change):
     ask(["fp32"])
