@@ -161,7 +161,10 @@ def said(row: dict[str, Any]) -> str:
     if row["status"] != "ok":
         return f"{what}: {row['status']}: {row['reason']}"
     if row["engine"] == "embed":
-        return f"{what}: {row['documents_per_s']:.1f} documents/s"
+        joules = row["energy_j_per_token"]
+        energy = f", {joules:.3g} J per token" if joules == joules else ""
+        share = f", {row['mfu']:.0%} of the measured product" if row["mfu"] == row["mfu"] else ""
+        return f"{what}: {row['documents_per_s']:.1f} documents/s, bound {row['bound']}{share}{energy}"
     parts = [f"{row['decode_tokens_per_s']:.1f} tokens/s", f"bound {row['bound']}"]
     if row["mbu_spec"] == row["mbu_spec"]:
         parts.append(f"{row['mbu_spec']:.0%} of the data sheet's bandwidth, {row['mbu']:.0%} of the measured one")

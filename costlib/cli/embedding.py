@@ -80,9 +80,15 @@ def embed(
             speeds.append([name, *rate, *sizes, number(row, "usd_per_mtok")])
             losses.append([name, *(_share(row, loss) for loss in ("cosine", "cosine_p1", "cosine_min", "overlap"))])
             losses[-1] += [_share(row, loss) for loss in ("accuracy", "accuracy_difference")]
-            for why in ("reason", "interval_reason", "fidelity_reason", "weights_note", "flags", "rate_source"):
+            whys = ["reason", "interval_reason", "fidelity_reason", "weights_note", "flags", "rate_source"]
+            for why in (*whys, "energy_reason", "ceiling_reason"):
                 if isinstance(row[why], str) and row[why] not in reasons:
                     reasons.append(row[why])
+            if isinstance(row["bound"], str):
+                shares = f"{row['mbu']:.0%} of the bandwidth and {row['mfu']:.0%} of the product measured here"
+                reasons.append(f"{name}: bound by {row['bound']}, {shares}")
+            if number(row, "energy_j_per_token") != "-":
+                reasons.append(f"{name}: {number(row, 'energy_j_per_token', ' J/token')} net, {row['energy_scope']}")
         first = rows.iloc[0]
         caption = f"MiB; [95 % interval over processes]; measured on {first['device']}; $ derived, device busy all hour"
         table(model, ["precision", "tokens/s", "documents/s", "weights", "peak", "$/Mtok"], speeds, caption)

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 
 from costlib.measure.estimate import MINIMUM_PROCESSES, estimate, rate
+from costlib.measure.net_energy import energy_columns
+from costlib.measure.roofline import ABOVE, above_ceiling, bound_of
 from costlib.models.documents import Documents
 from costlib.models.vectors import fidelity, head_right, mean_interval, split
 from costlib.tables import EMBEDDING_RUNS, EMBEDDINGS
@@ -63,9 +65,25 @@ def embeddings_row(rows: Sequence[Row]) -> Row:
         "load_s": median(value["load_s"] for value in ok),
         "peak_bytes": max(peaks) if peaks else None,
     }
+    row |= energy_columns(ok, [len(value["pass_s"]) for value in ok], {"energy_j_per_token": int(row["tokens"])})
+    row |= _limits(ok, found.value)
     if not compared(row):
         row["fidelity_reason"] = f"the baseline precision {row['baseline']} gave no vectors"
     return row
+
+
+def _limits(ok: Sequence[Row], pass_s: float) -> Row:
+    """Shares of the ceilings and what bounds a pass; above its ceiling the row is invalid."""
+    newest = ok[-1]
+    if not is_null(newest.get("ceiling_reason")) or is_null(newest.get("ceiling_flops_per_s")):
+        return {} if not is_null(newest.get("ceiling_reason")) else {"ceiling_reason": "the ceilings were not measured"}
+    bandwidth, product = (max(row[f"ceiling_{name}_per_s"] for row in ok) for name in ("bytes", "flops"))
+    found: Row = {"mbu": newest["pass_bytes"] / pass_s / bandwidth, "mfu": newest["pass_flops"] / pass_s / product}
+    found["bound"] = bound_of(found["mbu"], found["mfu"], None)
+    for name in ("mbu", "mfu"):
+        if found[name] > ABOVE:
+            found |= {"status": "invalid", "reason": above_ceiling(name, found[name])}
+    return found
 
 
 def fidelity_columns(place: Path, base: str, name: str, random_weights: bool) -> dict[str, Any]:

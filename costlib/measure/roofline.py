@@ -12,6 +12,7 @@ there is no ceiling for weights that fit into its cache, and no honest one can b
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,20 @@ def work_of(shape: Architecture, weight_bytes: int, dense_bytes: int, batch: int
     )
 
 
+def reading(
+    shape: Architecture, weight_bytes: int, dense_bytes: int, lengths: Sequence[int], batch: int
+) -> tuple[float, float]:
+    """Bytes and FLOPs of encoding sequences of these lengths, `batch` together: every batch reads the weights once.
+
+    Of the input embedding only rows are read. Padding is no work: a batch that is padded comes less near its ceiling.
+    """
+    batches = -(-len(lengths) // batch)
+    read = weight_bytes - shape.vocabulary * shape.hidden * dense_bytes
+    reach = 1.0 if shape.encoder else 0.5  # causal attention sees half of the pairs
+    pairs = 4 * shape.layers * shape.heads * shape.head_dim * reach * sum(length**2 for length in lengths)
+    return batches * read, 2 * shape.linear_parameters * sum(lengths) + pairs
+
+
 def cache_reason(device: str, weight_bytes: int) -> str | None:
     """Why a CPU run has no ceiling: its weights fit into the last-level cache, which is faster than memory."""
     if device != "cpu":
@@ -127,6 +142,11 @@ def cache_bytes(folder: Path | None = None) -> int | None:
     sizes = [file.read_text(encoding="ascii").strip() for file in (folder or _CACHES).glob("index*/size")]
     units = {"K": 1024, "M": 1024**2, "G": 1024**3}
     return max((int(size[:-1]) * units[size[-1]] for size in sizes if size[-1:] in units), default=None)
+
+
+def above_ceiling(name: str, share: float) -> str:
+    """Why a row whose share of a measured ceiling is above `ABOVE` is invalid."""
+    return f"{name} is {share:.2f}: more than the device can do, so the measurement cannot be right"
 
 
 def bound_of(mbu: float | None, mfu: float | None, host_share: float | None) -> str | None:

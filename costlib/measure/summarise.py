@@ -10,7 +10,6 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from costlib.measure.disturbance import FOREIGN
 from costlib.measure.estimate import (
     CONFIGURATION,
     MAXIMUM_PROCESSES,
@@ -21,7 +20,8 @@ from costlib.measure.estimate import (
     rate,
     usable,
 )
-from costlib.measure.roofline import ABOVE, bound_of
+from costlib.measure.net_energy import energy_columns
+from costlib.measure.roofline import ABOVE, above_ceiling, bound_of
 from costlib.tables import MEASUREMENTS
 from costlib.tables.schema import is_null
 
@@ -140,38 +140,12 @@ def _stopped_by(decisive: Sequence[Sequence[float]], ok: int, started: int) -> s
 
 
 def _energy(ok: pd.DataFrame) -> dict[str, Any]:
-    """Gross, idle and net joules over the windows that have energy, and net per token; null with the reason else.
-
-    A window in which something else used the device holds that energy, too, and is left out.
-    """
-    known = ok[ok["energy_j"].notna()]
-    if known.empty:
-        return {}
-    flag = FOREIGN.get(str(known.iloc[0]["energy_scope"]), "")
-    own = known[[not (flag and any(text.startswith(flag) for text in flags)) for flags in known["flags"]]]
-    if own.empty:
-        return {"energy_reason": f"{flag} in every window, and its energy cannot be told apart"}
-    gross = float(own["energy_j"].sum())
-    if own["energy_idle_w"].isna().any():
-        return {"energy_gross_j": gross, "energy_reason": "idle power was not measured, so there is no net energy"}
-    idle = own["energy_idle_w"] * own["energy_window_s"]
-    found: dict[str, Any] = {"energy_gross_j": gross, "energy_idle_j": float(idle.sum())}
-    net_j = gross - found["energy_idle_j"]
-    if net_j <= 0:
-        return found | {"energy_reason": "net energy is not above idle: the window cannot tell them apart"}
-    note = own.iloc[-1]["energy_reason"]
-    found |= {"energy_net_j": net_j, "energy_reason": note if isinstance(note, str) else None}
-    first = own.iloc[0]
+    """Energy of the windows, and net per token of output and of all."""
+    first = ok.iloc[0]
     batch, prompt, new = (int(first[name]) for name in ("batch", "prompt_tokens", "output_tokens"))
-    iterations = [len(times) for times in own["ttft_s"]]
-    nets = [float(net) for net in own["energy_j"] - idle]
-    for name, tokens in (("energy_j_per_output_token", new), ("energy_j_per_token", prompt + new)):
-        found[name] = net_j / (sum(iterations) * batch * tokens)
-        if min(nets) > 0:  # else no interval: a process told nothing apart
-            each = estimate([[net / (count * batch * tokens)] for net, count in zip(nets, iterations, strict=True)])
-            assert each is not None
-            found |= {name: each.value, f"{name}_low": each.low, f"{name}_high": each.high}
-    return found
+    tokens = {"energy_j_per_output_token": batch * new, "energy_j_per_token": batch * (prompt + new)}
+    windows = [{str(name): value for name, value in row.items()} for row in ok.to_dict("records")]
+    return energy_columns(windows, [len(times) for times in ok["ttft_s"]], tokens)
 
 
 def _why(row: dict[str, Any], host_share: float | None) -> dict[str, Any]:
@@ -189,8 +163,7 @@ def _why(row: dict[str, Any], host_share: float | None) -> dict[str, Any]:
         out[f"{phase}bound"] = bound_of(out[f"{phase}mbu"], out[f"{phase}mfu"], None if phase else host_share)
     for name, value in out.items():
         if isinstance(value, float) and value > ABOVE and "spec" not in name:
-            reason = f"{name} is {value:.2f}: more than the device can do, so the measurement cannot be right"
-            return out | {"status": "invalid", "reason": reason}
+            return out | {"status": "invalid", "reason": above_ceiling(name, value)}
     return out
 
 

@@ -11,8 +11,11 @@ from costlib.cost.embedding import api_prices, priced
 from costlib.errors import InputError
 from costlib.isolate import Outcome
 from costlib.measure import embed as module
+from costlib.measure import roofline
+from costlib.measure.device import CpuDevice
 from costlib.measure.embed import embed, embeddings
 from costlib.measure.embed_worker import encode_once
+from costlib.measure.energy import Energy
 from costlib.models.encoder import load_encoder
 from costlib.models.vectors import unit
 from costlib.prices.book import load_book
@@ -20,6 +23,12 @@ from costlib.store import Store
 from costlib.tables import EMBEDDING_RUNS
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+
+
+@pytest.fixture(autouse=True)
+def _small_ceilings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(roofline, "_BUFFER_BYTES", 16 * 1024**2)
+    monkeypatch.setattr(roofline, "_PRODUCT", {"cpu": 128, "cuda": 128})
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +168,51 @@ def test_random_weights_have_speed_and_no_fidelity(texts: Path, monkeypatch: Any
     assert row["tokens"] == 256
     with pytest.raises(InputError, match="no task for random weights"):
         embed("random:all-minilm-l6-v2", "bf16", text=texts, task=texts, device="cpu")
+
+
+class CountedDevice(CpuDevice):
+    """A processor with a counter at 50 W idle that shows 50 W and 2 J for each pass."""
+
+    def energy(self) -> Any:
+        class Meter:
+            minimum_window_s = 0.0
+
+            def idle(self, seconds: float) -> None: ...
+            def start(self) -> None: ...
+            def stop(self) -> Energy:
+                return Energy(52.0, 1.0, 50.0, "GPU board", None)
+
+        return Meter()
+
+
+def test_a_pass_has_its_energy_and_what_bounds_it(bert: Path, texts: Path, monkeypatch: Any) -> None:
+    """2 J net a process; the ceilings are those of a cache-less processor of 1 MB/s and 1 GFLOP/s."""
+    monkeypatch.setattr(module, "run_isolated", here)
+    monkeypatch.setattr("costlib.measure.embed_worker.open_device", lambda name: CountedDevice())
+    monkeypatch.setattr("costlib.measure.embed_worker.measure_ceilings", lambda *_: roofline.Ceilings(1e15, 1e15))
+    monkeypatch.setattr("costlib.measure.embed_worker.cache_reason", lambda *_: None)
+    row = embed(f"path:{bert}", "fp32", text=texts, batch=7, device="cpu", time_budget_s=0.01).iloc[0]
+    runs = Store().read(EMBEDDING_RUNS).frame
+    passes = sum(map(len, runs["pass_s"]))
+    assert row["energy_net_j"] == 2 * len(runs) and row["energy_gross_j"] == 52 * len(runs)
+    assert len(runs) == 1 or row["energy_j_per_token_low"] > 0
+    assert row["energy_j_per_token"] == pytest.approx(2 * len(runs) / (passes * 480), rel=0.5)
+    linear = 4 * (4 * 64 * 64 + 2 * 64 * 128)
+    assert runs["pass_flops"].iloc[0] == 2 * linear * 480 + 4 * 4 * 64 * 60 * 8**2
+    weights = runs["weight_bytes"].iloc[0] - 24 * 64 * 4
+    assert runs["pass_bytes"].iloc[0] == 9 * weights  # nine batches of seven
+    assert row["mfu"] == pytest.approx(runs["pass_flops"].iloc[0] / 1e15 * row["tokens_per_s"] / 480)
+    assert row["bound"] == "host" and pd.isna(row["ceiling_reason"])
+    monkeypatch.setattr("costlib.measure.embed_worker.measure_ceilings", lambda *_: roofline.Ceilings(1.0, 1.0))
+    above = embed(f"path:{bert}", "fp32", text=texts, device="cpu", time_budget_s=0.01, fresh=True).iloc[0]
+    assert above["status"] == "invalid" and "more than the device can do" in above["reason"]
+
+
+def test_a_table_lookup_has_no_ceiling_and_says_so(texts: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(module, "run_isolated", here)
+    row = embed(f"static:{tiny_static(tmp_path / 'm')}", "fp32", text=texts, time_budget_s=0.01).iloc[0]
+    assert pd.isna(row["mfu"]) and "multiplies nothing" in row["ceiling_reason"]
+    assert pd.isna(row["energy_j_per_token"]) == isinstance(row["energy_reason"], str)
 
 
 @pytest.mark.parametrize(
