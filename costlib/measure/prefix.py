@@ -8,6 +8,7 @@ fills the cache and saves nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from statistics import median
@@ -157,8 +158,8 @@ def _summary(values: Sequence[dict[str, Any]], requests: int, precision: str) ->
         for a, b, c, d in zip(first, filled, whole, reused, strict=True)
     ]
     saved = [a - b for a, b in zip(whole, reused, strict=True)]
-    for name, numbers in (("ttft_saved_s", saved), ("saving", row["savings"])):
-        row |= dict(zip((name, f"{name}_low", f"{name}_high"), mean_interval(numbers), strict=True))
+    for name, numbers, most in (("ttft_saved_s", saved, math.inf), ("saving", row["savings"], 1.0)):
+        row |= dict(zip((name, f"{name}_low", f"{name}_high"), mean_interval(numbers, most=most), strict=True))
     unlike = sentence([sample["difference"] for sample in every], "with the kept prefix", precision)
     if unlike:
         return row | {"status": "invalid", "reason": unlike, "verdict_reason": f"invalid: {unlike}"}

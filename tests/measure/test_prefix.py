@@ -60,8 +60,23 @@ def test_reuse_is_measured_and_leaves_the_answers_as_they_are(model: str, tmp_pa
     assert len(prefixes(tmp_path / "s")) == 1
 
 
-def test_a_kept_prefix_is_never_written_into(model: str) -> None:
-    found = load_model(model, "fp32", "cpu").model
+def sliding() -> Any:
+    """A tiny Gemma 3, of whose layers every other one keeps 15 tokens only."""
+    import torch
+    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+
+    torch.manual_seed(0)
+    config = Gemma3TextConfig(
+        vocab_size=24, hidden_size=32, intermediate_size=64, num_hidden_layers=4, num_attention_heads=2,
+        num_key_value_heads=1, head_dim=16, sliding_window=16, initializer_range=0.3,
+        layer_types=["sliding_attention", "full_attention"] * 2,
+    )  # fmt: skip
+    return Gemma3ForCausalLM(config).eval()
+
+
+@pytest.mark.parametrize("window", [False, True])
+def test_a_kept_prefix_is_never_written_into(model: str, window: bool) -> None:
+    found = sliding() if window else load_model(model, "fp32", "cpu").model
     device, prompt = CpuDevice(), [(5 * i) % 23 + 1 for i in range(60)]
     whole = reuse.answer(found, device, prompt, 8)[2]
     _, kept, filled = reuse.answer(found, device, prompt, 8, None, 48)
@@ -70,7 +85,7 @@ def test_a_kept_prefix_is_never_written_into(model: str) -> None:
         again = reuse.answer(found, device, other, 8, kept, 48)[2]
         assert (again == whole) == (other == prompt)
     assert filled == whole and all((a == layer.keys).all() for a, layer in zip(before, kept.layers, strict=True))
-    assert kept.get_seq_length() == 48
+    assert kept.get_seq_length() == 48 and before[0].shape[-2] == (15 if window else 48)
 
 
 def test_a_broken_cache_makes_the_row_invalid(
