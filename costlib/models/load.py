@@ -60,7 +60,9 @@ def load_model(
         model = random_weights.build(shape(reference), held, device)
         source, note = "", _RANDOM_NOTE
         if shape(reference).expert_shapes and held.quantizes:
-            note = f"{_RANDOM_NOTE}; its experts are fused tensors that stay at 16 bit"
+            note += "; its experts are fused tensors that stay at 16 bit"
+        if held.name == "int8":
+            note += f"; {_NO_OUTLIERS}"
     else:
         source, note = _source(reference)
         model = _from_checkpoint(reference, held, source, device, embeds)
@@ -95,6 +97,8 @@ def _no_tokenizer(reference: Reference) -> InputError:
     return bad("model", str(reference), "trained weights: random ones have no tokenizer")
 
 
+_NO_OUTLIERS = "trained weights make outliers, which int8 multiplies apart at 16 bit: they may be slower"
+"""LLM.int8 (Dettmers et al. 2022) looks for activations above its threshold; random weights make few or none."""
 _RANDOM_NOTE = "random weights of the true shape: speed and memory are real, the answers are not"
 
 

@@ -91,6 +91,7 @@ def _quantized(linear: Any, held: Precision, dtype: Any, device: str) -> Any:
         quantize_linear(linear, held)
         return linear
     import bitsandbytes as bnb
+    import torch
 
     shape = linear.in_features, linear.out_features, linear.bias is not None
     settings = dict(held.settings)
@@ -99,7 +100,9 @@ def _quantized(linear: Any, held: Precision, dtype: Any, device: str) -> Any:
         layer = bnb.nn.Linear8bitLt(
             *shape, has_fp16_weights=False, threshold=settings["llm_int8_threshold"], device="meta"
         )
-        layer.weight = bnb.nn.Int8Params(linear.weight.data, requires_grad=False, has_fp16_weights=False)
+        # `Int8Params.to` quantizes what comes from the host only, and these weights were made on the device.
+        codes, scales, _ = bnb.functional.int8_vectorwise_quant(linear.weight.data.to(torch.float16))
+        layer.weight = bnb.nn.Int8Params(codes, requires_grad=False, has_fp16_weights=False, CB=codes, SCB=scales)
     else:
         kind, double = settings["bnb_4bit_quant_type"], settings.get("bnb_4bit_use_double_quant", False)
         layer = bnb.nn.Linear4bit(
@@ -107,10 +110,9 @@ def _quantized(linear: Any, held: Precision, dtype: Any, device: str) -> Any:
         )
         layer.weight = bnb.nn.Params4bit(
             linear.weight.data, requires_grad=False, compress_statistics=double, quant_type=kind, module=layer
-        )
+        ).to(device)
     layer.bias = linear.bias
     linear.weight = None
-    layer.weight = layer.weight.to(device)
     return layer.requires_grad_(False)
 
 

@@ -107,6 +107,29 @@ def test_no_more_than_one_layer_is_held_at_sixteen_bit(held: str, monkeypatch: p
     assert held == "bf16" or final + layer < 0.75 * sixteen
 
 
+@pytest.mark.parametrize("held", ["int8", "int8-nosplit"])
+def test_int8_weights_that_were_made_on_a_gpu_are_quantized(held: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """bitsandbytes quantizes what moves from the host; on a GPU nothing moves, and the weights would stay at 16 bit."""
+    import bitsandbytes as bnb
+    import torch
+
+    def as_on_a_gpu(self: Any, *_: Any, **__: Any) -> Any:
+        return bnb.nn.Int8Params(self.data, requires_grad=False, has_fp16_weights=False)
+
+    expected = random_weights.build(tiny("llama-3.1-8b"), precision(held), "cpu")
+    monkeypatch.setattr(bnb.nn.Int8Params, "to", as_on_a_gpu)
+    model = random_weights.build(tiny("llama-3.1-8b"), precision(held), "cpu")
+    proof = prove(model, precision(held))
+    check(proof, precision(held))
+    assert proof.bytes_by_dtype["int8"] == sum(r * c * n for r, c, n in tiny("llama-3.1-8b").linear_shapes)
+    with torch.inference_mode():
+        ids = torch.tensor([[1, 2, 3]])
+        dense = random_weights.build(tiny("llama-3.1-8b"), precision("bf16"), "cpu")(input_ids=ids).logits.float()
+        logits = model(input_ids=ids).logits.float()
+        assert torch.equal(logits, expected(input_ids=ids).logits.float())
+    assert torch.corrcoef(torch.stack([dense.flatten(), logits.flatten()]))[0, 1] > 0.98
+
+
 def test_the_same_seed_gives_the_same_weights_and_it_runs() -> None:
     import torch
 
@@ -130,6 +153,13 @@ def test_random_weights_load_like_any_model() -> None:
     loaded = load_model("random:all-minilm-l6-v2", "fp32", "cpu")
     assert loaded.proof.weight_bytes == pytest.approx(4 * 22_713_216, rel=0.001)
     assert loaded.weights_note is not None and loaded.weights_note.startswith("random weights of the true shape")
+
+
+def test_the_speed_of_int8_on_random_weights_is_not_sold_as_that_of_trained_ones(monkeypatch: Any) -> None:
+    """The outlier split costs time with the outliers, and random weights have none."""
+    monkeypatch.setattr("costlib.models.load.shape", lambda reference: tiny("llama-3.1-8b"))
+    notes = {held: load_model("random:llama-3.1-8b", held, "cpu").weights_note for held in ("int8", "int8-nosplit")}
+    assert "outliers" in str(notes["int8"]) and "outliers" not in str(notes["int8-nosplit"])
 
 
 def test_the_demo_embedding_model_loads_without_re_initialised_weights() -> None:
