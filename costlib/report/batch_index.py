@@ -45,7 +45,7 @@ def batch_index(result: BatchResult, generated: str) -> str:
         f'<h1>{escape(result.batch.title)}</h1><p class="eyebrow">{escape(about)}</p>',
         _headline(shown, result.reports),
         _failures(result),
-        shown.table("reports", caption, _COLUMNS, rows),
+        shown.table("reports", caption, rows, columns=_COLUMNS),
         kinds_key(),
         *(
             f'<p class="note-line">{escape(text)}</p>'

@@ -97,27 +97,18 @@ class BreakevenPage(MarketPage):
             if found.last_low is not None and found.last_high is not None and found.last_requests_per_month is not None:
                 ends = (found.last_low, found.last_high)
                 last = Figure(found.last_requests_per_month, "requests/month", "derived", source, *ends)
-            total = Figure(found.crossings_total, "crossings", "derived", source, reason=_SOLVED)
             rows.append(
                 {
-                    "api": one.api.name,
-                    "verdict": found.verdict,
-                    "total": total,
-                    "first": one.figure(),
-                    "last": last,
-                    "worst": found.unfavourable,
+                    "Against": one.api.name,
+                    "Verdict": found.verdict,
+                    "Changes of side": Figure(found.crossings_total, "crossings", "derived", source, reason=_SOLVED),
+                    "First cheaper from": one.figure(),
+                    "Cheaper for good from": last,
+                    "At the unfavourable ends": found.unfavourable,
                 }
             )
-        columns = {
-            "api": "Against",
-            "verdict": "Verdict",
-            "total": "Changes of side",
-            "first": "First cheaper from",
-            "last": "Cheaper for good from",
-            "worst": "At the unfavourable ends",
-        }
         name = self.rivals[0].supply.name if self.rivals else "self-hosting"
-        return self.table("crossings", f"Every crossing of {name}", columns, rows)
+        return self.table("crossings", f"Every crossing of {name}", rows)
 
     def contest(self, one: Duel) -> Contest:
         """A comparison with its factors in their ranges."""
@@ -177,9 +168,8 @@ class BreakevenPage(MarketPage):
             kind, source = contest.known_by(name)
             ends = (low, high, None) if low < high else (None, None, "no range published")
             figure = Figure(value, UNITS[name], kind, source, *ends)
-            rows.append({"name": name.capitalize(), "value": figure, "source": cited(source)})
-        columns = {"name": "Factor", "value": "Value and range", "source": "Known by"}
-        return self.table("ranges", "The factors of the comparison", columns, rows, mixed=("value",))
+            rows.append({"Factor": name.capitalize(), "Value and range": figure, "Known by": cited(source)})
+        return self.table("ranges", "The factors of the comparison", rows, mixed=("Value and range",))
 
     @cached_property
     def odds(self) -> dict[str, CheaperProbability]:
@@ -213,10 +203,11 @@ class BreakevenPage(MarketPage):
             return self.text("There is no volume at which self-hosting is cheaper.")
         marks = [self.request.per_month, *(one.result.first_requests_per_month or 0 for one in self.crossing)]
         volumes = [float(volume) for volume in np.geomspace(min(marks) / 4, max(marks) * 4, 61)]
+        aside = volumes[48] if self.request.per_month < volumes[30] else volumes[12]  # clear of the circle
         lines = []
         for one, level in zip(self.rivals, _LEVELS, strict=False):
             shares = [self.contest(one).cheaper(volume, _CURVE_DRAWS).probability or 0.0 for volume in volumes]
-            at = next((v for v, share in zip(volumes, shares, strict=True) if share >= level), volumes[48])
+            at = next((v for v, share in zip(volumes, shares, strict=True) if share >= level), aside)
             lines.append(Curve(one.api.name, volumes, shares, at, self.chance(one)))
         axes = "requests per month, logarithmic", "probability"
         return Chart(
@@ -237,13 +228,14 @@ class BreakevenPage(MarketPage):
             found = self.odds[one.api.name].difference
             source = f"{_DRAWS:,} draws, seed {self.study.seed}; {one.figure().source}"
             saved = Figure(found.median, "USD/month", "derived", source, found.low, found.high, found.reason)
-            rows.append({"api": one.api.name, "chance": self.chance(one), "saved": saved})
-        columns = {
-            "api": "Against",
-            "chance": "Draws in which self-hosting is cheaper",
-            "saved": "What self-hosting saves, median",
-        }
-        return self.table("chance-list", "At this study's volume of the mean request", columns, rows)
+            rows.append(
+                {
+                    "Against": one.api.name,
+                    "Draws in which self-hosting is cheaper": self.chance(one),
+                    "What self-hosting saves, median": saved,
+                }
+            )
+        return self.table("chance-list", "At this study's volume of the mean request", rows)
 
     def close(self) -> End:
         """The ledger and the end."""

@@ -8,6 +8,7 @@ name and a fixed salt, so the same data draw the same bytes. The forms are in `f
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from html import escape
 from typing import Any
 
 from costlib.figure import Figure
-from costlib.report.ledger import Html, Ledger, interval, number, spread, wide
+from costlib.report.ledger import NARROW, Html, Ledger, interval, number, spread, wide
 
 PALETTE = ("#12355b", "#e3a83b", "#7c2d3c", "#c3ccd4")
 """Neighbours differ at least 3:1 in contrast, also to a reader who sees no colour; at most these four in one chart."""
@@ -48,12 +49,14 @@ class Chart:
 
     def html(self) -> Html:
         """The figure with its finding above and its caption below."""
-        alt = escape(self.alt)
+        alt, measure, source = (
+            escape(text).replace(" %", NARROW + "%") for text in (self.alt, self.measure, self.source)
+        )
         svg = self.svg.replace("<svg ", f'<svg role="img" aria-label="{alt}" ', 1)
         svg = re.sub(r"(<svg [^>]*>)", lambda m: f"{m[1]}<title>{alt}</title>", svg, count=1)
         return Html(
-            f'<figure id="{self.name}"><h3>{escape(self.finding)}</h3><p class="measure">{escape(self.measure)}</p>'
-            f'<div class="scroll" tabindex="0">{svg}</div><figcaption>{escape(self.source)}</figcaption></figure>'
+            f'<figure id="{self.name}"><h3>{escape(self.finding)}</h3><p class="measure">{measure}</p>'
+            f'<div class="scroll" tabindex="0">{svg}</div><figcaption>{source}</figcaption></figure>'
         )
 
     def _repr_html_(self) -> str:
@@ -194,10 +197,10 @@ def whisker(ax: Any, y: float, figure: Figure, *, cap: float = 0.1, colour: str 
         note(ax, interval(figure), (high, y), (-2, -7), ha="right", fontsize=6.5)
 
 
-def amount(ax: Any, y: float, ledger: Ledger, what: str, figure: Figure, x: float = 0) -> None:
-    """A figure's interval, and its number to the right of it and of `x`; above it where the line goes on."""
+def amount(ax: Any, y: float, ledger: Ledger, what: str, figure: Figure, least: float = -math.inf) -> None:
+    """A figure's interval, and its number to the right of it and of `least`; above it where the line goes on."""
     whisker(ax, y, figure)
-    label(ax, max(x, held(figure)[1]), y, ledger, what, figure, offset=(5, 8 if wide(figure) else 0))
+    label(ax, max(least, held(figure)[1]), y, ledger, what, figure, offset=(5, 8 if wide(figure) else 0))
 
 
 def today(ax: Any, ledger: Ledger, now: Row, height: float) -> None:

@@ -105,7 +105,7 @@ def noise_claim(bits: int, quality: Sequence[Row], scores: Sequence[Row]) -> Cla
         if fits(row) and row["difference"] is not None:
             what = f"{row['model']} {row['precision']}: score lost on {row['task']}, {row['n']} items"
             base = row["score"] - row["difference"]
-            parts.append(_able(within_noise(what, lost(row), 0.0, "share"), base))
+            parts.append(_able(within_noise(what, lost(row), 0.0, "points"), base))
     return Claim(
         f"noise_{bits}", f"{bits}-bit losses within noise",
         f"The loss of a small model at {bits} bits is within noise",
@@ -131,8 +131,8 @@ def lost(row: Row) -> Figure:
     known = low is not None and high is not None
     source = f"answers of {row['date']}, {row['task']}"
     if not known:
-        return Figure(-row["difference"], "share", "measured", source, reason=row["reason"] or "no interval")
-    return Figure(-row["difference"], "share", "measured", source, -high, -low)
+        return Figure(-row["difference"], "points", "measured", source, reason=row["reason"] or "no interval")
+    return Figure(-row["difference"], "points", "measured", source, -high, -low)
 
 
 def code_claim(quality: Sequence[Row]) -> Claim:
@@ -218,10 +218,10 @@ def edge_claims(scores: Sequence[Row]) -> tuple[Claim, Claim]:
         named = f"{model} {precision} on {task}, {hard['n']} items"
         if _bits(precision) >= 16:
             what = f"{named}: share of right answers lost against {easy['task']}"
-            small.append(_able(above(what, _drop(easy, hard), bound(0, "share")), easy["success"]))
+            small.append(_able(above(what, _drop(easy, hard), bound(0, "points")), easy["success"]))
         elif hard["difference"] is not None:
             base = hard["score"] - hard["difference"]
-            part = above(f"{named}: score lost against {hard['baseline']}", lost(hard), bound(0, "share"))
+            part = above(f"{named}: score lost against {hard['baseline']}", lost(hard), bound(0, "points"))
             quantized.append(_able(part, base))
     takes = "costlib quality demo:minilm --precision bf16,nf4 --task data/tasks/ticket_routing.jsonl --task "
     takes += "data/tasks/ticket_routing_hard.jsonl"
@@ -241,8 +241,8 @@ def _drop(easy: Row, hard: Row) -> Figure:
     apart = easy["success"] - hard["success"]
     spans = [row[f"success_{end}"] for row in (easy, hard) for end in ("low", "high")]
     if any(end is None for end in spans):
-        return Figure(apart, "share", "derived", source, reason="too few items for an interval")
+        return Figure(apart, "points", "derived", source, reason="too few items for an interval")
     (low, high), (hard_low, hard_high) = spans[:2], spans[2:]
     below = math.hypot(easy["success"] - low, hard_high - hard["success"])
     over = math.hypot(high - easy["success"], hard["success"] - hard_low)
-    return Figure(apart, "share", "derived", source, apart - below, apart + over)
+    return Figure(apart, "points", "derived", source, apart - below, apart + over)

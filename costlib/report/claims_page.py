@@ -51,8 +51,8 @@ class ClaimsPage(Page):
     def opening(self) -> Html:
         """The executive summary."""
         return self.summary(
-            "Of {n} claims {holds:bare} hold here, {partly:bare} partly, {fail:bare} do not, and {open:bare} cannot be "
-            "tested here.",
+            "Verdicts on {n} claims: “holds” for {holds:bare}, “holds partly” for {partly:bare}, “does not hold here” "
+            "for {fail:bare}, “cannot be tested here” for {open:bare}.",
             [(verdict.capitalize(), self.count(verdict)) for verdict in VERDICTS],
             "Every verdict is computed by the rule beside it from the numbers below it. A part holds when its whole "
             "interval is on the claim's side of the bound; where the interval reaches both sides it decides nothing.",
@@ -92,10 +92,8 @@ class ClaimsPage(Page):
         claim = self.claims[key]
         found = [str(self.text("Rule: {rule}", rule=claim.rule))]
         if claim.parts:
-            columns = {"what": "Number", "value": "Value", "bound": "Bound", "verdict": "Verdict"}
-            shown = self.table(
-                f"parts-{key}", "Evidence", columns, [_shown(part) for part in claim.parts], mixed=("value", "bound")
-            )
+            rows = [_shown(part) for part in claim.parts]
+            shown = self.table(f"parts-{key}", "Evidence", rows, mixed=("Value", "Bound"))
             found.append(str(shown))
         if claim.note:
             found.append(str(self.text("{note}", "note", note=claim.note)))
@@ -112,7 +110,7 @@ class ClaimsPage(Page):
 
 def _shown(part: Part) -> dict[str, Any]:
     verdict = (_MARKS[part.ok] if part.counts else "does not count") + (f": {part.why}" if part.why else "")
-    return {"what": part.what, "value": part.figure, "bound": part.bound, "verdict": verdict}
+    return {"Number": part.what, "Value": part.figure, "Bound": part.bound, "Verdict": verdict}
 
 
 def scores_of(store: Store) -> list[dict[str, Any]]:

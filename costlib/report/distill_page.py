@@ -210,7 +210,7 @@ class DistillPage(Page):
             }
             for row in self.done
         ]
-        return self.listing("students", "What each student keeps", rows)
+        return self.table("students", "What each student keeps", rows)
 
     def remarks(self) -> Html:
         """What flatters or limits the numbers: training budgets, timing, failures."""
@@ -263,7 +263,7 @@ class DistillPage(Page):
             }
             for row in self.done
         ]
-        return self.listing("money", "What it costs and when it pays", rows)
+        return self.table("money", "What it costs and when it pays", rows)
 
     def close(self) -> End:
         """The ledger and the end."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -69,33 +70,29 @@ class DoubtPage(PlanPage):
     def flips_table(self) -> Html:
         """Flips within reach: success rates inside their interval, prices and volumes within a factor of two."""
         rows = []
-        success = {row["workload"]: row for row in self.chosen}
+        chosen = {row["workload"]: row for row in self.chosen}
         for factor in ("success rate", "volume", "price of the choice", "price of the runner-up"):
             for r in self._turns(factor):
-                at, row = r["flips_at"], success[r["workload"]]
+                at, now, row = r["flips_at"], float(r["now"]), chosen[r["workload"]]
+                here: Figure | str
                 if factor == "success rate":
                     near = row["success_rate_low"] <= at <= row["success_rate_high"]
+                    here, by = self.success(row), self.derived(abs(at - now), "points", _SOLVED)
                 else:
-                    near = 0.5 <= at / r["now"] <= 2
-                unit = "times" if "price" in factor else r["unit"]
-                rows += [
-                    {
-                        "name": r["workload"],
-                        "factor": factor,
-                        "what": f"{r['workload']} · {factor} {r['direction']}",
-                        "now": self._now(r, row, unit),
-                        "at": self.derived(at, unit, _SOLVED),
-                        "to": r["to_option"],
-                    }
-                ] * near
-        columns = {"name": "Workload", "factor": "If this changes", "now": "from", "at": "to", "to": "then served by"}
+                    near = 0.5 <= at / now <= 2
+                    here = self.stated(now, r["unit"]) if factor == "volume" else "as it is"
+                    by = self.derived(abs(at / now - 1), "share", _SOLVED)
+                line = {
+                    "what": f"{r['workload']} · {factor} {r['direction']}",
+                    "Workload": r["workload"],
+                    "If this changes": f"{factor} {'falls' if at < now else 'rises'}",
+                    "from": here,
+                    "by at least": by,
+                    "then served by": r["to_option"],
+                }
+                rows += [line] if near else []
         caption = "Other flips within reach, one change at a time, the whole plan made anew (all are in flips.csv)"
-        return self.table("flip-list", caption, columns, rows, mixed=("now", "at"))
-
-    def _now(self, flip: dict[str, Any], chosen: dict[str, Any], unit: str) -> Figure | str:
-        if flip["factor"] == "success rate":
-            return self.success(chosen)
-        return self.stated(flip["now"], unit) if unit != "times" else "as it is"
+        return self.table("flip-list", caption, rows, mixed=("from", "by at least"))
 
     def sensitivity_heading(self) -> Html:
         """The factor that moves the plan most."""
@@ -127,25 +124,27 @@ class DoubtPage(PlanPage):
         rows = [row for row in each if row["usd_per_month_low"]][:_MEASURE_NEXT]
         if not rows:
             return self.text("Nothing is worth measuring first: in these draws no single number changes a choice.")
-        total: dict[str, Any] = {"name": "Everything at once", "usd": self.cost(everything)}
+        total: dict[str, Any] = {"Number": "Everything at once", "Worth knowing": self.cost(everything)}
         lines: list[dict[str, Any]] = [
-            {"name": f"{row['factor'].capitalize()}: {row['subject']}", "usd": self.cost(row),
-             "moves": row["could_change"]}
+            {
+                "Number": f"{row['factor'].capitalize()}: {row['subject']}",
+                "Worth knowing": self.cost(row),
+                "could change the choice for": row["could_change"],
+            }
             for row in rows
-        ]  # fmt: skip
+        ]
         caption = (
-            f"What to measure next: expected value of knowing each number before choosing ({self.study.draws} joint "
-            "draws; the interval is of the simulation)"
+            "What to measure next: expected value of knowing each number before choosing "
+            f"({self.study.draws:,} joint draws; the interval is of the simulation)"
         )
-        columns = {"name": "Number", "usd": "Worth knowing", "moves": "could change the choice for"}
-        table = self.table("measure-next", caption, columns, lines, total=total)
+        table = self.table("measure-next", caption, lines, total=total)
         sentence = self.text(
             "A wide bar moves the bill; only what can move a choice is worth finding out. Measure the {factor} of "
             "{subject} next: choosing in the dark costs {usd} there, of {all} for everything that is uncertain.",
             factor=rows[0]["factor"],
             subject=rows[0]["subject"],
-            usd=lines[0]["usd"],
-            all=total["usd"],
+            usd=lines[0]["Worth knowing"],
+            all=total["Worth knowing"],
         )
         return Html(f"{sentence}{table}")
 
@@ -164,11 +163,11 @@ class DoubtPage(PlanPage):
             return figure_of(row, key, unit, kind=kind, source=source, reason=reason)
 
         rows = [
-            {"name": row["workload"]} | {key: cell(row, key, unit) for key, (_, unit) in _WORKLOAD_COLUMNS.items()}
+            {"Workload": row["workload"]}
+            | {title: cell(row, key, unit) for key, (title, unit) in _WORKLOAD_COLUMNS.items()}
             for row in records(self.plan.workloads)
         ]
-        columns = {"name": "Workload"} | {key: title for key, (title, _) in _WORKLOAD_COLUMNS.items()}
-        return self.table("workloads", "The workloads as stated", columns, rows)
+        return self.table("workloads", "The workloads as stated", rows)
 
     def assumptions_table(self) -> Html:
         """Every assumption with its range, kind and source; those of use cases nobody serves yet in a table beside."""
@@ -178,18 +177,20 @@ class DoubtPage(PlanPage):
             ends = (r["low"], r["high"], None) if r["low"] != r["high"] else (None, None, "no range stated")
             source = r["source"] if r["use_case"] is None else f"{r['source']}; {r['meaning']}"
             value = Figure(r["value"], r["unit"] or "ratio", r["kind"], source, *ends)
-            name = str(r["name"]).replace("_", " ")
-            name = name[0].upper() + name[1:]
+            name = _spelt(str(r["name"]))
             if r["use_case"] is None:
-                rows.append({"name": name, "value": value, "source": cited(f"{r['meaning']}; {source}")})
+                known = cited(f"{r['meaning']}; {source}")
+                rows.append({"Assumption": name, "Value and range": value, "Meaning and source": known})
             else:
-                cases.setdefault(name, {"name": name})[r["use_case"]] = value
-        columns = {"name": "Assumption", "value": "Value and range", "source": "Meaning and source"}
+                cases.setdefault(name, {"Assumption": name})[r["use_case"]] = value
         caption = "Assumptions, with the range each is believed to lie in"
-        stated = self.table("assumptions", caption, columns, rows, mixed=("value",))
-        if not cases:
-            return stated
-        names = list(dict.fromkeys(name for row in cases.values() for name in row if name != "name"))
-        columns = {"name": "Assumption"} | {name: name for name in names}
+        stated = self.table("assumptions", caption, rows, mixed=("Value and range",))
         caption = "Use cases nobody serves yet, as stated, with the range each number is believed to lie in"
-        return Html(f"{stated}{self.table('use-cases', caption, columns, list(cases.values()), mixed=names)}")
+        mixed = [name for row in cases.values() for name in row]
+        return Html(f"{stated}{self.table('use-cases', caption, list(cases.values()), mixed=mixed)}")
+
+
+def _spelt(name: str) -> str:
+    """A column's name as words: its unit stands beside the number."""
+    words = re.sub(r"_(usd|s)$", "", name).replace("_usd_per_", "_cost_per_").replace("_", " ")
+    return words[0].upper() + words[1:]

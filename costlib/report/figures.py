@@ -214,6 +214,10 @@ def waterfall(ledger: Ledger, name: str, start: Row, steps: Sequence[Row], end: 
     return draw(name, 0.7 + 0.34 * (len(steps) + 2), paint)
 
 
+_LEVEL = 4
+"""Columns of a matrix whose names fit beside each other without being turned."""
+
+
 def matrix(name: str, rows: Sequence[str], columns: Sequence[str], marks: Mapping[tuple[str, str], str]) -> str:
     """Rows against columns: `chosen` filled, `possible` a ring, anything else its letter."""
 
@@ -221,7 +225,9 @@ def matrix(name: str, rows: Sequence[str], columns: Sequence[str], marks: Mappin
         ax = canvas.subplots()
         rows_axis(ax, rows)
         ax.set_xlim(-0.5, len(columns) - 0.5)
-        ax.set_xticks(range(len(columns)), columns, rotation=40, ha="left", rotation_mode="anchor", fontsize=7)
+        turned: dict[str, Any] = {"rotation": 40, "ha": "left", "rotation_mode": "anchor", "fontsize": 7}
+        turned = turned if len(columns) > _LEVEL else {}
+        ax.set_xticks(range(len(columns)), columns, **turned)
         ax.tick_params(axis="x", top=True, labeltop=True, bottom=False, labelbottom=False, length=0, labelcolor=INK)
         for y, row in enumerate(rows):
             ax.axhline(y, color=LINE, linewidth=0.6, zorder=0)

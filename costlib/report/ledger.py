@@ -36,7 +36,7 @@ WIDEST = 100
 _LARGE = ((1e12, "trillion"), (1e9, "billion"), (1e6, "million"))
 _BYTES = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 _NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
-_NARROW = "\u202f"
+NARROW = "\u202f"
 _MINUS = "\u2212"
 DASH = "\u2013"
 
@@ -65,15 +65,15 @@ def number(value: Number, unit: str) -> str:
     sign = _MINUS if value < 0 else ""
     if unit.startswith("USD"):
         return f"{sign}${_money(size)}"
-    if unit in ("share", "probability"):
-        return f"{sign}{plain(100 * size)}{_NARROW}%"
+    if unit in ("share", "probability") or unit.startswith("share of "):
+        return f"{sign}{plain(100 * size)}{NARROW}%"
     if unit == "points":  # a difference of two shares, never to be read as relative
         return f"{sign}{plain(100 * size)}"
     if unit == "p-value" and size < 1e-4:
         return "< 0.0001"
     if unit == "bytes":
         scale, name = next((s for s in _BYTES if size >= s[0]), (1.0, "bytes"))
-        return f"{sign}{_whole(size / scale)}{_NARROW}{name}"
+        return f"{sign}{_whole(size / scale)}{NARROW}{name}"
     if unit.endswith("/month") and size >= 1000:  # a volume: its interval is wider than a fourth digit
         size = round(size, 2 - math.floor(math.log10(size)))
     return sign + _worded(size, _whole(size))
@@ -95,16 +95,22 @@ def _money(size: float) -> str:
 
 def _worded(size: float, otherwise: str) -> str:
     scale, word = next((s for s in _LARGE if size >= s[0]), (1.0, ""))
-    return f"{size / scale:.3g}{_NARROW}{word}" if word else otherwise
+    return f"{size / scale:.3g}{NARROW}{word}" if word else otherwise
 
 
-def unit_text(unit: str) -> str:
-    """What follows the number: ` per month` of USD/month, ` tokens/s`, nothing where the number says it itself."""
+def unit_text(unit: str, value: Number | None = None) -> str:
+    """What follows the number: ` per month` of USD/month, ` request` after a single one, nothing where it is said."""
+    unit = {"h": "hours", "USD/h": "USD/hour"}.get(unit, unit)
     if unit.startswith("USD"):
         per = unit.partition("/")[2].replace("Mtok", "million tokens")
         return f" per {per}" if per else ""
     named = {"share": "", "probability": "", "bytes": "", "ratio": "\u202f\u00d7", "": "", "tokens/s": " tokens/s"}
-    return named.get(unit, f" {unit.replace('/', ' per ')}")
+    if unit in named:
+        return named[unit]
+    what, per, each = unit.removeprefix("share ").partition("/")
+    if value == 1 and what not in ("s", "times"):
+        what = what.removesuffix("es" if what.endswith("sses") else "s")
+    return f" {what} per {each}" if per else f" {what}"
 
 
 def header_unit(unit: str) -> str:
@@ -141,7 +147,7 @@ def interval(figure: Figure) -> str:
     low, high = number(figure.low, figure.unit), number(figure.high, figure.unit)
     if figure.value is not None and low == high == number(figure.value, figure.unit):
         return ""
-    for end in (f"{_NARROW}%", f"{_NARROW}MB", f"{_NARROW}GB", f"{_NARROW}million", f"{_NARROW}billion"):
+    for end in (f"{NARROW}%", f"{NARROW}MB", f"{NARROW}GB", f"{NARROW}million", f"{NARROW}billion"):
         if low.endswith(end) and high.endswith(end):
             low = low.removesuffix(end)
     return f"{low} to {high}"
@@ -178,7 +184,7 @@ class Ledger:
         if figure.value is None:
             why = escape(figure.reason or "")
             return f'<a class="n unknown" data-n="{identity}" href="#{identity}" title="{why}">{DASH}</a>'
-        shown = number(figure.value, figure.unit) + (unit_text(figure.unit) if unit else "")
+        shown = number(figure.value, figure.unit) + (unit_text(figure.unit, figure.value) if unit else "")
         text = f'<a class="n" data-n="{identity}" href="#{identity}">{escape(shown)}</a>'
         between = interval(figure)
         if bounds and between:

@@ -85,16 +85,24 @@ class MarketPage(PlanPage):
 
     def prices_table(self) -> Html:
         """List prices as of the study's date."""
-        kinds = {"input": "Input", "cache_read": "Cached input", "output": "Output"}
 
         def amount(row: Mapping[str, Any], kind: str) -> Figure:
             value = row[f"{kind}_usd_per_mtok"]
             reason = row["reason"] or (LIST_PRICE if value is not None else "no such price is published")
             return Figure(value, "USD/Mtok", "quoted", f"{row['source']}: {row['price_ids']}", reason=reason)
 
-        rows = [row | {kind: amount(row, kind) for kind in kinds} for row in records(self.plan.prices)]
-        columns = {"option": "Model", "provider": "Provider", "tier": "Tier", **kinds}
-        return self.table("price-list", f"API list prices as of {self.day}", columns, rows)
+        rows = [
+            {
+                "Model": row["option"],
+                "Provider": row["provider"],
+                "Tier": row["tier"],
+                "Input": amount(row, "input"),
+                "Cached input": amount(row, "cache_read"),
+                "Output": amount(row, "output"),
+            }
+            for row in records(self.plan.prices)
+        ]
+        return self.table("price-list", f"API list prices as of {self.day}", rows)
 
     @cached_property
     def duels(self) -> list[Duel]:
@@ -176,17 +184,15 @@ class MarketPage(PlanPage):
         for d in self.duels:
             at = d.figure()
             ends = [None if e is None else float(e) * self.request.tokens for e in (at.value, at.low, at.high)]
-            tokens = Figure(ends[0], "tokens/month", "derived", at.source, ends[1], ends[2], at.reason)
-            may = self.derived(self.serves(d.supply.name), "workloads", "a count")
-            names = {"own": d.supply.name, "api": d.api.name, "what": f"{d.supply.name} against {d.api.name}",
-                     "worst": d.unfavourable()}  # fmt: skip
-            rows.append({**names, "may": may, "at": at, "tokens": tokens})
-        columns = {
-            "own": "Self-hosted",
-            "may": "may serve",
-            "api": "Against",
-            "at": "Cheaper from",
-            "tokens": "In tokens",
-            "worst": "At the unfavourable end",
-        }
-        return self.table("breakevens", "Monthly volume above which self-hosting is cheaper", columns, rows)
+            rows.append(
+                {
+                    "what": f"{d.supply.name} against {d.api.name}",
+                    "Self-hosted": d.supply.name,
+                    "may serve": self.derived(self.serves(d.supply.name), "workloads", "a count"),
+                    "Against": d.api.name,
+                    "Cheaper from": at,
+                    "In tokens": Figure(ends[0], "tokens/month", "derived", at.source, ends[1], ends[2], at.reason),
+                    "At the unfavourable end": d.unfavourable(),
+                }
+            )
+        return self.table("breakevens", "Monthly volume above which self-hosting is cheaper", rows)

@@ -79,10 +79,13 @@ class Costs(Page):
 
     def cost_table(self) -> Html:
         """The same as numbers, with the blended rate."""
-        names = {"input": "Input tokens", "output": "Output tokens", "blended": "All tokens"}
-        rows = [row | {key: self._cost(row, key) for key in names} for row in self.costs]
-        columns = {"label": "Precision", "split": "Split of the hour", **names}
-        return self.table("costs", "Cost of a million tokens at full use of the device", columns, rows)
+        parts = {"Input tokens": "input", "Output tokens": "output", "All tokens": "blended"}
+        rows = [
+            {"what": row["what"], "Precision": row["label"], "Split of the hour": row["split"]}
+            | {title: self._cost(row, part) for title, part in parts.items()}
+            for row in self.costs
+        ]
+        return self.table("costs", "Cost of a million tokens at full use of the device", rows)
 
     @cached_property
     def costs(self) -> list[dict[str, Any]]:

@@ -15,11 +15,12 @@ from costlib.report.page import Page, figure_of, listed
 
 _SHARES = {
     "mbu": "Decode: bandwidth",
-    "mfu": "Decode: product",
+    "mfu": "Decode: arithmetic",
     "prefill_mbu": "Prefill: bandwidth",
-    "prefill_mfu": "Prefill: product",
-    "mbu_spec": "Decode: data sheet",
+    "prefill_mfu": "Prefill: arithmetic",
+    "mbu_spec": "Decode: bandwidth of the data sheet",
 }
+_BOUND = {"bandwidth": "memory bandwidth", "compute": "arithmetic", "host": "overhead", None: "unknown"}
 _ENERGY = {
     "energy_gross_j": ("Gross", "J"),
     "energy_idle_j": ("Idle", "J"),
@@ -76,12 +77,12 @@ class Limits(Page):
         found = self._bounds()
         if not found:
             return self.heading("What bounds the speed is not known here")
-        words = {"bandwidth": "memory bandwidth", "compute": "arithmetic", "host": "overhead, near neither ceiling"}
         if len(self.ok) > _MANY:
-            counts = [f"in {len(names)} by {words[bound]}" for bound, names in found.items()]
+            counts = [f"in {len(names)} by {_BOUND[bound]}" for bound, names in found.items()]
             return self.heading(f"What bounds decode in {len(self.ok)} configurations: {'; '.join(counts)}")
-        parts = [f"of {listed(names)} by {words[bound]}" for bound, names in found.items()]
-        return self.heading("Decode is bound: " + "; ".join(parts))
+        return self.heading(
+            "Decode: " + "; ".join(f"{_BOUND[bound]} bounds {listed(names)}" for bound, names in found.items())
+        )
 
     def roofline_chart(self) -> Chart | Html:
         """Each configuration under the ceilings measured in its own process."""
@@ -109,7 +110,7 @@ class Limits(Page):
             middle = (left * ridge) ** 0.5
             beside: dict[str, Any] = {"fontsize": 7, "color": SOFT, "ha": "right"}
             note(ax, "bandwidth measured here", (middle, middle * bandwidth), (-6, 4), **beside)
-            note(ax, "product measured here", (right, product), (-4, 5), **beside)
+            note(ax, "matrix product measured here", (right, product), (-4, 5), **beside)
             ax.set_xscale("log")
             ax.set_yscale("log")
             numbers = {name: str(number) for number, name in enumerate(rows, start=1)}
@@ -148,12 +149,12 @@ class Limits(Page):
         drawn = [name for name, row in self.ok.items() if row["mbu"] is not None]
         place = {name: f"{number}. " for number, name in enumerate(drawn, start=1)} if len(drawn) > _MANY else {}
         rows = [
-            {"name": f"{place.get(name, '')}{name}"} | {key: self.known(name, key, "share") for key in _SHARES}
-            | {"bound": str(row["bound"] or "unknown"), "prefill": str(row["prefill_bound"] or "unknown")}
+            {"Configuration": f"{place.get(name, '')}{name}"}
+            | {title: self.known(name, key, "share") for key, title in _SHARES.items()}
+            | {"Decode bound by": _BOUND[row["bound"]], "Prefill bound by": _BOUND[row["prefill_bound"]]}
             for name, row in self.ok.items()
-        ]  # fmt: skip
-        columns = {"name": "Configuration", **_SHARES, "bound": "Decode bound by", "prefill": "Prefill bound by"}
-        return self.table("limits", "Share of the ceilings measured in the same process", columns, rows)
+        ]
+        return self.table("limits", "Share of the ceilings measured in the same process", rows)
 
     def energy_heading(self) -> Html:
         """Whether energy could be counted."""
@@ -174,12 +175,17 @@ class Limits(Page):
         reasons = sorted({str(row["energy_reason"]) for row in self.ok.values() if row["energy_reason"]})
         if all(row["energy_gross_j"] is None for row in self.ok.values()):
             return self.text("Unknown, because {why}.", why=listed(reasons) or "no configuration was measured")
-        rows = [{"name": n} | {key: self.known(n, key, unit) for key, (_, unit) in _ENERGY.items()} for n in self.ok]
-        columns = {"name": "Configuration"} | {key: title for key, (title, _) in _ENERGY.items()}
+        rows = [
+            {"Configuration": name} | {title: self.known(name, key, unit) for key, (title, unit) in _ENERGY.items()}
+            for name in self.ok
+        ]
         scope = listed(sorted({str(row["energy_scope"]) for row in self.ok.values()}))
-        return self.table("energy", f"Energy of {scope} over all timed iterations", columns, rows)
+        return self.table("energy", f"Energy of {scope} over all timed iterations", rows)
 
     def layers_table(self) -> Html:
         """Every layer of memory, or the reason why it is unknown."""
-        rows = [{"name": n} | {key: self.known(n, key, "bytes") for key in _LAYERS} for n in self.ok]
-        return self.table("layers", "Peak of each layer of memory", {"name": "Configuration", **_LAYERS}, rows)
+        rows = [
+            {"Configuration": name} | {title: self.known(name, key, "bytes") for key, title in _LAYERS.items()}
+            for name in self.ok
+        ]
+        return self.table("layers", "Peak of each layer of memory", rows)

@@ -95,4 +95,4 @@ class Memory(Page):
             for n in self.rows
         ]
         titles = {"name": "Precision"} | {key: title for key, (title, *_) in columns.items()}
-        return self.table("memories", f"Memory, {self.setting}", titles, rows)
+        return self.table("memories", f"Memory, {self.setting}", rows, columns=titles)

@@ -172,11 +172,10 @@ class MeasurePage(Memory, Limits, Costs, Quality):
                  "decode_tokens_per_s": ("Decode", "tokens/s"), "end_to_end_tokens_per_s": ("End to end", "tokens/s"),
                  "processes": ("Processes", "processes"), "samples": ("Samples", "samples")}  # fmt: skip
         rows = [
-            {"name": n} | {k: self.of(n, k, u, "a count" if k == u else "") for k, (_, u) in units.items()}
+            {"Precision": n} | {title: self.of(n, k, u, "a count" if k == u else "") for k, (title, u) in units.items()}
             for n in self.rows
         ]
-        columns = {"name": "Precision"} | {key: title for key, (title, _) in units.items()}
-        return self.table("speeds", f"Speed, {self.setting}", columns, rows)
+        return self.table("speeds", f"Speed, {self.setting}", rows)
 
     def failures_heading(self) -> Html:
         """Whether everything worked."""
@@ -185,13 +184,15 @@ class MeasurePage(Memory, Limits, Costs, Quality):
 
     def failures(self) -> Html:
         """Failed, missing or flagged rows with their reasons."""
+        words = {"ok": "measured"}
         rows = [
-            {"name": name, "status": self.rows[name]["status"], "why": why} for name, why in self._problems().items()
+            {"Precision": name, "Status": words.get(status, status), "What happened": why}
+            for name, why in self._problems().items()
+            for status in [self.rows[name]["status"]]
         ]
         if not rows:
             return self.text("No configuration failed and no sample was set aside.")
-        columns = {"name": "Precision", "status": "Status", "why": "What happened"}
-        return self.table("failures", "Failed, missing or disturbed", columns, rows)
+        return self.table("failures", "Failed, missing or disturbed", rows)
 
     def _problems(self) -> dict[str, str]:
         found = {}

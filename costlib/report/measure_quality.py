@@ -72,9 +72,11 @@ class Quality(Page):
         """Perplexity, ratio, p-value, KL and agreement."""
         if not self.quality:
             return self.text("The study asks for text quality with the key quality; costlib run measures it.")
-        rows = [{"name": n} | {key: self._quality(n, key) for key in _QUALITY} for n in self.quality]
-        columns = {"name": "Precision"} | {key: title for key, (title, _) in _QUALITY.items()}
-        return self.table("qualities", f"Quality: {self._text}", columns, rows)
+        rows = [
+            {"Precision": name} | {title: self._quality(name, key) for key, (title, _) in _QUALITY.items()}
+            for name in self.quality
+        ]
+        return self.table("qualities", f"Quality: {self._text}", rows)
 
     def _quality(self, name: str, column: str) -> Figure:
         row, unit = self.quality[name], _QUALITY[column][1]

@@ -16,7 +16,7 @@ from costlib.portfolio.streams import values_of
 from costlib.portfolio.watch import BEYOND, looks, said
 from costlib.report.chart import Chart
 from costlib.report.ledger import Html
-from costlib.report.page import End, Page, cited, figure_of, listed, long_date, records
+from costlib.report.page import End, Page, cited, counted, figure_of, listed, long_date, records
 from costlib.report.streams_chart import Stream, paths
 from costlib.store import Store
 from costlib.study import Study, load_study
@@ -62,12 +62,12 @@ class MonitorPage(Page):
         if unknown:
             sentence += "; {unknown} cannot be judged" if fallen else ", but {unknown} cannot be judged"
         cards = [
-            ("Decisions that hold", Figure(len(counts["kept"]), "decisions", "derived", source, reason="a count")),
-            ("Decisions in force", Figure(len(self.decisions), "decisions", "derived", source, reason="a count")),
+            ("Decisions that hold", counted(len(counts["kept"]), "decisions", source)),
+            ("Decisions in force", counted(len(self.decisions), "decisions", source)),
         ]
         items = [row["new_n"] for row in self.rows if row["new_n"] is not None]
         if items:
-            cards.append(("Items new at this look", Figure(sum(items), "items", "measured", source, reason="a count")))
+            cards.append(("Items new at this look", counted(sum(items), "items", source, "measured")))
         stated = Figure(rate, "probability", "assumed", f"study {self.study.name}", reason="the rate the watch keeps")
         more = "Newest look of {day}. All streams together raise a false alarm with a probability of at most {rate}, "
         more += "however often anybody looks."
@@ -87,22 +87,18 @@ class MonitorPage(Page):
 
     def decisions_table(self) -> Html:
         """Every decision in force with its verdict, those that do not hold first."""
-        if not self.rows:
-            return Html("")
         words = {True: "yes", False: "no", None: "unknown"}
         rows = [
             {
-                "what": _name(row),
-                "name": _name(row),
-                "decision": row["decision"] or "no option",
-                "holds": words[row["holds"]],
-                "instead": row["instead"] or "",
-                "reason": cited(row["reason"]),
+                "Decision": _name(row),
+                "In force": row["decision"] or "no option",
+                "Holds": words[row["holds"]],
+                "The plan chooses now": row["instead"] or "",
+                "Reason": cited(row["reason"]),
             }
             for row in sorted(self.decisions, key=lambda row: (row["holds"] is True, row["holds"] is None))
         ]
-        columns = {"name": "Decision", "decision": "In force", "holds": "Holds", "instead": "The plan chooses now"}
-        return self.table("decisions", "Decisions in force at the newest look", columns | {"reason": "Reason"}, rows)
+        return self.table("decisions", "Decisions in force at the newest look", rows)
 
     def streams_heading(self) -> Html:
         """Whether a stream alarms."""
@@ -133,48 +129,49 @@ class MonitorPage(Page):
             if row["n"] is None:
                 continue
             level = f"confidence sequence at {1 - row['alpha']:.2%}, valid at any look"
-            name = f"{_name(row)}: {row['task']}"
             score = self.number(row, "score", "share", "no item yet", "measured" if row["workload"] else "derived")
             if score.low is not None:
                 score = Figure(score.value, "share", score.kind, score.source, score.low, score.high, level)
+            alarm = Figure(
+                1 / row["alpha"], "e-value", "derived", f"study {self.study.name}",
+                reason="1 over this stream's share of the false-alarm rate",
+            )  # fmt: skip
+            evidence = self.number(row, "e_value", "e-value", "exact, given the answers")
             rows.append(
                 {
-                    "what": name,
-                    "name": name,
-                    "n": self.number(row, "n", "items", "a count", "measured"),
-                    "new_n": self.number(row, "new_n", "items", "a count", "measured"),
-                    "score": score,
-                    "floor": self.number(row, "floor", "share", row["floor_basis"], _floor_kind(self.study, row)),
-                    "e_value": "over a million" if (row["e_value"] or 0) >= BEYOND
-                    else self.number(row, "e_value", "e-value", "exact, given the answers"),
-                    "from": Figure(1 / row["alpha"], "e-value", "derived", f"study {self.study.name}",
-                                   reason="1 over this stream's share of the false-alarm rate"),
-                    "alarm": {True: "yes", False: "no", None: "no floor"}[row["alarm"]],
+                    "Stream": f"{_name(row)}: {row['task']}",
+                    "Items": self.number(row, "n", "items", "a count", "measured"),
+                    "New": self.number(row, "new_n", "items", "a count", "measured"),
+                    "Score": score,
+                    "Floor": self.number(row, "floor", "share", row["floor_basis"], _floor_kind(self.study, row)),
+                    "Evidence now": "over a million" if (row["e_value"] or 0) >= BEYOND else evidence,
+                    "Alarm from": alarm,
+                    "Ever alarmed": {True: "yes", False: "no", None: "no floor"}[row["alarm"]],
                 }
-            )  # fmt: skip
-        if not rows:
-            return Html("")
-        columns = {"name": "Stream", "n": "Items", "new_n": "New", "score": "Score", "floor": "Floor",
-                   "e_value": "Evidence now", "from": "Alarm from", "alarm": "Ever alarmed"}  # fmt: skip
-        caption = "Streams at the newest look; intervals hold at all looks together"
-        return self.table("streams_numbers", caption, columns, rows)
+            )
+        return self.table("streams_numbers", "Streams at the newest look; intervals hold at all looks together", rows)
 
     def looks_table(self) -> Html:
         """The newest looks: how many decisions held, and what was said."""
         if not self.rows:
-            return Html("")
+            return self.text("No look is stored yet.")
         rows = []
         for run, found in list(self.history.groupby("run_id", sort=False))[-_LOOKS:]:
             source = f"look {run}"
             decisions = found.drop_duplicates(["subject", "workload"])
-            counts = {"held": int(decisions["holds"].fillna(False).sum()), "all": len(decisions)}
-            figures = {n: Figure(c, "decisions", "derived", source, reason="a count") for n, c in counts.items()}
-            new = Figure(int(found["new_n"].sum()), "items", "measured", source, reason="a count")
+            held = int(decisions["holds"].fillna(False).sum())
             when = str(found["started_at"].iloc[0])[:16].replace("T", " ")
-            sentences = cited(" ".join(said(found)) or "Every decision holds.")
-            rows.append({"what": f"look of {when}", "when": when, **figures, "new": new, "said": sentences})
-        columns = {"when": "Look, UTC", "held": "Held", "all": "Watched", "new": "New items", "said": "What it said"}
-        return self.table("looks", f"The newest looks, at most {_LOOKS}", columns, rows)
+            rows.append(
+                {
+                    "what": f"look of {when}",
+                    "Look, UTC": when,
+                    "Held": counted(held, "decisions", source),
+                    "Watched": counted(len(decisions), "decisions", source),
+                    "New items": counted(int(found["new_n"].sum()), "items", source, "measured"),
+                    "What it said": cited(" ".join(said(found)) or "Every decision holds."),
+                }
+            )
+        return self.table("looks", f"The newest looks, at most {_LOOKS}", rows)
 
     def close(self) -> End:
         """The ledger and the end."""

@@ -89,7 +89,7 @@ class MovesPage(MarketPage):
         return Chart(
             "moves",
             f"{_tail(self.largest[0]['model'])} moved most",
-            f"USD per million tokens on {long_date(self.since)} and on {self.day}; at most {_WORDS} of a provider",
+            f"USD per million tokens on {long_date(self.since)} and on {self.day}; at most {_WORDS} of each provider",
             f"Source: {self.book.source}; each price with its id in the ledger.",
             f"Dot chart of prices before and after where {_tail(self.largest[0]['model'])} moved most",
             dots(self.ledger, "moves", rows, "USD per million tokens, logarithmic"),
@@ -101,35 +101,34 @@ class MovesPage(MarketPage):
         moved = sum(row["change"] in MOVES for row in own)
         before = {(price.provider, price.model) for price in self.book.prices if self.book.holds(price, self.since)}
         new = [option.name for key, option in self.models.items() if key not in before]
-        sentence = f"{moved or 'None'} of these are prices of models of this study."
+        sentence = (
+            f"{moved or 'None'} of these {'is the price of a model' if moved < 2 else 'are prices of models'} of "
+        )
+        sentence += "this study."
         if new:
             sentence += f" {len(new)} of its {len(self.models)} models were first listed later: {listed(new)}."
         undated = {(p.provider, p.model) for p in self.book.prices if p.effective_from is None and p.tier == "standard"}
         unknown = [option.name for key, option in self.models.items() if key in undated and option.name not in new]
         if unknown:
-            sentence += (
-                f" For {listed(unknown)} no first day of the price is published, so an earlier one is unknown here."
-            )
+            sentence += f" For {listed(unknown)} no first day of the price is published: whether it moved is unknown, "
+            sentence += "and today's price stands for both days."
         return self.text("{sentence}", sentence=sentence)
 
     def own_table(self) -> Html:
         """Every price of the study's models that moved, was corrected or is gone."""
         own = [r for r in self.changes if (r["provider"], r["model"]) in self.models and r["change"] != "added"]
-        if not own:
-            return Html("")
         rows = [
             {
-                "name": self.models[r["provider"], r["model"]].name,
                 "what": f"{r['provider']}/{r['model']} · {r['tier']} {r['token_kind']} > {r['above_input_tokens']}",
-                "kind": f"{r['tier']} {r['token_kind'].replace('_', ' ')}",
-                "change": r["change"],
-                "before": self._side(r, "before"),
-                "after": self._side(r, "after") if r["price_id_after"] else "no longer listed",
+                "Model": self.models[r["provider"], r["model"]].name,
+                "Price": f"{r['tier']} {r['token_kind'].replace('_', ' ')}",
+                "Change": r["change"],
+                "Before": self._side(r, "before"),
+                "After": self._side(r, "after") if r["price_id_after"] else "no longer listed",
             }
             for r in own
         ]
-        columns = {"name": "Model", "kind": "Price", "change": "Change", "before": "Before", "after": "After"}
-        return self.table("own-changes", f"Prices of the study's models since {long_date(self.since)}", columns, rows)
+        return self.table("own-changes", f"Prices of the study's models since {long_date(self.since)}", rows)
 
     @cached_property
     def effects(self) -> list[dict[str, Any]]:
@@ -141,17 +140,23 @@ class MovesPage(MarketPage):
         """The same requests at the prices of both days, by workload."""
 
         def cell(row: dict[str, Any], name: str) -> Figure:
-            reason = "exact at list prices" if row[f"{name}_usd"] is not None else str(row["reason"])
+            reason = "exact at list prices" if row[f"{name}_usd"] is not None else self._unpriced(row)
             return Figure(row[f"{name}_usd"], "USD/month", "derived", str(row["source"]), reason=reason)
 
         rows = [
-            {"name": r["workload"], "option": r["option"]} | {n: cell(r, n) for n in ("before", "after", "effect")}
+            {"Workload": r["workload"], "Served by": r["option"]}
+            | {title: cell(r, name) for title, name in (("Then", "before"), ("Now", "after"), ("Change", "effect"))}
             for r in self.effects
         ]
         if not rows:
             return self.text("The plan buys nothing from an API.")
-        columns = {"name": "Workload", "option": "Served by", "before": "Then", "after": "Now", "effect": "Change"}
-        return self.table("effects-on-plan", "The plan's API bill at the prices of both days", columns, rows)
+        return self.table("effects-on-plan", "The plan's API bill at the prices of both days", rows)
+
+    def _unpriced(self, row: dict[str, Any]) -> str:
+        """Why a workload has no bill at the prices of a day."""
+        of = self.book.by_model.get((row["provider"], row["model"]), ())
+        first = min((price.known_from for price in of if price.tier == row["tier"]), default=self.since)
+        return f"no price is known before {long_date(first)}" if first > self.since else str(row["reason"])
 
 
 def _tail(model: str) -> str:

@@ -65,7 +65,11 @@ class Page:
     def _card(self, what: str, figure: Figure) -> str:
         identity = self.ledger.add(what, figure)
         value = number(figure.value, figure.unit) if figure.value is not None else "unknown"
-        value, per = (value + unit_text("ratio"), "") if figure.unit == "ratio" else (value, unit_text(figure.unit))
+        value, per = (
+            (value + unit_text("ratio"), "")
+            if figure.unit == "ratio"
+            else (value, unit_text(figure.unit, figure.value))
+        )
         between = interval(figure)
         if (figure.reason or "").startswith("range"):
             named = between if between.startswith("interval") else f"range {between}"
@@ -88,16 +92,9 @@ class Page:
         opening = f'<p class="{style}">' if style else "<p>"
         return Html(f"{opening}{self._markup(sentence, figures)}</p>")
 
-    def table(
-        self, name: str, caption: str, columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]], **more: Any
-    ) -> Html:
-        """A table of figures, as in `tables.table`."""
-        return table(self.ledger, name, caption, columns, rows, **more)
-
-    def listing(self, name: str, caption: str, rows: Sequence[Mapping[str, Any]]) -> Html:
-        """A table whose rows hold their cells by the title of the column; nothing without rows."""
-        titles = {title: title for title in rows[0] if title != "what"} if rows else {}
-        return self.table(name, caption, titles, rows) if rows else Html("")
+    def table(self, name: str, caption: str, rows: Sequence[Mapping[str, Any]], **more: Any) -> Html:
+        """A table of figures whose rows hold their cells by title, as in `tables.table`."""
+        return table(self.ledger, name, caption, rows, **more)
 
     def end(self, **facts: Any) -> End:
         """The ledger, and the marker without which nothing is published; `facts` go to the index and the checks."""
@@ -135,7 +132,9 @@ def _plainly(_: str, value: Words, bare: bool) -> str:
     if isinstance(value, str):
         return value
     return (
-        "unknown" if value.value is None else number(value.value, value.unit) + ("" if bare else unit_text(value.unit))
+        "unknown"
+        if value.value is None
+        else number(value.value, value.unit) + ("" if bare else unit_text(value.unit, value.value))
     )
 
 
@@ -146,6 +145,11 @@ def figure_of(row: Mapping[str, Any], name: str, unit: str, *, kind: Kind, sourc
         low = high = None
     given = low is not None and value is not None
     return Figure(value, unit, kind, source, low, high, None if given else str(reason or "not measured"), name)
+
+
+def counted(count: int, unit: str, source: str, kind: Kind = "derived") -> Figure:
+    """A count, which has no interval."""
+    return Figure(count, unit, kind, source, reason="a count")
 
 
 def _known(value: Any) -> Any:

@@ -26,6 +26,7 @@ class PlanPage(Page):
         self.base = self.study.baseline.option
         self.source = f"study {self.study.name}, plan of {self.study.as_of}"
         self.day = long_date(self.study.as_of)
+        self.drawn = f"share of {self.study.draws:,} draws"
         self.chosen = sorted(records(self.plan.assignments), key=lambda row: -row["usd_per_month"])
         self.names = [row["workload"] for row in self.chosen]
         self.others = {(row["workload"], row["option"]): row for row in records(self.plan.alternatives)}

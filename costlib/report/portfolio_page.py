@@ -36,6 +36,9 @@ _PARTS = {
 }
 
 
+_SIDES = ("plan", "baseline", "saving")
+
+
 @dataclass
 class PortfolioPage(PlanPage):
     """The page of a plan, and the four pages beside it."""
@@ -95,7 +98,7 @@ class PortfolioPage(PlanPage):
     @property
     def chance(self) -> Figure:
         """The probability that the plan is cheaper than the baseline."""
-        return self.derived(self.plan.probability_saves, "probability", f"share of {self.study.draws} draws")
+        return self.derived(self.plan.probability_saves, "probability", self.drawn)
 
     @property
     def _apart(self) -> Sequence[BaselineException]:
@@ -138,36 +141,40 @@ class PortfolioPage(PlanPage):
         """Who serves what, at which cost and quality."""
         rows = [
             {
-                "name": r["workload"],
-                "option": r["option"],
-                "volume": self.stated(r["requests_per_month"], "requests/month"),
-                "usd": self.cost(r),
-                "misses": self.derived(r["misses_usd"]),
-                "success": self.success(r),
-                "floor": self.stated(r["quality_floor"], "share"),
+                "Workload": r["workload"],
+                "Served by": r["option"],
+                "Volume": self.stated(r["requests_per_month"], "requests/month"),
+                "Cost": self.cost(r),
+                "of which misses": self.derived(r["misses_usd"]),
+                "Success": self.success(r),
+                "Floor": self.stated(r["quality_floor"], "share"),
             }
             for r in self.chosen
         ]
-        total = {"name": "All workloads", "usd": self.total("plan"), "misses": self.total("plan", "misses")}
-        columns = {"name": "Workload", "option": "Served by", "volume": "Volume", "usd": "Cost",
-                   "misses": "of it misses", "success": "Success", "floor": "Floor"}  # fmt: skip
-        return self.table("plan", "The plan", columns, rows, total=total)
+        total = {
+            "Workload": "All workloads",
+            "Cost": self.total("plan"),
+            "of which misses": self.total("plan", "misses"),
+        }
+        return self.table("plan", "The plan", rows, total=total)
 
     def why_table(self) -> Html:
         """The next best option of each workload and what it would change."""
         rows = []
         for r in self.chosen:
             own, rival = self.others[r["workload"], r["option"]], self.others.get((r["workload"], r["runner_up"]))
-            chance = self.derived(r["probability_best"], "probability", f"share of {self.study.draws} draws")
-            line = {"name": r["workload"], "next": r["runner_up"] or "no other is eligible", "best": chance}
+            line = {"Workload": r["workload"], "Next best option": r["runner_up"] or "no other is eligible"}
             if rival is not None:
                 misses = (rival["misses_usd_per_request"] - own["misses_usd_per_request"]) * r["requests_per_month"]
                 gap = r["gap_usd_per_month"]
-                line |= {"gap": self.derived(gap), "misses": self.derived(misses), "use": self.derived(gap - misses)}
-            rows.append(line)
-        columns = {"name": "Workload", "next": "Next best option", "gap": "would cost more by",
-                   "misses": "of it misses", "use": "of it use and upkeep", "best": "Chance to be best"}  # fmt: skip
-        return self.table("why", "Why: what the next best option would change", columns, rows)
+                line |= {
+                    "would cost more by": self.derived(gap),
+                    "of which misses": self.derived(misses),
+                    "of which use and upkeep": self.derived(gap - misses),
+                }
+            chance = self.derived(r["probability_best"], "probability", self.drawn)
+            rows.append(line | {"Chance to be best": chance})
+        return self.table("why", "Why: what the next best option would change", rows)
 
     def matrix_chart(self) -> Chart:
         """Every workload against every option: chosen, possible, or the requirement that fails."""
@@ -193,24 +200,22 @@ class PortfolioPage(PlanPage):
         """The replicas the plan rents, and how busy they are."""
         rows = [
             {
-                "name": r["pool"],
-                "n": self.derived(r["replicas"], "replicas"),
-                "rate": Figure(r["usd_per_hour"], "USD/hour", r["rate_kind"], r["rate_source"], reason="a list price"),
-                "peak": self.derived(r["utilization_peak"], "share"),
-                "mean": self.derived(r["utilization_mean"], "share"),
-                "busy": self.derived(r["busy_usd"]),
-                "idle": self.derived(r["idle_usd"]),
-                "all": self.derived(r["usd_per_month"]),
+                "Pool": r["pool"],
+                "Replicas": self.derived(r["replicas"], "replicas"),
+                "Rate of one": Figure(
+                    r["usd_per_hour"], "USD/hour", r["rate_kind"], r["rate_source"], reason="a list price"
+                ),
+                "Busy, peak hour": self.derived(r["utilization_peak"], "share"),
+                "Busy, mean": self.derived(r["utilization_mean"], "share"),
+                "Busy": self.derived(r["busy_usd"]),
+                "Idle": self.derived(r["idle_usd"]),
+                "Together": self.derived(r["usd_per_month"]),
             }
             for r in records(self.plan.pools)
         ]
-        columns = {"name": "Pool", "n": "Replicas", "rate": "Rate of one", "peak": "Busy, peak hour",
-                   "mean": "Busy, mean", "busy": "Busy", "idle": "Idle", "all": "Together"}  # fmt: skip
-        return (
-            self.table("pools", "Hardware the plan rents", columns, rows)
-            if rows
-            else self.text("The plan rents no hardware.")
-        )
+        if not rows:
+            return self.text("The plan rents no hardware.")
+        return self.table("pools", "Hardware the plan rents", rows)
 
     @cached_property
     def causes(self) -> list[tuple[str, Figure]]:
@@ -241,28 +246,23 @@ class PortfolioPage(PlanPage):
 
     def saving_table(self) -> Html:
         """The saving of each workload."""
-        base = {row["workload"]: row for row in records(self.plan.baseline)}
+        before = {row["workload"]: row for row in records(self.plan.baseline)}
         rows: list[dict[str, Any]] = [
-            {"name": r["workload"], "before": self.cost(base[r["workload"]]), "after": self.cost(r),
-             "saving": self.derived(base[r["workload"]]["usd_per_month"] - r["usd_per_month"])}
+            {
+                "Workload": r["workload"],
+                "Baseline": self.cost(before[r["workload"]]),
+                "Plan": self.cost(r),
+                "Saving": self.derived(before[r["workload"]]["usd_per_month"] - r["usd_per_month"]),
+            }
             for r in self.chosen
-        ]  # fmt: skip
-        total = {
-            "name": "All workloads",
-            "before": self.total("baseline"),
-            "after": self.total("plan"),
-            "saving": self.total("saving"),
-        }
-        columns = {"name": "Workload", "before": "Baseline", "after": "Plan", "saving": "Saving"}
-        return self.table("savings", "Baseline, plan and saving by workload", columns, rows, total=total)
+        ]
+        total = {"Workload": "All workloads"} | {side.capitalize(): self.total(side) for side in _SIDES}
+        return self.table("savings", "Baseline, plan and saving by workload", rows, total=total)
 
     def close(self) -> End:
         """The ledger and the end, with the plan as tables and the sums that must tie."""
         frame = self.plan.totals[~self.plan.totals["part"].isin(["total", "cash"])]
-        sums = {
-            f"{side} by part": (side, frame[frame["side"] == side]["usd_per_month"])
-            for side in ("plan", "baseline", "saving")
-        }
+        sums = {f"{side} by part": (side, frame[frame["side"] == side]["usd_per_month"]) for side in _SIDES}
         sums |= {
             "plan by workload": ("plan", self.plan.assignments["usd_per_month"]),
             "saving by cause": ("saving", self.plan.saving_by_cause["usd_per_month"]),

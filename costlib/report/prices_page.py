@@ -152,7 +152,7 @@ class PricesPage(MovesPage):
         """The prices, and what the mean request comes to."""
         columns = {"tier": "Tier", "name": "Model", "provider": "Provider", "input": "Input"}
         columns |= {"cache_read": "Cached input", "output": "Output", "usd": "1,000 mean requests"}
-        return self.table("price-ladder", f"The price ladder, as of {self.day}", columns, self.ladder_rows)
+        return self.table("price-ladder", f"The price ladder, as of {self.day}", self.ladder_rows, columns=columns)
 
     @cached_property
     def savings(self) -> list[dict[str, Any]]:
@@ -238,7 +238,7 @@ class PricesPage(MovesPage):
         """The savings as numbers, with the break-even of a cache."""
         columns = {"name": "Model", "usd": "1,000 mean requests", "cache": "Saved by the cache",
                    "batch": "Saved by the batch", "reads": "Cache pays from", "hits": "as a hit rate"}  # fmt: skip
-        return self.table("effects", "What a cache and a batch save on the mean request", columns, self.savings)
+        return self.table("effects", "What a cache and a batch save on the mean request", self.savings, columns=columns)
 
     def close(self) -> End:
         """The ledger and the end."""

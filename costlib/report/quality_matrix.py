@@ -84,7 +84,7 @@ class Matrix(Page):
                     "In the plan": "chosen" if cell["chosen"] else "eligible" if cell["eligible"] else "kept out",
                 }
             )
-        return self.listing("known", "Cells that are chosen or measured", rows)
+        return self.table("known", "Cells that are chosen or measured", rows)
 
     def upkeep_table(self) -> Html:
         """What keeping the matrix costs each month."""
@@ -101,4 +101,4 @@ class Matrix(Page):
             }
             for row in records(upkeep(self.plan))
         ]
-        return self.listing("upkeep", "What it costs to keep the matrix current", rows)
+        return self.table("upkeep", "What it costs to keep the matrix current", rows)

@@ -120,7 +120,7 @@ class QualityPage(Text, Matrix):
             {"Variant": name, "Gate": "passed" if ok else "refused", "Reason": cited(reason)}
             for name, ok, reason in self.verdicts
         ]
-        return self.listing("gates", "A variant that fails a gate is recommended nowhere it applies", rows)
+        return self.table("gates", "A variant that fails a gate is recommended nowhere it applies", rows)
 
     def tasks_heading(self) -> Html:
         """Which variants the tasks tell from their baseline."""
@@ -172,7 +172,7 @@ class QualityPage(Text, Matrix):
                       count=str(count), task=task.name, precision=name)
             for task in self.tasks for name, count in task.missing.items() if count
         ]  # fmt: skip
-        return Html(str(self.listing("scores", "Tasks, item by item", rows)) + "".join(map(str, waiting)))
+        return Html(str(self.table("scores", "Tasks, item by item", rows)) + "".join(map(str, waiting)))
 
     def frontier_chart(self) -> Chart | Html:
         """Decode speed against success of the first answered task, or against perplexity."""
@@ -227,7 +227,7 @@ class QualityPage(Text, Matrix):
                 ]
         if not rows:
             return self.text("No item turned from right to worse.")
-        return self.listing("flips", f"Items a variant answers worse, the first {_SHOWN} of each", rows)
+        return self.table("flips", f"Items a variant answers worse, the first {_SHOWN} of each", rows)
 
     def notes(self) -> Html:
         """What a reader must know about the weights."""

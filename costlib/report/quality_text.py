@@ -99,7 +99,7 @@ class Text(Page):
             {"Precision": name} | {title: self.lost(name, column, unit) for column, (title, unit) in _TEXT.items()}
             for name in self.text_rows
         ]
-        return self.listing("texts", "Text fidelity", rows)
+        return self.table("texts", "Text fidelity", rows)
 
     @cached_property
     def _by_depth(self) -> tuple[dict[str, Depth], dict[str, str]]:

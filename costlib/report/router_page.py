@@ -85,8 +85,8 @@ class RouterPage(Page):
         panels = [
             Panel("Gap recovered on average",
                   [(row["router"], self.derived(row, "apgr", "share")) for row in rows], reference=(0.5, "coin")),
-            Panel("Beyond the best other floor",
-                  [(row["router"], self.derived(row, "over_floor", "share")) for row in rows], reference=(0, "floor")),
+            Panel("Beyond the best other floor, points",
+                  [(row["router"], self.derived(row, "over_floor", "points")) for row in rows], reference=(0, "floor")),
         ]  # fmt: skip
         return Chart(
             "floors",
@@ -99,20 +99,19 @@ class RouterPage(Page):
 
     def routers_table(self) -> Html:
         """Exact APGR beside its published approximations, and the shares that recover half and four fifths."""
-        units = {"apgr": "share", "apgr_trapezoid": "share", "apgr_mean": "share", "cpt_50": "share", "cpt_80": "share"}
-        never = "exact, over all requests"
-        rows = [
-            {"router": f"{row['router']} (floor)" if row["floor"] else row["router"],
-             **{name: self._reached(row, name, unit, never) for name, unit in units.items()}}
-            for row in records(self.found.routers)
-        ]  # fmt: skip
-        columns = {"router": "Router", "apgr": "APGR, exact", "apgr_trapezoid": "by 11 thresholds",
-                   "apgr_mean": "mean of 10 shares", "cpt_50": "Strong calls for half",
-                   "cpt_80": "for four fifths"}  # fmt: skip
-        return self.table("router-table", "Routers by every public measure", columns, rows) if rows else Html("")
+        titles = {"apgr": "APGR, exact", "apgr_trapezoid": "by 11 thresholds", "apgr_mean": "mean of 10 shares",
+                  "cpt_50": "Strong calls for half", "cpt_80": "for four fifths"}  # fmt: skip
 
-    def _reached(self, row: Mapping[str, Any], name: str, unit: str, reason: str) -> Figure:
-        return self.derived(row, name, unit, reason if row[name] is not None else "it is never recovered")
+        def reached(row: Mapping[str, Any], name: str) -> Figure:
+            known = row[name] is not None
+            return self.derived(row, name, "share", "exact, over all requests" if known else "it is never recovered")
+
+        rows = [
+            {"Router": f"{row['router']} (floor)" if row["floor"] else row["router"]}
+            | {title: reached(row, name) for name, title in titles.items()}
+            for row in records(self.found.routers)
+        ]
+        return self.table("router-table", "Routers by every public measure", rows)
 
     def calibration_heading(self) -> Html:
         """Whether a confidence means what it says."""
@@ -123,7 +122,7 @@ class RouterPage(Page):
         return self.heading(
             "What {model} says of its certainty is off by {error} on average",
             model=worst["model"],
-            error=self.derived(worst, "calibration_error", "share", "over all requests, no interval is drawn"),
+            error=self.derived(worst, "calibration_error", "points", "over all requests, no interval is drawn"),
         )
 
     def calibration_chart(self) -> Chart | Html:

@@ -124,7 +124,7 @@ class RoutingPage(RouterPage):
         if self.found.aiq is None:
             return self.heading("All models cost the same, so there is no plane to mix in")
         aiq = Figure(self.found.aiq, "share", "derived", self.named, reason="area under the hull, exact")
-        return self.heading("The hull of all ways has an average quality of {aiq}", aiq=aiq)
+        return self.heading("The best mixes reach {aiq} on average over their range of cost", aiq=aiq)
 
     def plane_chart(self) -> Chart | Html:
         """Every way in the cost-quality plane with the hull over them."""
@@ -166,23 +166,21 @@ class RoutingPage(RouterPage):
         """Every model over all requests."""
         rows = [
             {
-                "model": row["model"],
-                "score": self.mean(row["model"], 0),
-                "cost": self.mean(row["model"], 1),
-                "hull": "yes" if row["on_hull"] else "no",
-                "ece": self._calibrated(row, "calibration_error"),
-                "brier": self._calibrated(row, "brier"),
+                "Model": row["model"],
+                "Score": self.mean(row["model"], 0),
+                "Cost": self.mean(row["model"], 1),
+                "On the hull of models": "yes" if row["on_hull"] else "no",
+                "Calibration error": self._calibrated(row, "calibration_error"),
+                "Brier score": self._calibrated(row, "brier"),
             }
             for row in records(self.found.models)
         ]
-        columns = {"model": "Model", "score": "Score", "cost": "Cost", "hull": "On the hull of models",
-                   "ece": "Calibration error", "brier": "Brier score"}  # fmt: skip
-        return self.table("models", "The models, over all requests", columns, rows)
+        return self.table("models", "The models, over all requests", rows)
 
     def _calibrated(self, row: Mapping[str, Any], name: str) -> Figure:
         known = row[name] is not None
         reason = "over all requests, no interval is drawn" if known else "the table holds no confidence of this model"
-        unit = "share" if name == "calibration_error" else "squared error"
+        unit = "points" if name == "calibration_error" else "squared error"
         return self.derived(row, name, unit, reason)
 
     def ways_heading(self) -> Html:
@@ -198,19 +196,17 @@ class RoutingPage(RouterPage):
         """The best routers, cascades and single models, with what each saves in pairs."""
         rows = [
             {
-                "way": row["candidate"],
-                "kind": row["kind"],
-                "role": row["role"] or ("" if row["keeps_quality"] else "too many wrong"),
-                "score": self.derived(row, "score", "share"),
-                "cost": self.derived(row, "cost_usd", "USD/request"),
-                "saving": self.saving(row),
-                "up": self.derived({"up": float(row["asked"].split()[-1])}, "up", "share"),
+                "Way to answer": row["candidate"],
+                "Kind": row["kind"],
+                "Role": row["role"] or ("" if row["keeps_quality"] else "too many wrong"),
+                "Score": self.derived(row, "score", "share"),
+                "Cost": self.derived(row, "cost_usd", "USD/request"),
+                "Saved per request": self.saving(row),
+                "Last model asked": self.derived({"up": float(row["asked"].split()[-1])}, "up", "share"),
             }
             for row in self._shown()
         ]
-        columns = {"way": "Way to answer", "kind": "Kind", "role": "Role", "score": "Score", "cost": "Cost",
-                   "saving": "Saved per request", "up": "Last model asked"}  # fmt: skip
-        return self.table("ways", "Ways to answer, on the half that did not choose", columns, rows)
+        return self.table("ways", "Ways to answer, on the half that did not choose", rows)
 
     def _shown(self) -> list[dict[str, Any]]:
         """The best ways, at most `_MOST` of them, and the chosen and the baseline always."""
@@ -224,19 +220,17 @@ class RoutingPage(RouterPage):
         """What the goal counts on both halves, for the chosen way and the baseline."""
         rows = [
             {
-                "way": row["candidate"],
-                "cut": self._cut(row),
-                "before": self.derived(row, "goal_usd_choosing", "USD/request", "a mean over the choosing half"),
-                "after": self.derived(row, "goal_usd", "USD/request"),
-                "score": self.derived(row, "score", "share"),
+                "Way to answer": row["candidate"],
+                "Threshold": self._cut(row),
+                "Choosing half": self.derived(row, "goal_usd_choosing", "USD/request", "a mean over the choosing half"),
+                "Reporting half": self.derived(row, "goal_usd", "USD/request"),
+                "Score": self.derived(row, "score", "share"),
             }
             for row in (self.chosen, self.base)
             if row is not None
         ]
-        columns = {"way": "Way to answer", "cut": "Threshold", "before": "Choosing half", "after": "Reporting half",
-                   "score": "Score"}  # fmt: skip
         caption = "What the goal counts: $ per request, with the expected cost of misses where one was given"
-        return self.table("threshold", caption, columns, rows)
+        return self.table("threshold", caption, rows)
 
     def _cut(self, row: Mapping[str, Any]) -> Figure:
         known = row["threshold"] is not None

@@ -44,18 +44,22 @@ def table(
     ledger: Ledger,
     name: str,
     caption: str,
-    columns: Mapping[str, str],
     rows: Sequence[Mapping[str, Cell]],
     *,
+    columns: Mapping[str, str] | None = None,
     total: Mapping[str, Cell] | None = None,
     mixed: Sequence[str] = (),
 ) -> Html:
-    """A table with `columns` of key and title, the first of which names the row; `name` is its id, `total` a last row.
+    """A table whose rows hold their cells by the title of the column; nothing without rows. `name` is its id.
 
-    A row's key `what`, where it has one, names it in the ledger. A column of figures has one unit, which its header
-    shows, or `ValueError` is raised; in the `mixed` columns every cell shows its own unit and kind.
+    The first cell names the row on the page, and in the ledger where it has no cell `what`, which is not shown.
+    `columns` are keys with their titles where rows hold more than is shown; `total` is a last row. A column of figures
+    has one unit, which its header shows, or `ValueError` is raised; in the `mixed` ones each cell shows its own.
     """
+    if not rows:
+        return Html("")
     everything = [*rows, *([total] if total else [])]
+    columns = columns or {title: title for row in everything for title in row if title != "what"}
     heads, shared, numeric = [], {}, {}
     for key, title in columns.items():
         figures = [cell for row in everything if isinstance(cell := row.get(key), Figure)]
@@ -83,7 +87,7 @@ def table(
         body.append(f"<tr{' class=' + chr(34) + 'total' + chr(34) if row is total else ''}>{''.join(cells)}</tr>")
     return Html(
         f'<div class="block" id="{name}"><div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}">'
-        f"<table><caption>{escape(caption)}</caption><thead><tr>{''.join(heads)}</tr></thead>"
+        f"<table><caption><span>{escape(caption)}</span></caption><thead><tr>{''.join(heads)}</tr></thead>"
         f"<tbody>{''.join(body)}</tbody></table></div>{notes.html()}</div>"
     )
 

@@ -122,24 +122,21 @@ class TechniquesPage(Page):
 
     def draft_table(self) -> Html:
         """Acceptance, costs, speed-up predicted and measured, and the verdict, of every draft."""
-        columns = {"draft": "Draft", "alpha": "Acceptance", "tokens": "Tokens per check", "c": "Draft step",
-                   "check": "Check", "predicted": "Predicted speed-up", "decode": "Speed-up of decoding",
-                   "whole": "Speed-up with prefill", "verdict": "Verdict"}  # fmt: skip
         rows = [
             {
-                "draft": self.name(row),
-                "alpha": self.measured(row, "acceptance", "share"),
-                "tokens": self.measured(row, "tokens_per_check", "tokens"),
-                "c": self.measured(row, "draft_cost", "ratio"),
-                "check": self.measured(row, "check_cost", "ratio"),
-                "predicted": self.measured(row, "predicted_speedup", "ratio", "derived"),
-                "decode": self.measured(row, "decode_speedup", "ratio"),
-                "whole": self.measured(row, "speedup", "ratio"),
-                "verdict": row["verdict"] or row["status"],
+                "Draft": self.name(row),
+                "Acceptance": self.measured(row, "acceptance", "share"),
+                "Tokens per check": self.measured(row, "tokens_per_check", "tokens"),
+                "Draft step": self.measured(row, "draft_cost", "ratio"),
+                "Check": self.measured(row, "check_cost", "ratio"),
+                "Predicted speed-up": self.measured(row, "predicted_speedup", "ratio", "derived"),
+                "Speed-up of decoding": self.measured(row, "decode_speedup", "ratio"),
+                "Speed-up with prefill": self.measured(row, "speedup", "ratio"),
+                "Verdict": row["verdict"] or row["status"],
             }
             for row in self.timed
         ]
-        return self.table("speculation", "What each draft does", columns, rows) if rows else Html("")
+        return self.table("speculation", "What each draft does", rows)
 
     def draft_remarks(self) -> Html:
         """Failures, invalid rows and random weights, each with its reason."""
@@ -162,25 +159,28 @@ class TechniquesPage(Page):
         """Times with and without the prefix, what is saved, its bytes and $, of every prefix."""
         if not self.saved:
             return self.text(_NO_PREFIX)
-        columns = {"prefix": "Kept", "hit": "Token hit rate", "whole": "Read whole", "found": "Prefix found",
-                   "first": "Filling the cache", "saving": "Saved of a stream", "bytes": "Kept bytes",
-                   "usd": f"Saved by {PER:,} that find it", "verdict": "Verdict"}  # fmt: skip
         rows = [
             {
-                "prefix": self.prefix_name(row),
-                "hit": figure_of(row, "token_hit_rate", "share", kind="derived", source=f"run {row['run_id']}",
-                                 reason=f"follows from {row['requests']} requests of one length"),
-                "whole": self.measured(row, "ttft_s", "s"),
-                "found": self.measured(row, "ttft_reused_s", "s"),
-                "first": self.measured(row, "ttft_first_s", "s"),
-                "saving": self.measured(row, "saving", "share"),
-                "bytes": self.measured(row, "kept_bytes", "bytes"),
-                "usd": self._usd(row),
-                "verdict": row["verdict"] or row["status"],
+                "Kept": self.prefix_name(row),
+                "Token hit rate": figure_of(
+                    row,
+                    "token_hit_rate",
+                    "share",
+                    kind="derived",
+                    source=f"run {row['run_id']}",
+                    reason=f"follows from {row['requests']} requests of one length",
+                ),
+                "Read whole": self.measured(row, "ttft_s", "s"),
+                "Prefix found": self.measured(row, "ttft_reused_s", "s"),
+                "Filling the cache": self.measured(row, "ttft_first_s", "s"),
+                "Saved of a stream": self.measured(row, "saving", "share"),
+                "Kept bytes": self.measured(row, "kept_bytes", "bytes"),
+                f"Saved by {PER:,} that find it": self._usd(row),
+                "Verdict": row["verdict"] or row["status"],
             }
             for row in self.saved
-        ]  # fmt: skip
-        return self.table("prefixes", "What a kept prefix saves", columns, rows)
+        ]
+        return self.table("prefixes", "What a kept prefix saves", rows)
 
     def prefix_remarks(self) -> Html:
         """Failures and invalid rows, each with its reason."""

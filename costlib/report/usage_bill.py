@@ -34,8 +34,14 @@ class Bill(Page):
 
     def usd(self, value: Any, unpriced: int = 0) -> Figure:
         """$ at list prices, or why there are none."""
-        reason = LIST_PRICE if value is not None else f"{unpriced or 'some'} requests have no price"
+        missing = "a request has no price" if unpriced == 1 else f"{unpriced or 'some'} requests have no price"
+        reason = LIST_PRICE if value is not None else missing
         return self.derived(value, "USD", reason, f"{self.named}; {self.book.source}")
+
+    def monthly(self, requests: float) -> Figure:
+        """Requests of a month, where the log holds another time."""
+        reason = f"extrapolated from {self.usage.observed_hours:,.0f} observed hours"
+        return self.derived(requests, "requests/month", reason)
 
     @cached_property
     def invoice(self) -> Figure | None:
@@ -62,20 +68,18 @@ class Bill(Page):
         """Every workload and model with its requests, tokens, and $ computed again."""
         rows = [
             {
-                "name": row["workload"],
                 "what": f"{row['workload']} · {row['model']}",
-                "model": " at ".join(filter(None, (row["model"], row["provider"]))),
-                "requests": self.counted(row["requests"], "requests"),
-                "month": self.derived(row["requests"] / self.usage.observed_hours * HOURS_PER_MONTH, "requests/month",
-                                      f"extrapolated from {self.usage.observed_hours:,.0f} observed hours"),
-                "usd": self.usd(row["usd"], row["requests"]),
+                "Workload": row["workload"],
+                "Model": " at ".join(filter(None, (row["model"], row["provider"]))),
+                "Requests": self.counted(row["requests"], "requests"),
+                "in a month": self.monthly(row["requests"] / self.usage.observed_hours * HOURS_PER_MONTH),
+                "Spend": self.usd(row["usd"], row["requests"]),
             }
             for row in records(self.usage.models.sort_values("usd", ascending=False))
-        ]  # fmt: skip
-        columns = {"name": "Workload", "model": "Model", "requests": "Requests", "month": "in a month", "usd": "Spend"}
-        total = {"name": "All", "requests": self.counted(int(self.usage.models["requests"].sum()), "requests"),
-                 "usd": self.usd(self.usage.usd)}  # fmt: skip
-        return self.table("spend", "Current models, and their bill at list prices", columns, rows, total=total)
+        ]
+        requests = self.counted(int(self.usage.models["requests"].sum()), "requests")
+        total = {"Workload": "All", "Requests": requests, "Spend": self.usd(self.usage.usd)}
+        return self.table("spend", "Current models, and their bill at list prices", rows, total=total)
 
     def unpriced(self) -> Html:
         """What the book has no price for."""
@@ -100,13 +104,14 @@ class Bill(Page):
     def invoice_table(self) -> Html:
         """The bill computed again, the log's own, the invoice and what is left over."""
         logged = self.usage.logged_usd
-        no_cost = "the log has no cost column"
-        rows: list[dict[str, Any]] = [
-            {"what": "computed again at list prices", "usd": self.usd(self.usage.usd)},
-            {"what": "the log's own cost column",
-             "usd": self.counted(logged, "USD", "a sum" if logged is not None else no_cost)},
-        ]  # fmt: skip
-        if self.invoice and self.difference:
-            rows += [{"what": "difference, explained by nothing above", "usd": self.difference}]
-        total = {"what": "invoice", "usd": self.invoice} if self.invoice else None
-        return self.table("invoice", "Reconciliation", {"what": "Bill", "usd": "Amount"}, rows, total=total)
+        bills = {
+            "computed again at list prices": self.usd(self.usage.usd),
+            "the log's own cost column": self.counted(
+                logged, "USD", "a sum" if logged is not None else "the log has no cost column"
+            ),
+        }
+        if self.difference:
+            bills["difference, explained by nothing above"] = self.difference
+        rows = [{"Bill": what, "Amount": usd} for what, usd in bills.items()]
+        total = {"Bill": "invoice", "Amount": self.invoice} if self.invoice else None
+        return self.table("invoice", "Reconciliation", rows, total=total)

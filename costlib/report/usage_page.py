@@ -45,24 +45,11 @@ class UsagePage(Bill):
         """Workloads, most requests first."""
         return records(self.usage.workloads)
 
-    @cached_property
-    def left_out(self) -> int:
-        """Records that are no usable call."""
-        return sum(self.usage.rejected.values())
-
-    def monthly(self, row: Mapping[str, Any]) -> Figure:
-        """Requests per month, extrapolated."""
-        reason = f"extrapolated from {self.usage.observed_hours:,.0f} observed hours"
-        return self.derived(row["requests_per_month"], "requests/month", reason)
-
     def opening(self) -> Html:
         """The executive summary."""
         top = max(self.rows, key=lambda row: row["usd"] or 0)
         share = self.derived(float(top["usd"] or 0) / (float(self.usage.usd) or 1), "share", "a ratio of two sums")
-        month = self.derived(
-            sum(row["requests_per_month"] for row in self.rows), "requests/month",
-            f"extrapolated from {self.usage.observed_hours:,.0f} observed hours",
-        )  # fmt: skip
+        month = self.monthly(sum(row["requests_per_month"] for row in self.rows))
         cards = [("Requests in a month", month), ("The log at list prices", self.usd(self.usage.usd))]
         if self.difference:
             cards.append(("Invoice beyond that", self.difference))
@@ -89,7 +76,7 @@ class UsagePage(Bill):
         ]
         said = [self.text("{note}", "caution", note=note) for note in notes]
         said += [
-            self.text("{n}: {kind}.", "note", n=self.counted(count, "records"), kind=kind)
+            self.text("Noted: {n}, {kind}.", "note", n=self.counted(count, "records"), kind=kind)
             for kind, count in self.usage.noted.items()
         ]
         return Html("".join(map(str, said)))
@@ -101,15 +88,11 @@ class UsagePage(Bill):
 
     def read_table(self) -> Html:
         """Records read = used + left out by kind."""
-        rows: list[dict[str, Any]] = [{"what": "used as calls", "count": self.counted(self.usage.used, "records")}]
-        rows += [
-            {"what": f"left out: {kind}", "count": self.counted(count, "records")}
-            for kind, count in sorted(self.usage.rejected.items(), key=lambda item: -item[1])
-        ]
-        total = {"what": "all records read", "count": self.counted(self.usage.read, "records")}
-        return self.table(
-            "read", "What became of every record", {"what": "Records", "count": "Count"}, rows, total=total
-        )
+        kinds = sorted(self.usage.rejected.items(), key=lambda item: -item[1])
+        counts = {"used as calls": self.usage.used} | {f"left out: {kind}": count for kind, count in kinds}
+        rows = [{"Records": kind, "Count": self.counted(count, "records")} for kind, count in counts.items()]
+        total = {"Records": "all records read", "Count": self.counted(self.usage.read, "records")}
+        return self.table("read", "What became of every record", rows, total=total)
 
     def rhythm_heading(self) -> Html:
         """The most uneven workload."""
@@ -157,7 +140,7 @@ class UsagePage(Bill):
                 rows.append((f"{row['workload']} · {kind}", list(zip(groups, ends, strict=True))))
         return Chart(
             "tokens",
-            "A few long requests carry much of the load",
+            "Long requests stand far from the typical one",
             "Tokens per request: median, and what one request in twenty exceeds",
             f"Source: {self.named}; quantiles are exact.",
             f"Dot chart of tokens per request by workload where {self.rows[0]['workload']} has most requests",
@@ -170,16 +153,14 @@ class UsagePage(Bill):
 
     def tokens_table(self) -> Html:
         """Mean and quantiles of input, cached and output tokens."""
+        ends = {"Mean": "", "Median": "_p50", "1 in 20 above": "_p95", "1 in 100 above": "_p99"}
         rows = [
-            {
-                "name": f"{row['workload']} · {said}",
-                **{key: self.tokens(row, f"{kind}_tokens{end}")
-                   for key, end in (("mean", ""), ("p50", "_p50"), ("p95", "_p95"), ("p99", "_p99"))},
-            }
-            for row in self.rows for kind, said in _KINDS.items()
-        ]  # fmt: skip
-        columns = {"name": "Workload", "mean": "Mean", "p50": "Median", "p95": "1 in 20 above", "p99": "1 in 100 above"}
-        return self.table("tokens-table", "Tokens per request", columns, rows)
+            {"Workload": f"{row['workload']} · {said}"}
+            | {title: self.tokens(row, f"{kind}_tokens{end}") for title, end in ends.items()}
+            for row in self.rows
+            for kind, said in _KINDS.items()
+        ]
+        return self.table("tokens-table", "Tokens per request", rows)
 
     def _shares(self, row: Mapping[str, Any]) -> tuple[Figure, Figure, Figure]:
         """Input read from a cache, prompt that repeats, and what repeats without being read from a cache."""
@@ -203,13 +184,9 @@ class UsagePage(Bill):
 
     def prefix_table(self) -> Html:
         """Cached and repeated shares of each workload."""
-        rows = [
-            {"name": row["workload"], **dict(zip(("cached", "repeats", "more"), self._shares(row), strict=True))}
-            for row in self.rows
-        ]
-        columns = {"name": "Workload", "cached": "Input read from the cache", "repeats": "Prompt that repeats",
-                   "more": "Repeats, not cached"}  # fmt: skip
-        return self.table("prefixes", "What a prompt cache reads, and what it could", columns, rows)
+        titles = ("Input read from the cache", "Prompt that repeats", "Repeats, not cached")
+        rows = [{"Workload": row["workload"], **dict(zip(titles, self._shares(row), strict=True))} for row in self.rows]
+        return self.table("prefixes", "What a prompt cache reads, and what it could", rows)
 
     def close(self) -> End:
         """The ledger and the end, with the totals that must tie."""

@@ -35,7 +35,7 @@ class ValuePage(PlanPage):
         ]
 
     def paying(self) -> Html:
-        """A sentence on what the portfolio makes viable, and a table of what pays at which option and price."""
+        """How many use cases pay, what the portfolio makes viable, and what pays at which option and price."""
         cases = self.cases()
         if not cases:
             return self.text("No workload has a stated value, so what pays cannot be said.")
@@ -43,33 +43,32 @@ class ValuePage(PlanPage):
         loss = [case for case in cases if not case["pays"]]
         never = [case for case in loss if not any(row["pays"] for row in case["able"])]
         elsewhere = [case for case in loss if case not in never]
+        heading = self.heading(
+            "{pay} {n} use cases with a stated value pay",
+            pay="All" if not loss else f"{len(cases) - len(loss)} of", n=str(len(cases)),
+        )  # fmt: skip
         sentence = self.text(
-            "{pay} of {n} use cases with a stated value pay, as planned or where they earn most.{new}{never}{other}",
-            pay="All" if not loss else str(len(cases) - len(loss)),
-            n=str(len(cases)),
+            "Each is counted as planned, or with the option that earns most where nobody serves it.{new}{never}{other}",
             new=f" Not served yet, or at a loss on {self.base}: {_names(made)}." if made else "",
             never=f" At a loss whoever serves: {_names(never)}." if never else "",
             other=f" At a loss as planned, but not with every option: {_names(elsewhere)}." if elsewhere else "",
         )
-        rows = [
-            {
-                "name": case["use_case"] + ("" if case["served"] else " (not served yet)"),
-                "value": self.stated(case["value_usd"], "USD/good answer"),
-                "option": case["option"],
-                "cost": self.derived(case["usd_per_good_answer"], "USD/good answer", _ALONE),
-                "net": figure_of(case, "net_usd", "USD/request", kind="derived", source=self.source, reason=_ALONE),
-                "pays": f"{sum(row['pays'] for row in case['able'])} of {len(case['able'])}",
-                "most": self.derived(dear["price_multiple"], "times", dear["reason"] or _ALONE),
-                "with": dear["option"],
+        rows: list[dict[str, Any]] = []
+        for case in cases:
+            dear = self._dearest(case)
+            net = figure_of(case, "net_usd", "USD/request", kind="derived", source=self.source, reason=_ALONE)
+            line = {
+                "Use case": case["use_case"] + ("" if case["served"] else " (not served yet)"),
+                "A good answer is worth": self.stated(case["value_usd"], "USD/good answer"),
+                "Served by": case["option"],
+                "and costs": self.derived(case["usd_per_good_answer"], "USD/good answer", _ALONE),
+                "Left of a request": net,
+                "Options it pays with": f"{sum(row['pays'] for row in case['able'])} of {len(case['able'])}",
+                "Pays up to": self.derived(dear["price_multiple"], "times the price", dear["reason"] or _ALONE),
             }
-            for case in cases
-            for dear in [self._dearest(case)]
-        ]
-        columns = {"name": "Use case", "value": "A good answer is worth", "option": "Served by", "cost": "and costs",
-                   "net": "Left of a request", "pays": "Pays with", "most": "Pays up to, times the price",
-                   "with": "of"}  # fmt: skip
+            rows.append(line | ({"of": dear["option"]} if loss else {}))
         caption = "What pays, each use case alone on its option, misses and upkeep counted"
-        return Html(f"{sentence}{self.table('paying', caption, columns, rows)}")
+        return Html(f"{heading}{sentence}{self.table('paying', caption, rows)}")
 
     def _dearest(self, case: dict[str, Any]) -> dict[str, Any]:
         """The option itself, or where it does not pay the one whose price would have to fall least."""

@@ -33,7 +33,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     opening = page.summary("It costs {cost}.", [("Cost", money(3, 2, 4))], cost=money(3, 2, 4))
     svg = bars(page.ledger, "c", [Panel("Cost", [("a", money(1)), ("b", money(2))])])
     chart = Chart("c", "b costs most", "USD per month", "Source: test", "Bar chart of cost where b costs most", svg)
-    table = page.table("t", "Costs", {"name": "Name", "usd": "Cost"}, [{"name": "a", "usd": money(1)}])
+    table = page.table("t", "Costs", [{"Name": "a", "Cost": money(1)}])
     ties = [{"what": "cost", "total": "3.00", "parts": ["1.00", "2.00"]}]
     end = page.end(
         ties=ties, runs=["r1"], provenance={"Prices": "list"}, exports={"plan": [{"name": "=1+1", "usd": "1"}]}

@@ -59,6 +59,24 @@ def test_units_follow_the_number(unit: str, text: str) -> None:
     assert unit_text(unit) == text
 
 
+@pytest.mark.parametrize(
+    ("value", "unit", "shown"),
+    [
+        (1, "requests", "1 request"),
+        (2, "requests", "2 requests"),
+        (1, "requests/month", "1 request per month"),
+        (1, "processes", "1 process"),
+        (1, "s", "1 s"),
+        (1, "times", "1 times"),
+        (38, "USD/h", "$38.00 per hour"),
+        (730, "h", "730 hours"),
+        (0.6, "share of the peak hour", "60.0\u202f% of the peak hour"),
+    ],
+)
+def test_one_thing_is_not_several_and_units_are_spelt(value: float, unit: str, shown: str) -> None:
+    assert number(value, unit) + unit_text(unit, value) == shown
+
+
 def test_an_interval_names_its_unit_once_and_is_left_out_where_it_says_nothing() -> None:
     assert interval(Figure(0.9, "share", "measured", "run", 0.85, 0.95)) == "85.0 to 95.0\u202f%"
     assert interval(money(3, 2, 4)) == "$2.00 to $4.00"

@@ -108,7 +108,7 @@ def test_what_to_measure_next_is_the_number_most_worth_knowing(
 def test_what_pays_is_said_with_its_price(page: PortfolioPage) -> None:
     text = re.sub(r"<[^>]+>", "", markup(page.value.paying()))
     valued = page.plan.value["use_case"].nunique()
-    assert f"of {valued} use cases with a stated value pay" in text and "Pays up to" in text
+    assert f"{valued} use cases with a stated value pay" in text and "Pays up to" in text
     planned = {row["workload"]: row["option"] for row in page.chosen}
     served = [case for case in page.value.cases() if case["served"]]
     assert 0 < len(served) < valued
@@ -118,6 +118,21 @@ def test_what_pays_is_said_with_its_price(page: PortfolioPage) -> None:
 def test_what_was_assumed_of_use_cases_stands_beside_the_other_assumptions(page: PortfolioPage) -> None:
     html = markup(page.doubt.assumptions_table())
     assert 'id="use-cases"' in html and "Weekly digest for a" in html
-    row = next(r for r in page.ledger.rows() if r["what"] == "Miss cost usd · Weekly digest for a team")
+    row = next(r for r in page.ledger.rows() if r["what"] == "Miss cost · Weekly digest for a team")
     assert (row["value"], row["low"], row["high"], row["unit"]) == (2.0, 1.0, 4.0, "USD/miss")
     assert "a quarter of an hour of a team leader" in row["source"]
+
+
+def test_a_flip_is_told_as_the_change_it_takes(page: PortfolioPage) -> None:
+    """95.7 % to 95.7 % would say nothing: what turns the choice is the difference."""
+    text = re.sub(r"<[^>]+>", " ", markup(page.doubt.flips_table()))
+    changes = [row for row in page.ledger.rows() if row["what"].endswith("by at least")]
+    assert changes and all(float(row["value"]) > 0 for row in changes)
+    assert {row["unit"] for row in changes} == {"points", "share"} and "success rate falls" in text
+    flips = page.plan.flips.query("factor == 'success rate'").set_index("workload")
+    for row in changes:
+        name, _, rest = row["what"].partition(" \u00b7 ")
+        if rest.startswith("success rate"):
+            assert float(row["value"]) == pytest.approx(
+                abs(flips.loc[name, "flips_at"] - float(flips.loc[name, "now"]))
+            )

@@ -16,6 +16,7 @@ from costlib.prices.api import price_request
 from costlib.prices.book import load_book
 from costlib.prices.changes import diff
 from costlib.report.moves_page import MOVES
+from costlib.report.page import long_date
 from costlib.report.prices_page import PricesPage, prices_page
 from costlib.report.publish import page as html_page
 from costlib.report.publish import provenance_block, with_contents
@@ -91,7 +92,18 @@ def test_moves_of_a_studys_own_models_are_listed(tmp_path: Path) -> None:
     moved = prices_page(str(study_in(tmp_path)), str(tmp_path / "store"), "2026-09-01")
     own = [r for r in moved.changes if (r["provider"], r["model"]) in moved.models and r["change"] in MOVES]
     assert ("own-changes" in moved.own_table().text) == bool(own)
-    assert "prices of models of this study" in moved.own_text().text
+    assert "of this study" in moved.own_text().text
+
+
+def test_a_model_sold_later_has_no_bill_then_and_the_note_says_since_when(page: PricesPage) -> None:
+    late = [row for row in page.effects if row["before_usd"] is None]
+    assert late
+    html = page.effects_table().text
+    for row in late:
+        of = page.book.by_model[row["provider"], row["model"]]
+        first = min(price.known_from for price in of if price.tier == row["tier"])
+        assert first > page.since and f"no price is known before {long_date(first)}" in html
+    assert "allowed" not in html
 
 
 @pytest.mark.parametrize("since", ["2026-11-10", "2027-01-01", "last year", "2026-02-30"])

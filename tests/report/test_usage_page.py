@@ -68,7 +68,7 @@ def test_without_a_log_a_synthetic_one_is_read_and_named(study: Path, tmp_path: 
     assert "The log is synthetic" in html and "in-house-summarizer" in html
     explained(page.ledger, html)
     assert not any(row["kind"] == "measured" for row in page.ledger.rows())
-    assert page.usage.read == page.usage.used + page.left_out and page.left_out == 7
+    assert page.usage.read == page.usage.used + sum(page.usage.rejected.values()) == page.usage.used + 7
     assert page.usage.invoice_usd == Decimal(str(LOG_INVOICE_USD))
     assert write_log(tmp_path / "a.jsonl").read_bytes() == write_log(tmp_path / "b.jsonl").read_bytes()
 
