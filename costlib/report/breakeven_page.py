@@ -225,7 +225,7 @@ class BreakevenPage(MarketPage):
         """The probability at the study's volume, and what the difference comes to."""
         rows = []
         for one in self.rivals:
-            found = self.odds[one.api.name].difference
+            found = self.odds[one.api.name]
             source = f"{_DRAWS:,} draws, seed {self.study.seed}; {one.figure().source}"
             saved = Figure(found.median, "USD/month", "derived", source, found.low, found.high, found.reason)
             rows.append(

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from costlib.cost.breakeven import Api, SelfHosting, break_even
-from costlib.cost.uncertainty import CheaperProbability, Triangular, probability_cheaper, tornado
+from costlib.cost.uncertainty import CheaperProbability, probability_cheaper, tornado
 from costlib.figure import KINDS, Kind
 from costlib.portfolio.api_use import mean_request
 from costlib.portfolio.supply import Ends
@@ -119,9 +119,5 @@ class Contest:
 
     def cheaper(self, volume: float, draws: int) -> CheaperProbability:
         """Probability that self-hosting is cheaper at a volume, each factor drawn from the triangle of its range."""
-        drawn: dict[str, Any] = {
-            name: Triangular(*ends) if ends[0] < ends[2] else ends[1] for name, ends in self.ends.items()
-        }
-        return probability_cheaper(
-            self.own_usd, self.api_usd, {**drawn, "volume": volume}, draws=draws, seed=self.study.seed
-        )
+        factors: dict[str, Ends | float] = {**self.ends, "volume": volume}
+        return probability_cheaper(self.own_usd, self.api_usd, factors, draws=draws, seed=self.study.seed)

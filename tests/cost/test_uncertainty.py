@@ -4,14 +4,7 @@ import numpy as np
 import pytest
 
 from costlib.cost.inputs import Interval
-from costlib.cost.uncertainty import (
-    Lognormal,
-    Triangular,
-    Uniform,
-    monte_carlo,
-    probability_cheaper,
-    tornado,
-)
+from costlib.cost.uncertainty import probability_cheaper, tornado
 from costlib.errors import InputError
 
 
@@ -60,92 +53,70 @@ def test_a_bad_factor_is_refused(factors, message):
 
 
 def test_the_same_seed_gives_the_same_draws_and_another_seed_others():
-    factors = {"x": Triangular(1, 2, 4), "y": Lognormal(1, 0.5)}
-    one, two, other = (monte_carlo(lambda x, y: x * y, factors, 1000, seed) for seed in (1, 1, 2))
-    assert np.array_equal(one.samples, two.samples)
-    assert not np.array_equal(one.samples, other.samples)
-    assert (one.draws, one.seed, one.undefined_share) == (1000, 1, 0)
+    factors = {"x": (1, 2, 4), "y": Interval(0, 1, 2)}
+    one, two, other = (
+        probability_cheaper(lambda x, y: x, lambda x, y: y + 1, factors, 1000, seed) for seed in (1, 1, 2)
+    )
+    assert one == two != other
 
 
 def test_another_factor_does_not_redraw_the_first():
-    alone = monte_carlo(lambda x: x, {"x": Uniform(0, 1)}, 100)
-    both = monte_carlo(lambda x, y: x + 0 * y, {"y": Uniform(5, 6), "x": Uniform(0, 1)}, 100)
-    assert np.array_equal(alone.samples, both.samples)
+    alone = probability_cheaper(lambda x: x, lambda x: 0.3, {"x": (0, 0.5, 1)}, 100)
+    both = probability_cheaper(lambda x, y: x + 0 * y, lambda x, y: 0.3, {"y": (5, 5, 6), "x": (0, 0.5, 1)}, 100)
+    assert alone == both
 
 
-@pytest.mark.parametrize(
-    ("distribution", "mean", "variance"),
-    [
-        (Uniform(2, 6), 4, 16 / 12),
-        (Triangular(1, 2, 6), 3, (1 + 4 + 36 - 2 - 6 - 12) / 18),
-        (Lognormal(2, 0.5), 2 * math.exp(0.125), 4 * math.exp(0.25) * (math.exp(0.25) - 1)),
-        (Triangular(3, 3, 3), 3, 0),
-    ],
-)
-def test_draws_have_the_moments_of_their_distribution(distribution, mean, variance):
-    found = monte_carlo(lambda x: x, {"x": distribution})
-    assert found.mean == pytest.approx(mean, abs=4 * found.standard_error + 1e-12)
-    assert found.samples.var() == pytest.approx(variance, rel=0.03, abs=1e-12)
+def test_draws_are_those_of_the_triangle():
+    """F of a triangle (1, 2, 6): (x - 1)^2 / 5 up to the mode, 1 - (6 - x)^2 / 20 above it."""
+    for at, share in ((1.5, 0.05), (2, 0.2), (4, 0.8)):
+        found = probability_cheaper(lambda x: x, lambda x, at=at: at, {"x": (1, 2, 6)})
+        assert found.probability == pytest.approx(share, abs=4 * found.standard_error)
+    found = probability_cheaper(lambda x: x, lambda x: 6, {"x": (1, 2, 6)})
+    ends = math.sqrt(20 * 0.025), math.sqrt(20 * 0.5), 5 - math.sqrt(5 * 0.025)
+    assert (found.low, found.median, found.high) == pytest.approx(ends, rel=0.02)
 
 
-def test_a_lognormal_from_its_interval_holds_that_share_inside():
-    distribution = Lognormal.from_interval(1, 4)
-    assert distribution.median == pytest.approx(2)
-    found = monte_carlo(lambda x: x, {"x": distribution})
-    assert found.low == pytest.approx(1, rel=0.02)
-    assert found.high == pytest.approx(4, rel=0.02)
-    assert ((found.samples > 1) & (found.samples < 4)).mean() == pytest.approx(0.95, abs=0.005)
-    assert Lognormal.from_interval(3, 3).sigma == 0
-
-
-def test_probability_that_one_side_is_cheaper_is_exact_for_two_uniforms():
-    """A uniform on [0, 1] is below an independent B on [0, 2] with probability 3/4."""
-    factors = {"a": Uniform(0, 1), "b": Uniform(0, 2)}
+def test_probability_that_one_side_is_cheaper_is_exact_for_two_triangles():
+    """A, triangular on [0, 1] with its mode at 1, is below an independent B of the same law with probability 1/2."""
+    factors = {"a": (0, 1, 1), "b": (0, 1, 1)}
     found = probability_cheaper(lambda a, b: a, lambda a, b: b, factors)
-    assert found.probability == pytest.approx(0.75, abs=4 * found.standard_error)
-    assert found.difference.mean == pytest.approx(0.5, abs=0.01)
     reverse = probability_cheaper(lambda a, b: b, lambda a, b: a, factors)
-    assert found.probability + reverse.probability + found.tie_share == pytest.approx(1)
+    assert found.probability == pytest.approx(0.5, abs=4 * found.standard_error)
+    assert found.probability + reverse.probability == pytest.approx(1)
+    assert found.median == -reverse.median
 
 
 def test_a_tie_counts_for_neither():
-    found = probability_cheaper(lambda x: x, lambda x: x, {"x": Uniform(0, 1)}, 1000)
-    assert (found.probability, found.tie_share) == (0, 1)
+    assert probability_cheaper(lambda x: x, lambda x: x, {"x": (0, 0, 1)}, 1000).probability == 0
 
 
-def test_draws_without_a_value_are_left_out_and_counted():
-    found = monte_carlo(lambda x: np.where(x < 0.25, np.nan, 1 / x), {"x": Uniform(0, 1)})
-    assert found.undefined_share == pytest.approx(0.25, abs=0.01)
-    assert np.isfinite(found.samples).all()
-    assert found.mean == pytest.approx(math.log(4) / 0.75, rel=0.02)
-    none = monte_carlo(lambda x: x / 0, {"x": Uniform(1, 2)}, 10)
-    assert (none.mean, none.low, none.undefined_share) == (None, None, 1)
-    assert none.reason == "no draw gave a finite result"
-    assert probability_cheaper(lambda x: x / 0, lambda x: x, {"x": Uniform(1, 2)}, 10).probability is None
+def test_draws_without_a_value_are_left_out():
+    cut = probability_cheaper(lambda x: np.where(x < 0.25, np.nan, x), lambda x: 0.5, {"x": (0, 1, 1)})
+    assert cut.probability == pytest.approx((0.25 - 0.0625) / (1 - 0.0625), abs=4 * cut.standard_error)
+    none = probability_cheaper(lambda x: x / 0, lambda x: x, {"x": (1, 1, 2)}, 10)
+    assert (none.probability, none.low, none.reason) == (None, None, "no draw gave a finite result")
 
 
-def test_plain_numbers_do_not_vary_and_one_draw_has_no_error():
-    found = monte_carlo(lambda x, y: x + y, {"x": 1, "y": 2}, 1)
-    assert (found.mean, found.standard_error) == (3, None)
-    assert monte_carlo(lambda x: 7.0, {"x": Uniform(0, 1)}, 10).mean == 7
+def test_plain_numbers_do_not_vary():
+    found = probability_cheaper(lambda x, y: x + y, lambda x, y: 7.0, {"x": 1, "y": 2}, 10)
+    assert (found.probability, found.low, found.median, found.high) == (1, 4, 4, 4)
 
 
 @pytest.mark.parametrize(
-    ("call", "message"),
+    ("factors", "draws", "message"),
     [
-        (lambda: Triangular(3, 2, 1), "low <= mode <= high"),
-        (lambda: Triangular(0, float("nan"), 1), "mode is nan"),
-        (lambda: Uniform(2, 1), "low <= high"),
-        (lambda: Lognormal(0, 1), "median is 0"),
-        (lambda: Lognormal(1, 50), "sigma is 50"),
-        (lambda: Lognormal.from_interval(2, 1), "low <= high"),
-        (lambda: Lognormal.from_interval(1, 2, 1), "coverage is 1"),
-        (lambda: monte_carlo(lambda x: x, {"x": True}), "factor x is True"),
-        (lambda: monte_carlo(lambda x: x, {"x": 1}, 0), "draws is 0"),
-        (lambda: monte_carlo(lambda x: x, {"x": 1}, 10**8), "draws is 100000000; allowed: at most"),
-        (lambda: monte_carlo(lambda x: x[:3], {"x": Uniform(0, 1)}, 10), "shape of the result of function"),
+        ({"x": (3, 2, 1)}, 10, "low <= base <= high"),
+        ({"x": (0, float("nan"), 1)}, 10, "factor x is nan"),
+        ({"x": True}, 10, "factor x is True"),
+        ({"x": 1}, 0, "draws is 0"),
+        ({"x": 1}, 10**8, "draws is 100000000; allowed: at most"),
     ],
 )
-def test_bad_input_is_refused(call, message):
+def test_bad_draws_are_refused(factors, draws, message):
     with pytest.raises(InputError, match=message):
-        call()
+        probability_cheaper(lambda x: x, lambda x: x, factors, draws)
+
+
+def test_a_result_of_another_shape_is_refused():
+    with pytest.raises(InputError, match="shape of the result of cost_a"):
+        probability_cheaper(lambda x: x[:3], lambda x: x, {"x": (0, 0, 1)}, 10)
