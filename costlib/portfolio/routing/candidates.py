@@ -87,8 +87,8 @@ def routers(
         at = _cut(chosen, (w[0][half], w[1][half]), (s[0][half], s[1][half]), goal)
         if at is None:
             continue
-        fitted = fit(prompts, gain[half])
-        asked = fitted.score(requests.prompts)
+        rule, score = fit(prompts, gain[half])
+        asked = score(requests.prompts)
         asked[half] = chosen  # never its own training data: a learned router would look better than it is
 
         def outcome(rows: Rows, asked: Array = asked, at: float = at) -> Outcome:
@@ -96,7 +96,7 @@ def routers(
             score, cost = (np.where(up, s[i][rows], w[i][rows]) for i in (0, 1))
             return Outcome(score, cost, (1.0, float(up.mean())))
 
-        found.append(Candidate(name, "router", (weak, strong), outcome, at, fitted.export()))
+        found.append(Candidate(name, "router", (weak, strong), outcome, at, rule))
     return found
 
 

@@ -2,141 +2,34 @@
 
 The floors cost nothing to build: random, the length of the prompt, and a TF-IDF + linear model of the gain. A learned
 router is worth its upkeep only if it beats them on paired intervals. Every score of a request comes from a model that
-never saw it (`cross_fitted`), or from one fitted on the selection half only (`fit`).
+never saw it (`cross_fitted`), or from one fitted on the selection half only (`fit`). A fitted router is the rule that
+its policy exports, and scores as that rule does (see policy.py); only the vectors of an embedding model are kept.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from costlib.errors import bad
+from costlib.portfolio.routing.policy import scores
 
 Array = npt.NDArray[np.float64]
+Rule = dict[str, Any]
+"""What a gateway needs to compute a score."""
+Fit = Callable[[Sequence[str], Array], tuple[Rule, Callable[[Sequence[str]], Array]]]
+"""From prompts and gains (strong minus weak score) to a rule and the scores it gives."""
+Embed = tuple[str, Callable[[Sequence[str]], npt.NDArray[Any]]]
+"""The name of an embedding model, and its encoder: (texts, width) vectors of texts."""
+
 FLOORS = ("random", "prompt length", "TF-IDF + linear")
 FOLDS = 5
 _WORDS = 20_000
 """Terms a TF-IDF router keeps, so that its exported policy stays a small file."""
-
-
-class Router(Protocol):
-    """A fitted router: scores for prompts, and what a gateway needs to compute them."""
-
-    def score(self, prompts: Sequence[str]) -> Array: ...  # noqa: D102 - described by the class
-    def export(self) -> dict[str, Any]: ...  # noqa: D102
-
-
-class Random:
-    """A coin for every request; the floor of all floors."""
-
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
-
-    def score(self, prompts: Sequence[str]) -> Array:
-        """Equal scores: requests that cannot be told apart, which averages over every possible coin."""
-        return np.zeros(len(prompts))
-
-    def export(self) -> dict[str, Any]:
-        """A rule for a gateway."""
-        return {"type": "random", "seed": self._seed}
-
-
-class PromptLength:
-    """Characters of the prompt: long ones go to the strong model."""
-
-    def score(self, prompts: Sequence[str]) -> Array:
-        """Lengths in characters."""
-        return np.array([len(prompt) for prompt in prompts], dtype=np.float64)
-
-    def export(self) -> dict[str, Any]:
-        """A rule for a gateway."""
-        return {"type": "prompt_length", "unit": "characters"}
-
-
-class Rules:
-    """Regular expressions written by a person; a request asks for the strong model with each one that matches."""
-
-    def __init__(self, patterns: Sequence[str]) -> None:
-        self._patterns = []
-        for pattern in patterns:
-            try:
-                self._patterns.append(re.compile(pattern, re.IGNORECASE))
-            except re.error as error:
-                raise bad("rule", pattern, f"a regular expression ({error})") from None
-
-    def score(self, prompts: Sequence[str]) -> Array:
-        """How many rules match."""
-        return np.array([sum(bool(p.search(text)) for p in self._patterns) for text in prompts], dtype=np.float64)
-
-    def export(self) -> dict[str, Any]:
-        """A rule for a gateway."""
-        return {"type": "rules", "patterns": [p.pattern for p in self._patterns], "ignore_case": True}
-
-
-class TfIdf:
-    """Ridge regression of the gain (strong minus weak score) on TF-IDF of words and word pairs."""
-
-    def __init__(self, prompts: Sequence[str], gain: Array) -> None:
-        from sklearn.feature_extraction.text import TfidfVectorizer
-        from sklearn.linear_model import Ridge
-
-        self._words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, max_features=_WORDS)
-        self._ridge = Ridge().fit(self._words.fit_transform(prompts), gain)
-
-    def score(self, prompts: Sequence[str]) -> Array:
-        """Predicted gain."""
-        return np.asarray(self._ridge.predict(self._words.transform(prompts)), dtype=np.float64)
-
-    def export(self) -> dict[str, Any]:
-        """Terms with their weights; the score is their normalised sum plus the intercept (see `policy.decide`)."""
-        weights = zip(self._words.get_feature_names_out(), self._words.idf_, self._ridge.coef_, strict=True)
-        return {
-            "type": "tfidf_linear",
-            "token_pattern": r"\b\w\w+\b",
-            "lowercase": True,
-            "ngrams": [1, 2],
-            "term_frequency": "1 + ln(count)",
-            "normalised": "l2",
-            "intercept": float(self._ridge.intercept_),
-            "terms": {str(term): [float(idf), float(weight)] for term, idf, weight in weights},
-        }
-
-
-class Embedding:
-    """Logistic regression of "only the strong model is right" on sentence embeddings."""
-
-    def __init__(self, embed: Callable[[Sequence[str]], Array], name: str, prompts: Sequence[str], gain: Array) -> None:
-        from sklearn.linear_model import LogisticRegression
-
-        self._embed, self._name, vectors, better = embed, name, embed(prompts), gain > 0
-        self._weights, self._intercept = np.zeros(vectors.shape[1]), 0.0  # where all are alike, nothing can be learned
-        if better.any() and not better.all():
-            head = LogisticRegression(max_iter=1000).fit(vectors, better)
-            self._weights, self._intercept = head.coef_[0], float(head.intercept_[0])
-
-    def score(self, prompts: Sequence[str]) -> Array:
-        """Log-odds."""
-        return np.asarray(self._embed(prompts) @ self._weights + self._intercept, dtype=np.float64)
-
-    def export(self) -> dict[str, Any]:
-        """Weights over the embedding of a named model."""
-        return {
-            "type": "embedding_logistic",
-            "embedding_model": self._name,
-            "intercept": self._intercept,
-            "weights": [float(weight) for weight in self._weights],
-        }
-
-
-Fit = Callable[[Sequence[str], Array], Router]
-
-
-Embed = tuple[str, Callable[[Sequence[str]], npt.NDArray[Any]]]
-"""The name of an embedding model, and its encoder: (texts, width) vectors of texts."""
 
 
 def available(
@@ -146,23 +39,77 @@ def available(
 
     With `embed` each prompt is encoded once, when the learned router is first fitted.
     """
-    found: dict[str, Fit] = {"random": lambda p, g: Random(seed), "prompt length": lambda p, g: PromptLength()}
+    found: dict[str, Fit] = {
+        # Equal scores: requests that cannot be told apart, which averages over every possible coin.
+        "random": lambda some, gain: ({"type": "random", "seed": seed}, lambda asked: np.zeros(len(asked))),
+        "prompt length": lambda some, gain: _exported({"type": "prompt_length", "unit": "characters"}),
+    }
     if rules:
-        written = Rules(rules)
-        found["rules"] = lambda p, g: written
-    found["TF-IDF + linear"] = TfIdf
+        written = {"type": "rules", "patterns": [_checked(pattern) for pattern in rules], "ignore_case": True}
+        found["rules"] = lambda some, gain: _exported(written)
+    found["TF-IDF + linear"] = _tfidf
     if embed is not None:
-        name, encode = embed
-        known: dict[str, Array] = {}
-
-        def remembered(some: Sequence[str]) -> Array:
-            if not known:
-                every = list(dict.fromkeys(prompts))
-                known.update(zip(every, np.asarray(encode(every), dtype=np.float64), strict=True))
-            return np.stack([known[text] for text in some])
-
-        found["embedding + logistic"] = lambda p, g: Embedding(remembered, name, p, g)
+        found["embedding + logistic"] = _embedding(prompts, embed)
     return found
+
+
+def _exported(rule: Rule) -> tuple[Rule, Callable[[Sequence[str]], Array]]:
+    return rule, lambda prompts: np.array(scores(rule, prompts), dtype=np.float64)
+
+
+def _checked(pattern: str) -> str:
+    """A regular expression written by a person; a request asks for the strong model with each one that matches."""
+    try:
+        return re.compile(pattern, re.IGNORECASE).pattern
+    except re.error as error:
+        raise bad("rule", pattern, f"a regular expression ({error})") from None
+
+
+def _tfidf(prompts: Sequence[str], gain: Array) -> tuple[Rule, Callable[[Sequence[str]], Array]]:
+    """Ridge regression of the gain on TF-IDF of words and word pairs: a normalised sum of weights and an intercept."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import Ridge
+
+    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, max_features=_WORDS)
+    ridge = Ridge().fit(words.fit_transform(prompts), gain)
+    weights = zip(words.get_feature_names_out(), words.idf_, ridge.coef_, strict=True)
+    return _exported(
+        {
+            "type": "tfidf_linear",
+            "token_pattern": r"\b\w\w+\b",
+            "lowercase": True,
+            "ngrams": [1, 2],
+            "term_frequency": "1 + ln(count)",
+            "normalised": "l2",
+            "intercept": float(ridge.intercept_),
+            "terms": {str(term): [float(idf), float(weight)] for term, idf, weight in weights},
+        }
+    )
+
+
+def _embedding(every: Sequence[str], embed: Embed) -> Fit:
+    """Logistic regression of "only the strong model is right" on sentence embeddings; its scores are log-odds."""
+    name, encode = embed
+    known: dict[str, Array] = {}
+
+    def vectors(prompts: Sequence[str]) -> Array:
+        if not known:
+            once = list(dict.fromkeys(every))
+            known.update(zip(once, np.asarray(encode(once), dtype=np.float64), strict=True))
+        return np.stack([known[text] for text in prompts])
+
+    def fit(prompts: Sequence[str], gain: Array) -> tuple[Rule, Callable[[Sequence[str]], Array]]:
+        from sklearn.linear_model import LogisticRegression
+
+        seen, better = vectors(prompts), gain > 0
+        weights, intercept = np.zeros(seen.shape[1]), 0.0  # where all are alike, nothing can be learned
+        if better.any() and not better.all():
+            head = LogisticRegression(max_iter=1000).fit(seen, better)
+            weights, intercept = head.coef_[0], float(head.intercept_[0])
+        rule = {"type": "embedding_logistic", "embedding_model": name, "intercept": intercept}
+        return {**rule, "weights": weights.tolist()}, lambda asked: vectors(asked) @ weights + intercept
+
+    return fit
 
 
 def cross_fitted(fit: Fit, prompts: Sequence[str], gain: Array, seed: int = 0) -> Array:
@@ -171,6 +118,6 @@ def cross_fitted(fit: Fit, prompts: Sequence[str], gain: Array, seed: int = 0) -
 
     out = np.empty(len(prompts))
     for train, test in KFold(FOLDS, shuffle=True, random_state=seed).split(gain):
-        router = fit([prompts[i] for i in train], gain[train])
-        out[test] = router.score([prompts[i] for i in test])
+        _, score = fit([prompts[i] for i in train], gain[train])
+        out[test] = score([prompts[i] for i in test])
     return out

@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import Ridge
 from small_models import tiny_static
 
 from costlib.cli.main import main
@@ -20,7 +22,7 @@ from costlib.models.encoder import trained_encoder
 from costlib.portfolio.routing.cascades import Judge, judged
 from costlib.portfolio.routing.policy import decide, policy, scores, write_policy
 from costlib.portfolio.routing.route import route
-from costlib.portfolio.routing.routers import Embedding
+from costlib.portfolio.routing.routers import available
 
 N = 600
 COSTS = {"small": 0.001, "large": 0.02}
@@ -93,15 +95,15 @@ def test_an_embedding_router_finds_what_words_do_not_tell_and_encodes_each_promp
     assert not flat.routes and "embedding + logistic" in set(flat.routers["router"])
 
 
-def test_an_exported_tfidf_router_scores_as_the_fitted_one() -> None:
-    from costlib.portfolio.routing.routers import TfIdf
-
+def test_an_exported_tfidf_router_scores_as_the_library_predicts() -> None:
     table = _table(1)
     gain = (table["large_correct"] - table["small_correct"]).to_numpy(dtype=float)
-    fitted = TfIdf(list(table["prompt"]), gain)
-    exported = json.loads(json.dumps(fitted.export()))
+    rule, _ = available(())["TF-IDF + linear"](list(table["prompt"]), gain)
+    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+    fitted = Ridge().fit(words.fit_transform(table["prompt"]), gain)
     prompts = [*table["prompt"][:20], "", "hello Hello unseen-word 42"]
-    assert scores(exported, prompts) == pytest.approx(fitted.score(prompts).tolist(), abs=1e-9)
+    expected = fitted.predict(words.transform(prompts))
+    assert scores(json.loads(json.dumps(rule)), prompts) == pytest.approx(expected.tolist(), abs=1e-9)
 
 
 def test_a_learned_policy_decides_with_its_embedding_model_or_says_in_a_sentence_why_not(tmp_path: Path) -> None:
@@ -110,11 +112,11 @@ def test_a_learned_policy_decides_with_its_embedding_model_or_says_in_a_sentence
     table = _table()
     made = route(table, costs=COSTS, miss_usd=0.1, embed=(name, trained_encoder(name)))
     gain = (table["large_correct"] - table["small_correct"]).to_numpy(float)
-    router = Embedding(trained_encoder(name), name, list(table["prompt"]), gain)
-    assert "embedding + logistic" in set(made.routers["router"])
-    rule = json.loads(json.dumps(router.export()))
     prompts = [*table["prompt"][:6], ""]
-    expected = router.score(prompts)
+    fits = available([*table["prompt"], ""], embed=(name, trained_encoder(name)))
+    rule, score = fits["embedding + logistic"](list(table["prompt"]), gain)
+    expected, rule = score(prompts), json.loads(json.dumps(rule))
+    assert "embedding + logistic" in set(made.routers["router"])
     assert scores(rule, prompts) == pytest.approx(expected.tolist(), abs=1e-5)
     document = policy("router", ["small", "large"], rule, float(np.median(expected)), {})
     sent = [decide(document, text) for text in prompts[:2]]
