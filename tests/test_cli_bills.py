@@ -11,9 +11,9 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from cost.samples import read_back
 
 from costlib.cli import main as cli
-from costlib.cost.focus import read
 from costlib.paths import data_dir
 
 USAGE = "model,provider,input_tokens,output_tokens,date,workload\n"
@@ -172,13 +172,13 @@ def test_focus_of_usage_is_its_bill(costlib: Any, usage: Path, suffix: str) -> N
     found = json.loads(costlib("focus", "--usage", usage, "--out", out, "--account", "desk", "--json")[1])
     assert found["rows"] == 4 and found["billing_periods"] == ["2025-06-01", "2025-07-01"]
     assert {Decimal(total) for total in found["totals"].values()} == {Decimal("16.80")}
-    assert set(read(out)["BillingAccountId"]) == {"desk"} and set(read(out)["x_Workload"]) == {"chat"}
+    assert set(read_back(out)["BillingAccountId"]) == {"desk"} and set(read_back(out)["x_Workload"]) == {"chat"}
 
 
 def test_focus_of_a_study_is_its_plan(costlib: Any, tmp_path: Path) -> None:
     out = tmp_path / "focus.csv"
     code, card, _ = costlib("focus", "demo", "--out", out, "--month", "2027-01")
-    frame = read(out)
+    frame = read_back(out)
     assert code == 0 and str(out) in card and {str(day) for day in frame["BillingPeriodStart"]} == {"2027-01-01"}
     keys = frame.groupby(["x_Model", "x_Workload", "x_TokenKind", "ChargePeriodStart"]).size()
     assert (keys == 1).all()

@@ -139,33 +139,25 @@ def break_even(hosting: SelfHosting, api: Api, tokens_per_request: Number | None
     )
 
 
-def monthly_usd(
-    hosting: SelfHosting, api: Api, requests_per_month: Number, corner: Corner = "base"
-) -> tuple[float | None, float]:
-    """Monthly cost in $ of self-hosting (None beyond its capacity) and of the API at one volume.
-
-    `favourable` and `unfavourable` are for self-hosting: the first pairs its low cost with the API's high one.
-    """
+def monthly_usd(hosting: SelfHosting, api: Api, requests_per_month: Number) -> tuple[float | None, float]:
+    """Monthly cost in $ of self-hosting (None beyond its capacity) and of the API at one volume."""
     volume = fraction(number("requests_per_month", requests_per_month, zero=True))
-    return _usd(_stairs(hosting, api, corner), volume)
+    return _usd(_stairs(hosting, api, "base"), volume)
 
 
 def curve(
     hosting: SelfHosting,
     api: Api,
     largest_requests_per_month: Number,
-    *,
-    tokens_per_request: Number | None = None,
     points: int = 200,
 ) -> pd.DataFrame:
     """Both costs against volume, for a chart, from 0 to `largest_requests_per_month`.
 
     One row per volume: `points` even ones, both sides of the first `points` jumps, and every listed crossing. Columns:
-    `requests_per_month`, `tokens_per_month`, `steps`, `self_usd` and `api_usd` per month, each with `_low` and `_high`,
+    `requests_per_month`, `steps`, `self_usd` and `api_usd` per month, each with `_low` and `_high`,
     and `cheaper` (self-hosted, api, equal). Self-hosted cost is null beyond capacity, with the cause in `reason`.
     """
     largest = number("largest_requests_per_month", largest_requests_per_month)
-    tokens = None if tokens_per_request is None else number("tokens_per_request", tokens_per_request)
     stairs = {corner: _stairs(hosting, api, corner) for corner in CORNERS}
     base = stairs["base"]
     volumes = {largest * index / whole("points", points, least=1) for index in range(points + 1)}
@@ -182,7 +174,6 @@ def curve(
         rows.append(
             {
                 "requests_per_month": volume,
-                "tokens_per_month": None if tokens is None else volume * tokens,
                 "steps": None if own is None else base.steps(fraction(volume)),
                 "self_usd": own,
                 "self_usd_low": own_low,

@@ -18,7 +18,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -90,19 +90,19 @@ class Charge:
     details: tuple[tuple[str, str], ...] = ()
 
 
-def dataset(charges: Iterable[Charge], *, account: str = "costlib", account_name: str | None = None) -> pd.DataFrame:
+def dataset(charges: Iterable[Charge], *, account: str = "costlib") -> pd.DataFrame:
     """The FOCUS dataset of charges: `COLUMNS`, numbers as exact `Decimal`, days as `date`, unknown None.
 
-    `account` is the BillingAccountId, `account_name` what people call it. Raises `InputError` for a charge that is
-    against the specification (see `focus_rules`).
+    `account` is the id and the name of the billing account. Raises `InputError` for a charge that is against the
+    specification (see `focus_rules`).
     """
-    rows = [_row(charge, account, account_name or account) for charge in charges]
+    rows = [_row(charge, account) for charge in charges]
     frame = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
     check(frame)
     return frame
 
 
-def _row(charge: Charge, account: str, account_name: str) -> dict[str, Any]:
+def _row(charge: Charge, account: str) -> dict[str, Any]:
     quantity, usage = charge.quantity, charge.category == "Usage"
     contracted = charge.listed if charge.contracted is None else charge.contracted
     billed = contracted if charge.billed is None else charge.billed
@@ -113,7 +113,7 @@ def _row(charge: Charge, account: str, account_name: str) -> dict[str, Any]:
     row: dict[str, Any] = dict.fromkeys(COLUMNS) | {
         "BilledCost": times(quantity, billed),
         "BillingAccountId": account,
-        "BillingAccountName": account_name,
+        "BillingAccountName": account,
         "BillingAccountType": "Organization",
         "BillingCurrency": "USD",
         "BillingPeriodEnd": next_month(start),
@@ -249,42 +249,3 @@ def _parquet(frame: pd.DataFrame, path: Path) -> None:
 
 def _moment(value: object) -> object:
     return pd.Timestamp(value, tz="UTC") if isinstance(value, date) else value
-
-
-def read(path: Path | str) -> pd.DataFrame:
-    """A dataset `write` wrote, exactly: numbers as `Decimal`, days as `date`, unknown None.
-
-    Raises `InputError` for a file that is none, and for one that breaks a rule.
-    """
-    path = Path(path)
-    try:
-        columns, rows = _read_csv(path) if path.suffix == ".csv" else _read_parquet(path)
-    except (OSError, ValueError, ArithmeticError) as error:
-        raise InputError(f"{path}: is no FOCUS dataset ({error}); allowed: a file of `costlib focus`") from None
-    frame: pd.DataFrame = pd.DataFrame([dict(zip(columns, row, strict=True)) for row in rows], dtype=object)
-    check(frame, str(path))
-    return frame
-
-
-def _read_csv(path: Path) -> tuple[Sequence[str], list[list[Any]]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        header, *rows = csv.reader(file)
-    return header, [[_parsed(name, cell) for name, cell in zip(header, row, strict=True)] for row in rows]
-
-
-def _parsed(name: str, cell: str) -> object:
-    if not cell:
-        return None
-    if name in NUMBERS:
-        return Decimal(cell)
-    return date.fromisoformat(cell.removesuffix("T00:00:00Z")) if name in DAYS else cell
-
-
-def _read_parquet(path: Path) -> tuple[Sequence[str], list[list[Any]]]:
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(path)
-    columns = {name: table[name].to_pylist() for name in table.column_names}
-    for name in set(DAYS) & columns.keys():
-        columns[name] = [moment and moment.date() for moment in columns[name]]
-    return table.column_names, [list(row) for row in zip(*columns.values(), strict=True)]

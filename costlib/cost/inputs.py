@@ -70,16 +70,16 @@ def number(field: str, value: object, where: str | None = None, *, zero: bool = 
     raise bad(field, value, f"{allowed} and {f'at most {most:g}' if most < LARGEST else 'below 1e15'}", where)
 
 
-def share(field: str, value: object, where: str | None = None, *, zero: bool = True) -> float:
+def share(field: str, value: object, *, zero: bool = True) -> float:
     """Check a share or probability: 0 to 1, 0 only where `zero`."""
-    return number(field, value, where, zero=zero, most=1.0)
+    return number(field, value, zero=zero, most=1.0)
 
 
-def signed(field: str, value: object, where: str | None = None) -> float:
+def signed(field: str, value: object) -> float:
     """Check a finite number of either sign, such as a saving."""
     if is_number(value) and abs(float(value)) < LARGEST:  # type: ignore[arg-type]
         return float(value)  # type: ignore[arg-type]
-    raise bad(field, value, "a finite number between -1e15 and 1e15", where)
+    raise bad(field, value, "a finite number between -1e15 and 1e15")
 
 
 def whole(field: str, value: object, where: str | None = None, *, least: int = 0) -> int:
@@ -89,14 +89,9 @@ def whole(field: str, value: object, where: str | None = None, *, least: int = 0
     raise bad(field, value, f"a whole number of at least {least} and below 1e15", where)
 
 
-def money(field: str, value: object, where: str | None = None, *, zero: bool = False) -> Decimal:
+def money(field: str, value: object, *, zero: bool = False) -> Decimal:
     """The same check as `number`, returning the exact decimal; a float counts as the decimal it prints as."""
-    checked = number(field, value, where, zero=zero)
-    return exact_decimal(value, checked)
-
-
-def exact_decimal(value: object, checked: float) -> Decimal:
-    """`value` as a Decimal without binary noise: 2.21 becomes Decimal('2.21')."""
+    checked = number(field, value, zero=zero)
     if isinstance(value, Decimal):
         return value
     return Decimal(int(value)) if isinstance(value, Integral) else Decimal(str(checked))

@@ -24,7 +24,7 @@ from costlib.cost.inputs import Interval, number, share, whole
 from costlib.cost.speeds import whole_time
 from costlib.cost.token import CONVENTIONS, per_good_answer, split, usd_per_mtok
 from costlib.errors import bad
-from costlib.figure import KINDS, Kind, Number
+from costlib.figure import Number
 
 Hourly = Number | Interval | tuple[Number, Number, Number]
 """$/hour: a number, or (low, base, high)."""
@@ -51,7 +51,6 @@ def cost_per_token(
     conventions: Sequence[str] = CONVENTIONS,
     output_to_input_price_ratio: Number | None = None,
     utilization: Number = 1.0,
-    utilization_kind: Kind = "assumed",
     success_rate: Number | None = None,
     prompt_tokens: int | None = None,
     output_tokens: int | None = None,
@@ -72,8 +71,6 @@ def cost_per_token(
     for convention in conventions:
         if convention not in CONVENTIONS:
             raise bad("convention", convention, CONVENTIONS)
-    if utilization_kind not in KINDS:
-        raise bad("utilization_kind", utilization_kind, KINDS)
     used = share("utilization", utilization, zero=False)
     good = None if success_rate is None else share("success_rate", success_rate, zero=False)
     ratio = None
@@ -95,7 +92,7 @@ def cost_per_token(
     ]
     frame = pd.DataFrame(tables, columns=names)
     frame["kind"] = "derived"
-    frame["utilization_kind"] = utilization_kind
+    frame["utilization_kind"] = "assumed"
     amounts = [name for name in names if name.startswith(("usd_per_", *AMOUNTS))]
     counts = [name for name in ("devices", "batch", "prompt_tokens", "output_tokens") if name in names]
     types = dict.fromkeys((*amounts, *_SPEEDS, "utilization"), "float64") | dict.fromkeys(counts, "Int64")

@@ -41,7 +41,6 @@ def plan_charges(
     *,
     month: date | None = None,
     owned: Mapping[str, Bought] | None = None,
-    book: PriceBook | None = None,
 ) -> list[Charge]:
     """The charges of one month (default: that of the study's date).
 
@@ -51,7 +50,7 @@ def plan_charges(
     """
     start = (month or plan.study.as_of).replace(day=1)
     end = next_month(start)
-    charges = _api(plan, book or load_book(), start, end)
+    charges = _api(plan, load_book(), start, end)
     found = {supply.name: supply for supply in supplies(plan.study, store)}
     pools = [_pool(plan, row, found[row["pool"]], owned or {}) for row in plan.pools.to_dict("records")]
     for name in owned or {}:

@@ -132,8 +132,7 @@ def _gated(supply: Supply, study: Study, frame: pd.DataFrame) -> Supply:
     verdict = gate(row, spec.max_perplexity_ratio)
     if not verdict.passed:
         failed["quality gate"] = verdict.reason
-    ratio = None if pd.isna(row["ppl_ratio"]) else float(row["ppl_ratio"])
-    return replace(supply, perplexity_ratio=ratio, failed=failed or None)
+    return replace(supply, failed=failed or None)
 
 
 class _Tasks:

@@ -41,7 +41,6 @@ class Supply:
     rate_source: str = ""
     failed: Mapping[str, str] | None = None
     """Requirement -> reason, where the option cannot serve anything."""
-    perplexity_ratio: float | None = None
     note: str = ""
     scores: Mapping[str, Score] | None = None
     """Success rates measured on tasks, by workload."""

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
 
 from costlib.cost.focus import AI, Charge
+from costlib.cost.focus_rules import DAYS, NUMBERS
 
 PLAIN = Charge(
     model="small",
@@ -45,3 +52,19 @@ def credits() -> list[Charge]:
         credits=("Credits", Decimal(1)),
     )
     return [bought, used]
+
+
+def read_back(path: Path) -> pd.DataFrame:
+    """A written dataset as it was: numbers as `Decimal`, days as `date`, unknown None."""
+
+    def value(name: str, cell: Any) -> Any:
+        if cell in ("", None):
+            return None
+        return Decimal(cell) if name in NUMBERS else date.fromisoformat(str(cell)[:10]) if name in DAYS else cell
+
+    if path.suffix == ".csv":
+        with path.open(encoding="utf-8", newline="") as file:
+            rows: list[dict[str, Any]] = list(csv.DictReader(file))
+    else:
+        rows = pq.read_table(path).to_pylist()
+    return pd.DataFrame([{name: value(name, cell) for name, cell in row.items()} for row in rows], dtype=object)

@@ -220,7 +220,6 @@ def test_an_empty_table_stays_a_table():
         (speeds(), (3, 2, 1), {}, "low <= base <= high"),
         (speeds(), 1, {"utilization": 0}, "utilization is 0"),
         (speeds(), 1, {"utilization": 1.1}, "utilization is 1.1"),
-        (speeds(), 1, {"utilization_kind": "felt"}, "utilization_kind is 'felt'"),
         (speeds(), 1, {"success_rate": 0}, "success_rate is 0"),
         (speeds(), 1, {"conventions": ["mine"]}, "convention is 'mine'"),
         (speeds(), 1, {"prompt_tokens": -1}, "prompt_tokens is -1"),

@@ -83,7 +83,6 @@ def test_a_measured_configuration(make_study: MakeStudy, store_holds: StoreHolds
     assert offer.latency_s == pytest.approx(400 / 800 + 50 / 20)
     assert offer.supply.usd_per_hour is not None
     assert offer.supply.usd_per_hour[1] == float(rate("CPU 2 cores", as_of=study.as_of).usd_per_hour)
-    assert offer.supply.perplexity_ratio == pytest.approx(1.02)
     assert "de-quantized" in offer.note
     assert "run-1" in offer.source
 
