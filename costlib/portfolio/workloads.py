@@ -7,10 +7,8 @@ person) on one workload, with its interval, kind and source. Token counts are me
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import TypeVar
 
 from costlib.errors import bad
 from costlib.figure import KINDS
+from costlib.prices.csvfile import Row, read_rows
 from costlib.study import Study, place_in
 from costlib.yamlfile import near
 
@@ -128,22 +127,23 @@ def load_use_cases(study: Study) -> tuple[Workload, ...]:
 def _streams(study: Study, file: Path) -> dict[str, Workload]:
     """The rows of a table of workloads, by name."""
     found: dict[str, Workload] = {}
-    for where, row in _rows(file, [field.name for field in fields(Workload)]):
+    for row in read_rows(file, [field.name for field in fields(Workload)], marked=True):
+        where = row.where
         workload = Workload(
-            workload=_text("workload", row, where),
-            task=_text("task", row, where),
-            requests_per_month=_number("requests_per_month", row, where, least=1),
-            profile=_choice("profile", row, where, study.profiles),
-            input_tokens=_whole("input_tokens", row, where),
-            cached_tokens=_whole("cached_tokens", row, where),
-            output_tokens=_whole("output_tokens", row, where),
-            latency_limit_s=_optional(_number, "latency_limit_s", row, where),
-            quality_floor=_number("quality_floor", row, where, most=1),
-            miss_cost_usd=_money("miss_cost_usd", row, where),
-            value_usd=_optional(_money, "value_usd", row, where),
-            human_minutes=_optional(_number, "human_minutes", row, where),
-            own_machines_only=_choice("own_machines_only", row, where, ("yes", "no")) == "yes",
-            source=_text("source", row, where),
+            workload=row.text("workload"),
+            task=row.text("task"),
+            requests_per_month=_number("requests_per_month", row, least=1),
+            profile=row.text("profile", study.profiles),
+            input_tokens=_whole("input_tokens", row),
+            cached_tokens=_whole("cached_tokens", row),
+            output_tokens=_whole("output_tokens", row),
+            latency_limit_s=_optional(_number, "latency_limit_s", row),
+            quality_floor=_number("quality_floor", row, most=1),
+            miss_cost_usd=_money("miss_cost_usd", row),
+            value_usd=_optional(_money, "value_usd", row),
+            human_minutes=_optional(_number, "human_minutes", row),
+            own_machines_only=row.text("own_machines_only", ("yes", "no")) == "yes",
+            source=row.text("source"),
         )
         if workload.workload in found:
             raise bad("workload", workload.workload, "a name no other line has", where)
@@ -162,15 +162,16 @@ def load_scores(study: Study, workloads: tuple[Workload, ...]) -> dict[tuple[str
     names = [workload.workload for workload in (*workloads, *load_use_cases(study))]
     capabilities = {option.capability for option in study.options}
     found: dict[tuple[str, str], Score] = {}
-    for where, row in _rows(study.quality_scores, _SCORE_COLUMNS):
+    for row in read_rows(study.quality_scores, _SCORE_COLUMNS, marked=True):
+        where = row.where
         score = Score(
-            workload=_choice("workload", row, where, names),
-            capability=_choice("capability", row, where, capabilities),
-            success_rate=_number("success_rate", row, where, most=1),
-            low=_number("low", row, where, most=1),
-            high=_number("high", row, where, most=1),
-            kind=_choice("kind", row, where, KINDS),
-            source=_text("source", row, where),
+            workload=row.text("workload", names),
+            capability=row.text("capability", capabilities),
+            success_rate=_number("success_rate", row, most=1),
+            low=_number("low", row, most=1),
+            high=_number("high", row, most=1),
+            kind=row.text("kind", KINDS),
+            source=row.text("source"),
         )
         if not score.low <= score.success_rate <= score.high:
             ends = (score.low, score.success_rate, score.high)
@@ -181,82 +182,31 @@ def load_scores(study: Study, workloads: tuple[Workload, ...]) -> dict[tuple[str
     return found
 
 
-def _rows(file: Path, names: list[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """`file:line` and cells of every data row; lines that are empty or start with # are left out."""
+def _money(name: str, row: Row) -> Decimal:
+    _number(name, row)
     try:
-        text = file.read_text(encoding="utf-8-sig")  # a spreadsheet's byte-order mark is not part of the first name
-    except OSError as error:
-        raise bad("file", str(file), f"a CSV file that can be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise bad("encoding", "not UTF-8", "a CSV file saved as UTF-8", str(file)) from error
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    header: list[str] | None = None
-    try:
-        for cells in reader:
-            where = f"{file}:{reader.line_num}"
-            if not any(cells) or cells[0].startswith("#"):
-                continue
-            if header is None:
-                header = [cell.strip() for cell in cells]
-                _check_header(header, names, where)
-            elif len(cells) != len(header):
-                raise bad("cells", len(cells), f"{len(header)}, one per column", where)
-            else:
-                yield where, dict(zip(header, (cell.strip() for cell in cells), strict=True))
-    except csv.Error as error:
-        raise bad("line", str(error), "comma-separated values", f"{file}:{reader.line_num}") from error
-    if header is None:
-        raise bad("file", "empty", f"a header with {', '.join(names)}", str(file))
-
-
-def _check_header(header: list[str], names: list[str], where: str) -> None:
-    for name in header:
-        if name not in names:
-            raise bad("column", name, near(name, names), where)
-        if header.count(name) > 1:
-            raise bad("column", name, "each column once", where)
-    for name in names:
-        if name not in header:
-            raise bad("missing column", name, f"a header with {', '.join(names)}", where)
-
-
-def _text(name: str, row: dict[str, str], where: str) -> str:
-    if not row[name]:
-        raise bad(name, "", "a text", where)
-    return row[name]
-
-
-def _choice(name: str, row: dict[str, str], where: str, allowed: Collection[str]) -> str:
-    if row[name] not in allowed:
-        raise bad(name, row[name], near(row[name], allowed), where)
-    return row[name]
-
-
-def _money(name: str, row: dict[str, str], where: str) -> Decimal:
-    _number(name, row, where)
-    try:
-        return Decimal(row[name])
+        return Decimal(row.cells[name])
     except InvalidOperation as error:
-        raise bad(name, row[name], "a plain number", where) from error
+        raise bad(name, row.cells[name], "a plain number", row.where) from error
 
 
-def _whole(name: str, row: dict[str, str], where: str) -> int:
-    value = _number(name, row, where)
+def _whole(name: str, row: Row) -> int:
+    value = _number(name, row)
     if value != int(value):
-        raise bad(name, row[name], "a whole number", where)
+        raise bad(name, row.cells[name], "a whole number", row.where)
     return int(value)
 
 
-def _number(name: str, row: dict[str, str], where: str, *, least: float = 0, most: float = 1e15) -> float:
+def _number(name: str, row: Row, *, least: float = 0, most: float = 1e15) -> float:
     try:
-        value = float(row[name])
+        value = float(row.cells[name])
     except ValueError:
         value = math.nan
     if not least <= value <= most or value >= 1e15:
         upper = f"at most {most:g}" if most < 1e15 else "below 1e15"
-        raise bad(name, row[name], f"a finite number of at least {least:g} and {upper}", where)
+        raise bad(name, row.cells[name], f"a finite number of at least {least:g} and {upper}", row.where)
     return value
 
 
-def _optional(read: Callable[[str, dict[str, str], str], T], name: str, row: dict[str, str], where: str) -> T | None:
-    return read(name, row, where) if row[name] else None
+def _optional(read: Callable[[str, Row], T], name: str, row: Row) -> T | None:
+    return read(name, row) if row.cells[name] else None

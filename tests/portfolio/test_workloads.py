@@ -48,7 +48,11 @@ def test_scores_are_found_by_workload_and_capability(make_study: MakeStudy) -> N
         ("0.8,500,100,30,no", "0.8,500,100,30,maybe", "csv:4: own_machines_only is 'maybe'; allowed: one of no, yes"),
         ("legal,review,", "tail,review,", "csv:4: workload is 'tail'; allowed: a name no other line has"),
         ("legal,review,", ",review,", "csv:4: workload is ''"),
-        ("legal,review,1000,", "legal,review,1000,1000,", "csv:4: cells is 15; allowed: 14, one per column"),
+        (
+            "legal,review,1000,",
+            "legal,review,1000,1000,",
+            "csv:4: number of cells is 15; allowed: 14, as in the header",
+        ),
         (
             "cached_tokens,output",
             "cache_tokens,output",
@@ -89,7 +93,11 @@ def test_comments_blank_lines_and_a_byte_order_mark_are_no_rows(make_study: Make
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"", "file is 'empty'"), (b"\xff\xfew\x00", "UTF-8"), (b'workload,"task\n', r"line is .*csv:1|csv:\d+: line is")],
+    [
+        (b"", "missing column is 'workload'"),
+        (b"\xff\xfew\x00", "UTF-8"),
+        (b'workload,"task\n', r"line is .*csv:1|csv:\d+: line is"),
+    ],
 )
 def test_files_that_are_no_tables(make_study: MakeStudy, content: bytes, message: str) -> None:
     study = make_study()
