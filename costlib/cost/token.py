@@ -45,22 +45,6 @@ class TokenRates:
     input_tokens: Decimal
     output_tokens: Decimal
 
-    def usd(self, input_tokens: Number, output_tokens: Number) -> Decimal:
-        """Cost in $ of a request with these token counts at these rates.
-
-        Raises `InputError` where tokens are asked for that this split has no rate for.
-        """
-        total = Decimal(0)
-        for field, tokens, rate in (
-            ("input_tokens", input_tokens, self.input_usd_per_mtok),
-            ("output_tokens", output_tokens, self.output_usd_per_mtok),
-        ):
-            count = money(field, tokens, zero=True)
-            if count and rate is None:
-                raise bad(field, tokens, f"0, because the {self.convention} split has no rate for {field}")
-            total += count * (rate or 0) / _MILLION
-        return total
-
 
 def usd_per_mtok(usd_per_hour: Number, tokens_per_s: Number) -> Decimal:
     """$ per million tokens = ($/hour) / (tokens/s * 3600 / 1e6).

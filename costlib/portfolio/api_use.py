@@ -12,10 +12,9 @@ from typing import Any
 import pandas as pd
 
 from costlib.errors import InputError
+from costlib.portfolio.offers import mean_request
 from costlib.portfolio.plan import Plan
-from costlib.prices.api import PricedRequest, price_request
 from costlib.prices.book import AsOf, PriceBook
-from costlib.prices.entries import MissingPrice
 from costlib.study import ApiOption
 
 _EFFECT = "workload option provider model tier requests_per_month before_usd after_usd effect_usd reason kind source"
@@ -47,29 +46,6 @@ def api_use(plan: Plan) -> pd.DataFrame:
             )
     columns = "workload option provider model tier requests_per_month input_tokens cached_tokens output_tokens"
     return pd.DataFrame(rows, columns=columns.split())
-
-
-def mean_request(book: PriceBook, use: Any, as_of: AsOf = None) -> PricedRequest:
-    """The price of one row's mean request; all input at the full price where cached input has none.
-
-    Raises the errors of `price_request`.
-    """
-    for cached_tokens in (use["cached_tokens"], 0):
-        try:
-            return price_request(
-                book,
-                use["model"],
-                use["provider"],
-                input_tokens=use["input_tokens"],
-                output_tokens=use["output_tokens"],
-                cached_tokens=cached_tokens,
-                tier=use["tier"],
-                as_of=as_of,
-            )
-        except MissingPrice:
-            if not cached_tokens:
-                raise
-    raise AssertionError("unreachable: the second round returns or raises")
 
 
 def price_effect(

@@ -17,7 +17,7 @@ from scipy.special import betaincinv
 
 from costlib.portfolio.offers import Offer
 from costlib.portfolio.problem import Flags, Floats, Ints, Problem, busiest_hours, on_pools, replicas
-from costlib.portfolio.supply import Supply
+from costlib.portfolio.supply import Ends, Supply
 from costlib.portfolio.together import splits, with_rest
 from costlib.study import HumanOption, SelfHosted, Study
 
@@ -200,9 +200,10 @@ def economy(study: Study, supplies: Sequence[Supply], table: Sequence[Sequence[O
         return np.stack([base * rule.low_factor, base, base * rule.high_factor])
 
     def grid(read: Callable[[Offer], Any]) -> Floats:
-        return np.array([[float(read(offer)) for offer in row] for row in table])
+        """What is read of every offer, as (..., W, O)."""
+        found = np.array([[read(offer) for offer in row] for row in table], dtype=float)
+        return np.ascontiguousarray(found.transpose(*range(2, found.ndim), 0, 1))
 
-    scores = [grid(_reader("score", end)) for end in ("low", "success_rate", "high")]
     rates = np.array([supply.usd_per_hour or (0.0, 0.0, 0.0) for supply in supplies]).T
     options = [supply.option for supply in supplies]
     models = sorted({supply.model for supply in supplies if supply.model})
@@ -221,12 +222,10 @@ def economy(study: Study, supplies: Sequence[Supply], table: Sequence[Sequence[O
     names = ("requests_per_month", "input_tokens", "output_tokens", "miss_cost_usd", "human_minutes")
     return Economy(
         ends={name: column(name) for name in names}
-        | {"success_rate": np.stack(scores), "device_rate": rates}
+        | {"success_rate": grid(_success), "device_rate": rates}
         | {name: np.array(assumption.ends) for name, assumption, _ in study.assumptions.rows() if name in FACTORS},
-        seconds=np.stack(
-            [np.stack([grid(_reader(part, end)) for end in range(3)]) for part in ("input_s", "output_s")]
-        ),
-        usd=np.stack([grid(_alone("input_usd")), grid(_alone("output_usd"))]),
+        seconds=grid(lambda offer: (offer.input_s, offer.output_s)),
+        usd=grid(lambda offer: (0, 0) if offer.supply.stages else (offer.input_usd, offer.output_usd)),
         asked=shares,
         routers={o: np.array([place for place, _ in s.stages]) for o, s in enumerate(supplies) if splits(s)},
         usd_per_request=np.array([float(supply.usd_per_request) for supply in supplies]),
@@ -248,16 +247,6 @@ def economy(study: Study, supplies: Sequence[Supply], table: Sequence[Sequence[O
     )
 
 
-def _alone(name: str) -> Callable[[Offer], Any]:
-    """Reads $ of an offer; 0 for a cascade or router, which costs what its stages cost."""
-    return lambda offer: 0.0 if offer.supply.stages else getattr(offer, name)
-
-
-def _reader(name: str, part: str | int) -> Callable[[Offer], float]:
-    """Reads one number of an offer; 0 where there is no score."""
-
-    def read(offer: Offer) -> float:
-        whole = getattr(offer, name)
-        return float(whole[part] if isinstance(part, int) else getattr(whole, part, 0.0))
-
-    return read
+def _success(offer: Offer) -> Ends:
+    score = offer.score
+    return (0.0, 0.0, 0.0) if score is None else (score.low, score.success_rate, score.high)

@@ -20,7 +20,8 @@ from costlib.cost.focus_rules import next_month
 from costlib.cost.hosting_charges import Bought, Pool, hosting_charges
 from costlib.errors import InputError, bad
 from costlib.figure import Kind
-from costlib.portfolio.api_use import api_use, mean_request
+from costlib.portfolio.api_use import api_use
+from costlib.portfolio.offers import mean_request
 from costlib.portfolio.options import supplies
 from costlib.portfolio.plan import Plan
 from costlib.portfolio.supply import Supply

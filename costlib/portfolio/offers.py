@@ -12,13 +12,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import Any
 
 from costlib.figure import plain
 from costlib.portfolio.supply import Ends, Supply, where_in
 from costlib.portfolio.together import asked, splits
 from costlib.portfolio.workloads import Score, Scores, Workload
 from costlib.prices.api import PricedRequest, price_request
-from costlib.prices.book import PriceBook, load_book
+from costlib.prices.book import AsOf, PriceBook, load_book
 from costlib.prices.entries import MissingPrice
 from costlib.study import ApiOption, DistilledOption, HumanOption, Latency, MeasuredOption, Study
 
@@ -130,7 +131,7 @@ def _offer(study: Study, workload: Workload, supply: Supply, scores: Scores, boo
     sources: list[str] = []
     if isinstance(option, ApiOption):
         with where_in(study, option):
-            quote = _quote(study, workload, option, book, workload.cached_tokens)
+            quote = _quote(study, workload, option, book)
         sources.append(quote.source)
         if quote.problem:
             failed["price"] = quote.problem
@@ -194,6 +195,29 @@ def cold_cache(study: Study, workload: Workload, option: ApiOption, book: PriceB
     return share, written - read
 
 
+def mean_request(book: PriceBook, use: Any, as_of: AsOf = None) -> PricedRequest:
+    """The price of a mean request, its model and tokens by name; all input at the full price where cached has none.
+
+    A long-context tier follows the mean input length. Raises the errors of `price_request`.
+    """
+    for cached_tokens in (use["cached_tokens"], 0):
+        try:
+            return price_request(
+                book,
+                use["model"],
+                use["provider"],
+                input_tokens=use["input_tokens"],
+                output_tokens=use["output_tokens"],
+                cached_tokens=cached_tokens,
+                tier=use["tier"],
+                as_of=as_of,
+            )
+        except MissingPrice:
+            if not cached_tokens:
+                raise
+    raise AssertionError("unreachable: the second round returns or raises")
+
+
 @dataclass(frozen=True)
 class _Quote:
     """Price of a mean request, $ of its input and of its output, or the reason why there is none."""
@@ -206,32 +230,19 @@ class _Quote:
     uncached_usd: Decimal = Decimal(0)
 
 
-def _quote(study: Study, workload: Workload, option: ApiOption, book: PriceBook, cached_tokens: int) -> _Quote:
-    """A long-context tier follows the mean input length; without a cache price all input costs the full price."""
-
-    def ask(output_tokens: int) -> PricedRequest:
-        return price_request(
-            book,
-            option.model,
-            option.provider,
-            input_tokens=workload.input_tokens,
-            output_tokens=output_tokens,
-            cached_tokens=cached_tokens,
-            tier=option.tier,
-            as_of=study.as_of,
-        )
-
+def _quote(study: Study, workload: Workload, option: ApiOption, book: PriceBook) -> _Quote:
+    use = {"model": option.model, "provider": option.provider, "tier": option.tier} | vars(workload)
     try:
-        inputs, whole = ask(0).total, ask(workload.output_tokens)
+        inputs, whole = (mean_request(book, use | n, study.as_of) for n in ({"output_tokens": 0}, {}))
     except MissingPrice as error:
-        if not cached_tokens:
-            return _Quote(problem=str(error))
-        quote = _quote(study, workload, option, book, 0)
-        return quote if quote.problem else replace(quote, note="no cache price, so all input costs the full price")
-    found = _Quote(inputs, whole.total - inputs, f"{whole.source}, as of {whole.as_of}")
-    if not cached_tokens:
+        return _Quote(problem=str(error))
+    found = _Quote(inputs.total, whole.total - inputs.total, f"{whole.source}, as of {whole.as_of}")
+    if not workload.cached_tokens:
         return found
-    return replace(found, uncached_usd=_quote(study, workload, option, book, 0).input_usd - inputs)
+    if all(line.kind != "cache_read" for line in inputs.lines):
+        return replace(found, note="no cache price, so all input costs the full price")
+    uncached = mean_request(book, use | {"output_tokens": 0, "cached_tokens": 0}, study.as_of)
+    return replace(found, uncached_usd=uncached.total - inputs.total)
 
 
 _NONE: Ends = (0.0, 0.0, 0.0)

@@ -20,16 +20,6 @@ _CPU = re.compile(r"CPU, (\d+) cores")
 _CPU_ROW, _CPU_ROW_CORES = "CPU 2 cores", 2
 
 
-def rated_name(measured: str) -> str:
-    """The device of data/rates.csv that stands for a measured one; raises `InputError` where none does."""
-    if _CPU.match(measured):
-        return _CPU_ROW
-    if (name := known_gpu(measured)) is not None:
-        return name
-    allowed = "a device of data/rates.csv (add a row there, or give the $/hour yourself)"
-    raise bad("device", measured, allowed)
-
-
 def measured_rate(
     measured: str,
     rate_kind: str = "on_demand",
@@ -37,9 +27,16 @@ def measured_rate(
     as_of: AsOf = None,
     path: Path | None = None,
 ) -> Rate:
-    """The rate of a measured device; that of a CPU with other than two cores is scaled and of kind derived."""
-    found = rate(rated_name(measured), rate_kind, provider, as_of=as_of, path=path)
+    """The rate of a measured device; that of a CPU with other than two cores is scaled and of kind derived.
+
+    Raises the errors of `rate`, and `InputError` where no device of data/rates.csv stands for the measured one.
+    """
     cpu = _CPU.match(measured)
+    name = _CPU_ROW if cpu else known_gpu(measured)
+    if name is None:
+        allowed = "a device of data/rates.csv (add a row there, or give the $/hour yourself)"
+        raise bad("device", measured, allowed)
+    found = rate(name, rate_kind, provider, as_of=as_of, path=path)
     cores = int(cpu[1]) if cpu else _CPU_ROW_CORES
     if cores == _CPU_ROW_CORES:
         return found

@@ -18,7 +18,7 @@ import pandas as pd
 from costlib.cost.breakeven import Api, SelfHosting, break_even
 from costlib.cost.uncertainty import CheaperProbability, probability_cheaper, tornado
 from costlib.figure import KINDS, Kind
-from costlib.portfolio.api_use import mean_request
+from costlib.portfolio.offers import mean_request
 from costlib.portfolio.supply import Ends
 from costlib.prices.book import PriceBook
 from costlib.report.market import Duel, Request

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from costlib.portfolio import Plan, make_plan
-from costlib.portfolio.api_use import api_use, mean_request, price_effect
+from costlib.portfolio.api_use import api_use, price_effect
 from costlib.portfolio.bill import cents
+from costlib.portfolio.offers import mean_request
 from costlib.prices.book import load_book
 from costlib.prices.entries import DateOutsideCoverage
 from costlib.store import Store
