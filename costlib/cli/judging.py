@@ -79,6 +79,7 @@ def quality(
     Example: costlib quality demo:gemma-3-270m --precision bf16,nf4 --task data/tasks/order_data.jsonl --shots 4
     """
     from costlib.door import evaluate
+    from costlib.quality.gate import check_limit
     from costlib.quality.tasks.endpoint import Endpoint
     from costlib.quality.tasks.file import read_task
 
@@ -102,11 +103,14 @@ def quality(
             allow_remote_http,
             not completions,
         )
+    check_limit(max_perplexity_ratio)
     cap = None if max_usd is None else _money("max_usd", max_usd)
     if dry_run:
         _forecast(who, tasks, as_json)
         return
     precisions = names(precision)
+    if not precisions:
+        raise bad("precision", precision, "at least one precision")
     base = baseline or precisions[0]
     rows = scores = None
     with watching(as_json) as progress:

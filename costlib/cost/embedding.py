@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from costlib.cost.inputs import share
 from costlib.cost.token import usd_per_mtok
-from costlib.prices.book import AsOf, PriceBook
+from costlib.prices.book import AsOf, PriceBook, day_and_time
 from costlib.prices.entries import DateOutsideCoverage, MissingPrice, TimeNeeded
 
 if TYPE_CHECKING:
@@ -52,10 +52,12 @@ def api_prices(book: PriceBook, as_of: AsOf = None) -> pd.DataFrame:
     """Embedding models of the price book, cheapest first: provider, model, usd_per_mtok (`Decimal`), source, kind.
 
     A model counts as an embedding model where its name says so and text input has a price; models without one on that
-    day are left out.
+    day are left out. Raises `InputError` for a day that is none.
     """
     import pandas as pd
 
+    if as_of is not None:
+        day_and_time(as_of)
     rows = []
     for provider, model in sorted({(p.provider, p.model) for p in book.prices if "embed" in p.model.lower()}):
         try:

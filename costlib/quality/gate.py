@@ -37,8 +37,7 @@ def gate(row: Mapping[str, Any], max_perplexity_ratio: float, *, rule: str = ROL
     A row under another window rule than `rule` is refused: what a limit allows was agreed under one rule.
     Raises `InputError` for a limit below 1 or not finite; a row without the columns it needs is refused, not an error.
     """
-    if isinstance(max_perplexity_ratio, bool) or not 1 <= max_perplexity_ratio < math.inf:
-        raise bad("max_perplexity_ratio", max_perplexity_ratio, "a finite number of at least 1")
+    check_limit(max_perplexity_ratio)
     if row.get("status") != "ok":
         return Verdict(False, f"no quality result: it ended as {row.get('status')} ({row.get('reason')})")
     if isinstance(found := row.get("rule"), str) and found != rule:
@@ -61,6 +60,12 @@ def gate(row: Mapping[str, Any], max_perplexity_ratio: float, *, rule: str = ROL
     if ratio <= max_perplexity_ratio:
         return Verdict(False, f"{shown}, so a loss above the gate of {max_perplexity_ratio:g} is not ruled out")
     return Verdict(False, f"{shown}, above the gate of {max_perplexity_ratio:g}")
+
+
+def check_limit(max_perplexity_ratio: float) -> None:
+    """Raise `InputError` for a limit below 1 or not finite."""
+    if isinstance(max_perplexity_ratio, bool) or not 1 <= max_perplexity_ratio < math.inf:
+        raise bad("max_perplexity_ratio", max_perplexity_ratio, "a finite number of at least 1")
 
 
 def _number(value: Any) -> float | None:

@@ -116,6 +116,8 @@ def measure_text(
     laid = Rule.of(rule, window, stride)
     if isinstance(tokens, bool) or not isinstance(tokens, int) or not window <= tokens < _MOST_TOKENS:
         raise bad("tokens", tokens, f"a whole number of tokens from {window}, one window, to below 1e15")
+    if not 0 < timeout_s < math.inf:
+        raise bad("timeout_s", timeout_s, "a number of seconds above 0")
     question = _Question(other, baseline, read_text(text), tokens, laid, device)
     place = store if isinstance(store, Store) else Store(store)
     place.check_writable()

@@ -260,6 +260,8 @@ def test_the_price_is_the_identity_and_apis_are_listed_cheapest_first() -> None:
     row = {"device": "d", "tokens_per_s": 1000.0, "tokens_per_s_low": 500.0, "tokens_per_s_high": 2000.0}
     found = priced(pd.DataFrame([row]), {"d": 3.6}).iloc[0]
     assert [float(found[f"usd_per_mtok{end}"]) for end in ("_low", "", "_high")] == pytest.approx([0.5, 1.0, 2.0])
+    with pytest.raises(InputError, match="as-of date is '2026-13-01'"):
+        api_prices(load_book(), "2026-13-01")
     listed = api_prices(load_book())
     openai = listed[(listed["provider"] == "openai") & (listed["model"] == "text-embedding-3-small")]
     assert float(openai["usd_per_mtok"].iloc[0]) == 0.02

@@ -366,6 +366,7 @@ def test_a_model_compared_with_itself_loses_exactly_nothing(nll, rule):
         ({"tokens": 63}, "^tokens is 63; allowed: a whole number of tokens from 64, one window,"),
         ({"tokens": 200.0}, "^tokens is 200.0;"),
         ({"tokens": 10**15}, "^tokens is 1000000000000000;"),
+        ({"timeout_s": 0}, "^timeout_s is 0;"),
         ({"rule": "rolling"}, "^rule is 'rolling'; allowed: one of ppl_llamacpp, ppl_rolling, ppl_sliding"),
         ({"stride": 32}, "^stride is 32; allowed: the window, 64"),
         ({"baseline_model": "random:llama-3.1-8b"}, "^baseline_model is 'random:llama-3.1-8b'"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import tempfile
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from costlib.errors import bad
 from costlib.isolate import run_isolated
 from costlib.models import demo
 from costlib.models.encoder import refuse_other_models
+from costlib.models.load import is_encoder
 from costlib.models.reference import is_static, parse
 from costlib.progress import Progress, Step, silent
 from costlib.quality.distill.material import labelled_material, text_material
@@ -76,9 +78,11 @@ def distill(
     recipe = recipe_of(student, device, precision, given)
     if not 0 < timeout_s < math.inf:
         raise bad("timeout_s", timeout_s, "a number of seconds above 0")
-    if out is not None and Path(out).exists():
-        raise bad("out", str(out), "a folder that does not exist yet")
+    if out is not None:
+        _check_place(Path(out))
     if student == "language":
+        if is_encoder(reference):
+            raise bad("teacher", teacher, "a model that generates text, for a language student")
         material = text_material(task)
     else:
         refuse_other_models(reference)
@@ -144,6 +148,17 @@ def _stored(store: Store, asked: dict[str, Any], *, copied: bool) -> pd.DataFram
         return None
     gone = found["status"][0] == "ok" and not (store.root / found["folder"][0]).is_dir()
     return None if copied and gone else found
+
+
+def _check_place(out: Path) -> None:
+    if out.exists():
+        raise bad("out", str(out), "a folder that does not exist yet")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out.parent):
+            pass
+    except OSError as error:
+        raise bad("out", str(out), f"a folder that can be made ({error.strerror})") from error
 
 
 def _copy(student: Path, out: Path) -> None:

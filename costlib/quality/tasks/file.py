@@ -93,9 +93,10 @@ def read_task(
         raise bad("prompt", text, "a text that holds {input}", str(file))
     if one == "classification":
         _add_choices(items)
+    for field, count, what in (("max_tokens", max_tokens, "tokens"), ("limit", limit, "items")):
+        if count is not None and (isinstance(count, bool) or count < 1):
+            raise bad(field, count, f"a whole number of {what}, at least 1", str(file))
     length = max_tokens or _MAX_TOKENS.get(one, 64)
-    if limit is not None and (isinstance(limit, bool) or limit < 1):
-        raise bad("limit", limit, "a whole number of items, at least 1", str(file))
     test, train = tuple(items["test"][:limit]), tuple(items["train"])
     return Task(file.stem, one, test, train, text, shots, length, chat, margin)
 

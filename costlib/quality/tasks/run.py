@@ -8,6 +8,7 @@ never a smaller n.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from decimal import Decimal
@@ -64,6 +65,8 @@ def answer_tasks(
     for name in names if not is_static(reference) else ():
         with suppress(Unsupported):  # becomes rows
             check_device(known_precision(name), device)
+    if not 0 < timeout_s < math.inf:
+        raise bad("timeout_s", timeout_s, "a number of seconds above 0")
     place = _checked(tasks, store)
     environment, fingerprint = describe(device)
     stored = place.read(ANSWERS).frame

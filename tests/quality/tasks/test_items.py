@@ -86,6 +86,8 @@ def test_the_question_changes_with_what_a_model_is_given_and_not_with_the_label(
         ([labelled("a", "x", weight=-1)], {"kind": "exact"}, "weight is -1"),
         ([labelled("a", "x", id="1"), labelled("b", "x", id="1")], {"kind": "exact"}, "an id no other item has"),
         ([labelled("a", "x")], {"kind": "exact", "shots": 1}, "0 to 0"),
+        ([labelled("a", "x")], {"kind": "exact", "max_tokens": 0}, "max_tokens is 0"),
+        ([labelled("a", "x")], {"kind": "exact", "limit": True}, "limit is True"),
         ([labelled("a", "x")], {"kind": "exact", "prompt": "Say:"}, "holds {input}"),
         ([labelled("a", "x")], {"kind": "exact", "margin": 1}, "a share between 0 and 1"),
     ],

@@ -140,6 +140,10 @@ def test_judgements_are_answers_of_the_model_named_first():
     [
         (lambda s: answer_tasks("random:llama-3.1-8b", "bf16", [classify()], store=s), "trained weights"),
         (lambda s: answer_tasks("demo:minilm", "bf61", [classify()], store=s), "precision is 'bf61'"),
+        (
+            lambda s: answer_tasks("demo:minilm", "bf16", [classify()], store=s, timeout_s=float("nan")),
+            "timeout_s is nan",
+        ),
         (lambda s: answer_tasks("demo:minilm", "bf16", [classify(), classify()], store=s), "different names"),
         (
             lambda s: answer_tasks(
