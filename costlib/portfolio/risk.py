@@ -105,7 +105,8 @@ def sensitivity(economy: Economy, choice: Ints, baseline: Ints) -> list[Sensitiv
         moved = [_moved(problem, choice) for problem in problems]
         relative = ends.ndim > 1
         if ends.ndim == 3:  # a range per workload and option: show those of the plan
-            ends = ends[:, np.arange(len(choice)), choice]
+            chosen = ends[:, np.arange(len(choice)), choice]
+            ends = chosen if (chosen[1] > 0).any() else ends.reshape(3, -1)  # no option of the plan has the factor
         stated = ends[:, ends[1] > 0]
         low, middle, high = (stated / stated[1]).mean(axis=1) if relative else ends
         found.append(
