@@ -43,6 +43,7 @@ def test_what_has_no_interval_or_no_ceiling_says_why() -> None:
     assert found["sure because"] == "1 process, 1 sample, stopped by time budget"
     assert "weights in the CPU's cache" in found["flattered by"] and "batch 1" in found["flattered by"]
     assert "of each sequence" not in found and "largest batch" not in found
+    assert "prefill" in found and "prefill (eager)" in lines({"engine": "compiled"})
 
 
 def test_disturbed_samples_are_said_to_be_out_or_in() -> None:

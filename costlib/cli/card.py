@@ -34,7 +34,8 @@ def card(row: Row) -> list[str]:
     line("decode", "decode_tokens_per_s", "tokens/s", after=_share(row, "mbu", "bound"))
     if row["batch"] > 1:
         line("of each sequence", "decode_tokens_per_s_per_user", "tokens/s")
-    line("prefill", "prefill_tokens_per_s", "tokens/s", after=_share(row, "prefill_mfu", "prefill_bound"))
+    eager = " (eager)" if row["engine"] == "compiled" else ""
+    line(f"prefill{eager}", "prefill_tokens_per_s", "tokens/s", after=_share(row, "prefill_mfu", "prefill_bound"))
     line("first token", "ttft_s", "s")
     line("end to end", "end_to_end_tokens_per_s", "tokens/s")
     if isinstance(row["interval_reason"], str):

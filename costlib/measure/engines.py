@@ -88,6 +88,8 @@ class Compiled:
         from transformers import StaticCache
         from transformers.cache_utils import StaticLayer
 
+        if shape.output_tokens < 2:
+            raise Unsupported("one new token has no decode step, and that is what the compiled engine compiles")
         self.model, self.device, self.shape = model, device, shape
         length = shape.prompt_tokens + shape.output_tokens
         self.cache = StaticCache(config=model.config, max_cache_len=length)
@@ -116,7 +118,7 @@ class Compiled:
             steady = self._run(seed, new)
             compiled_s = time.perf_counter() - started
             room = self.shape.output_tokens - new + 1  # steps the static cache still has a place for
-            again = self._run(seed, new, probes=min(_PROBES, room) if new > 1 else 0)
+            again = self._run(seed, new, probes=min(_PROBES, room))
         except (torch._dynamo.exc.TorchDynamoException, torch._inductor.exc.InductorError) as error:
             reason = str(error).strip().splitlines()[0]
             raise Unsupported(f"torch.compile cannot make one graph of this model's decode step: {reason}") from error

@@ -40,11 +40,11 @@ def _matches(row: Row, want: Row) -> bool:
 
 
 def _newest(rows: Sequence[Row], want: Row) -> Row | None:
-    """The newest row of a configuration; for the batch `max`, that of the largest batch that ran."""
+    """The newest row of a configuration; for the batch `max`, that of the largest that ran, else why none did."""
     found = [row for row in rows if _matches(row, want)]
     if want["batch"] == "max":
         ran = [row for row in found if row["status"] == "ok"]
-        found = [row for row in ran if row["batch"] == max(r["batch"] for r in ran)]
+        found = [row for row in ran if row["batch"] == max(r["batch"] for r in ran)] or found
     return found[-1] if found else None
 
 
@@ -60,7 +60,10 @@ def configurations(study: Study, store: Store) -> dict[str, Row]:
     missing |= {"status": "missing", "reason": "not measured yet", "device": device, "measured_at": str(study.as_of)}
     here = [row for row in fitting if row["device"] == device]
     found = {label: _newest(here, want) or {**missing, **want} for label, want in wanted.items()}
-    return {label.replace("batch max", f"batch {row['batch']} (largest)"): row for label, row in found.items()}
+    return {
+        label.replace("batch max", f"batch {row['batch']} (largest)") if row["status"] == "ok" else label: row
+        for label, row in found.items()
+    }
 
 
 def shared_setting(rows: Mapping[str, Row]) -> str:

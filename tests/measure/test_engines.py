@@ -145,6 +145,12 @@ def test_a_compiled_step_without_a_cuda_graph_is_said(monkeypatch: pytest.Monkey
     assert running.note is not None and "made no CUDA graph" in running.note
 
 
+def test_one_new_token_has_nothing_to_compile() -> None:
+    """A row of the compiled engine in which nothing was compiled would carry a wrong label."""
+    with pytest.raises(Unsupported, match="one new token has no decode step"):
+        open_engine("compiled", _model("llama"), CpuDevice(), Shape(1, 4, 1))
+
+
 def test_an_embedding_model_does_not_generate() -> None:
     import transformers
 

@@ -149,8 +149,12 @@ def test_a_sweep_is_labelled_by_what_differs_and_max_is_the_largest_batch_that_r
     rows = configurations(study, store)
     assert {label: row["status"] for label, row in rows.items()} == {
         "bf16 batch 1 16 in": "missing", "bf16 batch 1 64 in": "ok",
-        "bf16 batch max (largest) 16 in": "missing", "bf16 batch 12 (largest) 64 in": "ok",
+        "bf16 batch max 16 in": "missing", "bf16 batch 12 (largest) 64 in": "ok",
     }  # fmt: skip
+    failed = run_row(run_id="r9", campaign="c9", model="path:m", precision="bf16", batch=7, prompt_tokens=16,
+                     output_tokens=8, status="unsupported", reason="no graph of this step")  # fmt: skip
+    store.write(RUNS, pd.DataFrame([failed]), "r9")
+    assert configurations(study, store)["bf16 batch max 16 in"]["reason"] == "no graph of this step"
     assert shared_setting(rows) == "eager engine, batch as named, prompt as named and 8 output tokens"
     assert qualities(study, store, rows) == {}
 
