@@ -37,7 +37,7 @@ def test_the_number_stands_beside_its_interval_both_ceilings_and_its_bound() -> 
 
 
 def test_what_has_no_interval_or_no_ceiling_says_why() -> None:
-    reason = "the weights fit into the CPU's cache of 503 MB"
+    reason = "the weights fit into the CPU's cache"
     found = lines({"ceiling_reason": reason, "batch": 1})
     assert found["interval"] == "one process: an interval needs at least 2" and found["ceiling"] == f"unknown: {reason}"
     assert found["sure because"] == "1 process, 1 sample, stopped by time budget"

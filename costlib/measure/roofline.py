@@ -131,7 +131,7 @@ def cache_reason(device: str, weight_bytes: int) -> str | None:
     cache = cache_bytes()
     if cache is None:
         return "the size of the CPU's cache is unknown"
-    return None if weight_bytes > cache else f"the weights fit into the CPU's cache of {cache / 1e6:.0f} MB"
+    return None if weight_bytes > cache else "the weights fit into the CPU's cache"
 
 
 def cache_bytes(folder: Path | None = None) -> int | None:

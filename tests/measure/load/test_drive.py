@@ -87,7 +87,8 @@ def test_a_client_that_is_held_up_is_seen_to_be(server: ScriptedServer) -> None:
     quick = run(server, [Sendable(body(20))])
     assert np.quantile(slow.lag_s, 0.9) > 0.02 > np.median(quick.lag_s)
     busy = run(server, [Sendable(body(20))], hear=lambda text, now: sum(range(3_000_000)) and None)
-    assert (busy.cpu_share or 0) > 3 * (quick.cpu_share or 1)
+    cpu_s = [(flow.cpu_share or 0) * flow.wall_s for flow in (quick, busy)]  # the share itself falls on a busy machine
+    assert cpu_s[1] > 10 * cpu_s[0] > 0
 
 
 def test_progress_and_pieces_are_told(server: ScriptedServer) -> None:
