@@ -160,7 +160,7 @@ def focus(
 def _plan_charges(study: str, store: str | None, month: str | None, owned: str | None) -> Any:
     from costlib.portfolio.focus import plan_charges, read_owned
     from costlib.portfolio.plan import make_plan
-    from costlib.prices.csvfile import iso_date
+    from costlib.read import iso_date
     from costlib.store import Store
     from costlib.study import load_study
 

@@ -136,7 +136,7 @@ def _book(name: str, given: str) -> tuple[PriceBook, date]:
     """The book and day an argument means; a day the book does not cover is refused."""
     from costlib.prices.book import load_book
     from costlib.prices.changes import read_snapshot
-    from costlib.prices.csvfile import iso_date
+    from costlib.read import iso_date
 
     day = iso_date(given)
     if day is None and not Path(given).is_file():

@@ -16,7 +16,7 @@ from costlib.cost.inputs import number
 from costlib.devices import known_gpu
 from costlib.errors import bad
 from costlib.paths import data_dir
-from costlib.prices.csvfile import Row, read_rows
+from costlib.read import Row, read_rows
 from costlib.tables import SPEEDS, Column
 
 _KEY = (*SPEEDS.names[:9], "metric", "source")

@@ -26,8 +26,8 @@ from costlib.portfolio.options import supplies
 from costlib.portfolio.plan import Plan
 from costlib.portfolio.supply import Supply
 from costlib.prices.book import PriceBook, load_book
-from costlib.prices.csvfile import read_rows
 from costlib.prices.rates import Rate, load_rates, rate
+from costlib.read import read_rows
 from costlib.store import Store
 from costlib.study import DistilledOption, SelfHosted
 

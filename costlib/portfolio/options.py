@@ -28,9 +28,9 @@ from costlib.quality.distill.run import distillations
 from costlib.quality.gate import gate
 from costlib.quality.tasks.study import study_answers, study_scores
 from costlib.quality.text import quality_results
+from costlib.read import near
 from costlib.store import Store
 from costlib.study import ApiOption, CascadeOption, DistilledOption, MeasuredOption, QuotedOption, RouterOption, Study
-from costlib.yamlfile import near
 
 
 def supplies(study: Study, store: Store | None = None) -> tuple[Supply, ...]:

@@ -16,9 +16,8 @@ from typing import TypeVar
 
 from costlib.errors import bad
 from costlib.figure import KINDS
-from costlib.prices.csvfile import Row, read_rows
+from costlib.read import Row, near, read_rows
 from costlib.study import Study, place_in
-from costlib.yamlfile import near
 
 T = TypeVar("T")
 

@@ -16,7 +16,6 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 
 from costlib.paths import data_dir
-from costlib.prices.csvfile import iso_date
 from costlib.prices.currency import ExchangeRates, load_exchange_rates
 from costlib.prices.entries import (
     TIERS,
@@ -32,6 +31,7 @@ from costlib.prices.entries import (
 )
 from costlib.prices.library import PublicList, read_public_list
 from costlib.prices.names import Name, check_names, find
+from costlib.read import iso_date
 
 AsOf = date | datetime | str | None
 """A day (UTC), a moment, either as ISO 8601 text, or None for the book's snapshot day."""

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from costlib.errors import InputError, bad
 from costlib.paths import data_dir
-from costlib.prices.csvfile import read_rows
+from costlib.read import read_rows
 
 STALE = 45
 """Days after which the last known rate is no longer a rate."""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from costlib.errors import InputError, bad
 from costlib.figure import KINDS, Kind
-from costlib.prices.csvfile import Row, read_rows
+from costlib.read import Row, read_rows
 
 TOKEN_KINDS = (
     "input",

@@ -22,8 +22,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from costlib.errors import InputError, bad
-from costlib.prices.csvfile import iso_date
 from costlib.prices.entries import Price, price_id
+from costlib.read import iso_date
 
 RELEASED = {"0.2.3": date(2026, 11, 10)}
 """Release day of the pinned version: the last day its prices are known to hold."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from costlib.errors import bad
-from costlib.prices.csvfile import Row, iso_date
 from costlib.prices.entries import Price, PriceError, UnknownModel, UnknownProvider, price_error
+from costlib.read import Row, iso_date
 
 _DATE_SUFFIX = re.compile(r"(.+)-(\d{8}|\d{4}-\d{2}-\d{2}|latest)")
 

@@ -22,8 +22,8 @@ from costlib.errors import bad
 from costlib.figure import Kind
 from costlib.paths import data_dir
 from costlib.prices.book import AsOf, day_and_time
-from costlib.prices.csvfile import Row, earliest_date, read_rows
 from costlib.prices.entries import DateOutsideCoverage, price_error
+from costlib.read import Row, earliest_date, read_rows
 
 RATE_KINDS = ("on_demand", "spot", "reserved_1y", "reserved_3y", "owned")
 

@@ -17,7 +17,7 @@ from costlib.portfolio.options import supplies
 from costlib.portfolio.plan import make_plan
 from costlib.prices.api import PricedRequest, cache_break_even, price_request
 from costlib.prices.book import Sheet
-from costlib.prices.csvfile import iso_date
+from costlib.read import iso_date
 from costlib.report.chart import PALETTE, Chart
 from costlib.report.figures import Group, Panel, bars, dots
 from costlib.report.ledger import Html

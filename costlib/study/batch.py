@@ -33,9 +33,9 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 
 from costlib.errors import InputError, bad
+from costlib.read import Place, near, place, read_yaml, sentences
 from costlib.study.fields import Part, Positive, Text
 from costlib.study.file import Study, find_file
-from costlib.yamlfile import Place, near, place, read_yaml, sentences
 
 TIMEOUT_S = 1800.0
 _OWN = ("study", "out", "store", "timeout_s", "for_each")

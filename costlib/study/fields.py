@@ -9,8 +9,8 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from costlib.read import near
 from costlib.tables import ENGINES, PRECISIONS
-from costlib.yamlfile import near
 
 
 def as_number(value: object) -> object:

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field
 
 from costlib.errors import InputError, bad
 from costlib.paths import data_dir
+from costlib.read import Place, near
 from costlib.study.fields import Count, Part, Text, as_number
 from costlib.study.options import AnyOption, CascadeOption, Option, RouterOption
 from costlib.study.parts import (
@@ -23,7 +24,6 @@ from costlib.study.parts import (
     QualitySpec,
     TaskSpec,
 )
-from costlib.yamlfile import Place, near
 
 
 class Study(Part):

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from costlib.errors import bad
+from costlib.read import Place, extended, files_of, place, validated
 from costlib.study.batch import Changes, changes_of
 from costlib.study.file import Study, check_study, find_file
 from costlib.study.options import CascadeOption, RouterOption
-from costlib.yamlfile import Place, extended, files_of, place, validated
 
 
 def load_study(path: str | Path) -> Study:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from costlib.errors import bad
-from costlib.models.documents import check_characters
+from costlib.read import check_characters
 
 LARGEST_LENGTH = 1_000_000
 LONGEST_TRACE = 1_000_000

@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from costlib.errors import bad
-from costlib.models.documents import SUFFIXES, read_rows
 from costlib.quality.tasks.items import TIE, Item, Task, sha256
+from costlib.read import SUFFIXES, read_records
 from costlib.tables import TASK_KINDS
 
 _COLUMNS = ("id", "input", "expected", "kind", "choices", "split", "weight", "cost_of_miss", "cluster")
@@ -124,7 +124,7 @@ def _add_choices(items: dict[str, list[Item]]) -> None:
 
 def _rows(file: Path) -> list[tuple[str, dict[str, Any]]]:
     """Each row with its place; in CSV, lists and objects are JSON."""
-    rows = read_rows(file, "item")
+    rows = read_records(file, "item")
     for where, row in rows:
         unknown = [str(name) for name in row if name not in _COLUMNS]
         if unknown:

@@ -16,7 +16,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from costlib.errors import InputError, bad
-from costlib.yamlfile import near
+from costlib.read.tree import near
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _PARTIAL_DATE = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from costlib.errors import InputError
-from costlib.prices.csvfile import earliest_date, iso_date, read_rows
+from costlib.read import earliest_date, iso_date, read_rows
 
 
 @pytest.mark.parametrize(
