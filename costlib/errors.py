@@ -9,12 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from costlib.redact import redact
+
 _LONG = 12
 """From this many names on, an error shows the nearest ones instead of all."""
 
 
 class CostlibError(Exception):
-    """Base of every error costlib raises on purpose; its text is one sentence."""
+    """Base of every error costlib raises on purpose; its text is one sentence, and holds no secret."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(redact(message))
 
 
 class InputError(CostlibError):

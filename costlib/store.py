@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from costlib.errors import InputError, bad
 from costlib.paths import store_dir
+from costlib.redact import redact_all
 from costlib.tables import SCHEMA_VERSION, Table
 
 if TYPE_CHECKING:
@@ -63,6 +64,9 @@ class Store:
         import pyarrow.parquet as pq
 
         checked = table.validate(frame)
+        for column in table.columns:
+            if column.type in ("text", "texts") and not column.allowed:
+                checked[column.name] = checked[column.name].map(redact_all, na_action="ignore")
         arrow = pa.Table.from_pylist(
             [{key: _storable(value) for key, value in row.items()} for row in checked.to_dict("records")],
             schema=table.arrow_schema().with_metadata(

@@ -14,6 +14,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COSTLIB_STORE", str(tmp_path / "store"))
     monkeypatch.delenv("COSTLIB_DATA", raising=False)
+    monkeypatch.setattr("costlib.redact._known", {})
+    monkeypatch.setattr("costlib.redact._pattern", None)
     monkeypatch.setattr("costlib.measure.run.measurements_dir", lambda: tmp_path / "committed")
 
 

@@ -132,7 +132,7 @@ def test_a_server_that_refuses_is_a_failed_run_with_advice(
         (("URL", "--model", "m", "--rate", "inf"), "rate is inf"),
         (("URL", "--model", "", "--rate", "1"), "model is ''"),
         (("URL", "--model", "m", "--rate", "1", "--concurrency", "2"), "not both"),
-        (("URL", "--model", "m", "--rate", "1", "--extra", "[]"), "extra is '[]'"),
+        (("URL", "--model", "m", "--rate", "1", "--extra", "[]"), "extra is 'list'"),
         (("URL", "--model", "m", "--rate", "1", "--requests", "x"), "requests"),
         (("URL", "--model", "m", "--rate", "1", "--slo-tpot-s", "nan"), "slo_tpot_s is nan"),
         (("http://example.com/v1", "--model", "m", "--rate", "1"), "an https address"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 from typing import Any
 
 import typer
@@ -29,7 +30,9 @@ from costlib.cli import (
     techniques,
     watching,
 )
+from costlib.cli.screen import safe_output
 from costlib.errors import CostlibError, InputError
+from costlib.redact import remember_words
 
 app = typer.Typer(
     name="costlib",
@@ -70,17 +73,25 @@ _INTERRUPTED = 130
 
 
 def main() -> None:
-    """Entry point: turns every expected error into its exit code."""
+    """Entry point: turns every way a command can end into its exit code."""
     wants_json = "--json" in sys.argv[1:]
+    remember_words(sys.argv[1:])
     if wants_json and sys.stdout is sys.__stdout__:
         _keep_stdout()
-    code: Any
     if len(sys.argv) == 1:
         sys.argv.append("--help")
+    with safe_output():
+        code = _run(wants_json)
+    sys.exit(code)
+
+
+def _run(wants_json: bool) -> int:
+    code: Any
     try:
         code = app(standalone_mode=False)
         if code == _INTERRUPTED:
             raise KeyboardInterrupt
+        sys.stdout.flush()
     except _UsageError as error:
         code = _failed(error.format_message(), 2, wants_json)
     except InputError as error:
@@ -93,7 +104,10 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         code = 0
-    sys.exit(code if isinstance(code, int) else 0)
+    except Exception:  # a defect of costlib: its traceback goes through the filter, too
+        traceback.print_exc()
+        code = 1
+    return code if isinstance(code, int) else 0
 
 
 def _keep_stdout() -> None:

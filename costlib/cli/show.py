@@ -7,7 +7,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -15,9 +15,11 @@ from typing import Annotated, Any
 
 import typer
 
+from costlib.cli.screen import raw
 from costlib.errors import bad
 from costlib.figure import plain
 from costlib.progress import Step
+from costlib.redact import redact_all, shown, visible
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 StoreOption = Annotated[str | None, typer.Option("--store", help="Folder of measurements [default: data/store].")]
@@ -62,7 +64,8 @@ def plain_types(value: Any) -> Any:
 def answer(document: dict[str, Any], as_json: bool, show: Callable[[], None]) -> None:
     """Print the document as one JSON line, or let `show` draw it."""
     if as_json:
-        print(json.dumps(plain_types(document), allow_nan=False, ensure_ascii=False))
+        text = json.dumps(redact_all(plain_types(document)), allow_nan=False, ensure_ascii=False)
+        print(visible(text), file=raw(sys.stdout))  # its values are blotted, the names of its fields stay
     else:
         show()
 
@@ -73,7 +76,7 @@ def watching(as_json: bool) -> Iterator[Callable[[str], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    console = Console(stderr=True)
+    console = Console(file=raw(sys.stderr))
     stages: dict[str, Any] = {}
     if not console.is_terminal:
 
@@ -85,7 +88,7 @@ def watching(as_json: bool) -> Iterator[Callable[[str], None]]:
         return
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.fields[stage]}"),
+        TextColumn("{task.fields[stage]}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -94,12 +97,13 @@ def watching(as_json: bool) -> Iterator[Callable[[str], None]]:
     with Progress(*columns, console=console, transient=as_json) as bars:
 
         def draw(text: str) -> None:
+            said = shown(text)
             if isinstance(text, Step):
                 if text.stage not in stages:
-                    stages[text.stage] = bars.add_task("", total=text.total, stage=text.stage)
-                bars.update(stages[text.stage], completed=text.done, total=text.total, description=str(text))
+                    stages[text.stage] = bars.add_task("", total=text.total, stage=shown(text.stage))
+                bars.update(stages[text.stage], completed=text.done, total=text.total, description=said)
             else:
-                bars.console.print(text, markup=False, highlight=False)
+                bars.console.print(said, markup=False, highlight=False)
 
         yield draw
 
@@ -109,12 +113,12 @@ def table(title: str, columns: list[str], rows: list[list[str]], caption: str = 
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, caption=caption or None, title_justify="left", caption_justify="left")
+    table = Table(title=shown(title), caption=shown(caption) or None, title_justify="left", caption_justify="left")
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
+        table.add_column(shown(column), justify="left" if index == 0 else "right", overflow="fold")
     for row in rows:
-        table.add_row(*row)
-    Console(markup=False).print(table)
+        table.add_row(*map(shown, row))
+    Console(file=raw(sys.stdout), markup=False).print(table)
 
 
 def number(row: Any, name: str, unit: str = "", scale: float = 1.0) -> str:
@@ -146,10 +150,9 @@ def counts(field: str, text: str) -> list[int]:
 
 def json_object(field: str, text: str | None) -> dict[str, Any]:
     """The JSON object of an option, empty where it was not given; raises `InputError` naming `field`."""
-    try:
+    found: Any = "no JSON"
+    with suppress(ValueError, RecursionError):
         found = json.loads(text or "{}")
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        raise bad(field, text, "a JSON object, e.g. '{\"top_p\": 1}'")
+    if not isinstance(found, dict):  # which is not shown: it may hold a key
+        raise bad(field, found if found == "no JSON" else type(found).__name__, "a JSON object, e.g. '{\"top_p\": 1}'")
     return found

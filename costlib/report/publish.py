@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import costlib
+from costlib.redact import redact
 from costlib.report.execute import END, NotebookError, end_marker, title_of
 
 TEMPLATE = Path(__file__).resolve().parent / "template"
@@ -114,7 +115,8 @@ def with_contents(content: str) -> str:
 
 
 def scrub(text: str) -> str:
-    """Take this machine out of a text: its folders, and its name where that name is not an ordinary word."""
+    """Take this machine out of a text: its folders, its name where that is no ordinary word, and every secret."""
+    text = redact(text)
     for folder, instead in _folders().items():
         text = re.sub(re.escape(folder) + r"(?=[/\\\"'\s<:),]|$)[/\\]?", instead, text)
     host = socket.gethostname()

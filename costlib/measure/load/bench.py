@@ -102,7 +102,7 @@ class Bench:
             most_at_once=most_at_once,
             time_limit_s=self.settings.time_limit_s,
             timeout_s=self.settings.timeout_s,
-            secret=api_key(target.api_key_env),
+            key=api_key(target.api_key_env),
             tell=tell,
         )
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from costlib.measure.load.sse import Events
-from costlib.server import LARGEST_BODY, NO_JSON, Failed, complaint, lost, refused, usage_counts
+from costlib.redact import redact
+from costlib.server import NO_JSON, Failed, complaint, exchange, usage_counts
 
 if TYPE_CHECKING:
     import httpx
@@ -24,9 +24,6 @@ Clock = Callable[[], float]
 """Seconds since the start of the test."""
 Hear = Callable[[str, float], None]
 """Told every piece of text and when it came."""
-
-_GRACE_S = 1.0
-"""What a server may take to close a stream after its last event."""
 
 
 @dataclass
@@ -54,27 +51,28 @@ async def send(
     clock: Clock,
     *,
     timeout_s: float,
-    secret: str | None = None,
     hear: Hear | None = None,
 ) -> None:
     """Send one request and fill in `attempt`; raises nothing that a server, a network or a time limit does.
 
     Cancelled from outside (the time limit of the test), it fills in how far it came and lets the cancellation pass.
     """
-    import httpx
-
-    late = Failed("timeout", f"no whole answer within {timeout_s:g} s", passing=True)
-    answer = _Answer(attempt, hear)
+    answer, events = _Answer(attempt, hear), Events()
     failure: Failed | None = None
     attempt.sent_s, attempt.reason = clock(), None
+
+    def take(part: bytes) -> bool:
+        now = clock()
+        for event in events.feed(part):
+            answer.take(event, now)
+        return answer.ended
+
     try:
-        async with asyncio.timeout(timeout_s) as limit:
-            try:
-                await _stream(client, url, body, answer, clock, limit, timeout_s, secret)
-            except (httpx.TransportError, httpx.DecodingError) as error:
-                raise lost(error, late) from error
-    except TimeoutError:
-        failure = late
+        await exchange(client, url, body, take, timeout_s=timeout_s)
+        for event in events.end():
+            answer.take(event, clock())
+        if not answer.heard:
+            raise Failed("malformed", "no event came: the answer is not a stream", passing=False)
     except Failed as error:
         failure = error
     except asyncio.CancelledError:
@@ -91,41 +89,6 @@ async def send(
             attempt.reason = f"no_content: a whole answer without text ({attempt.finish_reason})"
         else:
             attempt.outcome = "ok"
-
-
-async def _stream(
-    client: httpx.AsyncClient,
-    url: str,
-    body: bytes,
-    answer: _Answer,
-    clock: Clock,
-    limit: asyncio.Timeout,
-    timeout_s: float,
-    secret: str | None,
-) -> None:
-    headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
-    async with client.stream("POST", url, content=body, headers=headers, timeout=timeout_s) as response:
-        events, size, said, graced = Events(), 0, b"", False
-        async for part in response.aiter_bytes():
-            now = clock()
-            size += len(part)
-            if size > LARGEST_BODY:
-                raise Failed("malformed", "more than 16 MB came back", passing=False)
-            if response.status_code != 200:
-                said += part
-                continue
-            for event in events.feed(part):
-                answer.take(event, now)
-            if answer.ended and not graced:
-                graced = True
-                with suppress(RuntimeError):  # the time was over in this very moment
-                    limit.reschedule(min(limit.when() or 0.0, asyncio.get_running_loop().time() + _GRACE_S))
-        if response.status_code != 200:
-            raise refused(response.status_code, response.headers.get("retry-after"), said, secret)
-        for event in events.end():
-            answer.take(event, clock())
-        if not answer.heard:
-            raise Failed("malformed", "no event came: the answer is not a stream", passing=False)
 
 
 class _Answer:
@@ -152,7 +115,7 @@ class _Answer:
                     if self._hear is not None:
                         self._hear(text, now)
                 if choice.get("finish_reason") is not None:
-                    self._attempt.finish_reason = str(choice["finish_reason"])[:40]
+                    self._attempt.finish_reason = redact(str(choice["finish_reason"]))[:40]
                     self.ended = True
         except NO_JSON as error:
             raise Failed("malformed", "an event is not a completion chunk in JSON", passing=True) from error

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from costlib.measure.load.client import Attempt, Clock, Hear, send
-from costlib.server import client_settings
+from costlib.server import client
 
 if TYPE_CHECKING:
     import httpx
@@ -56,7 +56,7 @@ def drive(
     most_at_once: int,
     time_limit_s: float,
     timeout_s: float,
-    secret: str | None = None,
+    key: str | None = None,
     hear: Hear | None = None,
     tell: Callable[[int], None] = lambda done: None,
 ) -> Flow:
@@ -66,7 +66,7 @@ def drive(
     """
 
     async def work() -> None:
-        await _drive(url, requests, flow, most_at_once, time_limit_s, timeout_s, secret, hear, tell)
+        await _drive(url, requests, flow, most_at_once, time_limit_s, timeout_s, key, hear, tell)
 
     try:
         asyncio.get_running_loop()
@@ -87,22 +87,20 @@ async def _drive(
     most_at_once: int,
     time_limit_s: float,
     timeout_s: float,
-    secret: str | None,
+    key: str | None,
     hear: Hear | None,
     tell: Callable[[int], None],
 ) -> None:
-    import httpx
-
     # Idle connections are dropped before servers drop them (uvicorn does after 5 s), else a request may meet its end.
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=most_at_once, keepalive_expiry=4.0)
-    async with httpx.AsyncClient(**client_settings(url, secret), limits=limits) as client:
+    limits: dict[str, Any] = {"max_connections": None, "max_keepalive_connections": most_at_once}
+    async with client(url, key, **limits, keepalive_expiry=4.0) as opened:
         cpu, flow.started = time.process_time(), time.perf_counter()
 
         def clock() -> float:
             return time.perf_counter() - flow.started
 
         watch = asyncio.create_task(_watch(flow.lag_s))
-        line = _Line(client, url, flow, clock, timeout_s, secret, hear, tell)
+        line = _Line(opened, url, flow, clock, timeout_s, hear, tell)
         try:
             async with asyncio.timeout(time_limit_s):
                 if requests and requests[0].at_s is None:
@@ -126,7 +124,6 @@ class _Line:
     flow: Flow
     clock: Clock
     timeout_s: float
-    secret: str | None
     hear: Hear | None
     tell: Callable[[int], None]
     done: int = 0
@@ -162,8 +159,7 @@ class _Line:
         return attempt
 
     async def _send(self, request: Sendable, attempt: Attempt) -> None:
-        settings: dict[str, Any] = {"timeout_s": self.timeout_s, "secret": self.secret, "hear": self.hear}
-        await send(self.client, self.url, request.body, attempt, self.clock, **settings)
+        await send(self.client, self.url, request.body, attempt, self.clock, timeout_s=self.timeout_s, hear=self.hear)
         self.done += 1
         self.tell(self.done)
 

@@ -25,7 +25,7 @@ class Target:
     url: str
     model: str
     api_key_env: str | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
     chat: bool = True
     allow_remote_http: bool = False
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from costlib.errors import InputError, bad
+from costlib.redact import redact_all
 
 Keep = Callable[[str, dict[str, Any]], None]
 
@@ -88,7 +89,7 @@ def opened(journal: Path) -> Iterator[tuple[dict[str, dict[str, Any]], Keep]]:
 
         def keep(key: str, found: dict[str, Any]) -> None:
             with lock:
-                file.write(json.dumps({"key": key, **found}).encode() + b"\n")
+                file.write(json.dumps({"key": key, **redact_all(found)}).encode() + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
 

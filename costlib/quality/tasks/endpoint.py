@@ -16,31 +16,28 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from costlib.errors import bad
 from costlib.progress import Progress, Step, silent
 from costlib.quality.tasks import bounds
-from costlib.quality.tasks.attempt import send
+from costlib.quality.tasks.attempt import read
 from costlib.quality.tasks.items import Task, sha256
 from costlib.server import (
     Failed,
     api_key,
+    asking,
     check_address,
     check_extra,
-    client_settings,
     lengths,
     request_body,
     request_url,
 )
-
-if TYPE_CHECKING:
-    import httpx
 
 _LONGEST_PAUSE_S = 60.0
 OVERHEAD_TOKENS = 256
@@ -82,7 +79,7 @@ class Endpoint:
     timeout_s: float = 60.0
     attempts: int = 4
     price: TokenPrice | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
     allow_remote_http: bool = False
     chat: bool = True
 
@@ -146,26 +143,23 @@ def ask_all(
     `max_usd` caps what this call spends; a purse, what all calls that are given it spend together. Raises `InputError`
     for a cap without a price, or a journal in use by another run; what a server does never raises.
     """
-    import httpx
-
     purse = max_usd if isinstance(max_usd, bounds.Purse) else bounds.Purse(max_usd)
     if purse.cap is not None and endpoint.price is None:
         raise bad("max_usd", str(purse.cap), "a cap together with a price per token, without which spending is unknown")
     tell = progress or silent
-    settings = client_settings(endpoint.url, api_key(endpoint.api_key_env))
-    settings["limits"] = httpx.Limits(max_connections=endpoint.concurrency)
-    with bounds.opened(journal) as (known, keep), httpx.Client(**settings) as client:
-        run = _Run(endpoint, client, known, keep, purse, bounds.Rate(endpoint.requests_per_minute))
+    key = api_key(endpoint.api_key_env)
+    with bounds.opened(journal) as (known, keep), asking(endpoint.url, key, endpoint.concurrency) as ask_once:
+        run = _Run(endpoint, ask_once, known, keep, purse, bounds.Rate(endpoint.requests_per_minute))
         pool = ThreadPoolExecutor(max_workers=endpoint.concurrency)
         try:
             asked: dict[str, Future[Reply]] = {}
             waiting = []
             for ask in asks:
                 body = _body(endpoint, ask)
-                key = sha256([endpoint.url.rstrip("/"), body])
-                if key not in asked:
-                    asked[key] = pool.submit(run.answer, key, body, _worst(endpoint, ask))
-                waiting.append(asked[key])
+                question = sha256([endpoint.url.rstrip("/"), body])
+                if question not in asked:
+                    asked[question] = pool.submit(run.answer, question, body, _worst(endpoint, ask))
+                waiting.append(asked[question])
             replies = []
             for number, (ask, future) in enumerate(zip(asks, waiting, strict=True), 1):
                 replies.append(replace(future.result(), id=ask.id))
@@ -179,7 +173,7 @@ def ask_all(
 @dataclass
 class _Run:
     endpoint: Endpoint
-    client: httpx.Client
+    ask: Callable[[str, Mapping[str, Any], float], bytes]
     known: dict[str, dict[str, Any]]
     keep: bounds.Keep
     purse: bounds.Purse
@@ -193,7 +187,6 @@ class _Run:
         jitter = random.Random(key)
         endpoint = self.endpoint
         url = request_url(endpoint.url, chat=endpoint.chat)
-        secret = api_key(endpoint.api_key_env)
         last, tried = "stopped: the run was interrupted", 0
         while tried < endpoint.attempts:
             if not self.purse.reserve(most):
@@ -206,7 +199,7 @@ class _Run:
             tried += 1
             started = time.monotonic()
             try:
-                answer = send(self.client, url, body, timeout_s=endpoint.timeout_s, secret=secret)
+                answer = read(self.ask(url, body, endpoint.timeout_s))
             except Failed as error:
                 self.purse.settle(most, most if error.billed else Decimal(0))
                 last = str(error)

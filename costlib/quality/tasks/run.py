@@ -15,7 +15,6 @@ from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from costlib.environment import default_device, describe
 from costlib.errors import bad
@@ -26,6 +25,7 @@ from costlib.models.reference import is_static, parse
 from costlib.progress import Progress, Step, silent
 from costlib.quality.tasks.answers import SERVER, Row, answered, asking, known_answers, labelled
 from costlib.quality.tasks.items import Item, Task
+from costlib.server import identity
 from costlib.store import Store
 from costlib.tables import ANSWERS
 
@@ -97,7 +97,7 @@ def ask_endpoint(
     from costlib.quality.tasks.bounds import Purse
 
     place = _checked(tasks, store)
-    who = {"model": f"{endpoint.model}@{urlsplit(endpoint.url).netloc}", "precision": None}
+    who = {"model": f"{endpoint.model}@{identity(endpoint.url)}", "precision": None}
     who |= {"engine": SERVER, "device": SERVER}
     unsupported = [task.name for task in tasks if task.kind == "retrieval"]
     if unsupported:

@@ -97,7 +97,7 @@ def test_tokens_from_a_cache_are_told(server: ScriptedServer) -> None:
     ],
 )
 def test_every_end_that_is_none_has_its_reason(server: ScriptedServer, how: Any, outcome: str, reason: str) -> None:
-    found = ask(server, how, secret="sk-secret")
+    found = ask(server, how, key="sk-secret")
     assert found.outcome == outcome and found.reason is not None and found.reason.startswith(reason)
     assert "sk-secret" not in found.reason
 
