@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from costlib.door import memory as memory
     from costlib.door import prefix as prefix
     from costlib.door import price as price
+    from costlib.door import price_usage as price_usage
     from costlib.door import rates as rates
     from costlib.door import speculate as speculate
     from costlib.errors import CostlibError as CostlibError
@@ -61,6 +62,7 @@ _DOOR = {
     "plan": ("costlib.portfolio.plan", "make_plan"),
     "prefix": ("costlib.door", "prefix"),
     "price": ("costlib.door", "price"),
+    "price_usage": ("costlib.door", "price_usage"),
     "price_book": ("costlib.prices.book", "load_book"),
     "quality_results": ("costlib.quality.text", "quality_results"),
     "rates": ("costlib.door", "rates"),

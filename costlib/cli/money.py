@@ -41,7 +41,19 @@ def price(
     cached_tokens: Annotated[int, typer.Option("--cached", help="Input tokens read from a prompt cache.")] = 0,
     cache_write_tokens: Annotated[int, typer.Option("--cache-write", help="Input tokens written to a cache.")] = 0,
     cache_write_1h_tokens: Annotated[int, typer.Option("--cache-write-1h", help="Written for one hour.")] = 0,
+    input_audio_tokens: Annotated[int, typer.Option("--input-audio", help="Input tokens that are audio.")] = 0,
+    input_image_tokens: Annotated[int, typer.Option("--input-image", help="Input tokens that are images.")] = 0,
+    input_video_tokens: Annotated[int, typer.Option("--input-video", help="Input tokens that are video.")] = 0,
+    cached_audio_tokens: Annotated[int, typer.Option("--cached-audio", help="Cached tokens that are audio.")] = 0,
+    cached_image_tokens: Annotated[int, typer.Option("--cached-image", help="Cached tokens that are images.")] = 0,
     reasoning_tokens: Annotated[int, typer.Option("--reasoning", help="Output tokens that are reasoning.")] = 0,
+    citation_tokens: Annotated[int, typer.Option("--citation", help="Output tokens that are citations.")] = 0,
+    output_audio_tokens: Annotated[int, typer.Option("--output-audio", help="Output tokens that are audio.")] = 0,
+    output_image_tokens: Annotated[int, typer.Option("--output-image", help="Output tokens that are images.")] = 0,
+    output_video_tokens: Annotated[int, typer.Option("--output-video", help="Output tokens that are video.")] = 0,
+    searches: Annotated[int, typer.Option(help="Web searches.")] = 0,
+    storage_searches: Annotated[int, typer.Option(help="Searches of stored files.")] = 0,
+    requests: Annotated[int, typer.Option(help="Requests that all these counts add up; their mean sets a tier.")] = 1,
     tier: Annotated[str, typer.Option(help="standard, batch, flex or priority.")] = "standard",
     as_of: AsOf = None,
     as_json: Json = False,
@@ -50,6 +62,8 @@ def price(
 
     Example: costlib price gpt-4o --provider openai --input 1000 --output 100
 
+    Example: costlib price gemini-2.5-pro --input 900000000 --output 40000000 --requests 300000
+
     Example: costlib price --usage requests.parquet
     """
     asked = dict(locals())
@@ -57,7 +71,7 @@ def price(
         del asked[name]
     if usage is not None:
         for name, given in asked.items():
-            if given and name not in ("provider", "tier", "as_of"):
+            if given and name not in ("provider", "tier", "as_of") and (name, given) != ("requests", 1):
                 raise bad(name, given, "nothing beside --usage, whose columns say it")
         _price_usage(usage, provider, tier, as_of, as_json)
         return
@@ -66,7 +80,6 @@ def price(
     from costlib.door import price as priced_by
 
     priced = priced_by(**asked)
-    doubts = list(dict.fromkeys(line.doubt for line in priced.lines if line.doubt))
 
     def show() -> None:
         body = [[line.kind, f"{line.tokens:,}", f"{line.usd_per_mtok:f}", f"{line.amount:f}"] for line in priced.lines]
@@ -77,10 +90,10 @@ def price(
         table(title, ["bucket", "tokens", "USD per million", "USD"], body, caption)
         for line in priced.lines:
             print(f"  {line.price_id}")
-        for doubt in doubts:
-            print(f"  note: {doubt}")
+        for note in priced.notes:
+            print(f"  note: {note}")
 
-    document = {**plain_types(priced), "price_ids": [line.price_id for line in priced.lines], "notes": doubts}
+    document = {**plain_types(priced), "price_ids": [line.price_id for line in priced.lines]}
     answer(document, as_json, show)
 
 
@@ -92,25 +105,30 @@ def _price_usage(usage: str, provider: str | None, tier: str, as_of: str | None,
     priced = price_usage(book, usage, provider=provider, tier=tier, as_of=as_of)
     day, _ = book.moment(as_of)
     dated = {"as_of": f"prices as of {day}", "snapshot day": f"prices as of {day}, the day of the snapshot"}
-    doubts = list(priced.lines["doubt"].dropna().unique())
+    count = int(priced.amounts.notna().sum())
 
     def show() -> None:
         body = []
         for line in priced.lines.to_dict("records"):
             name = f"{line['provider']}/{line['model']} {line['tier']} {line['token_kind']}"
             body.append([name, f"{line['tokens']:,}", f"{line['usd_per_mtok']:f}", f"{line['amount']:f}"])
-        body.append([f"total of {len(priced.amounts):,} requests", "", "", f"{priced.total:f}"])
+        body.append([f"total of {count:,} rows", "", "", f"{priced.total:f}"])
         caption = (
             f"USD; {dated.get(priced.dated_by, f'prices of the day in column {priced.dated_by}')}; {priced.source}"
         )
         table(Path(usage).name, ["model, tier and bucket", "tokens", "USD per million", "USD"], body, caption)
-        for doubt in doubts:
-            print(f"  note: {doubt}")
+        for note in priced.notes:
+            print(f"  note: {note}")
+        for row in priced.unpriced.to_dict("records"):
+            print(
+                f"  not priced: {row['rows']:,} rows of {row['model']}, the first {row['first_row']}: {row['reason']}"
+            )
 
     document = {
         "total": priced.total,
         "currency": priced.currency,
         "rows": len(priced.amounts),
+        "unpriced": priced.unpriced,
         "lines": priced.lines,
         "price_ids": list(priced.lines["price_id"]),
         "dated_by": priced.dated_by,
@@ -118,7 +136,7 @@ def _price_usage(usage: str, provider: str | None, tier: str, as_of: str | None,
         "kind": "assumed" if "assumed" in set(priced.lines["kind"]) else "quoted",
         "source": priced.source,
         "snapshot": priced.snapshot,
-        "notes": doubts,
+        "notes": priced.notes,
     }
     answer(document, as_json, show)
 

@@ -18,13 +18,14 @@ import pandas as pd
 
 from costlib.cost.focus import AI, Charge
 from costlib.cost.focus_rules import next_month
-from costlib.errors import bad
+from costlib.errors import InputError, bad
 from costlib.figure import Kind
 from costlib.prices.book import AsOf, PriceBook
-from costlib.prices.entries import Price, PriceError
+from costlib.prices.entries import FEES, Price, PriceError
 from costlib.prices.usage import price_usage
 from costlib.prices.usage_table import minutes, read_usage
 
+MODALITIES = ("audio", "image", "video")
 METERS = {
     "input": "Input Tokens",
     "cache_read": "Cached Input Tokens",
@@ -32,6 +33,11 @@ METERS = {
     "cache_write_1h": "Cache Write Tokens, 1 Hour",
     "output": "Output Tokens",
     "output_reasoning": "Reasoning Tokens",
+    "output_citation": "Citation Tokens",
+    **{f"{way}_{what}": f"{way} {what} Tokens".title() for way in ("input", "output") for what in MODALITIES},
+    **{f"cache_read_{what}": f"Cached {what} Tokens".title() for what in MODALITIES},
+    "search": "Searches",
+    "storage_search": "Storage Searches",
     "request": "Requests",
 }
 _MILLION = Decimal(1_000_000)
@@ -65,8 +71,8 @@ def api_charge(
     end: date,
     listed: Priced | None = None,
 ) -> Charge:
-    """Tokens (or requests) of one price; `listed` is the published price where another one was paid."""
-    what = "Requests" if token_kind == "request" else "Tokens"
+    """Tokens (or searches, or requests) of one price; `listed` is the published price where another one was paid."""
+    what = FEES.get(token_kind, "tokens").capitalize()
     return Charge(
         model=model,
         workload=workload,
@@ -110,7 +116,9 @@ def usage_charges(
     Rows belong to the month of their timestamp or date (UTC); without one, to that of `as_of` or the book's snapshot.
     Raises the errors of `price_usage`, and `InputError` where a published price cannot be told apart from a contract's.
     """
-    price_usage(book, usage, provider=provider, tier=tier, as_of=as_of)  # names what is wrong by its line
+    whole = price_usage(book, usage, provider=provider, tier=tier, as_of=as_of)  # names what is wrong by its line
+    for row in whole.unpriced.to_dict("records"):
+        raise InputError(f"{row['first_row']}: {row['reason']}")
     frame, places = read_usage(usage)
     named = next((name for name in ("timestamp", "date") if name in frame.columns), None)
     if named is None:

@@ -5,7 +5,7 @@ public names; the command line is a thin shell over the same functions.
 """
 
 from costlib.door.answers import evaluate
-from costlib.door.hosting import breakeven, cost, memory, price, rates
+from costlib.door.hosting import breakeven, cost, memory, price, price_usage, rates
 from costlib.door.serving import load
 from costlib.door.small_models import distill, embed
 from costlib.door.techniques import prefix, speculate
@@ -20,6 +20,7 @@ __all__ = [
     "memory",
     "prefix",
     "price",
+    "price_usage",
     "rates",
     "speculate",
 ]

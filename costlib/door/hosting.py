@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 from costlib.errors import InputError, bad
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
 
     from costlib.cost.breakeven import BreakEven
     from costlib.prices.api import PricedRequest
     from costlib.prices.rates import Rate
+    from costlib.prices.usage import PricedUsage
     from costlib.store import Store
 
 
@@ -71,16 +74,46 @@ def price(
     cached_tokens: int = 0,
     cache_write_tokens: int = 0,
     cache_write_1h_tokens: int = 0,
+    input_audio_tokens: int = 0,
+    input_image_tokens: int = 0,
+    input_video_tokens: int = 0,
+    cached_audio_tokens: int = 0,
+    cached_image_tokens: int = 0,
     reasoning_tokens: int = 0,
+    citation_tokens: int = 0,
+    output_audio_tokens: int = 0,
+    output_image_tokens: int = 0,
+    output_video_tokens: int = 0,
+    searches: int = 0,
+    storage_searches: int = 0,
+    requests: int = 1,
     tier: str = "standard",
     as_of: str | None = None,
 ) -> PricedRequest:
-    """Price of one API request in US dollars, line by line; `as_of` None is the day of the price snapshot."""
+    """Price of one API request in US dollars, line by line, or of the sums of `requests`.
+
+    `input_tokens` and `output_tokens` include all of their parts, cached tokens the cached audio and images. `as_of` is
+    a day, or a moment where the price depends on the hour (UTC); None is the day of the price snapshot.
+    """
     request = locals().copy()
     from costlib.prices.api import price_request
     from costlib.prices.book import load_book
 
     return price_request(load_book(), **request)
+
+
+def price_usage(
+    usage: pd.DataFrame | Path | str, *, provider: str | None = None, tier: str = "standard", as_of: str | None = None
+) -> PricedUsage:
+    """What a table of requests costs: a frame, CSV or Parquet file with the counts of `price` as columns.
+
+    Columns `model`, `input_tokens` and `output_tokens`; optional `provider`, `tier`, `timestamp` or `date` and the
+    other counts, `requests` among them for rows that add up many. A row without a price is in `unpriced`.
+    """
+    from costlib.prices.book import load_book
+    from costlib.prices.usage import price_usage as priced
+
+    return priced(load_book(), usage, provider=provider, tier=tier, as_of=as_of)
 
 
 def rates(

@@ -1,8 +1,7 @@
 """What one request costs at an API, exactly, and what a prompt cache must return to pay.
 
-Every token lies in one bucket: input counts include cached and written tokens, output counts include reasoning. The
-price of a request is the sum over buckets of tokens times price per million, in `Decimal`; a long-context price is a
-cliff chosen by the total input and applies to every token of the request. Usage tables: `costlib.prices.usage`.
+The price of a request is the sum over `buckets` of tokens times price per million, in `Decimal`; a long-context price
+is a cliff chosen by the total input and applies to every token of the request. Usage tables: `costlib.prices.usage`.
 """
 
 from __future__ import annotations
@@ -16,10 +15,8 @@ from costlib.errors import bad
 from costlib.figure import Kind
 from costlib.prices.amounts import Amount, exact
 from costlib.prices.book import AsOf, PriceBook
+from costlib.prices.buckets import COUNTS, MOST_TOKENS, not_used, own_buckets, plan
 from costlib.prices.entries import Price
-
-MOST_TOKENS = 10**15
-"""Counts from here on are taken for a mistake."""
 
 _MILLION = Decimal(1_000_000)
 
@@ -28,8 +25,8 @@ _MILLION = Decimal(1_000_000)
 class Line:
     """One bucket of a request: `tokens` at `usd_per_mtok` make `amount` US dollars.
 
-    A fee per request is a line of kind `request` with one "token", priced per million requests. `doubt` says why the
-    price may not have held yet on the day asked for (see `Price.doubt`), None where nothing does.
+    A fee per request or search is a line whose "tokens" are requests or searches, priced per million. `doubt` says why
+    the price may not have held yet on the day asked for (see `Price.doubt`), None where nothing does.
     """
 
     kind: str
@@ -42,11 +39,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class PricedRequest:
-    """The price of a request in US dollars, and where each part of it comes from.
+    """The price of a request, or of `requests` added up, in US dollars, and where each part of it comes from.
 
     `as_of` is the UTC day of the prices; `as_of_given` is False where none was asked for and the book's snapshot day
     was taken. `source` names the sources of its prices, `kind` is `assumed` where one of them is. `snapshot` is the
-    hash of the book.
+    hash of the book. `notes` say what a reader must know: doubts, tokens without a price of their own.
     """
 
     total: Decimal
@@ -60,6 +57,8 @@ class PricedRequest:
     source: str
     kind: Kind
     snapshot: str
+    requests: int = 1
+    notes: tuple[str, ...] = ()
 
 
 def price_request(
@@ -67,52 +66,45 @@ def price_request(
     model: str,
     provider: str | None = None,
     *,
-    input_tokens: int,
-    output_tokens: int,
-    cached_tokens: int = 0,
-    cache_write_tokens: int = 0,
-    cache_write_1h_tokens: int = 0,
-    reasoning_tokens: int = 0,
     tier: str = "standard",
     as_of: AsOf = None,
+    requests: int = 1,
+    **counts: int,
 ) -> PricedRequest:
-    """Price one request.
+    """Price one request, or the sums of `requests`, whose long-context price follows their mean.
 
-    `input_tokens` includes cached and cache-write tokens (`cache_write_tokens` with the default lifetime, usually
-    five minutes); `output_tokens` includes reasoning, which has its own price at few providers and is priced as output
-    elsewhere. Raises the errors of `PriceBook.sheet` and `Sheet.band`, and `InputError` for a count that is negative,
+    `counts` are named as in `COUNTS`: `input_tokens` includes cached, cache-write, audio, image and video tokens,
+    `output_tokens` includes reasoning, audio and so on; parts without a price of their own are billed as the rest.
+    Raises the errors of `PriceBook.sheet` and `Sheet.band`, and `InputError` for a count that is not known, negative,
     not whole, a bool, 10**15 or more, or larger than the count it is part of.
     """
-    input_tokens = _count("input_tokens", input_tokens)
-    output_tokens = _count("output_tokens", output_tokens)
-    cached_tokens = _count("cached_tokens", cached_tokens)
-    cache_write_tokens = _count("cache_write_tokens", cache_write_tokens)
-    cache_write_1h_tokens = _count("cache_write_1h_tokens", cache_write_1h_tokens)
-    reasoning_tokens = _count("reasoning_tokens", reasoning_tokens)
-    uncached = input_tokens - cached_tokens - cache_write_tokens - cache_write_1h_tokens
-    if uncached < 0:
-        parts = cached_tokens + cache_write_tokens + cache_write_1h_tokens
-        raise bad("cached_tokens + cache writes", parts, f"at most input_tokens ({input_tokens}), which include them")
-    if reasoning_tokens > output_tokens:
-        raise bad("reasoning_tokens", reasoning_tokens, f"at most output_tokens ({output_tokens}), which include them")
+    given = {name: number for name, count in counts.items() if (number := _count(name, count))}
+    if not _count("requests", requests):
+        raise bad("requests", requests, "a whole number from 1 on")
     sheet = book.sheet(model, provider, tier, as_of)
-    apart = reasoning_tokens if "output_reasoning" in sheet.bands else 0
+    own = own_buckets(sheet.known)
+    planned = plan(tuple(given), own)
+    billed = planned.bill(given)
+    for field, number, whole, left in planned.beyond(given, billed):
+        if left < 0:
+            raise bad(field, number, f"at most {whole} ({given.get(whole, 0)}), which include them")
+    if "requests" in own:
+        billed["request"] = requests
+    mean = -(-given.get("input_tokens", 0) // requests)
     lines: list[Line] = []
     prices: list[Price] = []
-    for kind, tokens in (
-        ("input", uncached),
-        ("cache_read", cached_tokens),
-        ("cache_write_5m", cache_write_tokens),
-        ("cache_write_1h", cache_write_1h_tokens),
-        ("output", output_tokens - apart),
-        ("output_reasoning", apart),
-        ("request", 1 if "request" in sheet.bands else 0),
-    ):
+    for kind, tokens in billed.items():
         if tokens:
-            band = sheet.band(kind, input_tokens)
+            band = sheet.band(kind, mean)
             amount = tokens * band.usd_per_mtok / _MILLION
             lines.append(Line(kind, tokens, band.usd_per_mtok, amount, band.price.id, band.price.doubt(sheet.day)))
             prices.append(band.price)
+    notes = [line.doubt for line in lines if line.doubt]
+    if not own.issuperset(given):
+        where = f"{sheet.provider}/{sheet.model}"
+        notes += [not_used(name, number, where) for name, number in given.items() if name not in own]
+    if requests > 1 and sheet.cliffs:
+        notes.append(f"the long-context price of {requests:,} requests follows their mean of {mean:,} input tokens")
     return PricedRequest(
         total=sum((line.amount for line in lines), Decimal(0)),
         lines=tuple(lines),
@@ -125,11 +117,15 @@ def price_request(
         source=", ".join(dict.fromkeys(price.source for price in prices)) or book.source,
         kind="assumed" if any(price.kind == "assumed" for price in prices) else "quoted",
         snapshot=book.snapshot,
+        requests=requests,
+        notes=tuple(dict.fromkeys(notes)) if notes else (),
     )
 
 
 def _count(name: str, count: object) -> int:
     """The count as an int; whole numbers of numpy and the like are fine, everything else is refused."""
+    if name not in COUNTS:
+        raise bad("count", name, tuple(COUNTS))
     if type(count) is int and 0 <= count < MOST_TOKENS:
         return count
     allowed = f"a whole number from 0 to {MOST_TOKENS - 1}"

@@ -50,14 +50,19 @@ class Band:
 
 @dataclass(frozen=True)
 class Sheet:
-    """Every price of one model and tier at one moment, by token kind, long-context bands ascending."""
+    """Every price of one model and tier at one moment, by token kind, long-context bands ascending.
+
+    `known` holds the kinds of price the model has in any tier on any day, `cliffs` where long-context bands begin.
+    """
 
     provider: str
     model: str
     tier: str
     day: date
     bands: Mapping[str, tuple[Band, ...]]
-    other_days: Mapping[str, str] = field(default_factory=dict)
+    known: frozenset[str]
+    cliffs: tuple[int, ...]
+    other_days: Mapping[str, str]
 
     def band(self, token_kind: str, input_tokens: int) -> Band:
         """The price of a token kind for a request of `input_tokens` in all.
@@ -127,6 +132,7 @@ class PriceBook:
         where = f"{provider}/{model}"
         prices = self.by_model.get((provider, model), ())
         tiers = sorted({price.tier for price in prices})
+        known = frozenset(price.token_kind for price in prices)
         if tier == "default":
             tier = "standard"
         if tier not in TIERS and tier not in tiers:
@@ -154,6 +160,8 @@ class PriceBook:
             tier,
             day,
             {kind: tuple(self._band(price, day) for price in of) for kind, of in chosen.items() if of},
+            known,
+            tuple(sorted({price.above_input_tokens for of in chosen.values() for price in of} - {0})),
             {k: self._days([p for p in prices if p.token_kind == k]) for k, of in chosen.items() if not of},
         )
 

@@ -33,10 +33,15 @@ TOKEN_KINDS = (
     "output_video",
     "cache_read_audio",
     "cache_read_image",
+    "search",
+    "storage_search",
     "request",
 )
 """`input` is text input that no cache served, embeddings included; `cache_write_5m` is a write with the provider's
-default lifetime; `output` covers reasoning where reasoning has no price of its own; `request` is a fee per request."""
+default lifetime; `output` covers reasoning where reasoning has no price of its own. `FEES` are no tokens."""
+
+FEES = {"search": "searches", "storage_search": "searches", "request": "requests"}
+"""Kinds that are fees, and what for: a web search, a search of stored files, a request."""
 
 TIERS = ("standard", "batch", "flex", "priority", "fast")
 
@@ -47,9 +52,10 @@ of the same first day to correct, the other must find none."""
 _UNITS = {
     "1M tokens": Decimal(1),
     "1K tokens": Decimal(1000),
-    "1M requests": Decimal(1),
-    "1K requests": Decimal(1000),
+    **{f"1M {things}": Decimal(1) for things in ("requests", "searches")},
+    **{f"1K {things}": Decimal(1000) for things in ("requests", "searches")},
     "1 request": Decimal(1_000_000),
+    "1 search": Decimal(1_000_000),
 }
 _REQUIRED = (
     "model",
@@ -103,7 +109,7 @@ def price_error(of: type[PriceError], field: str, value: object, allowed: str | 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """One dated price: `amount` of `currency` for 1,000,000 tokens (or requests).
+    """One dated price: `amount` of `currency` for 1,000,000 tokens (or requests, or searches).
 
     It applies to a whole request whose input tokens exceed `above_input_tokens` (a cliff, not a marginal rate), from
     `effective_from` to `effective_to`, both inclusive. `effective_from` None means the first day is not published;
@@ -137,7 +143,7 @@ class Price:
     @property
     def unit(self) -> str:
         """What the amount buys."""
-        return "1M requests" if self.token_kind == "request" else "1M tokens"
+        return f"1M {FEES.get(self.token_kind, 'tokens')}"
 
     def covers(self, day: date) -> bool:
         """Whether the price is known to hold on `day`."""
@@ -184,8 +190,9 @@ def read_prices(path: Path, currencies: Sequence[str]) -> list[tuple[Price, Row]
 def _price(row: Row, stem: str, currencies: Sequence[str]) -> Price:
     purpose = row.text("purpose", PURPOSES) if row.cells["purpose"] else "list"
     token_kind, unit = row.text("token_kind", TOKEN_KINDS), row.text("unit", tuple(_UNITS))
-    if ("request" in unit) != (token_kind == "request"):
-        raise bad("unit", unit, f"a unit of {'requests' if token_kind == 'request' else 'tokens'}", row.where)
+    things = FEES.get(token_kind, "tokens")
+    if unit.split()[1] not in (things, things.removesuffix("s"), things.removesuffix("es")):
+        raise bad("unit", unit, f"a unit of {things}", row.where)
     first, last = row.day("effective_from"), row.optional_day("effective_to")
     if last is not None and last < first:
         raise bad("effective_to", str(last), f"a day from {first} (effective_from) on, or empty", row.where)

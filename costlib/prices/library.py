@@ -8,7 +8,7 @@ one entry with the days, tier and tokens it was published for, and nothing else 
 What the library leaves open is settled so: entries without a first day keep `effective_from` None and are answered
 from the date in the model's own identifiers (gpt-4o-2024-08-06), else of its dated namesake at another provider, else
 from `RECORDED_SINCE`, the first day for which the library records a change; its last day is the release of the pinned
-version. Prices per second, page, character or search are left out: this book prices tokens and requests.
+version. Prices per second, page, message or character are left out: this book prices tokens, requests and searches.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from costlib.errors import InputError, bad
-from costlib.prices.entries import Price, price_id
+from costlib.prices.entries import FEES, Price, price_id
 from costlib.read import iso_date
 
 RELEASED = {"0.2.3": date(2026, 11, 10)}
@@ -47,6 +47,8 @@ _TOKEN_KINDS = {
     "output_video_mtok": "output_video",
     "cache_audio_read_mtok": "cache_read_audio",
     "cache_image_read_mtok": "cache_read_image",
+    "web_searches_kcount": "search",
+    "storage_searches_kcount": "storage_search",
     "requests_kcount": "request",
 }
 _TIERS = {
@@ -172,7 +174,7 @@ def _prices(source: str, released: date, provider: str, model: Any, known_from: 
         kind = _TOKEN_KINDS.get(key)
         if kind is None or price is None:
             return
-        scale = Decimal(1000) if kind == "request" else Decimal(1)
+        scale = Decimal(1000) if kind in FEES else Decimal(1)
         cliffs = [] if isinstance(price, Decimal) else [(cliff.start, cliff.price) for cliff in price.tiers]
         for above, amount in [(0, getattr(price, "base", price)), *cliffs]:
             yield Price(

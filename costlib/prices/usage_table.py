@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from costlib.errors import InputError, bad
-from costlib.prices.api import MOST_TOKENS
+from costlib.prices.buckets import MOST_TOKENS
 
 Integers = npt.NDArray[np.int64]
 _LONGEST_HEADER = 100_000

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from costlib.errors import InputError
-from costlib.prices.api import MOST_TOKENS, cache_break_even, price_request
+from costlib.prices.api import cache_break_even, price_request
 from costlib.prices.book import load_book
+from costlib.prices.buckets import MOST_TOKENS
 from costlib.prices.entries import DateOutsideCoverage, MissingPrice, TimeNeeded, UnknownTier
 
 BOOK = load_book()
@@ -224,7 +225,9 @@ def test_counts_of_numpy_are_fine() -> None:
 
 
 def test_parts_beyond_the_whole_are_refused() -> None:
-    with pytest.raises(InputError, match="cache writes is 11; allowed: at most input_tokens"):
+    with pytest.raises(
+        InputError, match=r"cached_tokens \+ cache_write_tokens is 11; allowed: at most input_tokens \(10\)"
+    ):
         total("claude-3-5-sonnet", input_tokens=10, cached_tokens=6, cache_write_tokens=5)
     with pytest.raises(InputError, match="reasoning_tokens is 2; allowed: at most output_tokens"):
         total("gpt-5", input_tokens=0, output_tokens=1, reasoning_tokens=2)

@@ -146,7 +146,7 @@ def test_an_empty_table_costs_nothing() -> None:
         ({"model": ["gpt-4oo"]}, UnknownModel, "row 0: model is 'gpt-4oo'"),
         ({"date": ["2020-01-01"]}, DateOutsideCoverage, "row 0: as-of date"),
         ({"date": ["soon"]}, InputError, "row 0: date is 'soon'"),
-        ({"cached_tokens": [1001]}, InputError, "row 0: cached_tokens . cache writes is 1001"),
+        ({"cached_tokens": [1001]}, InputError, "row 0: cached_tokens is 1001; allowed: at most input_tokens"),
         ({"reasoning_tokens": [101]}, InputError, "row 0: reasoning_tokens is 101"),
         ({"tier": ["batch"], "cached_tokens": [1]}, MissingPrice, "cache_read"),
     ],
@@ -165,9 +165,26 @@ def test_a_request_is_billed_once_and_a_missing_price_names_its_row() -> None:
     twice = table(model="gpt-4o", output_tokens=0, input_tokens=[1, 2, 2], request_id=["a", "b", "b"])
     with pytest.raises(InputError, match=r"row 2: request_id is 'b'; allowed: each request once"):
         price_usage(BOOK, twice)
-    unpriced = table(model="gpt-4o", output_tokens=0, input_tokens=[9, 9, 9], cache_write_1h_tokens=[0, 0, 1])
-    with pytest.raises(InputError, match=r"row 2: price of cache_write_1h tokens"):
-        price_usage(BOOK, unpriced)
+
+
+def test_a_row_without_a_price_is_reported_and_the_others_are_billed() -> None:
+    frame = pd.DataFrame(
+        {
+            "model": ["gpt-4o", "gpt-4o", "o3", "gpt-4oo", "gpt-4o", "gpt-4o"],
+            "provider": ["openai", "nonsense", None, None, None, None],
+            "date": ["2026-11-10", "2026-11-10", "2026-11-10", "2026-11-10", "2026-11-11", "2026-11-12"],
+            "input_tokens": [1000, 1000, 1000, 1000, 1000, 1000],
+            "output_tokens": 0,
+            "cache_write_1h_tokens": [0, 0, 7, 0, 0, 0],
+        }
+    )
+    priced = price_usage(BOOK, frame)
+    assert priced.total == Decimal("0.0025")
+    assert priced.amounts.notna().tolist() == [True, False, False, False, False, False]
+    reasons = priced.unpriced.set_index("first_row")
+    assert reasons["rows"].to_dict() == {"row 1": 1, "row 2": 1, "row 3": 1, "row 4": 2}
+    assert "provider is 'nonsense'" in reasons["reason"]["row 1"]
+    assert "price of cache_write_1h tokens" in reasons["reason"]["row 2"]
 
 
 def test_a_bill_says_which_prices_may_not_have_held_yet() -> None:
