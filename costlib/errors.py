@@ -6,11 +6,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 from costlib.redact import redact
 
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""What no name holds and no sentence shows as it is: control characters, line ends, halves of characters."""
+_SHOWN = 150
+"""Characters of each end of a value that a sentence shows."""
 _LONG = 12
 """From this many names on, an error shows the nearest ones instead of all."""
 
@@ -38,9 +43,20 @@ def bad(field: str, value: object, allowed: str | Iterable[str], where: str | No
     """
     if not isinstance(allowed, str):
         names = sorted(allowed)
-        near = get_close_matches(str(value), names, n=5, cutoff=0.3) if len(names) > _LONG else names
+        near = get_close_matches(_shown(value), names, n=5, cutoff=0.3) if len(names) > _LONG else names
         allowed = "one of " + ", ".join(near or names)
         if near and len(near) < len(names):
             allowed += f" and {len(names) - len(near)} more"
     prefix = f"{where}: " if where else ""
-    return InputError(f"{prefix}{field} is {value!r}; allowed: {allowed}")
+    return InputError(
+        CONTROL.sub(lambda one: ascii(one[0])[1:-1], f"{prefix}{field} is {_shown(value)}; allowed: {allowed}")
+    )
+
+
+def _shown(value: object) -> str:
+    """A value as it is written, shortened where it would fill a screen; its type where it cannot be written."""
+    try:
+        text = redact(repr(value))  # before it is cut: half a secret is not known as one
+    except (ValueError, RecursionError):  # a number of 5,000 digits, lists 1,000 deep
+        return f"an absurd {type(value).__name__}"
+    return text if len(text) <= 2 * _SHOWN else f"{text[:_SHOWN]} ... {text[-_SHOWN:]}"

@@ -48,6 +48,9 @@ def plan(
             print(f"  measure next: {what}: knowing it is worth {worth}; everything {most}")
         else:
             print("  measure next: nothing; no uncertain number changes a choice")
+        for note in made.notes:
+            if note.startswith("Not "):
+                print(f"  note: {note}")
 
     document = {
         "study": made.study.name,

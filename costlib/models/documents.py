@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from costlib.errors import bad
-from costlib.read import SUFFIXES, content, read_records
+from costlib.read import SUFFIXES, content, file_of, read_records
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,8 @@ def read_documents(path: str | Path, *, labelled: bool = False, field: str = "te
     Raises `InputError` for a file that cannot be read, an empty document, a repeated document with two labels, and,
     where `labelled`, a missing label or fewer than two classes.
     """
-    file = Path(path).expanduser()
-    if not file.is_file():
-        allowed = "a file that exists: .txt (one document a line), .jsonl, .csv or .parquet with an input"
-        raise bad(field, str(path), allowed)
+    allowed = "a file that exists: .txt (one document a line), .jsonl, .csv or .parquet with an input"
+    file = file_of(path, field, allowed)
     pairs = _pairs(file, field)
     found: dict[str, str] = {}
     for line, (text, label) in enumerate(pairs, start=1):

@@ -25,6 +25,7 @@ from costlib.models import demo
 from costlib.models.load import load_model
 from costlib.models.precision import precision as known_precision
 from costlib.models.reference import Reference, is_static, parse, shape
+from costlib.read import read_json
 
 Array = npt.NDArray[np.float32]
 STATIC_PRECISIONS = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
@@ -183,7 +184,7 @@ def _sentence_settings(reference: Reference) -> tuple[str, int]:
     folder = demo.ensure(reference.name) if reference.kind == "demo" else Path(reference.name)
     file = folder / "1_Pooling" / "config.json"
     if file.is_file():
-        config = json.loads(file.read_text(encoding="utf-8"))
+        config = read_json(file, "model")
         names = [name for name, on in config.items() if name.startswith("pooling_mode_") and on is True]
         pooling = {"pooling_mode_cls_token": "cls", "pooling_mode_lasttoken": "lasttoken"}.get(
             names[0] if names else "", str(config.get("pooling_mode", "mean"))
@@ -192,8 +193,10 @@ def _sentence_settings(reference: Reference) -> tuple[str, int]:
             raise Unsupported(f"pooling {', '.join(names) or pooling}; costlib knows mean, cls and lasttoken")
     file = folder / "sentence_bert_config.json"
     if file.is_file():
-        longest = json.loads(file.read_text(encoding="utf-8")).get("max_seq_length") or longest
-    return pooling, int(longest)
+        longest = read_json(file, "model").get("max_seq_length") or longest
+        if type(longest) is not int or longest < 1:
+            raise bad("max_seq_length", longest, "a whole number of at least 1", str(file))
+    return pooling, longest
 
 
 def _static(folder: Path, precision: str, device: str) -> Encoder:

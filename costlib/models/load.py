@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from costlib.models.checkpoint import check_checkpoint
 from costlib.models.precision import Precision, precision
 from costlib.models.proof import Proof, check, prove
 from costlib.models.reference import Reference, is_static, parse, shape
+from costlib.read import read_json
 
 
 @dataclass(frozen=True)
@@ -159,11 +159,15 @@ def is_encoder(reference: Reference) -> bool:
         return reference.name == "minilm"
     if reference.kind != "path":
         return False
-    config = json.loads((Path(reference.name) / "config.json").read_text(encoding="utf-8"))
+    config = read_json(Path(reference.name) / "config.json", "model")
     if config.get("model_type") in ENCODERS:
         return True
-    names = config.get("architectures") or []
-    return bool(names) and not str(names[0]).endswith(("ForCausalLM", "LMHeadModel", "ForConditionalGeneration"))
+    names = config.get("architectures")
+    return (
+        isinstance(names, list)
+        and bool(names)
+        and not str(names[0]).endswith(("ForCausalLM", "LMHeadModel", "ForConditionalGeneration"))
+    )
 
 
 def context_of(reference: Reference) -> int | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from costlib.errors import bad
 from costlib.models.architectures import Architecture, architectures
 from costlib.models.configs import from_folder
+from costlib.read import read_json
 
 KINDS = ("demo", "gguf", "hub", "path", "random", "static")
 DEMOS = ("gemma-3-270m", "minilm")
@@ -67,7 +68,7 @@ def is_static(reference: Reference) -> bool:
     file = Path(reference.name) / "config.json"
     if reference.kind not in ("path", "static") or not file.is_file():
         return False
-    config = json.loads(file.read_text(encoding="utf-8"))
+    config = read_json(file, "model")
     return "embedding_dtype" in config or config.get("model_type") == "model2vec"
 
 

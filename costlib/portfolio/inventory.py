@@ -127,13 +127,14 @@ def assumption_table(study: Study, cases: Sequence[Workload], scores: Scores) ->
             add(f"latency of {option.name}", (wait,) * 3, "s", latency, "to the first token")
         for name, ends, unit, meaning in _of_option(option):
             add(f"{name} of {option.name}", ends, unit, option, meaning)
+    served = {option.capability for option in study.options}
     for case in cases:
         for name, rule in study.workload_columns.items():
             if (stated := getattr(case, name)) is not None:
                 ends = (float(stated) * rule.low_factor, float(stated), float(stated) * rule.high_factor)
                 add(name, ends, UNITS[name], rule, case.source, case.workload)
         for (of, capability), score in scores.items():
-            if of == case.workload:
+            if of == case.workload and capability in served:
                 ends = (score.low, score.success_rate, score.high)
                 add(f"success rate of {capability}", ends, "share", score, "share of good answers", of)
     return pd.DataFrame(rows)

@@ -21,6 +21,7 @@ from costlib.portfolio.workloads import Score, Scores, Workload
 from costlib.prices.api import PricedRequest, price_request
 from costlib.prices.book import AsOf, PriceBook, load_book
 from costlib.prices.entries import MissingPrice
+from costlib.read import close
 from costlib.study import ApiOption, DistilledOption, HumanOption, Latency, MeasuredOption, Study
 
 UNKNOWN = ("price", "speed", "quality result")
@@ -110,7 +111,8 @@ def _judge(workload: Workload, supply: Supply, scores: Scores, failed: dict[str,
     name = supply.option.capability
     score = (supply.scores or {}).get(workload.workload) or scores.get((workload.workload, name))
     if score is None:
-        failed["quality result"] = f"no success rate of {name} on {workload.workload}"
+        stated = [capability for of, capability in scores if of == workload.workload]
+        failed["quality result"] = f"no success rate of {name} on {workload.workload}{close(name, stated)}"
     elif score.success_rate < workload.quality_floor:
         failed["quality floor"] = (
             f"success rate {score.success_rate:g} is below the floor of {workload.quality_floor:g}"

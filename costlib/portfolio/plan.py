@@ -29,7 +29,7 @@ from costlib.portfolio.problem import Ints
 from costlib.portfolio.risk import sensitivity, simulate
 from costlib.portfolio.supply import Supply
 from costlib.portfolio.value import value_table
-from costlib.portfolio.workloads import Scores, Workload, load_scores, load_use_cases, load_workloads
+from costlib.portfolio.workloads import Scores, Workload, load_scores, load_use_cases, load_workloads, unused_scores
 from costlib.prices.book import PriceBook, load_book
 from costlib.store import Store
 from costlib.study import ApiOption, Study
@@ -70,7 +70,7 @@ def check_tables(study: Study, store: Store | None = None) -> None:
     workload can be served is judged by the plan, because it may depend on what is not measured yet.
     """
     workloads = load_workloads(study)
-    table = offers(study, workloads, load_scores(study, workloads), supplies(study, store), load_book())
+    table = offers(study, workloads, load_scores(study), supplies(study, store), load_book())
     _baseline_choice(study, table)
 
 
@@ -82,7 +82,7 @@ def make_plan(study: Study, store: Store | None = None) -> Plan:
     """
     workloads = load_workloads(study)
     cases = load_use_cases(study)
-    scores = load_scores(study, workloads)
+    scores = load_scores(study)
     found = supplies(study, store)
     book = load_book()
     table = offers(study, workloads, scores, found, book)
@@ -114,7 +114,7 @@ def make_plan(study: Study, store: Store | None = None) -> Plan:
         workloads=pd.DataFrame([vars(workload) for workload in workloads]),
         probability_saves=float(np.mean(drawn.plan.sum(axis=(1, 2)) < drawn.baseline.sum(axis=(1, 2)))),
         gap=solution.gap,
-        notes=_notes(work, book),
+        notes=_notes(work, book, unused_scores(study, (*workloads, *cases), scores)),
     )
 
 
@@ -239,7 +239,7 @@ def _cache_note(work: Work, book: PriceBook) -> str:
     )
 
 
-def _notes(work: Work, book: PriceBook) -> tuple[str, ...]:
+def _notes(work: Work, book: PriceBook, unused: str | None) -> tuple[str, ...]:
     """What a reader must know to read the plan right."""
     missing = [supply.name for supply in work.found if "not measured yet" in (supply.failed or {}).values()]
     notes = [
@@ -262,4 +262,5 @@ def _notes(work: Work, book: PriceBook) -> tuple[str, ...]:
         notes.append(f"What would turn a choice was looked for among the {asked} workloads that cost most.")
     if missing:
         notes.append(f"Not measured yet, so not eligible: {', '.join(missing)}.")
+    notes += [unused] if unused else []
     return tuple(notes)

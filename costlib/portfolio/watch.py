@@ -131,7 +131,7 @@ class _Watch:
         self.study, self.store, self.alpha, self.before, self.since = study, store, alpha, before, since
         workloads = load_workloads(study)
         found = supplies(study, store)
-        self.table = offers(study, workloads, load_scores(study, workloads), found, load_book())
+        self.table = offers(study, workloads, load_scores(study), found, load_book())
         self.money = economy(study, found, self.table)
         self.names = [supply.name for supply in found]
 

@@ -7,16 +7,16 @@ person) on one workload, with its interval, kind and source. Token counts are me
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
 
 from costlib.errors import bad
 from costlib.figure import KINDS
-from costlib.read import Row, near, read_rows
+from costlib.read import Row, close, near, read_rows
 from costlib.study import Study, place_in
 
 T = TypeVar("T")
@@ -126,7 +126,7 @@ def load_use_cases(study: Study) -> tuple[Workload, ...]:
 def _streams(study: Study, file: Path) -> dict[str, Workload]:
     """The rows of a table of workloads, by name."""
     found: dict[str, Workload] = {}
-    for row in read_rows(file, [field.name for field in fields(Workload)], marked=True):
+    for row in read_rows(file, [field.name for field in fields(Workload)]):
         where = row.where
         workload = Workload(
             workload=row.text("workload"),
@@ -156,16 +156,17 @@ def _streams(study: Study, file: Path) -> dict[str, Workload]:
     return found
 
 
-def load_scores(study: Study, workloads: tuple[Workload, ...]) -> dict[tuple[str, str], Score]:
-    """Success rates by (workload, capability); the same errors as `load_workloads`."""
-    names = [workload.workload for workload in (*workloads, *load_use_cases(study))]
-    capabilities = {option.capability for option in study.options}
+def load_scores(study: Study) -> dict[tuple[str, str], Score]:
+    """Success rates by (workload, capability), those of nothing in the study too: `unused_scores` names them.
+
+    Raises as `load_workloads`.
+    """
     found: dict[tuple[str, str], Score] = {}
-    for row in read_rows(study.quality_scores, _SCORE_COLUMNS, marked=True):
+    for row in read_rows(study.quality_scores, _SCORE_COLUMNS):
         where = row.where
         score = Score(
-            workload=row.text("workload", names),
-            capability=row.text("capability", capabilities),
+            workload=row.text("workload"),
+            capability=row.text("capability"),
             success_rate=_number("success_rate", row, most=1),
             low=_number("low", row, most=1),
             high=_number("high", row, most=1),
@@ -181,30 +182,45 @@ def load_scores(study: Study, workloads: tuple[Workload, ...]) -> dict[tuple[str
     return found
 
 
+def unused_scores(study: Study, workloads: Iterable[Workload], scores: Scores) -> str | None:
+    """What a reader must know of rows of scores whose option or workload the study no longer has, or spells otherwise.
+
+    `workloads` are all of the study, its use cases too.
+    """
+    known = {
+        "capability": {option.capability for option in study.options},
+        "workload": {workload.workload for workload in workloads},
+    }
+    unused: Counter[tuple[str, str]] = Counter()
+    for workload, capability in scores:
+        if capability not in known["capability"]:
+            unused["capability", capability] += 1
+        elif workload not in known["workload"]:
+            unused["workload", workload] += 1
+    said = [
+        f"{field} {name} ({count} {'row' if count == 1 else 'rows'}{close(name, known[field])})"
+        for (field, name), count in unused.items()
+    ]
+    return (
+        f"Not used of {study.quality_scores.name}: {'; '.join(said)}; the study has none of that name."
+        if said
+        else None
+    )
+
+
 def _money(name: str, row: Row) -> Decimal:
-    _number(name, row)
-    try:
-        return Decimal(row.cells[name])
-    except InvalidOperation as error:
-        raise bad(name, row.cells[name], "a plain number", row.where) from error
+    return row.number(name, zero=True)
 
 
 def _whole(name: str, row: Row) -> int:
-    value = _number(name, row)
+    value = row.number(name, zero=True)
     if value != int(value):
         raise bad(name, row.cells[name], "a whole number", row.where)
     return int(value)
 
 
 def _number(name: str, row: Row, *, least: float = 0, most: float = 1e15) -> float:
-    try:
-        value = float(row.cells[name])
-    except ValueError:
-        value = math.nan
-    if not least <= value <= most or value >= 1e15:
-        upper = f"at most {most:g}" if most < 1e15 else "below 1e15"
-        raise bad(name, row.cells[name], f"a finite number of at least {least:g} and {upper}", row.where)
-    return value
+    return float(row.number(name, zero=True, least=least, most=most))
 
 
 def _optional(read: Callable[[str, Row], T], name: str, row: Row) -> T | None:

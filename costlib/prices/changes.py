@@ -16,12 +16,13 @@ from typing import Any
 
 import pandas as pd
 
-from costlib.errors import InputError, bad
+from costlib.errors import bad
 from costlib.prices.book import AsOf, PriceBook
 from costlib.prices.currency import load_exchange_rates
 from costlib.prices.entries import Price
 from costlib.prices.names import Name
 from costlib.prices.usage import price_usage
+from costlib.read import parsing, read_json
 
 _KEY = ("provider", "model", "tier", "token_kind", "above_input_tokens", "hours")
 _DAYS = ("effective_from", "effective_to", "known_from", "observed_on")
@@ -122,8 +123,9 @@ def read_snapshot(path: Path) -> PriceBook:
 
     Raises `InputError` for a file that is no snapshot, or whose prices do not match the hash it was saved with.
     """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+    allowed = "a file of costlib prices save"
+    document = read_json(path, "price snapshot", allowed)
+    with parsing("price snapshot", path, allowed):
         book = PriceBook(
             document["source"],
             date.fromisoformat(document["snapshot_date"]),
@@ -131,8 +133,6 @@ def read_snapshot(path: Path) -> PriceBook:
             {alias: tuple(Name(**name) for name in names) for alias, names in document["names"].items()},
             load_exchange_rates(),
         )
-    except (OSError, ValueError, KeyError, TypeError, ArithmeticError) as error:
-        raise InputError(f"{path}: is not a price snapshot ({error!r}); allowed: a file of save_snapshot") from None
     if book.snapshot != document.get("snapshot"):
         raise bad("hash of the prices", book.snapshot, f"{document.get('snapshot')}, as saved", str(path))
     return book

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from costlib.errors import bad
+from costlib.read import content
 
 DEFAULT_TEXT = "pydoc_data.topics"
 """English prose that every Python ships; it differs a little between Python versions, so its hash is stored."""
@@ -52,15 +53,4 @@ def _filled(text: Text, what: str) -> Text:
 
 
 def _read(file: Path) -> str:
-    try:
-        content = file.read_bytes().decode("utf-8")
-    except OSError as error:
-        allowed = f"{DEFAULT_TEXT}, or a file or folder that can be read ({error.strerror})"
-        raise bad("text", str(file), allowed) from error
-    except UnicodeDecodeError as error:
-        raise bad("text", str(file), f"a UTF-8 file (byte {error.start} is not)") from error
-    if "\0" in content:
-        raise bad(
-            "text", str(file), f"a file of text (character {content.index(chr(0))} is a zero, as in binary files)"
-        )
-    return content
+    return content(file, "text")

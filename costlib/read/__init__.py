@@ -1,34 +1,34 @@
-"""One reader of the files that users write: CSV, YAML, JSON Lines and Parquet, with file and line in every message.
+"""One reader of the files that users write: CSV, YAML, JSON, JSON Lines and Parquet, with file and line in messages.
 
-`read_rows` reads tables people edit by hand, each cell as text; `read_records` rows of any shape; `read_yaml` and
-`validated` trees that have one.
+`read_rows` reads tables people edit by hand, each cell as text; `read_records` and `read_frame` rows of any shape;
+`read_yaml`, `read_json` and `validated` trees that have one. Whatever is wrong is one sentence.
 """
 
-from costlib.read.records import SUFFIXES, check_characters, content, read_records
-from costlib.read.table import Row, earliest_date, iso_date, read_rows
-from costlib.read.tree import (
-    Place,
-    extended,
-    files_of,
-    near,
-    place,
-    read_yaml,
-    sentences,
-    validated,
-)
+from costlib.read.records import SUFFIXES, Places, json_lines, read_frame, read_records
+from costlib.read.table import Row, earliest_date, iso_date, read_cells, read_rows
+from costlib.read.text import content, file_of, json_value, parsing, read_json
+from costlib.read.tree import Place, close, extended, files_of, near, place, read_yaml, sentences, validated
 
 __all__ = [
     "SUFFIXES",
     "Place",
+    "Places",
     "Row",
-    "check_characters",
+    "close",
     "content",
     "earliest_date",
     "extended",
+    "file_of",
     "files_of",
     "iso_date",
+    "json_lines",
+    "json_value",
     "near",
+    "parsing",
     "place",
+    "read_cells",
+    "read_frame",
+    "read_json",
     "read_records",
     "read_rows",
     "read_yaml",

@@ -1,82 +1,90 @@
-"""Records from JSONL, CSV or Parquet files, each a mapping of names to values with its place in words."""
+"""Records of JSON Lines, CSV and Parquet files: names and values, each with its place in words, or all as a frame."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from costlib.errors import bad
+from costlib.read.table import read_cells
+from costlib.read.text import HalfCharacter, content, json_value, parsing
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SUFFIXES = (".jsonl", ".ndjson", ".csv", ".parquet")
 """Of files that hold rows; any other is text."""
 
+Record = tuple[str, dict[str, Any]]
+"""The place of a row in words, and its values by name."""
 
-def read_records(file: Path, field: str) -> list[tuple[str, dict[str, Any]]]:
-    """Each row of a JSONL, CSV (header first, all cells texts) or Parquet file, with its place in words.
+
+@dataclass(frozen=True)
+class Places:
+    """How to name a row of a frame: by file and line, or by its number where it has no line."""
+
+    file: str | None = None
+    lines: Sequence[int] = ()
+
+    def row(self, position: int) -> str:
+        """The row at `position`, for a message."""
+        if self.lines:
+            return f"{self.file}:{self.lines[position]}"
+        return f"row {position}" if self.file is None else f"{self.file}, row {position + 1}"
+
+
+def read_records(file: Path, field: str) -> list[Record]:
+    """Each row of a CSV (all cells texts), Parquet or, by any other name, JSON Lines file, with its place in words.
 
     Raises `InputError` about `field` for a file that is none, a line without as many cells as the header, or half a
     character.
     """
-    read = {".csv": _csv, ".parquet": _parquet}.get(file.suffix, _jsonl)
-    rows = list(read(file, field))
-    for where, row in rows:
-        for name, value in row.items():
-            check_characters(name, value, where)
-    return rows
+    return list({".csv": _csv, ".parquet": _parquet}.get(file.suffix, json_lines)(file, field))
 
 
-def content(file: Path, field: str) -> str:
-    """The text of a file; raises `InputError` about `field` for one that cannot be read or is not UTF-8."""
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise bad(field, str(file), f"a readable file in UTF-8 ({error})") from error
-
-
-def _jsonl(file: Path, field: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    for number, line in enumerate(content(file, field).split("\n"), 1):
+def json_lines(file: Path, field: str) -> Iterator[Record]:
+    """The object on each line of a file that has one; raises as `read_records`."""
+    allowed = "one JSON object a line"
+    for number, line in enumerate(content(file, field).replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1):
         if not line.strip():
             continue
         where = f"{file}:{number}"
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise bad(field, line[:40], f"one JSON object a line ({error.msg})", where) from error
+        with parsing(field, line[:40], allowed, where):
+            try:
+                row = json_value(line)
+            except HalfCharacter as error:
+                raise bad(error.name or field, error.half, error.ALLOWED, where) from None
         if not isinstance(row, dict):
-            raise bad(field, line[:40], "one JSON object a line", where)
+            raise bad(field, line[:40], allowed, where)
         yield where, row
 
 
-def _csv(file: Path, field: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    reader = csv.DictReader(io.StringIO(content(file, field)))
-    for row in reader:
-        where = f"{file}:{reader.line_num}"
-        if None in row or None in row.values():
-            raise bad("row", reader.line_num, f"as many cells as the header has, {len(reader.fieldnames or ())}", where)
-        yield where, row
+def read_frame(file: Path, field: str) -> tuple[pd.DataFrame, Places]:
+    """A CSV (all cells texts) or Parquet file as a frame, and how to name its rows; raises as `read_records`."""
+    import pandas as pd
+
+    if file.suffix not in (".csv", ".parquet"):
+        raise bad(field, str(file), "a .csv or .parquet file")
+    if file.suffix == ".parquet":
+        with parsing(field, file, "a Parquet file"):
+            return pd.read_parquet(file), Places(str(file))
+    table = read_cells(file, field)
+    rows = list(table.rows)
+    frame = pd.DataFrame([cells for _, cells in rows], columns=table.header, dtype="object")
+    return frame, Places(str(file), [line for line, _ in rows])
 
 
-def _parquet(file: Path, field: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    import pyarrow as pa
+def _csv(file: Path, field: str) -> Iterator[Record]:
+    table = read_cells(file, field)
+    for line, cells in table.rows:
+        yield f"{file}:{line}", dict(zip(table.header, cells, strict=True))
+
+
+def _parquet(file: Path, field: str) -> Iterator[Record]:
     import pyarrow.parquet as pq
 
-    try:
+    with parsing(field, file, "a Parquet file"):
         rows = pq.read_table(file).to_pylist()
-    except (pa.ArrowException, OSError) as error:
-        raise bad(field, str(file), f"a Parquet file ({str(error).splitlines()[0]})") from error
     yield from ((f"{file}, row {number}", row) for number, row in enumerate(rows, 1))
-
-
-def check_characters(field: str, value: object, where: str) -> None:
-    """Refuse half a character: JSON can spell one (a lone surrogate), which no tokenizer, hash or file takes."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        half = text[max(0, error.start - 20) : error.end + 20]
-        allowed = r"whole characters: \ud800 to \udfff mean one only in pairs"
-        raise bad(field, half, allowed, where) from error

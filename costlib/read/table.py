@@ -1,7 +1,7 @@
-"""Strict reading of the small CSV files people edit by hand: prices, rates, exchange rates.
+"""CSV as RFC 4180 has it, and strict reading of the small tables people edit by hand: prices, rates, workloads.
 
-A spreadsheet saves a byte order mark, semicolons or `1,234.50` without asking, and a lenient reader turns each into a
-wrong price. Every cell stays text here; what is wrong is named with its file and line.
+A spreadsheet saves semicolons, `1,234.50` or `1.000` without asking, and a lenient reader turns each into a wrong
+price. Every cell stays text here; what is wrong is named with its file and line.
 """
 
 from __future__ import annotations
@@ -9,16 +9,24 @@ from __future__ import annotations
 import csv
 import io
 import re
+import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, InvalidOperation
+from itertools import islice
 from pathlib import Path
 
-from costlib.errors import InputError, bad
+from costlib.errors import CONTROL, bad
+from costlib.read.text import content
 from costlib.read.tree import near
 
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # a prompt is longer than the 131,072 characters of the default
+Cells = tuple[int, list[str]]
+"""The line that a row begins on, and its cells."""
+
+_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+")
+"""A number that a table with semicolons may mean in thousands."""
 _PARTIAL_DATE = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?")
 
 
@@ -28,25 +36,36 @@ class Row:
 
     cells: Mapping[str, str]
     where: str
+    separator: str = ","
 
     def text(self, field: str, allowed: Collection[str] = ()) -> str:
-        """A cell that may not be empty, one of `allowed` where given."""
+        """A cell that may not be empty, on one line, one of `allowed` where given."""
         value = self.cells[field]
         if not value or (allowed and value not in allowed):
             raise bad(field, value, near(value, allowed) if allowed else "a value", self.where)
+        if CONTROL.search(value):
+            raise bad(field, value, "a text on one line, without control characters", self.where)
         return value
 
-    def number(self, field: str, *, zero: bool = False) -> Decimal:
-        """A decimal above zero (or not below, with `zero`) and below 1e15, without thousands separators."""
+    def number(self, field: str, *, zero: bool = False, least: float = 0, most: float = 1e15) -> Decimal:
+        """A plain decimal above zero (or not below, with `zero`), at least `least`, at most `most` and below 1e15.
+
+        A table with semicolons comes from where `1.000` is a thousand and `1,5` a half more than one: there neither is
+        read.
+        """
         value = self.cells[field]
-        allowed = f"a number {'>= 0' if zero else '> 0'} and below 1e15, without thousands separators or currency signs"
+        ends = f"of at least {least:g}" if zero or least else "above 0"
+        ends += f" and at most {most:g}" if most < 1e15 else " and below 1e15"
+        allowed = f"a number {ends}, without thousands separators, decimal commas or currency signs"
         try:
             number = Decimal(value)
         except InvalidOperation:
             raise bad(field, value, allowed, self.where) from None
         absurd = not number.is_finite() or number < 0 or (number and not -15 <= number.adjusted() < 15)
-        if "_" in value or absurd or (number == 0 and not zero):
+        if "_" in value or absurd or not least <= number <= most or (number == 0 and not zero):
             raise bad(field, value, allowed, self.where)
+        if self.separator == ";" and _GROUPED.fullmatch(value):
+            raise bad(field, value, "a number that is not thousands in one country and decimals in another", self.where)
         return number
 
     def optional_number(self, field: str) -> Decimal | None:
@@ -95,58 +114,67 @@ def earliest_date(value: str) -> date | None:
         return None
 
 
-def read_rows(
-    path: Path, required: Sequence[str], optional: Sequence[str] = (), *, marked: bool = False
-) -> Iterator[Row]:
-    """The lines of a comma-separated UTF-8 file, cells stripped of surrounding blanks.
+@dataclass(frozen=True)
+class Table:
+    """A CSV: its header and the line it stands on, and an iterator over the rows below."""
 
-    Blank lines, and those that start with #, are left out; only where `marked` the file may begin with a byte order
-    mark. Raises `InputError` for a file that cannot be read, a byte order mark, a semicolon-separated header, a
-    missing, unknown or repeated column, or a line with a wrong number of cells.
+    header: list[str]
+    line: int
+    separator: str
+    rows: Iterator[Cells]
+
+
+def read_cells(file: Path, field: str = "table", *, notes: bool = False) -> Table:
+    """A CSV as RFC 4180 has it, with commas, semicolons or tabs, whichever gives the header most columns.
+
+    Cells may hold line breaks and any number of characters. Rows whose cells are all blank are left out and, with
+    `notes`, those that start with #. Raises `InputError` for a file that cannot be read, a repeated column, or, as the
+    rows go by, one with another number of cells than the header.
     """
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); allowed: a readable CSV file") from None
-    if raw.startswith(_BYTE_ORDER_MARK):
-        if not marked:
-            raise bad("first character", "\ufeff", "UTF-8 without a byte order mark", f"{path}:1")
-        raw = raw.removeprefix(_BYTE_ORDER_MARK)
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        raise bad("byte", hex(raw[error.start]), "UTF-8 text", f"{path}:{line}") from None
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    header: list[str] = []
+    text = content(file, field)
+    firsts = {separator: next(_rows(text, separator, file, notes), (1, [])) for separator in ",;\t"}
+    separator = max(firsts, key=lambda one: len(firsts[one][1]))
+    line, cells = firsts[separator]
+    header = [name.strip() for name in cells]
+    for name in header:
+        if header.count(name) > 1:
+            raise bad("column", name, "each column once", f"{file}:{line}")
+    below = islice(_rows(text, separator, file, notes), 1, None)
+    return Table(header, line, separator, _even(below, len(header), file))
+
+
+def _rows(text: str, separator: str, file: Path, notes: bool) -> Iterator[Cells]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    line = 1
     try:
         for cells in reader:
-            where = f"{path}:{reader.line_num}"
-            if not any(cell.strip() for cell in cells) or cells[0].startswith("#"):
-                continue
-            if not header:
-                header = [name.strip() for name in cells]
-                _check_header(header, required, optional, where)
-                continue
-            if len(cells) != len(header):
-                allowed = f"{len(header)}, as in the header (quote cells that hold commas)"
-                raise bad("number of cells", len(cells), allowed, where)
-            named = dict.fromkeys(optional, "") | {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
-            yield Row(named, where)
+            if any(cell.strip() for cell in cells) and not (notes and cells[0].startswith("#")):
+                yield line, cells
+            line = reader.line_num + 1
     except csv.Error as error:
-        raise bad("line", str(error), "comma-separated values", f"{path}:{reader.line_num}") from None
-    if not header:
-        _check_header([], required, optional, f"{path}:1")
+        raise bad("line", str(error), "comma-separated values", f"{file}:{line}") from None
 
 
-def _check_header(header: Sequence[str], required: Sequence[str], optional: Sequence[str], where: str) -> None:
-    if len(header) == 1 and ";" in header[0]:
-        raise bad("separator", ";", "a comma", where)
-    for name in header:
+def _even(rows: Iterator[Cells], columns: int, file: Path) -> Iterator[Cells]:
+    for line, cells in rows:
+        if len(cells) != columns:
+            allowed = f"{columns}, as in the header (quote cells that hold the separator)"
+            raise bad("number of cells", len(cells), allowed, f"{file}:{line}")
+        yield line, cells
+
+
+def read_rows(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> Iterator[Row]:
+    """The rows of a table that has these columns and no others, cells stripped of surrounding blanks.
+
+    Raises `InputError` as `read_cells`, and for a missing or unknown column.
+    """
+    table = read_cells(path, notes=True)
+    for name in table.header:
         if name not in required and name not in optional:
-            raise bad("column", name, near(name, [*required, *optional]), where)
-        if header.count(name) > 1:
-            raise bad("column", name, "each column once", where)
+            raise bad("column", name, near(name, [*required, *optional]), f"{path}:{table.line}")
     for name in required:
-        if name not in header:
-            raise bad("missing column", name, f"all of {', '.join(required)}", where)
+        if name not in table.header:
+            raise bad("missing column", name, f"all of {', '.join(required)}", f"{path}:{table.line}")
+    for line, cells in table.rows:
+        named = {name: cell.strip() for name, cell in zip(table.header, cells, strict=True)}
+        yield Row(dict.fromkeys(optional, "") | named, f"{path}:{line}", table.separator)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from costlib.errors import InputError, bad
+from costlib.read.text import content, parsing
 
 Model = TypeVar("Model", bound=BaseModel)
 Place = Callable[[Sequence[str | int]], str]
@@ -22,30 +23,48 @@ Place = Callable[[Sequence[str | int]], str]
 def near(name: object, allowed: Iterable[str]) -> str:
     """What is allowed, as a sentence part, with the closest name when there is one."""
     names = sorted(allowed)
-    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
-    listed = "one of " + ", ".join(names)
-    return f"{listed} (did you mean {close[0]}?)" if close else listed
+    meant = close(name, names)
+    return f"one of {', '.join(names)}" + (f" ({meant.removeprefix(', ')})" if meant else "")
+
+
+def close(name: object, allowed: Iterable[str]) -> str:
+    """`, did you mean NAME?` with the closest allowed name, or nothing."""
+    found = difflib.get_close_matches(str(name)[:100], sorted(allowed), n=1, cutoff=0.6)
+    return f", did you mean {found[0]}?" if found else ""
 
 
 def read_yaml(file: Path, name: str) -> Any:
     """The mapping in a YAML file, with line numbers kept; `name` is what messages call the file."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
+    from ruamel.yaml.error import MarkedYAMLError
 
-    try:
-        tree = YAML(typ="rt").load(file.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise bad(name, str(file), f"a file that can be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise bad(name, str(file), "a text file in UTF-8") from error
-    except YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{file}:{mark.line + 1}" if mark else str(file)
-        problem = str(getattr(error, "problem", None) or error).splitlines()[0]
-        raise bad(name, problem, "valid YAML: one mapping of keys to values", where) from error
+    text = content(file, name)
+    allowed = "valid YAML: one mapping of keys to values"
+    with parsing(name, file, allowed):
+        try:
+            tree = _yaml().load(text)
+        except MarkedYAMLError as error:
+            where = f"{file}:{error.problem_mark.line + 1}" if error.problem_mark else str(file)
+            raise bad(name, str(error.problem or error).splitlines()[0], allowed, where) from None
     if not isinstance(tree, Mapping):
         raise bad(name, type(tree).__name__, "one mapping of keys to values", str(file))
     return tree
+
+
+def _yaml() -> Any:
+    """A reader that names the line of a scalar that is none, such as 30 February or a number of 5,000 digits."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.constructor import ConstructorError, RoundTripConstructor
+
+    class Constructor(RoundTripConstructor):
+        def construct_object(self, node: Any, deep: bool = False) -> Any:
+            try:
+                return super().construct_object(node, deep)
+            except (ValueError, ArithmeticError, TypeError, LookupError, AttributeError) as error:
+                raise ConstructorError(None, None, f"{str(node.value)[:40]} ({error})", node.start_mark) from None
+
+    yaml = YAML(typ="rt")
+    yaml.Constructor = Constructor
+    return yaml
 
 
 def extended(file: Path, name: str) -> Any:

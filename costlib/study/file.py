@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field
 
 from costlib.errors import InputError, bad
 from costlib.paths import data_dir
-from costlib.read import Place, near
+from costlib.read import Place, file_of, near
 from costlib.study.fields import Count, Part, Text, as_number
 from costlib.study.options import AnyOption, CascadeOption, Option, RouterOption
 from costlib.study.parts import (
@@ -24,6 +24,8 @@ from costlib.study.parts import (
     QualitySpec,
     TaskSpec,
 )
+
+_SHIPPED = {"study": "studies", "batch": "batches"}
 
 
 class Study(Part):
@@ -77,14 +79,14 @@ class Study(Part):
 
 def find_file(path: str | Path, kind: Literal["study", "batch"] = "study") -> Path:
     """The file of a study or a batch, absolute; a bare name means one shipped. Raises `InputError` without one."""
-    file, folder = Path(path).expanduser(), data_dir() / {"study": "studies", "batch": "batches"}[kind]
-    shipped = folder / f"{path}.yml"
-    if not file.is_file() and file.name == str(path) and not file.suffix and shipped.is_file():
-        file = shipped
-    if not file.is_file():
-        names = ", ".join(found.stem for found in sorted(folder.glob("*.yml"))) or "none"
-        raise bad(kind, str(path), f"an existing YAML file, or a shipped {kind}: {names}")
-    return file.resolve()
+    shipped = {file.stem: file for file in sorted((data_dir() / _SHIPPED[kind]).glob("*.yml"))}
+    allowed = f"an existing YAML file, or a shipped {kind}: {', '.join(shipped) or 'none'}"
+    try:
+        return file_of(path, kind, allowed).resolve()
+    except InputError:
+        if str(path) not in shipped:
+            raise
+        return shipped[str(path)].resolve()
 
 
 def check_study(study: Study, at: Place) -> None:

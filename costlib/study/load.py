@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from costlib.errors import bad
-from costlib.read import Place, extended, files_of, place, validated
+from costlib.read import Place, extended, file_of, files_of, place, validated
 from costlib.study.batch import Changes, changes_of
 from costlib.study.file import Study, check_study, find_file
 from costlib.study.options import CascadeOption, RouterOption
@@ -30,10 +30,8 @@ def load_study(path: str | Path) -> Study:
 
     def beside(given: Path, *location: str | int) -> Path:
         folder = changes.file.parent if changes and location[0] in changes.values else file.parent
-        found = (folder / given).resolve()
-        if not found.is_file():
-            raise bad(str(location[-1]), str(given), f"a file that exists, relative to {folder}", at(location))
-        return found
+        allowed = f"a file that exists, relative to {folder}"
+        return file_of(given, str(location[-1]), allowed, at(location), folder).resolve()
 
     keys = ("workloads", "use_cases", "quality_scores")
     tables = {key: beside(getattr(study, key), key) for key in keys if getattr(study, key) is not None}

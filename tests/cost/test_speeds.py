@@ -58,7 +58,6 @@ def test_a_bad_row_is_named_by_file_and_line(tmp_path, row, message):
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        (HEADER.replace(",", ";"), r"speeds.csv:1: separator is ';'; allowed: a comma"),
         (HEADER.replace(",source", ""), r":1: missing column is 'source'"),
         (HEADER + ",colour", r":1: column is 'colour'"),
         (HEADER + ",model", r":1: column is 'model'.* once"),
@@ -70,12 +69,10 @@ def test_a_bad_header_is_named(tmp_path, header, message):
         load_speeds(write(tmp_path, header, ROW))
 
 
-def test_a_byte_order_mark_another_encoding_and_a_missing_file_are_refused(tmp_path):
-    with pytest.raises(InputError, match="byte order mark"):
-        load_speeds(write(tmp_path, HEADER, ROW, encoding="utf-8-sig"))
+def test_another_encoding_and_a_missing_file_are_refused(tmp_path):
     with pytest.raises(InputError, match="UTF-8"):
         load_speeds(write(tmp_path, HEADER, ROW.replace("README", "R\xe9sum\xe9"), encoding="latin-1"))
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="can be read"):
         load_speeds(tmp_path / "absent.csv")
 
 

@@ -102,7 +102,7 @@ def test_a_head_learns_what_can_be_told_apart_and_refuses_one_class() -> None:
         ("a.jsonl", '{"input": 3}', False, "whose input is text"),
         ("a.jsonl", '{"input": " "}', False, "a document that is not empty"),
         ("a.jsonl", r'{"input": "half \ud800"}', False, "a.jsonl:1: input is .*only in pairs"),
-        ("a.csv", "input,expected\nwhere, is it,x\n", False, "as many cells as the header has, 2"),
+        ("a.csv", "input,expected\nwhere, is it,x\n", False, "number of cells is 3; allowed: 2"),
         ("a.jsonl", '{"input": "x"}', True, "expected is ''; allowed: a label"),
         ("a.jsonl", '{"input": "x", "expected": "a"}\n{"input": "y", "expected": "a"}', True, "at least two classes"),
         ("a.jsonl", '{"input": "x", "expected": "a"}\n{"input": "x", "expected": "b"}', True, "had before"),

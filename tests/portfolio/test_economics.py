@@ -23,7 +23,7 @@ NAMES = ("frontier", "small", "small batch", "open", "tiny", "people")
 def build(study: Study) -> Economy:
     workloads = load_workloads(study)
     found = supplies(study)
-    return economy(study, found, offers(study, workloads, load_scores(study, workloads), found))
+    return economy(study, found, offers(study, workloads, load_scores(study), found))
 
 
 def choice(*options: str) -> np.ndarray:

@@ -51,7 +51,7 @@ VARIANTS = {
 def build(study: Study) -> tuple[Economy, Ints, np.ndarray]:
     workloads = load_workloads(study)
     found = supplies(study)
-    money = economy(study, found, offers(study, workloads, load_scores(study, workloads), found))
+    money = economy(study, found, offers(study, workloads, load_scores(study), found))
     floors = np.array([workload.quality_floor for workload in workloads])
     return money, solve(money.at().problem).choice, floors
 

@@ -59,7 +59,7 @@ def test_the_chance_to_be_best_and_the_worth_of_the_miss_cost_have_a_closed_form
     """
     study = make_study(("20000,0,2000,,0.8,500", "20000,0,2000,,0.8,2"))
     workloads, found = load_workloads(study), supplies(study)[:2]
-    money = economy(study, found, offers(study, workloads, load_scores(study, workloads), found)[2:3])
+    money = economy(study, found, offers(study, workloads, load_scores(study), found)[2:3])
     ends = {name: np.stack([value[1]] * 3) for name, value in money.ends.items()}
     money = replace(money, ends=ends | {"miss_cost_usd": np.array([[1.0], [2.0], [5.0]])})
     miss, star = beta(6 / 4, 6 * 3 / 4, loc=1, scale=4), 0.237 / 0.12
@@ -81,7 +81,7 @@ def test_every_number_with_a_range_is_asked_about_and_one_alone_is_worth_no_more
 ) -> None:
     study = make_study()
     workloads, found = load_workloads(study), supplies(study)
-    money = economy(study, found, offers(study, workloads, load_scores(study, workloads), found))
+    money = economy(study, found, offers(study, workloads, load_scores(study), found))
     choice = np.array([1, 3, 0, 3])
     drawn = simulate(money, choice, choice, np.zeros(4), draws=1000, seed=1, correlation=0.5)
     everything, *each = information(money, drawn)

@@ -25,7 +25,7 @@ StoreHolds = Callable[..., None]
 
 def table(study: Study) -> dict[tuple[str, str], Offer]:
     workloads = load_workloads(study)
-    found = offers(study, workloads, load_scores(study, workloads), supplies(study))
+    found = offers(study, workloads, load_scores(study), supplies(study))
     return {(offer.workload.workload, offer.supply.name): offer for row in found for offer in row}
 
 

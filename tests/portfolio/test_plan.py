@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import costlib as cl
 from costlib.errors import InputError
 from costlib.figure import KINDS
 from costlib.portfolio import Infeasible, Plan, make_plan
@@ -284,3 +285,18 @@ def test_a_stored_foreign_file_is_no_obstacle(make_study: MakeStudy, tmp_path: P
     (store.root / "measurements").mkdir(parents=True)
     (store.root / "measurements" / "torn.parquet").write_bytes(b"PAR1")
     assert len(make_plan(make_study(), store).assignments) == 4
+
+
+def test_scores_of_an_option_taken_out_are_reported_and_a_misspelt_one_is_found(make_study: MakeStudy) -> None:
+    kept = cl.plan(make_study())
+    more = "private,tiny,0.82,0.8,0.85,assumed,us\n"
+    left = "tail,gone,0.9,0.8,0.95,assumed,us\nbulk,gone,0.9,0.8,0.95,assumed,us\nbulky,open,0.9,0.8,0.95,assumed,us\n"
+    made = cl.plan(make_study((more, more + left)))
+    note = (
+        "Not used of scores.csv: capability gone (2 rows); workload bulky (1 row, did you mean bulk?); the study has "
+        "none of that name."
+    )
+    assert made.notes == (*kept.notes, note)
+    assert made.totals.equals(kept.totals)
+    with pytest.raises(InputError, match=r"no success rate of frontier on tail, did you mean fronteir\?"):
+        cl.plan(make_study(("tail,frontier,", "tail,fronteir,")))

@@ -25,7 +25,7 @@ WORKLOADS = ("tail", "bulk", "legal", "private")
 def build(study: Study) -> tuple[Economy, Ints, Ints, np.ndarray]:
     workloads = load_workloads(study)
     found = supplies(study)
-    money = economy(study, found, offers(study, workloads, load_scores(study, workloads), found))
+    money = economy(study, found, offers(study, workloads, load_scores(study), found))
     floors = np.array([workload.quality_floor for workload in workloads])
     return money, solve(money.at().problem).choice, np.array([0, 0, 0, 3]), floors
 

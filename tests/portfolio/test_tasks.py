@@ -57,7 +57,7 @@ def answered(study: Study, right: dict[str, int], skip: int = 0) -> None:
 
 def tiny_private(study: Study):
     workloads = load_workloads(study)
-    found = offers(study, workloads, load_scores(study, workloads), supplies(study), load_book())
+    found = offers(study, workloads, load_scores(study), supplies(study), load_book())
     return next(o for row in found for o in row if (o.workload.workload, o.supply.name) == ("private", "tiny"))
 
 

@@ -58,7 +58,7 @@ def cascade(*changes: tuple[str, str], kind: str = "cascade") -> tuple[tuple[str
 
 def table(study: Study) -> dict[tuple[str, str], Offer]:
     workloads = load_workloads(study)
-    found = offers(study, workloads, load_scores(study, workloads), supplies(study))
+    found = offers(study, workloads, load_scores(study), supplies(study))
     return {(offer.workload.workload, offer.supply.name): offer for row in found for offer in row}
 
 
@@ -82,7 +82,7 @@ def test_a_cascade_costs_its_stages_by_their_shares(make_study: MakeStudy) -> No
     assert "asks 100 % open and 20.0 % frontier" in offer.note
     workloads = load_workloads(study)
     supply = supplies(study)
-    money = economy(study, supply, offers(study, workloads, load_scores(study, workloads), supply))
+    money = economy(study, supply, offers(study, workloads, load_scores(study), supply))
     problem, base = money.at().problem, {name: index for index, name in enumerate(one.name for one in supply)}
     own, both = base["open"], base["open then frontier"]
     use, alone = (int(np.flatnonzero(problem.user == option)[0]) for option in (both, own))
@@ -105,7 +105,7 @@ def test_a_router_sends_each_request_to_one_stage(make_study: MakeStudy) -> None
     waits = [found["bulk", name].latency_s for name in ("open", "frontier")]
     assert offer.latency_s == max(wait for wait in waits if wait is not None)
     workloads, supply = load_workloads(study), supplies(study)
-    money = economy(study, supply, offers(study, workloads, load_scores(study, workloads), supply))
+    money = economy(study, supply, offers(study, workloads, load_scores(study), supply))
     problem = money.at().problem
     names = [one.name for one in supply]
     of = {names[user]: problem.load[1, use] for use, user in enumerate(problem.user)}

@@ -25,7 +25,7 @@ def test_workloads_are_typed(make_study: MakeStudy) -> None:
 
 def test_scores_are_found_by_workload_and_capability(make_study: MakeStudy) -> None:
     study = make_study()
-    scores = load_scores(study, load_workloads(study))
+    scores = load_scores(study)
     assert (scores["legal", "frontier"].success_rate, scores["legal", "frontier"].kind) == (0.97, "assumed")
     assert ("legal", "open") not in scores
 
@@ -62,8 +62,7 @@ def test_scores_are_found_by_workload_and_capability(make_study: MakeStudy) -> N
         (",source\ntail", "\ntail", "csv:1: missing column is 'source'"),
         ("workload,task", "workload;task", "csv:1: column is 'workload;task'"),
         ("tail,frontier,0.99,", "tail,frontier,1.99,", "scores.csv:2: success_rate is '1.99'"),
-        ("tail,frontier,0.99,", "tail,fronteir,0.99,", "scores.csv:2: capability is 'fronteir'; .*mean frontier"),
-        ("tail,frontier,0.99,", "tial,frontier,0.99,", "scores.csv:2: workload is 'tial'; .*did you mean tail"),
+        ("legal,review,", '"legal\nwork",review,', r"csv:4: workload is 'legal\\nwork'; allowed: a text on one line"),
         ("tail,frontier,0.99,0.98", "tail,frontier,0.97,0.98", r"low <= success_rate <= high"),
         ("tail,small,0.98", "tail,frontier,0.98", "scores.csv:3: workload and capability is 'tail, frontier'"),
         ("0.995,assumed", "0.995,guessed", "scores.csv:2: kind is 'guessed'"),
@@ -79,7 +78,8 @@ def test_scores_are_found_by_workload_and_capability(make_study: MakeStudy) -> N
 def test_a_bad_line_is_named(make_study: MakeStudy, old: str, new: str, message: str) -> None:
     study = make_study((old, new))
     with pytest.raises(InputError, match=message) as caught:
-        load_scores(study, load_workloads(study))
+        load_workloads(study)
+        load_scores(study)
     assert "\n" not in str(caught.value)
 
 
@@ -95,7 +95,7 @@ def test_comments_blank_lines_and_a_byte_order_mark_are_no_rows(make_study: Make
     ("content", "message"),
     [
         (b"", "missing column is 'workload'"),
-        (b"\xff\xfew\x00", "UTF-8"),
+        (b"w\xff", "UTF-8"),
         (b'workload,"task\n', r"line is .*csv:1|csv:\d+: line is"),
     ],
 )
@@ -119,5 +119,5 @@ def test_the_demo_is_a_dozen_workloads_of_different_kinds_each_with_a_source() -
     assert len(workloads) >= 12
     assert len({workload.task for workload in workloads}) >= 12
     assert all(re.match("assumed: ", workload.source) for workload in workloads)
-    scores = load_scores(load_study("demo"), workloads)
+    scores = load_scores(load_study("demo"))
     assert all(score.kind == "assumed" and score.low < score.success_rate < score.high for score in scores.values())

@@ -99,7 +99,7 @@ def test_a_snapshot_that_was_touched_or_is_none_is_refused(tmp_path: Path) -> No
     with pytest.raises(InputError, match="hash of the prices"):
         read_snapshot(path)
     path.write_text("{}", encoding="utf-8")
-    with pytest.raises(InputError, match="is not a price snapshot"):
+    with pytest.raises(InputError, match="costlib prices save"):
         read_snapshot(path)
-    with pytest.raises(InputError, match="is not a price snapshot"):
+    with pytest.raises(InputError, match="can be read"):
         read_snapshot(tmp_path / "none.json")

@@ -39,11 +39,11 @@ def test_a_folder_is_its_files_in_the_order_of_their_names(folder):
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(b"ab\xff", "a UTF-8 file .byte 2 is not"), (b"PK\x03\0", "character 3 is a zero")]
+    ("content", "message"), [(b"ab\xff", "byte is '0xff'; allowed: UTF-8"), (b"PK\x03\0", "character is .*a zero")]
 )
 def test_a_folder_with_a_file_that_is_no_text_is_refused_by_its_name(folder, content, message):
     (folder / "a" / "picture.png").write_bytes(content)
-    with pytest.raises(InputError, match=rf"^text is '.*picture\.png'; allowed: .*{message}"):
+    with pytest.raises(InputError, match=rf"picture\.png:1: {message}"):
         read_text(folder)
 
 
@@ -54,7 +54,7 @@ def test_a_folder_without_text_is_an_input_error(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"", "this one is empty"), (b" \n", "this one is empty"), (b"ab\xff", r"byte 2 is not"), (b"a\0b", "is a zero")],
+    [(b"", "this one is empty"), (b" \n", "this one is empty"), (b"ab\xff", "byte is '0xff'"), (b"a\0b", "a zero")],
 )
 def test_a_file_without_text_is_an_input_error(tmp_path, content, message):
     file = tmp_path / "bad.txt"

@@ -8,7 +8,6 @@ of clients, each of which asks again as soon as it is answered. Replay: the time
 
 from __future__ import annotations
 
-import json
 import random
 import re
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from costlib.errors import bad
-from costlib.read import check_characters
+from costlib.read import file_of, json_lines
 
 LARGEST_LENGTH = 1_000_000
 LONGEST_TRACE = 1_000_000
@@ -67,17 +66,10 @@ def read_trace(path: str | Path) -> list[Planned]:
     `arrival_s`, seconds of any epoch, is given in every line, in order, or in none. Raises `InputError` with file and
     line.
     """
-    file = Path(path).expanduser()
-    if not file.is_file():
-        raise bad("trace", str(path), "a file that exists: .jsonl, a request a line")
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise bad("trace", str(path), f"a readable file in UTF-8 ({error})") from error
+    file = file_of(path, "trace", "a file that exists: .jsonl, a request a line")
     found: list[Planned] = []
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            found.append(_request(line, f"{file}:{number}", found))
+    for where, row in json_lines(file, "request"):
+        found.append(_request(row, where, found))
     if not 1 <= len(found) <= LONGEST_TRACE:
         raise bad("trace", str(path), f"a file of 1 to {LONGEST_TRACE:,} requests (it has {len(found):,})")
     if found[0].at_s is None:
@@ -85,13 +77,7 @@ def read_trace(path: str | Path) -> list[Planned]:
     return [replace(one, at_s=(one.at_s or 0.0) - found[0].at_s) for one in found]
 
 
-def _request(line: str, where: str, before: Sequence[Planned]) -> Planned:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise bad("request", line[:40], "one JSON object a line", where) from error
-    if not isinstance(row, dict):
-        raise bad("request", line[:40], "one JSON object a line", where)
+def _request(row: dict[str, Any], where: str, before: Sequence[Planned]) -> Planned:
     allowed = ("arrival_s", "prompt_tokens", "output_tokens", "prompt")
     for name in row:
         if name not in allowed:
@@ -99,7 +85,6 @@ def _request(line: str, where: str, before: Sequence[Planned]) -> Planned:
     at, prompt = row.get("arrival_s"), row.get("prompt")
     if prompt is not None and (not isinstance(prompt, str) or not prompt.strip()):
         raise bad("prompt", prompt, "a text that is not empty", where)
-    check_characters("prompt", prompt, where)
     read = 0 if prompt is not None else _count(row, "prompt_tokens", where)
     written = _count(row, "output_tokens", where)
     if at is not None and (isinstance(at, bool) or not isinstance(at, int | float) or not abs(at) < 1e12):

@@ -10,7 +10,12 @@ from costlib.portfolio.routing.cascades import Judge
 
 def costs_of(texts: Iterable[str]) -> dict[str, float]:
     """$ per request by model, from `NAME=USD` each; a model's name may hold `=`."""
-    return dict(_pair("cost", text) for text in texts)
+    found: dict[str, float] = {}
+    for name, usd in (_pair("cost", text) for text in texts):
+        if name in found:
+            raise bad(f"cost of {name}", usd, "given once")
+        found[name] = usd
+    return found
 
 
 def judge_of(text: str) -> Judge:
@@ -26,6 +31,6 @@ def judge_of(text: str) -> Judge:
 def _pair(field: str, text: str) -> tuple[str, float]:
     name, _, value = text.rpartition("=")
     try:
-        return name.strip(), float(value)
+        return name.strip(), float(value.replace("_", "?"))  # Python reads 1_0 as ten
     except ValueError:
         raise bad(field, text, "NAME=NUMBER") from None

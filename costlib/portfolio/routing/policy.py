@@ -22,6 +22,7 @@ from pydantic import BaseModel, ValidationError
 
 from costlib.errors import CostlibError, bad
 from costlib.models.encoder import trained_encoder
+from costlib.read import read_json
 
 Part = TypeVar("Part", bound=BaseModel)
 
@@ -68,14 +69,10 @@ def write_policy(document: Mapping[str, Any], path: str | Path) -> Path:
 
 def read_policy(path: Path) -> dict[str, Any]:
     """A document that `write_policy` wrote; raises `InputError` for a file that is none. Its parts are not checked."""
-    try:
-        document: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise bad("policy", str(error), WRITTEN, str(path)) from None
-    found = document.get("format") if isinstance(document, dict) else type(document).__name__
-    if found != FORMAT:
-        raise bad("policy.format", found, FORMAT, str(path))
-    return dict(document)
+    document = read_json(path, "policy", WRITTEN)
+    if document.get("format") != FORMAT:
+        raise bad("policy.format", document.get("format"), FORMAT, str(path))
+    return document
 
 
 def checked(model: type[Part], document: Any, path: Path, *place: str) -> Part:

@@ -18,9 +18,10 @@ import pandas as pd
 
 from costlib.cost.inputs import number
 from costlib.errors import InputError, bad
-from costlib.prices.usage_table import Places, read_usage, refuse
+from costlib.read import Places, file_of, parsing, read_frame
 
 Array = npt.NDArray[np.float64]
+_WORDS = {"true": 1, "false": 0}
 LEAST_REQUESTS = 40
 """Half of them choose the threshold and half report it; below 20 a side nothing can be concluded."""
 
@@ -57,15 +58,21 @@ def read_requests(
     `costs` gives $ per request of models without a cost column. Raises `InputError` naming file, line, column, value
     and what is allowed: fewer than two models or 40 requests, a score outside 0 to 1, a missing or negative cost.
     """
-    frame, places = read_usage(table)
+    if isinstance(table, pd.DataFrame):
+        frame, places = table, Places()
+    else:
+        frame, places = read_frame(file_of(table, "requests", "a .csv or .parquet file that exists"), "requests")
+    frame = frame.reset_index(drop=True)
     read = len(frame)
     if drop is not None:
         if drop not in frame.columns:
             raise bad("drop", drop, [str(name) for name in frame.columns])
-        flags = pd.to_numeric(frame[drop], errors="coerce")
-        refuse(~flags.isin([0, 1]).to_numpy(), drop, frame[drop], places, "0 or 1")
-        frame = frame[(flags == 0).to_numpy()]
-    columns = {str(name): str(name) for name in frame.columns}
+        flags = _numbers(frame, drop, places, most=1.0, whole=True)
+        frame = frame[flags == 0]
+    columns = [str(name) for name in frame.columns]
+    for name in columns:
+        if columns.count(name) > 1:
+            raise bad("column", name, "each column once", places.file)
     scored = {name.rpartition("_")[0]: name for name in columns if name.endswith(("_score", "_correct"))}
     if len(scored) < 2:
         raise InputError(
@@ -82,8 +89,17 @@ def read_requests(
     cost = np.column_stack([_cost(frame, model, given, places) for model in scored])
     confidence = {m: _numbers(frame, f"{m}_confidence", places, most=1.0) for m in scored if f"{m}_confidence" in frame}
     answer = {m: tuple(frame[f"{m}_answer"].astype(str)) for m in scored if f"{m}_answer" in frame}
-    prompts = tuple(frame["prompt"].astype(str)) if "prompt" in frame else None
-    return Requests(prompts, tuple(scored), score, cost, confidence, answer, read, read - len(frame))
+    return Requests(_prompts(frame, places), tuple(scored), score, cost, confidence, answer, read, read - len(frame))
+
+
+def _prompts(frame: pd.DataFrame, places: Places) -> tuple[str, ...] | None:
+    if "prompt" not in frame:
+        return None
+    prompts = frame["prompt"]
+    blank = (prompts.isna() | (prompts.astype(str).str.strip() == "")).to_numpy()
+    if blank.any():
+        raise bad("prompt", "", "a text that is not blank", places.row(int(frame.index[int(blank.argmax())])))
+    return tuple(prompts.astype(str))
 
 
 def _cost(frame: pd.DataFrame, model: str, given: Mapping[str, float], places: Places) -> Array:
@@ -97,13 +113,19 @@ def _cost(frame: pd.DataFrame, model: str, given: Mapping[str, float], places: P
     return _numbers(frame, column, places)
 
 
-def _numbers(frame: pd.DataFrame, name: str, places: Places, most: float = 1e15) -> Array:
-    values = np.asarray(pd.to_numeric(frame[name], errors="coerce"), dtype=np.float64)
-    wrong = ~(np.isfinite(values) & (values >= 0) & (values <= most))
+def _numbers(frame: pd.DataFrame, name: str, places: Places, most: float = 1e15, *, whole: bool = False) -> Array:
+    """A column as numbers, where a table of texts may say true and false for 1 and 0."""
+    column = frame[name]
+    if column.dtype == object:
+        column = column.map(lambda cell: _WORDS.get(str(cell).lower(), cell))
+    with parsing(name, places.file or "table", "numbers"):
+        values = np.asarray(pd.to_numeric(column, errors="coerce"), dtype=np.float64)
+    wrong = ~(np.isfinite(values) & (values >= 0) & (values <= most) & ((not whole) | (values == np.floor(values))))
     if wrong.any():
         position = int(np.flatnonzero(wrong)[0])
         value: Any = frame[name].iloc[position]
         value = value.item() if isinstance(value, np.generic) else value
         allowed = f"a number from 0 to {most:g}" if most < 1e15 else "a number of at least 0"
+        allowed = "0 or 1" if whole else allowed
         raise bad(name, value, allowed, places.row(int(frame.index[position])))
     return values

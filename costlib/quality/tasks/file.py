@@ -17,7 +17,6 @@ lists and objects are written as JSON.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -26,7 +25,7 @@ from typing import Any
 
 from costlib.errors import bad
 from costlib.quality.tasks.items import TIE, Item, Task, sha256
-from costlib.read import SUFFIXES, read_records
+from costlib.read import SUFFIXES, file_of, json_value, read_records
 from costlib.tables import TASK_KINDS
 
 _COLUMNS = ("id", "input", "expected", "kind", "choices", "split", "weight", "cost_of_miss", "cluster")
@@ -55,9 +54,10 @@ def read_task(
     label outside `choices`, an item of the train split that is also in test (with the count), half a character, or a
     bad number.
     """
-    file = Path(path).expanduser()
-    if not file.is_file() or file.suffix not in SUFFIXES:
-        raise bad("task", str(path), f"a file that exists and ends in {', '.join(SUFFIXES)}")
+    allowed = f"a file that exists and ends in {', '.join(SUFFIXES)}"
+    file = file_of(path, "task", allowed)
+    if file.suffix not in SUFFIXES:
+        raise bad("task", str(path), allowed)
     rows = _rows(file)
     kinds = {str(row["kind"]) for _, row in rows if _given(row.get("kind"))} | ({kind} if kind else set())
     if len(kinds) != 1 or not kinds <= set(TASK_KINDS):
@@ -138,8 +138,8 @@ def _cell(value: str) -> Any:
     """A cell that is a JSON list or object as such, anything else as text."""
     if value.lstrip()[:1] in ("[", "{"):
         try:
-            return json.loads(value)
-        except json.JSONDecodeError:
+            return json_value(value)
+        except ValueError:
             return value
     return value
 

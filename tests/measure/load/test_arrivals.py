@@ -86,7 +86,7 @@ def test_a_file_without_requests_is_refused(tmp_path: Path) -> None:
     for file, words in ((tmp_path / "none", "a file that exists"), (write(tmp_path / "e", ""), "1 to 1,000,000")):
         with pytest.raises(InputError, match=words):
             read_trace(file)
-    (tmp_path / "b").write_bytes(b"\xff\xfe")
+    (tmp_path / "b").write_bytes(b"\xff{}")
     with pytest.raises(InputError, match="UTF-8"):
         read_trace(tmp_path / "b")
 

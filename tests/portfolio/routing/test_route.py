@@ -283,3 +283,44 @@ def test_the_command_writes_a_policy_and_one_json_document(
     assert code == 2 and "judge is 'false_accept=0.1'" in found["error"]
     code, found = run(*costs, "--judge", "false_accept=1.1,false_reject=0")
     assert code == 2 and "judge false_accept is 1.1" in found["error"]
+
+
+def test_a_table_of_real_prompts_is_read_from_csv_as_from_a_frame(tmp_path: Path) -> None:
+    """Prompts hold line breaks, quotes and more than 131,072 characters; a benchmark writes True and False."""
+    frame = _table()
+    frame["prompt"] = [f'{text}\n\nA. "yes",\r\nB. no' for text in frame["prompt"]]
+    frame.loc[3, "prompt"] = "long " * 40_000
+    known = route(frame, costs=COSTS, miss_usd=0.1)
+    for name in ("small_correct", "large_correct"):
+        frame[name] = frame[name].astype(bool)
+    for separator, encoding in ((",", "utf-8"), (";", "utf-8-sig"), ("\t", "utf-16")):
+        file = tmp_path / "responses.csv"
+        frame.to_csv(file, sep=separator, encoding=encoding)  # with pandas' own column of numbers, which has no name
+        found = route(file, costs=COSTS, miss_usd=0.1)
+        pd.testing.assert_frame_equal(found.candidates, known.candidates)
+        assert (found.reason, found.requests) == (known.reason, known.requests)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("prompt", " ", r"t.csv:7: prompt is ''; allowed: a text that is not blank"),
+        ("small_correct", "\u00b2", r"t.csv:7: small_correct is '\u00b2'; allowed: a number from 0 to 1"),
+        ("large_correct", "", r"t.csv:7: large_correct is ''"),
+    ],
+)
+def test_a_bad_cell_is_named_by_the_line_of_the_file(tmp_path: Path, name: str, value: str, message: str) -> None:
+    frame = _table().astype(object)
+    frame.loc[0, "prompt"] = "one\ntwo"
+    frame.loc[4, name] = value
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(InputError, match=message):
+        route(tmp_path / "t.csv", costs=COSTS, miss_usd=0.1)
+
+
+def test_a_cost_given_twice_is_refused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["costlib", "route", "t.csv", "--cost", "a=1", "--cost", "a=2"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "costlib: cost of a is 2.0; allowed: given once\n"

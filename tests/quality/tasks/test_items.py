@@ -105,7 +105,7 @@ def test_what_is_wrong_with_a_file_is_one_sentence(tmp_path, rows, settings, sai
         ("a.txt", "x", "ends in .jsonl"),
         ("a.jsonl", '{"input": ', "a.jsonl:1"),
         ("a.jsonl", "[1]", "one JSON object a line"),
-        ("a.csv", "input,expected\na\n", "as many cells as the header"),
+        ("a.csv", "input,expected\na\n", "as in the header"),
         ("a.parquet", "no", "a Parquet file"),
     ],
 )
