@@ -256,6 +256,7 @@ def _notes(work: Work, book: PriceBook, unused: str | None) -> tuple[str, ...]:
         first = next(iter(sheet.bands.values()))[0].price
         doubt = first.doubt(sheet.day)
         doubtful |= {option.name: doubt} if doubt else {}
+        notes += [f"{note}." for note in sheet.notes]
     notes += [f"List price of {name} on {work.study.as_of}: {doubt}." for name, doubt in doubtful.items()]
     asked = len(searched(work.scenario, work.choice))
     if asked < len(work.table):

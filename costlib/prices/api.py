@@ -57,8 +57,9 @@ class PricedRequest:
     source: str
     kind: Kind
     snapshot: str
-    requests: int = 1
-    notes: tuple[str, ...] = ()
+    requests: int
+    deprecated: bool
+    notes: tuple[str, ...]
 
 
 def price_request(
@@ -99,7 +100,7 @@ def price_request(
             amount = tokens * band.usd_per_mtok / _MILLION
             lines.append(Line(kind, tokens, band.usd_per_mtok, amount, band.price.id, band.price.doubt(sheet.day)))
             prices.append(band.price)
-    notes = [line.doubt for line in lines if line.doubt]
+    notes = [*sheet.notes, *(line.doubt for line in lines if line.doubt)]
     if not own.issuperset(given):
         where = f"{sheet.provider}/{sheet.model}"
         notes += [not_used(name, number, where) for name, number in given.items() if name not in own]
@@ -118,6 +119,7 @@ def price_request(
         kind="assumed" if any(price.kind == "assumed" for price in prices) else "quoted",
         snapshot=book.snapshot,
         requests=requests,
+        deprecated=sheet.deprecated,
         notes=tuple(dict.fromkeys(notes)) if notes else (),
     )
 

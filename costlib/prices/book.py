@@ -8,7 +8,7 @@ a price is not priced as standard, and a day before the first or after the last 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -22,6 +22,7 @@ from costlib.prices.entries import (
     DateOutsideCoverage,
     MissingPrice,
     Price,
+    PriceError,
     TimeNeeded,
     UnknownTier,
     check_against_each_other,
@@ -63,6 +64,12 @@ class Sheet:
     known: frozenset[str]
     cliffs: tuple[int, ...]
     other_days: Mapping[str, str]
+    deprecated: bool
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know of the model."""
+        return (f"{self.provider}/{self.model} is deprecated by its provider",) if self.deprecated else ()
 
     def band(self, token_kind: str, input_tokens: int) -> Band:
         """The price of a token kind for a request of `input_tokens` in all.
@@ -93,6 +100,7 @@ class PriceBook:
     names: Mapping[str, tuple[Name, ...]]
     exchange_rates: ExchangeRates
     _sheets: dict[tuple[str, str | None, str, AsOf], Sheet] = field(default_factory=dict, compare=False, repr=False)
+    _found: dict[tuple[str, str | None], Name | PriceError] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def snapshot(self) -> str:
@@ -121,14 +129,30 @@ class PriceBook:
         if sheet is None:
             if len(self._sheets) >= _MOST_SHEETS:
                 self._sheets.clear()
-            sheet = self._sheets[key] = self._build(*find(self.names, model, provider), tier, *self.moment(as_of))
+            sheet = self._sheets[key] = self._build(self.name(model, provider), tier, *self.moment(as_of))
         return sheet
+
+    def name(self, model: str, provider: str | None = None) -> Name:
+        """The model that a name means, at that provider. Raises `UnknownModel` or `UnknownProvider`."""
+        known = self._found.get((model, provider))
+        if known is None:
+            if len(self._found) >= _MOST_SHEETS:
+                self._found.clear()
+            try:
+                known = find(self.names, model, provider)
+            except PriceError as error:
+                known = error
+            self._found[model, provider] = known
+        if isinstance(known, PriceError):
+            raise type(known)(str(known))
+        return known
 
     def moment(self, as_of: AsOf) -> tuple[date, time | None]:
         """The UTC day of `as_of`, and its time of day where it has one; None is the snapshot day."""
         return (self.snapshot_date, None) if as_of is None else day_and_time(as_of)
 
-    def _build(self, provider: str, model: str, tier: str, day: date, at: time | None) -> Sheet:
+    def _build(self, name: Name, tier: str, day: date, at: time | None) -> Sheet:
+        provider, model = name.provider, name.model
         where = f"{provider}/{model}"
         prices = self.by_model.get((provider, model), ())
         tiers = sorted({price.tier for price in prices})
@@ -144,12 +168,13 @@ class PriceBook:
         active = [price for price in prices if self.holds(price, day)]
         if not active:
             what = f"as-of date for tier {tier} of {where}"
-            raise price_error(DateOutsideCoverage, what, str(day), self._days(prices))
+            raise price_error(DateOutsideCoverage, what, str(day), self._days(prices, day))
         own = {price.token_kind for price in active if price.own}
         active = [price for price in active if price.own or price.token_kind not in own]
         if any(price.hours for price in active):
             if at is None:
-                allowed = "a date with a UTC time, such as 2026-11-01T09:00, because this price depends on the hour"
+                allowed = f"a moment with its UTC time, such as {day}T09:00 (in a table: column timestamp), "
+                allowed += "because this price depends on the hour"
                 raise price_error(TimeNeeded, f"as-of date of {where}", str(day), allowed)
             active = [price for price in active if price.holds_at(at)]
         kinds = {price.token_kind: None for price in prices}
@@ -162,19 +187,27 @@ class PriceBook:
             {kind: tuple(self._band(price, day) for price in of) for kind, of in chosen.items() if of},
             known,
             tuple(sorted({price.above_input_tokens for of in chosen.values() for price in of} - {0})),
-            {k: self._days([p for p in prices if p.token_kind == k]) for k, of in chosen.items() if not of},
+            {k: self._days([p for p in prices if p.token_kind == k], day) for k, of in chosen.items() if not of},
+            name.deprecated,
         )
 
     def holds(self, price: Price, day: date) -> bool:
         """Whether the book knows that a price holds on a day: not beyond the snapshot, but for a contract's own end."""
-        known_to = price.effective_to if price.own and price.effective_to else self.snapshot_date
-        return price.covers(day) and day <= known_to
+        return price.covers(day) and day <= self._known_to(price)
 
-    def _days(self, prices: Iterable[Price]) -> str:
-        prices = list(prices)
-        last = max(min(price.effective_to or self.snapshot_date, self.snapshot_date) for price in prices)
-        contracted = [price.effective_to for price in prices if price.own and price.effective_to]
-        return f"{min(price.known_from for price in prices)} to {max([last, *contracted])}"
+    def _known_to(self, price: Price) -> date:
+        return price.effective_to if price.own and price.effective_to else self.snapshot_date
+
+    def _days(self, prices: Sequence[Price], day: date) -> str:
+        """The days that prices are known for, and the nearest of them, which a reader may ask for instead."""
+        first = min(price.known_from for price in prices)
+        lasts = [min(price.effective_to or date.max, self._known_to(price)) for price in prices]
+        known = zip(prices, lasts, strict=True)
+        nearest = min((min(max(day, price.known_from), last) for price, last in known), key=lambda one: abs(one - day))
+        allowed = (
+            f"{first} to {max(lasts)}; the nearest recorded price is that of {nearest}, which need not be that of "
+        )
+        return f"{allowed}{day}: ask for it with --as-of {nearest} (as_of)"
 
     def _band(self, price: Price, day: date) -> Band:
         amount = self.exchange_rates.to_usd(price.amount, price.currency, day)
@@ -238,7 +271,6 @@ def _load_book(files: tuple[tuple[Path, int], ...]) -> PriceBook:
 def _names(public: PublicList) -> dict[str, tuple[Name, ...]]:
     names: dict[str, tuple[Name, ...]] = {}
     for listed in public.models:
-        name = Name(listed.provider, listed.model, listed.takes_date, listed.at_home)
         for alias in listed.aliases:
-            names[alias] = (*names.get(alias, ()), name)
+            names[alias] = (*names.get(alias, ()), listed.name)
     return names

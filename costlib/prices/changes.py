@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import date, time
 from decimal import Decimal
 from pathlib import Path
@@ -130,12 +130,17 @@ def read_snapshot(path: Path) -> PriceBook:
             document["source"],
             date.fromisoformat(document["snapshot_date"]),
             tuple(_price(fields) for fields in document["prices"]),
-            {alias: tuple(Name(**name) for name in names) for alias, names in document["names"].items()},
+            {alias: tuple(_name(name) for name in names) for alias, names in document["names"].items()},
             load_exchange_rates(),
         )
     if book.snapshot != document.get("snapshot"):
         raise bad("hash of the prices", book.snapshot, f"{document.get('snapshot')}, as saved", str(path))
     return book
+
+
+def _name(saved: dict[str, Any]) -> Name:
+    known = {field.name: saved[field.name] for field in fields(Name) if field.name in saved}
+    return Name(**known | {"also": tuple(known.get("also", ()))})
 
 
 def _price(fields: dict[str, Any]) -> Price:

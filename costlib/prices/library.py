@@ -23,6 +23,7 @@ from typing import Any
 
 from costlib.errors import InputError, bad
 from costlib.prices.entries import FEES, Price, price_id
+from costlib.prices.names import Name
 from costlib.read import iso_date
 
 RELEASED = {"0.2.3": date(2026, 11, 10)}
@@ -63,17 +64,10 @@ _DATED = re.compile(r"(20\d\d)-?(0[1-9]|1[0-2])-?(0[1-9]|[12]\d|3[01])(?!\d)")
 
 @dataclass(frozen=True)
 class ListedModel:
-    """A model of the public list: where it is, the names it goes by, and its prices.
+    """A model of the public list, the lower-case names that are exactly its own, and its prices."""
 
-    `aliases` are lower-case exact names. `takes_date` says that an alias may carry a date suffix. `at_home` says that
-    the library counts models of this name as this provider's own.
-    """
-
-    provider: str
-    model: str
-    aliases: frozenset[str]
-    takes_date: bool
-    at_home: bool
+    name: Name
+    aliases: tuple[str, ...]
     prices: tuple[Price, ...]
 
 
@@ -100,40 +94,68 @@ def read_public_list() -> PublicList:
     from genai_prices.data import providers
 
     source = f"genai-prices@{installed}"
-    names = {(p.id, m.id): _literals(m) for p in providers for m in p.models}
-    namesakes = _dates_of_namesakes(names.values())
+    clauses = {(p.id, m.id): list(_clauses(m.match)) for p in providers for m in p.models}
+    literals = {(p, m): frozenset({m.lower(), *(text for _, text in of)}) for (p, m), of in clauses.items()}
+    namesakes = _dates_of_namesakes(literals.values())
     models: list[ListedModel] = []
     for provider in providers:
+        joint = provider.provider_match is None or hasattr(provider.provider_match, "and_")
+        also = () if joint else tuple(text for _, text in _clauses(provider.provider_match))
         for model in provider.models:
-            aliases = names[provider.id, model.id]
-            known_from = _first_day(aliases, namesakes)
-            models.append(
-                ListedModel(
-                    provider=provider.id,
-                    model=model.id,
-                    aliases=aliases,
-                    takes_date=any(model.is_match(f"{model.id}-{suffix}") for suffix in ("20260101", "2026-01-01")),
-                    at_home=provider.model_match is not None and provider.model_match.is_match(model.id.lower()),
-                    prices=tuple(_prices(source, RELEASED[installed], provider.id, model, known_from)),
-                )
+            of = clauses[provider.id, model.id]
+            name = Name(
+                provider.id,
+                model.id,
+                at_home=provider.model_match is not None and provider.model_match.is_match(model.id.lower()),
+                pattern="|".join(dict.fromkeys(_pattern(field, text) for field, text in of if field != "equals")),
+                deprecated=bool(model.deprecated),
+                also=also,
             )
+            aliases = dict.fromkeys([model.id.lower(), *(text for field, text in of if field == "equals")])
+            known_from = _first_day(literals[provider.id, model.id], namesakes)
+            prices = tuple(_prices(source, RELEASED[installed], provider.id, model, known_from))
+            models.append(ListedModel(name, tuple(aliases), prices))
     return PublicList(source, RELEASED[installed], tuple(models))
 
 
-def _literals(model: Any) -> frozenset[str]:
-    """Names that mean exactly this model: its id, and the literals it equals or starts with."""
-    found = {model.id.lower()}
+def _clauses(match: Any) -> Iterator[tuple[str, str]]:
+    """The conditions of a rule of the list, each with its text; of a conjunction all but regular expressions."""
+    for part in getattr(match, "or_", ()):
+        yield from _clauses(part)
+    yield from (clause for part in getattr(match, "and_", ()) for clause in _clauses(part) if clause[0] != "regex")
+    for field in ("equals", "starts_with", "ends_with", "contains", "regex"):
+        text = getattr(match, field, None)
+        if text is not None:
+            yield field, text if field == "regex" else text.lower()
 
-    def collect(clause: Any) -> None:
-        for part in getattr(clause, "or_", None) or ():
-            collect(part)
-        for field in ("equals", "starts_with"):
-            literal = getattr(clause, field, None)
-            if literal is not None:
-                found.add(literal.lower())
 
-    collect(model.match)
-    return frozenset(found)
+_BEFORE = r"(?!ft:)(?:.*[/.:])?"
+_VERSION = r"(?:20\d\d-?\d\d-?\d\d|\d\d-\d\d(?:-20\d\d)?|\d{3,4}|latest|preview|exp|v\d+|e?\d+b|it)"
+_AFTER = rf"(?:[-@.:]{_VERSION}|:\d+k?)*"
+
+
+def _pattern(field: str, text: str) -> str:
+    """A rule of the list that holds for more than one name, without the liberty it takes.
+
+    The list's "starts with" takes any ending: claude-opus-4-1 would be claude-opus-4-10 too. Here what follows must be
+    a date or a version, and what goes before (a region, a path) must end at a point, slash or colon.
+    """
+    if field == "regex":
+        return f"({text.removeprefix('^').removesuffix('$')})" + ("" if text.endswith("$") else r"[\d.-]*")
+    literal = f"({re.escape(text)})"
+    before = _BEFORE if field in ("contains", "ends_with") else ""
+    if field == "ends_with":
+        return before + literal
+    after = _AFTER
+    if text.endswith("ft-"):
+        after = r"\w+"
+    elif re.search(r"-20\d\d-?$", text):
+        after = r"-?\d\d-?\d\d" + after
+    elif text.endswith(("-", "@")):
+        after = _VERSION + after
+    elif text.endswith("-0"):
+        after = r"(?:\d\d\d?)?" + after
+    return before + literal + after + (r"(?::[\w.:-]*)?" if text.startswith("ft:") else "")
 
 
 def _dates(name: str) -> list[date]:

@@ -6,59 +6,85 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 
 from costlib.errors import bad
 from costlib.prices.entries import Price, PriceError, UnknownModel, UnknownProvider, price_error
 from costlib.read import Row, iso_date
 
-_DATE_SUFFIX = re.compile(r"(.+)-(\d{8}|\d{4}-\d{2}-\d{2}|latest)")
+_DATES = re.compile(r"(?<!\d)20\d{6}(?!\d)")
+_FILLERS = frozenset(("ai", "api", "beta", "chat", "cloud", "completion", "converse", "gcp", "genai", "text"))
+"""What a log writes beside a provider's name: `vertex_ai`, `aws.bedrock`, `gcp.gemini`."""
 
 
 @dataclass(frozen=True)
 class Name:
     """What a name stands for at one provider.
 
-    `takes_date` says that the name may carry a date suffix and still mean this model, `at_home` that the provider is
-    the model's own.
+    `pattern` are the list's further names of the model as a regular expression, `at_home` says that the provider is the
+    model's own, `deprecated` that it still answers, and that the provider advises against it. `also` are other names of
+    the provider.
     """
 
     provider: str
     model: str
-    takes_date: bool = False
     at_home: bool = False
+    pattern: str = ""
+    deprecated: bool = False
+    also: tuple[str, ...] = ()
 
 
-def find(names: Mapping[str, tuple[Name, ...]], model: str, provider: str | None = None) -> tuple[str, str]:
-    """The (provider, model) a name means: an id, an alias, or one of them with a date suffix where those exist.
+def find(names: Mapping[str, tuple[Name, ...]], model: str, provider: str | None = None) -> Name:
+    """The model a name means: an id, or another name that the list says is the same model's.
 
-    `names` maps lower-case names to what they stand for. Without a provider the model's own one is taken, or the only
-    one that offers it. Raises `UnknownProvider` or `UnknownModel`.
+    `names` maps lower-case ids to what they stand for. Without a provider the model's own one is taken, or the only one
+    that offers it, or the one whose name for it says most. Raises `UnknownProvider` or `UnknownModel`.
     """
     if provider is not None:
-        providers = sorted({name.provider for of in names.values() for name in of})
-        if provider.lower() not in providers:
-            near = get_close_matches(provider.lower(), providers, cutoff=0.5) or providers
-            raise price_error(UnknownProvider, "provider", provider, near)
-        provider = provider.lower()
+        provider = _provider(names, provider)
     wanted = model.strip().lower()
     found = _named(names, wanted, provider)
     if not found:
         raise _unknown(names, model, wanted, provider)
-    if len(found) > 1:
-        at_home = [name for name in found if name.at_home]
-        if len(at_home) != 1:
-            raise price_error(UnknownProvider, f"provider of {model}", provider, [name.provider for name in found])
-        found = at_home
-    return found[0].provider, found[0].model
+    at_home = [name for name in found if name.at_home]
+    most = [name for name, length in found.items() if length == max(found.values())]
+    best = at_home if len(at_home) == 1 else most
+    if len(best) > 1:
+        raise price_error(UnknownProvider, f"provider of {model}", provider, [name.provider for name in best])
+    return best[0]
 
 
-def _named(names: Mapping[str, tuple[Name, ...]], wanted: str, provider: str | None) -> list[Name]:
-    dated = _DATE_SUFFIX.fullmatch(wanted)
-    by_provider: dict[str, Name] = {}
-    if dated and (dated[2] == "latest" or _is_date(dated[2])):
-        by_provider = {name.provider: name for name in names.get(dated[1], ()) if name.takes_date}
-    by_provider |= {name.provider: name for name in names.get(wanted, ())}
-    return [name for name in by_provider.values() if provider in (None, name.provider)]
+def _provider(names: Mapping[str, tuple[Name, ...]], given: str) -> str:
+    """The provider of that name, or of one the list knows for it; every word of the name must mean that provider."""
+    also = {name.provider: name.also for of in names.values() for name in of}
+    wanted = given.strip().lower()
+    if wanted in also:
+        return wanted
+    by_word = {word: provider for provider, words in also.items() for word in words} | {name: name for name in also}
+    words = [word for word in re.split(r"[^a-z0-9]+", wanted) if word]
+    meant = {by_word.get(word, by_word.get(word.removesuffix("ai"), word)) for word in words}
+    meant = {word for word in meant if word in also} if meant <= {*also, *_FILLERS} else set()
+    whole = by_word.get("-".join(words)) or by_word.get("_".join(words))
+    if whole or len(meant) == 1:
+        return whole or meant.pop()
+    near = get_close_matches(wanted, sorted(also), cutoff=0.5) or sorted(also)
+    raise price_error(UnknownProvider, "provider", given, near)
+
+
+def _named(names: Mapping[str, tuple[Name, ...]], wanted: str, provider: str | None) -> dict[Name, int]:
+    """What a name stands for at each provider, and how much of it is the list's own wording."""
+    found: dict[str, tuple[int, Name]] = {}
+    if all(iso_date(f"{day[:4]}-{day[4:6]}-{day[6:]}") for day in _DATES.findall(wanted)):
+        for name in dict.fromkeys(name for of in names.values() for name in of if name.pattern):
+            if provider in (None, name.provider) and (match := _compiled(name.pattern).fullmatch(wanted)):
+                length = max(len(part) for part in match.groups(""))
+                if length > found.get(name.provider, (0, name))[0]:
+                    found[name.provider] = length, name
+    exact = {name.provider: (len(wanted) + 1, name) for name in names.get(wanted, ())}
+    return {name: length for by, (length, name) in (found | exact).items() if provider in (None, by)}
+
+
+_compiled = lru_cache(maxsize=None)(re.compile)
 
 
 def check_names(entries: Sequence[tuple[Price, Row]], names: Mapping[str, tuple[Name, ...]]) -> None:
@@ -73,15 +99,14 @@ def check_names(entries: Sequence[tuple[Price, Row]], names: Mapping[str, tuple[
             raise bad("model", price.model, f"{', '.join(sorted(listed))}, its name in the price book", row.where)
 
 
-def _is_date(text: str) -> bool:
-    return iso_date(text if "-" in text else f"{text[:4]}-{text[4:6]}-{text[6:]}") is not None
-
-
 def _unknown(names: Mapping[str, tuple[Name, ...]], model: str, wanted: str, provider: str | None) -> PriceError:
     known = [alias for alias, of in names.items() if any(provider in (None, name.provider) for name in of)]
-    near = get_close_matches(wanted, known, n=4, cutoff=0.5)
+    tuned = wanted.startswith("ft:")
+    near = get_close_matches(wanted, known, n=4, cutoff=0.5) if not tuned else [n for n in known if n.startswith("ft:")]
+    near = [name for name in near if not name.endswith(("-", "@", ":"))]
     elsewhere = sorted({name.provider for name in _named(names, wanted, None)})
     allowed = f"a model of {provider}" if provider else "a model of the price book"
     allowed += f", such as {', '.join(near)}" if near else ""
     allowed += f"; offered by {', '.join(elsewhere)}" if elsewhere else ""
+    allowed += "; a fine-tuned model is never priced as its base" if tuned else ""
     return price_error(UnknownModel, "model", model, allowed)

@@ -35,11 +35,11 @@ class PricedUsage:
     """The bill of a usage table, in US dollars.
 
     `lines` is the exact bill, one row per price: provider, model, tier, token_kind, price_id, tokens, usd_per_mtok and
-    amount (`Decimal`), which sum to `total`, doubt (see `Price.doubt`), source and kind. `amounts` is the amount of
-    each row of the table (float, same index; NaN without a price). `unpriced` is about those rows: model, provider and
-    tier as the table has them, rows, first_row, reason. `dated_by` says which days' prices were taken: those of a
-    column of the table, of the one `as_of` that was asked for, or of the book's snapshot day. `notes` say what a reader
-    must know: doubts, tokens that were not used as such.
+    amount (`Decimal`), which sum to `total`, doubt (see `Price.doubt`), deprecated, source and kind. `amounts` is the
+    amount of each row of the table (float, same index; NaN without a price). `unpriced` is about those rows: model,
+    provider and tier as the table has them, rows, first_row, reason. `dated_by` says which days' prices were taken:
+    those of a column of the table, of the one `as_of` that was asked for, or of the book's snapshot day. `notes` say
+    what a reader must know: doubts, tokens that were not used as such.
     """
 
     total: Decimal
@@ -257,7 +257,7 @@ def _lines(
             known, _, before = bill.get(key, (sheet, band, 0))
             bill[key] = (min(known, sheet, key=lambda one: one.day), band, total + before)
     columns = ["provider", "model", "tier", "token_kind", "price_id", "tokens", "usd_per_mtok", "amount"]
-    columns += ["doubt", "source", "kind"]
+    columns += ["doubt", "deprecated", "source", "kind"]
     rows = [
         (
             sheet.provider,
@@ -269,6 +269,7 @@ def _lines(
             band.usd_per_mtok,
             total * band.usd_per_mtok / 1_000_000,
             band.price.doubt(sheet.day),
+            sheet.deprecated,
             band.price.source,
             band.price.kind,
         )
@@ -286,6 +287,10 @@ def _notes(
     priced: Any,
 ) -> Iterator[str]:
     """Tokens that have no price of their own, counts that nobody knows, and rows that add up many requests."""
+    for number_of in np.unique(sheets.of_row[priced]):
+        sheet = sheets.found[number_of]
+        if isinstance(sheet, Sheet):
+            yield from sheet.notes
     for name, number in given.items():
         if name not in own or not own[name].all():
             apart: dict[str, int] = {}

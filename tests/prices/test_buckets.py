@@ -223,3 +223,44 @@ def test_the_command_takes_every_count() -> None:
         "output_audio": 50,
     }
     assert document["requests"] == 3 and "7 reasoning_tokens have no price of their own" in document["notes"][0]
+
+
+def test_a_deprecated_model_says_so_everywhere() -> None:
+    counts = {"input_tokens": 1, "output_tokens": 0}
+    said = "google/gemini-2.0-flash is deprecated by its provider"
+    assert cl.price("gemini-2.0-flash-001", "google", **counts).notes == (said,)
+    old, new = (cl.price_usage(pd.DataFrame([{"model": f"gemini-{of}-flash", **counts}])) for of in ("2.0", "2.5"))
+    assert old.lines["deprecated"].all() and old.notes == (said,)
+    assert not new.lines["deprecated"].any() and new.notes == ()
+    words = ["price", "gemini-2.0-flash", "--input", "1", "--output", "0"]
+    assert said in CliRunner().invoke(app, words).stdout
+    assert json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)["deprecated"] is True
+
+
+def test_a_month_that_ends_after_the_lists_last_day_is_billed_up_to_it_and_the_nearest_day_is_offered() -> None:
+    days = pd.date_range("2026-11-01", "2026-11-30")
+    frame = pd.DataFrame({"model": "o3", "date": days, "input_tokens": 10**6, "output_tokens": 0})
+    priced = cl.price_usage(frame)
+    assert priced.total == 20 and priced.unpriced["rows"].tolist() == [20]
+    assert "nearest recorded price is that of 2026-11-10" in priced.unpriced["reason"][0]
+    assert "--as-of 2026-11-10" in priced.unpriced["reason"][0]
+    assert cl.price_usage(frame, as_of="2026-11-10").total == 60
+    with pytest.raises(cl.InputError, match=r"the nearest recorded price is that of 2026-10-14.*--as-of 2026-10-14"):
+        cl.price("o3", input_tokens=1, output_tokens=0, tier="batch", as_of="2026-10-01")
+
+
+def test_a_price_by_the_hour_needs_the_hour_and_takes_that_of_the_row() -> None:
+    row = {"model": "deepseek-v4-pro", "provider": "deepseek", "input_tokens": 10**6, "output_tokens": 0}
+    moments = ["2026-11-01T03:59", "2026-11-01T04:00", "2026-11-01T04:30+01:00"]
+    by_the_hour = pd.DataFrame([{**row, "timestamp": moment} for moment in moments])
+    assert cl.price_usage(by_the_hour).amounts.tolist() == [1.32, 0.66, 1.32]
+    assert cl.price_usage(by_the_hour, as_of="2026-11-10").amounts.tolist() == [1.32, 0.66, 1.32]
+    of_days = pd.DataFrame(
+        [{**row, "date": "2026-11-01"}, {**row, "model": "gpt-4o", "provider": "openai", "date": "2026-11-01"}]
+    )
+    priced = cl.price_usage(of_days)
+    assert priced.total == Decimal("2.5")
+    assert (
+        "a moment with its UTC time, such as 2026-11-01T09:00 (in a table: column timestamp)"
+        in priced.unpriced["reason"][0]
+    )
