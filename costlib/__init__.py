@@ -52,7 +52,6 @@ _DOOR = {
     "capacity": ("costlib.cost.sizing", "capacity"),
     "check": ("costlib.report.batch_folder", "check"),
     "compare": ("costlib.measure.compare", "compare"),
-    "doctor": ("costlib.doctor", "doctor"),
     "distill": ("costlib.door", "distill"),
     "embed": ("costlib.door", "embed"),
     "evaluate": ("costlib.door", "evaluate"),
@@ -71,8 +70,8 @@ _DOOR = {
     "load_study": ("costlib.study", "load_study"),
 }
 
-_ROOMS = ("cost", "measure", "quality", "report")
-"""Packages that can be called like their front function (see costlib/room.py)."""
+_ROOMS = ("cost", "doctor", "measure", "quality", "report")
+"""Modules that can be called like their front function (see costlib/room.py)."""
 
 __all__ = sorted([*_DOOR, *_ROOMS, "__version__"])
 

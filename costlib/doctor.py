@@ -10,6 +10,9 @@ from typing import Any
 from costlib.environment import cpu_count, cpu_model, default_device, device_name, gpu_facts, nvml_handle
 from costlib.models import demo
 from costlib.paths import cache_dir, store_dir
+from costlib.room import callable_as
+
+callable_as(__name__, "costlib.doctor:doctor")
 
 _NEEDED = (
     "torch",

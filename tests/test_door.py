@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import importlib
 import inspect
+import pkgutil
 import subprocess
 import sys
+from decimal import Decimal
 
 import pytest
 
@@ -49,3 +52,25 @@ def test_pricing_never_loads_torch() -> None:
     statement = f"from costlib.door import price\n{ask}\nimport costlib.cli.main"
     loaded = _modules_after(statement)
     assert "genai_prices" in loaded and not {"torch", "transformers", "bitsandbytes"} & loaded
+
+
+def test_every_public_name_is_the_same_whatever_was_imported_before() -> None:
+    """A module with the name of a function takes its place on the package at the first import of anything inside."""
+    import costlib
+
+    first = {name: getattr(cl, name) for name in cl.__all__}
+    for module in pkgutil.walk_packages(costlib.__path__, "costlib."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    for name, before in first.items():
+        found = getattr(cl, name)
+        assert found == before == getattr(cl, name) and type(found) is type(before), name
+        if callable(found) and not isinstance(found, type):
+            assert inspect.signature(found).return_annotation is not inspect.Signature.empty, name
+    assert cl.doctor().keys() == cl.doctor().keys() >= {"device", "packages", "ok"}
+    assert not cl.rates().empty and cl.price_book().prices
+    assert cl.price("gpt-4o", "openai", input_tokens=1000, output_tokens=100).total == Decimal("0.0035")
+    assert cl.load_study("demo").name == "demo"
+    for name in ("measure", "quality", "report", "run", "embed", "load", "speculate", "prefix", "batch", "plan"):
+        with pytest.raises((cl.InputError, TypeError)):
+            getattr(cl, name)("no such model, study or file", no_such_option=1)

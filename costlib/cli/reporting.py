@@ -13,7 +13,7 @@ from costlib.figure import Figure
 def batch(
     file: Annotated[str, typer.Argument(help="Batch file, or the name of a shipped batch.")],
     workers: Annotated[int | None, typer.Option(min=1, help="Reports at a time [default: one for each core].")] = None,
-    out: Annotated[str | None, typer.Option(help="Folder of the batch [default: the file's, or reports/FILE].")] = None,
+    out: Annotated[str | None, typer.Option(help="Its folder [default: the file's, or reports/FILE-batch].")] = None,
     store: StoreOption = None,
     timeout: Annotated[float | None, typer.Option(min=1, help="Seconds for a report [default: the file's].")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Make again what has not changed.")] = False,

@@ -68,7 +68,7 @@ def batch(
     if workers < 1:
         raise bad("workers", workers, "at least 1")
     tell = progress or silent
-    folder = Path(out).absolute() if out is not None else found.out or reports_dir() / found.file.stem
+    folder = Path(out).absolute() if out is not None else found.out or reports_dir() / f"{found.file.stem}-batch"
     jobs = _jobs(found, folder, store, timeout_s, tell)
     folder.mkdir(parents=True, exist_ok=True)
     with held(folder) as ours:

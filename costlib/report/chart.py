@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import math
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -22,6 +23,9 @@ PALETTE = ("#12355b", "#e3a83b", "#7c2d3c", "#c3ccd4")
 """Neighbours differ at least 3:1 in contrast, also to a reader who sees no colour; at most these four in one chart."""
 INK, SOFT, LINE, PAPER = "#1b2733", "#51606e", "#d7dde2", "#ffffff"
 WIDTH = 7.4
+
+LONGEST = 36
+"""Letters of a name in a chart; the table beside it has it whole."""
 
 LOOKS = ((PALETTE[0], "-"), (PALETTE[2], (0, (5, 2))), (INK, (0, (6, 1.5, 1, 1.5))), (SOFT, (0, (1, 1.2))))
 """Colour and dashes of up to four lines of one chart."""
@@ -98,7 +102,8 @@ def draw(name: str, height: float, paint: Callable[[Any], None]) -> str:
         "lines.linewidth": 1.6,
         "figure.constrained_layout.use": True,
     }
-    with mpl.rc_context(style):
+    with mpl.rc_context(style), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+")  # text stays text: the reader's browser has the letters
         canvas = Canvas(figsize=(WIDTH, height), facecolor=PAPER)
         FigureCanvasSVG(canvas)
         paint(canvas)
@@ -118,6 +123,16 @@ def _tidy(svg: str, name: str) -> str:
     svg = re.sub(r'<svg ([^>]*?)\bheight="[^"]*"', r"<svg \1", svg, count=1)
     svg = re.sub(r'<svg ([^>]*?)\bwidth="[^"]*"', r"<svg \1", svg, count=1)
     return re.sub(r"\n\s*", "\n", svg).strip()
+
+
+def cut(name: str, most: int = LONGEST) -> str:
+    """A name as a chart has room for it."""
+    return name if len(name) <= most else f"{name[: most - 1]}\u2026"
+
+
+def short(name: str, words: int) -> str:
+    """The first words of a name, for a finding of at most ten."""
+    return " ".join(name.split()[:words])
 
 
 def note(ax: Any, text: str, xy: tuple[Any, Any], offset: tuple[float, float], **style: Any) -> Any:
@@ -151,7 +166,7 @@ def plain_axis(axis: Any, unit: str, *, log: bool = False) -> None:
 def rows_axis(ax: Any, names: Sequence[str], *, show: bool = True, space: float = 0) -> None:
     """One line per name, the first on top, with `space` lines above it."""
     ax.set_ylim(len(names) - 0.5, -0.5 - space)
-    ax.set_yticks(range(len(names)), [name for name in names] if show else [""] * len(names))
+    ax.set_yticks(range(len(names)), [cut(name) for name in names] if show else [""] * len(names))
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
     ax.spines["bottom"].set_visible(False)

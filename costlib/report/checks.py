@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from html import escape
@@ -22,6 +22,7 @@ from costlib.paths import notebooks_dir
 from costlib.report.ledger import interval, number
 from costlib.report.manifest import MANIFEST, Manifest, read_manifest
 from costlib.report.publish import machine_paths
+from costlib.study import Study, load_study
 
 _LOADING = {"script", "link", "iframe", "object", "embed", "base", "source", "video", "audio"}
 _LOADED = re.compile(r"url\(\s*['\"]?(?!#|data:)|@import", re.I)
@@ -76,6 +77,26 @@ def check(folder: Path | str, study: Path | str | None = None) -> list[Check]:
     return [
         Check(name, not problems, (problems or [good])[0] + _more(problems)) for name, problems, good in _all(opened)
     ]
+
+
+def study_words(study: Study) -> list[str]:
+    """Names and sources of a study and its tables that look like figures, each with the beginnings a heading may show.
+
+    They are the study's own words and not numbers of the report.
+    """
+    found = {" ".join(text.split()) for text in _texts(study.model_dump(mode="json"))}
+    for table in (study.workloads, study.use_cases, study.quality_scores):
+        if table is not None:
+            with table.open(encoding="utf-8-sig", newline="") as file:
+                found |= {" ".join(cell.split()) for row in csv.reader(file) for cell in row}
+    starts = {name[: at.start()] for name in found if _STRAY.search(name) for at in re.finditer(r" |$", name)}
+    return sorted((name for name in starts if _STRAY.search(name)), key=lambda name: (-len(name), name))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in nested lists and mappings."""
+    for part in [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from (part,) if isinstance(part, str) else _texts(part)
 
 
 def markup(checks: list[Check]) -> str:
@@ -188,7 +209,7 @@ def _numbers(folder: _Folder) -> tuple[list[str], str]:
                 problems.append(f"{name}: {text} ({shown['data-n']}) is not in the ledger")
             elif not _agrees(text, row):
                 problems.append(f"{name}: {text} is not what the ledger holds, {row['value']} {row['unit']}")
-        problems += [f"{name}: '{text}' is outside the ledger" for text in _stray(soup)]
+        problems += [f"{name}: '{text}' is outside the ledger" for text in _stray(soup, folder.manifest.words)]
     return problems, f"{count} numbers shown, {len(folder.ledger)} in the ledger"
 
 
@@ -205,15 +226,21 @@ def _agrees(text: str, row: Mapping[str, str]) -> bool:
     return any(re.search(rf"(?<![\d.,]){re.escape(shown)}(?!\d|[.,]\d)", text) for shown in known if shown)
 
 
-def _stray(soup: Any) -> list[str]:
-    """Money, percentages, speeds and bytes written without a figure behind them."""
+def _stray(soup: Any, words: Sequence[str] = ()) -> list[str]:
+    """Money, percentages, speeds and bytes written without a figure behind them; `words` are the study's own."""
     outside = ("style", "title", "code", "script", "svg", "details", "nav")
     found = []
     for text in soup.find_all(string=_STRAY):
         parents = list(text.parents)
         covered = any(p.name in outside or p.get("data-n") or p.get("class") == ["cite"] for p in parents)
-        if not covered and _STRAY.search(_SPELT.sub("", text)):
-            found.append(" ".join(str(text).split())[:80])
+        line = " ".join(str(text).split())
+        if covered or any(f" {line} " in f" {word} " for word in words):
+            continue
+        rest = line
+        for word in words:
+            rest = re.sub(rf"(?<![\w.,]){re.escape(word)}(?!\w)", "", rest)
+        if _STRAY.search(_SPELT.sub("", rest)):
+            found.append(line[:80])
     return found
 
 
@@ -256,8 +283,6 @@ def _files(folder: _Folder) -> tuple[list[str], str]:
 
 
 def _sources(folder: _Folder) -> tuple[list[str], str]:
-    from costlib.study import load_study
-
     then = dict(folder.manifest.sources)
     try:
         study_hash = load_study(folder.study or folder.manifest.study).hash

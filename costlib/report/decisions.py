@@ -14,6 +14,7 @@ from costlib.report.chart import (
     PAPER,
     SOFT,
     Row,
+    cut,
     draw,
     label,
     note,
@@ -49,9 +50,9 @@ def staircase(
         for (subject, price), (colour, dash) in zip(lines, LOOKS[1:], strict=False):
             ax.plot([0, end], [0, price * end], color=colour, linestyle=dash)
             if price * end <= top:
-                note(ax, subject, (end, price * end), (6, 0), color=colour, fontweight="bold")
+                note(ax, cut(subject), (end, price * end), (6, 0), color=colour, fontweight="bold")
             else:
-                note(ax, subject, (top / price, top), (0, 6), color=colour, fontweight="bold", ha="center")
+                note(ax, cut(subject), (top / price, top), (0, 6), color=colour, fontweight="bold", ha="center")
         note(ax, "self-hosted", (end, costs[-1]), (6, 0), color=PALETTE[0], fontweight="bold")
         for turn, (words, figure, usd) in enumerate(crossings):
             x = float(figure.value or 0)
@@ -137,7 +138,8 @@ def flips(ledger: Ledger, name: str, rows: Sequence[FlipRow], axis: str) -> str:
                 up = there >= here
                 side: dict[str, Any] = {"offset": (7, 0)} if up else {"offset": (-7, 0), "ha": "right"}
                 shown = label(ax, there, y, ledger, what, figure, fontsize=7, **side)
-                shown.set_text(f"{shown.get_text()}  {to}" if up else f"{to}  {shown.get_text()}")
+                named = cut(to, 24)  # names on both sides must leave room for the axis
+                shown.set_text(f"{shown.get_text()}  {named}" if up else f"{named}  {shown.get_text()}")
                 words.append((there, up, shown.get_text()))
             words.append((here, True, ""))
             ax.plot([here], [y], "o", color=PALETTE[0], markersize=6.5, zorder=6)

@@ -96,14 +96,22 @@ class DoubtPage(PlanPage):
 
     def sensitivity_heading(self) -> Html:
         """The factor that moves the plan most."""
-        top = records(self.plan.sensitivity)[0]
+        if not self._moving:
+            return self.heading("No factor with a range moves the plan")
+        top = self._moving[0]
         low, high = sorted((top["plan_usd_low"], top["plan_usd_high"]))
         sentence = "{factor} moves the plan most: from {low:bare} to {high}"
         return self.heading(sentence, factor=top["factor"].capitalize(), low=self.derived(low), high=self.derived(high))
 
+    @property
+    def _moving(self) -> list[dict[str, Any]]:
+        return [row for row in records(self.plan.sensitivity) if row["swing_usd"]]
+
     def sensitivity_chart(self) -> Html:
         """One factor at a time between its ends, the plan unchanged."""
-        found = [row for row in records(self.plan.sensitivity) if row["swing_usd"]][:9]
+        found = self._moving[:9]
+        if not found:
+            return self.text("There is no range to draw.")
         rows = [
             (r["factor"], *((f"{r[end]:.3g}", self.derived(r[f"plan_usd_{end}"])) for end in ("low", "high")))
             for r in found

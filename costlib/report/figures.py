@@ -20,6 +20,7 @@ from costlib.report.chart import (
     SOFT,
     Row,
     amount,
+    cut,
     draw,
     fitted,
     held,
@@ -65,7 +66,7 @@ def _limits(ax: Any, panel: Panel) -> None:
     if panel.reference is None:  # bars from 0 with their values written: ticks would only repeat them
         ax.set_xticks([])
         ax.axvline(0, color=SOFT, linewidth=0.8)
-        ax.set_xlim(0, high * 1.42)
+        ax.set_xlim(0, high * 1.42 or 1)
         return
     at, words = panel.reference
     low, high = min(at, low), max(at, high)
@@ -160,7 +161,7 @@ def stacked(ledger: Ledger, name: str, parts: Sequence[Part], rows: Sequence[Sta
     def paint(canvas: Any) -> None:
         ax = canvas.subplots()
         rows_axis(ax, [subject for subject, _, _ in rows])
-        ax.set_xlim(0, max(held(total)[1] for _, _, total in rows) * 1.18)
+        ax.set_xlim(0, max(held(total)[1] for _, _, total in rows) * 1.18 or 1)
         for y, (subject, figures, total) in enumerate(rows):
             left = 0.0
             for part, figure in zip(parts, figures, strict=True):
@@ -194,7 +195,7 @@ def waterfall(ledger: Ledger, name: str, start: Row, steps: Sequence[Row], end: 
         rows_axis(ax, [start[0], *(step[0] for step in steps), end[0]])
         level = float(start[1].value or 0)
         levels = accumulate((-float(figure.value or 0) for _, figure in steps), initial=level)
-        ax.set_xlim(0, max(*levels, *(held(figure)[1] for _, figure in (start, end))) * 1.13)
+        ax.set_xlim(0, max(*levels, *(held(figure)[1] for _, figure in (start, end))) * 1.13 or 1)
         for y, (subject, figure) in ((0, start), (len(steps) + 1, end)):
             ax.barh(y, float(figure.value or 0), height=0.6, color=PALETTE[0])
             amount(ax, y, ledger, f"{subject} · total", figure)
@@ -227,7 +228,7 @@ def matrix(name: str, rows: Sequence[str], columns: Sequence[str], marks: Mappin
         ax.set_xlim(-0.5, len(columns) - 0.5)
         turned: dict[str, Any] = {"rotation": 40, "ha": "left", "rotation_mode": "anchor", "fontsize": 7}
         turned = turned if len(columns) > _LEVEL else {}
-        ax.set_xticks(range(len(columns)), columns, **turned)
+        ax.set_xticks(range(len(columns)), [cut(name) for name in columns], **turned)
         ax.tick_params(axis="x", top=True, labeltop=True, bottom=False, labelbottom=False, length=0, labelcolor=INK)
         for y, row in enumerate(rows):
             ax.axhline(y, color=LINE, linewidth=0.6, zorder=0)

@@ -17,6 +17,7 @@ from costlib.report.chart import (
     PAPER,
     SOFT,
     Row,
+    cut,
     draw,
     fitted,
     held,
@@ -29,9 +30,6 @@ from costlib.report.chart import (
 from costlib.report.ledger import Ledger, spread
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-
-_LONGEST = 36
-"""Letters of a name in a chart; the table beside it has it whole."""
 
 _TOUCHING = (0.45, 0.09)
 """Shares of a chart's width and height within which two names touch."""
@@ -58,7 +56,7 @@ def rhythms(ledger: Ledger, name: str, rows: Sequence[Busy]) -> str:
                 ax.spines["left"].set_visible(False)
                 label(ax, top, max(counts), ledger, f"{subject} · busiest {what}", figure, offset=(0, 6), ha="center")
                 ax.tick_params(axis="x", length=0)
-            pair[0].set_title(subject)
+            pair[0].set_title(cut(subject))
             pair[0].set_xticks(range(0, 24, 3), [f"{at}" for at in range(0, 24, 3)] if last else [""] * 8)
             pair[1].set_xticks(range(7), _DAYS if last else [""] * 7)
         grid[-1][0].set_xlabel("hour of the day, UTC")
@@ -99,7 +97,7 @@ def curves(
             ax.plot(line.x, line.y, color=colour, linestyle=dash)
             y = float(np.interp(line.at, line.x, line.y))
             text = {"color": colour, "fontweight": "bold", "ha": "center", "backgroundcolor": PAPER, "zorder": 7}
-            note(ax, line.name, (line.at, y), (0, 0), **text)
+            note(ax, cut(line.name), (line.at, y), (0, 0), **text)
             if now and line.now is not None:
                 mark = float(now[1].value or 0), float(line.now.value or 0)
                 ax.plot(*mark, "o", markerfacecolor=PAPER, markeredgecolor=INK, markersize=6, zorder=6)
@@ -149,7 +147,7 @@ def profiles(
         for y, subject, colour in sorted(ends):
             below = max(y, below + 0.09 * (high - low))
             style: dict[str, Any] = {"color": colour, "fontweight": "bold", "xycoords": ("axes fraction", "data")}
-            note(ax, subject, (1, below), (6, 0), **style)
+            note(ax, cut(subject), (1, below), (6, 0), **style)
         ax.set_xticks(range(len(places)), places)
         ax.set_xlim(-0.4, len(places) - 0.6)
         ax.tick_params(axis="x", length=0)
@@ -210,8 +208,7 @@ def plane(
             left = here[0] > 0.6
             style: dict[str, Any] = {"ha": "right" if left else "left", "color": INK, "zorder": 8}
             style |= {"fontweight": "bold"} if spot.chosen else {}
-            short = spot.name if len(spot.name) <= _LONGEST else f"{spot.name[:_LONGEST]}\u2026"
-            note(ax, short, (x, y), (-8 if left else 8, 8 if left else -8), **style)
+            note(ax, cut(spot.name), (x, y), (-8 if left else 8, 8 if left else -8), **style)
         ax.set_xlabel(axes[0] + (", logarithmic" if log else ""))
         ax.set_ylabel(axes[1])
         plain_axis(ax.xaxis, spots[0].x.unit, log=log)

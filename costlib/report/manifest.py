@@ -30,13 +30,17 @@ class Listed(BaseModel):
 
 
 class Manifest(BaseModel):
-    """What is read back of a manifest. `sources` and `files` are SHA-256 by name, `inputs` one over all inputs."""
+    """What is read back of a manifest. `sources` and `files` are SHA-256 by name, `inputs` one over all inputs.
+
+    `words` are those of the study that look like a figure, such as a workload called "10 MB upload".
+    """
 
     study: str
     reports: list[Listed]
     sources: dict[str, str]
     files: dict[str, str]
     inputs: str = ""
+    words: list[str] = []
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -43,8 +43,9 @@ class Request:
 
 
 def mean_request(workloads: pd.DataFrame, study: Study) -> Request:
-    """The mean request of the workloads that have output tokens, weighted by volume."""
+    """The mean request of the workloads that have output tokens (of all, where none has), weighted by volume."""
     text = workloads[workloads["output_tokens"] > 0]
+    text = workloads if text.empty else text
     weights = text["requests_per_month"].astype(float)
     means = [round(float(np.average(text[f"{part}_tokens"].astype(float), weights=weights)))
              for part in ("input", "cached", "output")]  # fmt: skip

@@ -10,13 +10,13 @@ from typing import Any
 from costlib.cost.breakeven import curve
 from costlib.figure import Figure
 from costlib.prices.book import PriceBook, load_book
-from costlib.report.chart import PALETTE, Chart
+from costlib.report.chart import PALETTE, Chart, short
 from costlib.report.decisions import staircase
 from costlib.report.figures import Group, dots
 from costlib.report.ledger import Html
 from costlib.report.market import LIST_PRICE, Duel, api_usd, duel, hosted_usd, mean_request, per_mtok
 from costlib.report.page import records
-from costlib.report.plan_page import PlanPage, short
+from costlib.report.plan_page import PlanPage
 from costlib.study import ApiOption
 
 _RIVALS = 3
@@ -53,6 +53,8 @@ class MarketPage(PlanPage):
 
     def prices_heading(self) -> Html:
         """How far apart the options are."""
+        if len(self.ladder) < 2:
+            return self.heading("No two options have a price per token to compare")
         (high_name, _, high), (low_name, _, low) = self.ladder[0], self.ladder[-1]
         ratio = self.derived(float(high.value or 0) / float(low.value or 1), "ratio", "ratio of two prices")
         return self.heading(
@@ -69,8 +71,10 @@ class MarketPage(PlanPage):
             c=self.stated(self.request.cached_tokens, "tokens"),
         )
 
-    def prices_chart(self) -> Chart:
+    def prices_chart(self) -> Chart | Html:
         """Every API and self-hosted option on one logarithmic axis."""
+        if not self.ladder:
+            return self.text("No option of this study has a price per token.")
         groups = Group("API", "o", "#ffffff"), Group("self-hosted, always busy", "D", PALETTE[1])
         rows = [(name, [(groups[own], figure)]) for name, own, figure in self.ladder]
         high, low = self.ladder[0][0], self.ladder[-1][0]

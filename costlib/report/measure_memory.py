@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from costlib.figure import Figure, Kind
-from costlib.report.chart import Chart
+from costlib.report.chart import Chart, short
 from costlib.report.figures import Panel, bars
 from costlib.report.ledger import Html
 from costlib.report.measured_rows import Row
@@ -67,7 +67,7 @@ class Memory(Page):
         ]
         return Chart(
             "memory",
-            f"{self.small} needs the least memory for weights" if self.small else "No memory was measured",
+            f"{short(self.small, 4)} needs the least memory for weights" if self.small else "No memory was measured",
             f"Bytes (a MB is a million), {self.setting}; the upright mark is the prediction",
             f"Source: {self.where}. {self._peak}.",
             f"Bar chart of memory by precision where {self.small or 'none'} holds its weights in the fewest bytes",

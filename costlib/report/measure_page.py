@@ -16,7 +16,7 @@ from costlib.measure.difference import Difference
 from costlib.measure.run import stored_runs
 from costlib.prices.hardware import measured_rate
 from costlib.prices.rates import Rate
-from costlib.report.chart import Chart
+from costlib.report.chart import Chart, short
 from costlib.report.figures import Panel, bars
 from costlib.report.ledger import Html
 from costlib.report.measure_costs import Costs
@@ -24,12 +24,41 @@ from costlib.report.measure_limits import Limits
 from costlib.report.measure_memory import Memory
 from costlib.report.measure_quality import Quality
 from costlib.report.measured_rows import Row, configurations, price_ratio, qualities, shared_setting
-from costlib.report.page import End, figure_of, listed, long_date
+from costlib.report.page import End, Page, figure_of, listed, long_date
 from costlib.store import Store
 from costlib.study import Study, load_study
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+class NothingMeasured(Page):
+    """The page of a study that measures nothing: it says so once, and every other piece is empty."""
+
+    def opening(self) -> Html:
+        """The executive summary."""
+        return self.summary("This study measures nothing on a machine.", [])
+
+    def speed_heading(self) -> Html:
+        """The one heading of the measurements."""
+        return self.heading("This study measures nothing on a machine")
+
+    def cautions(self) -> Html:
+        """What stands in for measurements."""
+        return self.text("Nothing of this follows here: the study lists nothing under its key measure.", "caution")
+
+    def runs(self) -> list[str]:
+        """No run is behind the page."""
+        return []
+
+    def close(self) -> End:
+        """The ledger and the end."""
+        return self.end(runs=[])
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or not hasattr(MeasurePage, name):
+            raise AttributeError(name)
+        return lambda: Html("")
 
 
 @dataclass
@@ -157,7 +186,7 @@ class MeasurePage(Memory, Limits, Costs, Quality):
         ]
         return Chart(
             "speed",
-            f"{self.fast} decodes fastest here{'' if self.surely_fastest else ', perhaps by chance'}"
+            f"{short(self.fast, 4)} decodes fastest here{'' if self.surely_fastest else ', perhaps by chance'}"
             if self.fast
             else "No speed yet",
             f"Tokens per second, {self.setting}; lines are 95 % intervals",
@@ -224,9 +253,12 @@ class MeasurePage(Memory, Limits, Costs, Quality):
         return self.end(runs=self.runs(), provenance=self.provenance())
 
 
-def measure_page(study: str, store: str = "") -> MeasurePage:
+def measure_page(study: str, store: str = "") -> MeasurePage | NothingMeasured:
     """The page of a study (its name or file) from a store (empty: the default one)."""
     found, kept = load_study(study), Store(store or None)
+    about = f"Study {found.name} · {found.title} · as of {long_date(found.as_of)}"
+    if not found.measure:
+        return NothingMeasured(about)
     rows = configurations(found, kept)
     device = next((row["device"] for row in rows.values() if row["status"] == "ok"), None)
     try:
@@ -234,7 +266,7 @@ def measure_page(study: str, store: str = "") -> MeasurePage:
     except InputError:
         rate = None
     return MeasurePage(
-        f"Study {found.name} · {found.title} · as of {long_date(found.as_of)}",
+        about,
         study=found,
         rows=rows,
         stored=stored_runs(kept),

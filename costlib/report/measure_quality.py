@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from costlib.figure import Figure, Kind
-from costlib.report.chart import Chart
+from costlib.report.chart import Chart, short
 from costlib.report.figures import Panel, bars
 from costlib.report.ledger import Html
 from costlib.report.measured_rows import Row
@@ -56,7 +56,7 @@ class Quality(Page):
         ]
         return Chart(
             "quality",
-            f"{self.worst or 'No precision'} loses the most quality",
+            f"{short(self.worst, 6) or 'No precision'} loses the most quality",
             "Decode speed beside the perplexity ratio; right of the dashed line is worse; lines are 95 % intervals",
             f"Source: {self.where}; {self._text}.",
             f"Bar and dot chart of speed and perplexity ratio by precision where {self.worst} loses the most",

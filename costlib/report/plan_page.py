@@ -54,8 +54,3 @@ class PlanPage(Page):
         """One number of the plan's totals."""
         frame = self.plan.totals
         return self.cost(records(frame[(frame["side"] == side) & (frame["part"] == part)])[0])
-
-
-def short(name: str, words: int) -> str:
-    """The first words of a name, for a finding of at most ten."""
-    return " ".join(name.split()[:words])

@@ -16,14 +16,14 @@ from typing import Any
 from costlib.figure import Figure
 from costlib.portfolio.options import supplies
 from costlib.portfolio.plan import make_plan
-from costlib.report.chart import PALETTE, Chart
+from costlib.report.chart import PALETTE, Chart, short
 from costlib.report.doubt_page import DoubtPage
 from costlib.report.figures import Part, matrix, stacked, waterfall
 from costlib.report.ledger import Html, as_json
 from costlib.report.market_page import MarketPage
-from costlib.report.measure_page import MeasurePage, measure_page
+from costlib.report.measure_page import MeasurePage, NothingMeasured, measure_page
 from costlib.report.page import End, listed, long_date, records
-from costlib.report.plan_page import PlanPage, short
+from costlib.report.plan_page import PlanPage
 from costlib.report.value_page import ValuePage
 from costlib.store import Store
 from costlib.study import BaselineException, load_study
@@ -43,7 +43,7 @@ _SIDES = ("plan", "baseline", "saving")
 class PortfolioPage(PlanPage):
     """The page of a plan, and the four pages beside it."""
 
-    measured: MeasurePage | None = None
+    measured: MeasurePage | NothingMeasured = field(kw_only=True)
     market: MarketPage = field(init=False)
     doubt: DoubtPage = field(init=False)
     value: ValuePage = field(init=False)
@@ -54,8 +54,7 @@ class PortfolioPage(PlanPage):
         self.market = MarketPage(self.about, **beside)
         self.doubt = DoubtPage(self.about, **beside)
         self.value = ValuePage(self.about, **beside)
-        if self.measured:
-            self.measured.ledger = self.ledger
+        self.measured.ledger = self.ledger
 
     def opening(self) -> Html:
         """The executive summary."""
@@ -227,12 +226,21 @@ class PortfolioPage(PlanPage):
 
     def saving_heading(self) -> Html:
         """The largest cause."""
+        if not self._saves:
+            return self.heading("The plan saves nothing in any part")
         return self.heading(
             "{cause} saves most: {amount}", cause=self.causes[0][0].capitalize(), amount=self.causes[0][1]
         )
 
-    def saving_chart(self) -> Chart:
+    @property
+    def _saves(self) -> bool:
+        """Whether any cause saves something; none does where the plan stays on its baseline."""
+        return bool(self.causes) and float(self.causes[0][1].value or 0) > 0
+
+    def saving_chart(self) -> Chart | Html:
         """From the baseline to the plan, cause by cause."""
+        if not self._saves:
+            return self.text("There is no saving to draw.")
         first, last = self.causes[0][0].capitalize(), self.causes[-1]
         ends = (f"Everything on {self.base}", self.total("baseline")), ("The plan", self.total("plan"))
         return Chart(
@@ -276,7 +284,7 @@ class PortfolioPage(PlanPage):
             for name, table in frames.items()
         }
         prices = f"{self.market.book.source}, as of {self.study.as_of}, SHA-256 {self.market.book.snapshot}"
-        runs = self.measured.runs() if self.measured else []
+        runs = self.measured.runs()
         totals = {"plan": self.total("plan"), "bills": self.total("plan", "cash"), "saving": self.total("saving"),
                   "probability_saves": self.chance}  # fmt: skip
         told = {name: as_json(figure) for name, figure in totals.items()}
@@ -290,5 +298,5 @@ def portfolio_page(study: str, store: str = "") -> PortfolioPage:
         f"Study {found.name} · {found.title} · as of {long_date(found.as_of)}",
         plan=make_plan(found, kept),
         found=supplies(found, kept),
-        measured=measure_page(study, store) if found.measure else None,
+        measured=measure_page(study, store),
     )

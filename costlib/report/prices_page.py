@@ -18,13 +18,12 @@ from costlib.portfolio.plan import make_plan
 from costlib.prices.api import PricedRequest, cache_break_even, price_request
 from costlib.prices.book import Sheet
 from costlib.read import iso_date
-from costlib.report.chart import PALETTE, Chart
+from costlib.report.chart import PALETTE, Chart, short
 from costlib.report.figures import Group, Panel, bars, dots
 from costlib.report.ledger import Html
 from costlib.report.market import LIST_PRICE
 from costlib.report.moves_page import MovesPage
 from costlib.report.page import End, long_date
-from costlib.report.plan_page import short
 from costlib.store import Store
 from costlib.study import ApiOption, load_study
 
@@ -40,6 +39,8 @@ class PricesPage(MovesPage):
     def opening(self) -> Html:
         """The executive summary."""
         steps, both = self.ladder_rows, self.savings
+        if not steps:
+            return self.summary("This study holds no API with a price for its mean request.", [])
         cheap, dear = steps[-1], steps[0]
         ratio = self.derived(float(dear["usd"].value) / float(cheap["usd"].value), "ratio", _RATIO)
         cards = [
@@ -116,7 +117,9 @@ class PricesPage(MovesPage):
 
     def ladder_heading(self) -> Html:
         """How far apart the steps are."""
-        top, low = self.ladder_rows[0], self.ladder_rows[-1]
+        if not (sold := [row for row in self.ladder_rows if row["output"].value]):
+            return self.heading("No output token of this study has a price")
+        top, low = sold[0], sold[-1]
         ratio = self.derived(float(top["output"].value) / float(low["output"].value), "ratio", _RATIO)
         return self.heading(
             "An output token of the {top} tier costs {x:bare} times one of the {low} tier",
@@ -125,8 +128,10 @@ class PricesPage(MovesPage):
             x=ratio,
         )
 
-    def ladder_chart(self) -> Chart:
+    def ladder_chart(self) -> Chart | Html:
         """Input and output list price of each tier."""
+        if not self.ladder_rows:
+            return self.text("There is no price to draw.")
         groups = Group("input", "o", "#ffffff"), Group("output", "s", PALETTE[0])
         one = Group("input and output", "D", PALETTE[1])
         rows = [
@@ -141,7 +146,7 @@ class PricesPage(MovesPage):
         top = self.ladder_rows[0]
         return Chart(
             "ladder",
-            f"The {top['tier']} tier is the dearest step",
+            f"The {short(top['tier'], 4)} tier is the dearest step",
             "USD per million tokens, list price of the standard tier, by capability tier and model",
             f"Source: {self.book.source}, prices as of {self.day}.",
             f"Dot chart of input and output price by capability tier where {top['tier']} is the dearest step",
@@ -218,8 +223,10 @@ class PricesPage(MovesPage):
             share=share,
         )
 
-    def savings_chart(self) -> Chart:
+    def savings_chart(self) -> Chart | Html:
         """The saving of the cache and of the batch tier, by model."""
+        if not self.savings:
+            return self.text("There is no saving to draw.")
         panels = [
             Panel(title, [(row["name"], row[key]) for row in self.savings])
             for key, title in (("cache", "Saved by the cache"), ("batch", "Saved by the batch tier"))

@@ -18,7 +18,7 @@ from costlib.errors import bad
 from costlib.paths import notebooks_dir
 from costlib.portfolio.plan import check_tables
 from costlib.progress import Progress, Step, silent
-from costlib.report.checks import Check, sources
+from costlib.report.checks import Check, sources, study_words
 from costlib.report.execute import NotebookError, check_parameters, execute, parameters_of
 from costlib.report.folder import check_writable, failed, move_in, staged, write
 from costlib.report.inputs import inputs_hash, packages
@@ -181,6 +181,7 @@ def _manifest(
         "generated": generated,
         "reports": reports,
         "sources": made_from,
+        "words": study_words(study),
         "provenance": provenance,
         "files": {},
     }

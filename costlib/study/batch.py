@@ -1,7 +1,7 @@
 """A batch file: many reports, each a study with other values for some of its keys.
 
     title: Business units
-    out: ../reports/units        # folder of the batch [default: reports/ and the name of this file]
+    out: ../reports/units        # folder of the batch [default: reports/, the name of this file and -batch]
     store: ../store              # measurements [default: data/store]
     timeout_s: 1800              # for one report
     reports:

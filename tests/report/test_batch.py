@@ -27,6 +27,7 @@ from costlib.report.batch_folder import check, write_batch
 from costlib.report.batch_result import BatchResult, Made
 from costlib.report.folder import clear_leftovers, held, write_failure
 from costlib.report.inputs import inputs_hash, unchanged
+from costlib.report.manifest import Manifest
 from costlib.report.portfolio_page import portfolio_page
 from costlib.store import Store
 from costlib.study import load_batch, load_study
@@ -152,7 +153,9 @@ def test_the_index_says_the_answer_first_and_every_number_is_explained(tmp_path:
         "../apart/other/other.failed.html",
     ]
     ledger = {("batch", str(row["id"])): {"value": "", "reason": ""} for row in soup.select("details.ledger tr[id]")}
-    folder = checks._Folder(tmp_path / "out", {}, {"batch": soup}, ledger, None)
+    folder = checks._Folder(
+        tmp_path / "out", Manifest(study="", reports=[], sources={}, files={}), {"batch": soup}, ledger, None
+    )
     for look in (checks._remote, checks._links, checks._numbers):
         assert look(folder)[0] == [], look
     assert str(tmp_path) not in html + (tmp_path / "out" / "batch.json").read_text(encoding="utf-8")
