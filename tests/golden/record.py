@@ -27,6 +27,7 @@ import re
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from decimal import Decimal, InvalidOperation
 from importlib import import_module
@@ -405,19 +406,55 @@ def differences(case: str, documents: Documents) -> list[str]:
     """A line for every field that is not as recorded: case/document.field: the recorded value -> today's."""
     before, lines = recorded(case), []
     after = {name: dict(flat(document)) for name, document in documents.items()}
-    absent = object()
     for name in {**before, **after}:
-        old, new = before.get(name, {}), after.get(name, {})
+        old, new = aligned(before.get(name, {}), after.get(name, {}))
         for field in {**old, **new}:
-            was, now = old.get(field, absent), new.get(field, absent)
-            if was is absent or now is absent or not same(was, now):
-                shown = ["absent" if value is absent else json.dumps(value) for value in (was, now)]
-                place = f"{case}/{name}.{field}"
-                why = next(
-                    (f" (may change: {why})" for known, why in MAY_CHANGE.items() if re.search(known, place)), ""
-                )
-                lines.append(f"{place}: {shown[0]} -> {shown[1]}{why}")
+            was, now = old.get(field, ABSENT), new.get(field, ABSENT)
+            if was is ABSENT or now is ABSENT or not same(was, now):
+                place, values = f"{case}/{name}.{field}", [json.dumps(value, default=str) for value in (was, now)]
+                known = [why for pattern, why in MAY_CHANGE.items() if re.search(pattern, place)]
+                lines.append(f"{place}: {values[0]} -> {values[1]}" + (f" (may change: {known[0]})" if known else ""))
     return lines
+
+
+class _Absent:
+    def __str__(self) -> str:
+        return "absent"
+
+
+ABSENT = _Absent()
+
+
+def aligned(old: dict[str, Any], new: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Both without the rows that each has word for word, in tables of which one has more rows than the other.
+
+    Else one new row would make every row below it a difference. An order that changed is still told: such tables keep
+    their lengths.
+    """
+    tables = [_rows(side) for side in (old, new)]
+    kept: list[dict[str, Any]] = [{}, {}]
+    for table in {**tables[0], **tables[1]}:
+        pair = [side.get(table, {}) for side in tables]
+        contents = [Counter(json.dumps(row, sort_keys=True) for row in side.values()) for side in pair]
+        for side, rows in enumerate(pair):
+            left = contents[side] - contents[1 - side] if table and len(pair[0]) != len(pair[1]) else contents[side]
+            for number, row in rows.items():
+                text = json.dumps(row, sort_keys=True)
+                if left[text] > 0:
+                    left[text] -= 1
+                    kept[side] |= {f"{table}{number}{rest}": value for rest, value in row.items()}
+    return kept[0], kept[1]
+
+
+def _rows(fields: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Fields by their outermost table, its row and the rest of the name; what is in no table is one row of none."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for field, value in fields.items():
+        table, bracket, rest = field.partition("[")
+        number, _, rest = rest.partition("]") if bracket else ("", "", field)
+        row = found.setdefault(table if bracket else "", {}).setdefault(f"[{number}]" if bracket else "", {})
+        row[rest] = value
+    return found
 
 
 def shown(lines: list[str]) -> str:
