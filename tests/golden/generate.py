@@ -154,15 +154,17 @@ def logs() -> None:
 
 
 def answers() -> None:
-    """Requests with the score and cost of two models and a judge's confidence, for `route`."""
+    """Requests with the score and cost of three models and a judge's confidence, for `route`."""
     draw, rows = random.Random("golden route"), []
     for number in range(240):
         hard = draw.random()
         words = " ".join(["why"] * round(1 + 12 * hard) + [f"case {number}"])
         weak, strong = int(draw.random() > 0.75 * hard), int(draw.random() > 0.2 * hard)
         confidence = round(min(1, max(0, 1 - 0.7 * hard + draw.uniform(-0.1, 0.1))), 4)
-        rows.append([words, weak, strong, confidence, 0.0003, 0.009])
-    head = ["prompt", "small_correct", "large_correct", "small_confidence", "small_cost_usd", "large_cost_usd"]
+        other = int(draw.random() > 0.6 + 0.2 * hard)  # dearer than the small one, and worse
+        rows.append([words, weak, strong, other, confidence, 0.0003, 0.009, 0.002])
+    columns = "small_correct large_correct other_correct small_confidence small_cost_usd large_cost_usd other_cost_usd"
+    head = ["prompt", *columns.split()]
     table("answers.csv", head, rows)
 
 
