@@ -2,7 +2,8 @@
 
 Recorded under recorded/CASE, from the fixed studies, store, logs and tables of input/ (those of generate.py and real
 measurements): all frames of the plans of four studies, stored rows through their readers, the `--json` documents of the
-commands that only compute, the files they write, and the names of the fields of all tables in the data dictionary.
+commands that only compute, the files they write, and of what is measured afresh the names of the fields: the tables of
+the data dictionary, `doctor` and `check`.
 JSON has one field per line; what is large is Parquet, and this script prints what changed in it.
 
     python tests/golden/record.py             # everything, a few minutes; or the names of cases:
@@ -39,7 +40,7 @@ import costlib as cl
 
 HERE = Path(__file__).resolve().parent
 INPUT, RECORDED = HERE / "input", HERE / "recorded"
-LARGE = 60_000
+LARGE = 40_000
 """Characters of JSON from which on a document is kept as Parquet."""
 LINES = 20
 """Differences that are shown."""
@@ -64,8 +65,10 @@ READERS = {
     "distillations": "costlib.quality.distill.run:distillations",
     "speculations": "costlib.measure.speculative:speculations",
     "prefixes": "costlib.measure.prefix:prefixes",
+    "loads": "costlib.tables:LOADS",
+    "load_requests": "costlib.tables:LOAD_REQUESTS",
 }
-"""Readers of the store: what a rebuilding moves is renamed here and nowhere else."""
+"""Readers of the store, or tables `cl.Store.read` reads: what a rebuilding moves is renamed here and nowhere else."""
 
 _FRESH = {
     "run_id", "run_ids", "campaign", "started_at", "measured_at", "answered_at", "generated", "environment",
@@ -179,12 +182,14 @@ def stored(bench: Bench) -> Documents:
     found = {}
     for name, place in READERS.items():
         module, _, reader = place.partition(":")
-        found[name] = bench.plain(getattr(import_module(module), reader)(bench.store))
+        read = getattr(import_module(module), reader)
+        found[name] = bench.plain(read(bench.store) if callable(read) else cl.Store(bench.store).read(read).frame)
     return found
 
 
-def fields(_: Bench) -> Documents:
-    """Types and units of the columns of every table, from the data dictionary."""
+def fields(bench: Bench) -> Documents:
+    """Types and units of the columns of every table, from the data dictionary, and field names of other commands."""
+    names = {name: sorted(bench.costlib(*words).keys() - {"exit_code"}) for name, words in NAMED.items()}
     tables: dict[str, dict[str, str]] = {}
     for line in (HERE.parents[1] / "data" / "README.md").read_text(encoding="utf-8").splitlines():
         if line.startswith("## "):
@@ -192,9 +197,10 @@ def fields(_: Bench) -> Documents:
         elif line.startswith("| `"):
             cells = [cell.strip() for cell in line.strip("|").split(" | ")]
             columns[cells[0].strip(" `")] = ", ".join(cells[1:-1])
-    return {"tables": tables}
+    return {"tables": tables, "documents": names}
 
 
+NAMED = {"doctor": ["doctor"], "check": ["check", "../../../reports/example"]}
 SERVER = ["--prefill-speed", "30946", "--decode-speed", "6612"]
 LENGTHS = ["--prompt-tokens", "1000", "--output-tokens", "200"]
 GEMMA = "demo:gemma-3-270m"
@@ -411,18 +417,18 @@ def differences(case: str, documents: Documents) -> list[str]:
         for field in {**old, **new}:
             was, now = old.get(field, ABSENT), new.get(field, ABSENT)
             if was is ABSENT or now is ABSENT or not same(was, now):
-                place, values = f"{case}/{name}.{field}", [json.dumps(value, default=str) for value in (was, now)]
+                place, values = f"{case}/{name}.{field}", [text(value) for value in (was, now)]
                 known = [why for pattern, why in MAY_CHANGE.items() if re.search(pattern, place)]
                 lines.append(f"{place}: {values[0]} -> {values[1]}" + (f" (may change: {known[0]})" if known else ""))
     return lines
 
 
-class _Absent:
-    def __str__(self) -> str:
-        return "absent"
+ABSENT = object()
 
 
-ABSENT = _Absent()
+def text(value: Any) -> str:
+    """A value as a line shows it."""
+    return "absent" if value is ABSENT else json.dumps(value, ensure_ascii=False)
 
 
 def aligned(old: dict[str, Any], new: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
