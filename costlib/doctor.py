@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import platform
+from dataclasses import asdict
 from importlib import metadata
 from importlib.util import find_spec
 from typing import Any
 
-from costlib.environment import cpu_count, cpu_model, default_device, device_name, gpu_facts, nvml_handle
+from costlib.devices import WIDTHS, resolve
+from costlib.environment import cpu_count, cpu_model, default_device, device_name, gpu_facts, native, nvml_handle
 from costlib.models import demo
 from costlib.paths import cache_dir, store_dir
 from costlib.room import callable_as
@@ -40,17 +42,20 @@ _EXTRAS = {
 def doctor() -> dict[str, Any]:
     """Look at the machine without loading torch.
 
-    Returns JSON types: `device` (what a measurement would run on), `cuda`, `nvml` and `energy` (each available, or the
+    Returns JSON types: `device` (what a measurement would run on), `arithmetic` (whether it multiplies bf16 and fp16
+    natively, why, and what 16-bit, 8-bit and 4-bit mean there), `cuda`, `nvml` and `energy` (each available, or the
     reason why not), `memory_bytes`, `packages` and `extras` (version, or the command that adds it), `demo_models`,
     `store`, `ok`.
     """
     import psutil
 
     gpu = gpu_facts()
+    resolved = {width: asdict(resolve(width, "", default_device())) for width in WIDTHS}
     packages = {name: _package(name) for name in _NEEDED}
     return {
         "device": {"name": device_name(default_device()), "kind": default_device()},
         "cpu": {"name": cpu_model(), "cores": cpu_count()},
+        "arithmetic": asdict(native(default_device())) | {"precisions": resolved},
         "memory_bytes": {
             "total": psutil.virtual_memory().total,
             "available": psutil.virtual_memory().available,

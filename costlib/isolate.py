@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import importlib
 import json
+import math
 import os
 import signal
 import subprocess
@@ -27,6 +28,8 @@ from typing import Any
 from costlib.errors import InputError
 
 _POLL_S = 0.1
+GRACE_S = (5.0, 30.0)
+"""Seconds above its budget in which a child may still end by itself: as long as it took to start, within these."""
 _TAIL = 2000
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "std::bad_alloc")
 """How torch's own errors say that the host ran out of memory; it has no class for that on a CPU."""
@@ -55,14 +58,17 @@ def run_isolated(
     arguments: dict[str, Any],
     *,
     timeout_s: float,
+    budget_s: float | None = None,
+    starts: str = "",
     on_progress: Callable[[str], None] | None = None,
     environment: dict[str, str] | None = None,
     stop: threading.Event | None = None,
 ) -> Outcome:
     """Call `target` ("module:function") with keyword `arguments` (JSON types) in a child process.
 
-    Never raises for what happens in the child. Interrupting the parent kills the child and re-raises; setting `stop`
-    from another thread kills it, too.
+    `timeout_s` bounds the whole child, `budget_s` what follows its step `starts` (see `step`); it is given `GRACE_S`
+    more to end by itself. Never raises for what happens in the child. Interrupting the parent kills the child and
+    re-raises; setting `stop` from another thread kills it, too.
     `InputError` raised in the child is raised here, because the caller can mend it.
     """
     started, out_of_memory = time.monotonic(), _oom_kills()
@@ -78,12 +84,23 @@ def run_isolated(
                 env={**os.environ, **(environment or {})},
                 start_new_session=True,
             )
-            seen = 0
+            seen, begun, doing = 0, math.inf, "starting"
             ended: str | None = None
+
+            def hear(text: str) -> None:
+                nonlocal begun, doing
+                begun, doing = time.monotonic() if text == starts else begun, text
+                if on_progress is not None:
+                    on_progress(text)
+
             try:
                 while child.poll() is None:
-                    seen = _report(folder, seen, on_progress)
-                    if time.monotonic() - started > timeout_s:
+                    seen = _report(folder, seen, hear)
+                    if budget_s is not None and time.monotonic() - begun > budget_s + min(
+                        max(GRACE_S[0], begun - started), GRACE_S[1]
+                    ):
+                        ended = f"stopped after the time budget of {budget_s:g} s, in the step: {doing}"
+                    elif time.monotonic() - started > timeout_s:
                         ended = f"stopped after the time limit of {timeout_s:g} s"
                     elif stop is not None and stop.is_set():
                         ended = "stopped"
@@ -94,16 +111,16 @@ def run_isolated(
                 if child.poll() is None:
                     os.killpg(child.pid, signal.SIGKILL)
                 child.wait()
-        _report(folder, seen, on_progress)
+        _report(folder, seen, hear)
         seconds = time.monotonic() - started
         if ended:
             return Outcome("error", None, ended, seconds)
         return _outcome(folder, child.returncode, seconds, out_of_memory)
 
 
-def _report(folder: Path, seen: int, on_progress: Callable[[str], None] | None) -> int:
+def _report(folder: Path, seen: int, on_progress: Callable[[str], None]) -> int:
     progress = folder / "progress"
-    if on_progress is None or not progress.exists():
+    if not progress.exists():
         return seen
     lines = progress.read_text(encoding="utf-8").splitlines()
     for line in lines[seen:]:

@@ -44,6 +44,11 @@ def bad():
 
 def hang():
     time.sleep(60)
+
+def overrun():
+    step("ready")
+    step("reading the prompt")
+    time.sleep(60)
 """
 
 
@@ -155,3 +160,13 @@ def _alive(pid: str) -> bool:
         return "State:\tZ" not in status.read_text()
     except OSError:
         return False
+
+
+@pytest.mark.usefixtures("child")
+def test_a_child_that_overruns_its_budget_is_stopped_and_says_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The budget runs from the step at which the work begins, not from the start of the process."""
+    monkeypatch.setattr(isolate, "GRACE_S", (0.2, 0.2))
+    outcome = run_isolated("child_work:overrun", {}, timeout_s=50, budget_s=0.3, starts="ready")
+    why = "stopped after the time budget of 0.3 s, in the step: reading the prompt"
+    assert (outcome.status, outcome.reason) == ("error", why) and outcome.seconds < 30
+    assert run_isolated("child_work:add", {"a": 1, "b": 2}, timeout_s=30, budget_s=0.1, starts="").status == "ok"

@@ -42,6 +42,10 @@ def card(row: Row) -> list[str]:
         lines.append(f"  {'interval':<18}{row['interval_reason']}")
     if isinstance(row["ceiling_reason"], str):
         lines.append(f"  {'ceiling':<18}unknown: {row['ceiling_reason']}")
+    if isinstance(row.get("ceiling_note"), str):
+        lines.append(f"  {'ceiling':<18}{row['ceiling_note']}")
+    if isinstance(row.get("compute_dtype"), str) and row["compute_dtype"] != row["precision"]:
+        lines.append(f"  {'multiplied at':<18}{row['compute_dtype']}")
     line("weights", "weight_bytes", "GB", 1e-9)
     line("key-value cache", "kv_cache_bytes", "GB", 1e-9)
     line("peak", "peak_bytes", "GB", 1e-9)

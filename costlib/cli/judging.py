@@ -28,7 +28,7 @@ _TEXT = ("ppl_ratio", "ppl_p_value", "kl_mean", "top1_agreement", "bits_per_byte
 
 def quality(
     model: Annotated[str, typer.Argument(help="A model reference; with --endpoint its name there.")],
-    precision: Annotated[str, typer.Option(help="Comma-separated: bf16, int8, nf4, ...")] = "bf16",
+    precision: Annotated[str, typer.Option(help="Comma-separated: 16-bit, 8-bit, 4-bit, bf16, int8, ...")] = "16-bit",
     baseline: Annotated[str | None, typer.Option(help="Compared with [default: the first precision].")] = None,
     baseline_model: Annotated[str | None, typer.Option(help="Model text is compared with [default: MODEL].")] = None,
     text: Annotated[

@@ -20,9 +20,11 @@ def doctor(as_json: Json = False) -> None:
     found = look()
 
     def show() -> None:
-        gib = 1024**3
+        gib, kinds = 1024**3, ("fp32", "bf16", "fp16")
         rows = [
             ["measurements run on", found["device"]["name"]],
+            ["multiplies natively", ", ".join(name for name in kinds if found["arithmetic"].get(name, True))],
+            *([width, f"{one['name']}, {one['why']}"] for width, one in found["arithmetic"]["precisions"].items()),
             ["memory", f"{found['memory_bytes']['total'] / gib:.0f} GiB"],
             ["CUDA", "yes" if found["cuda"]["available"] else f"no: {found['cuda']['reason']}"],
             [
@@ -47,7 +49,7 @@ def measure(
     model: Annotated[
         str, typer.Argument(help="demo:gemma-3-270m, hub:ORG/NAME, path:FOLDER, gguf:FILE or random:SHAPE.")
     ],
-    precision: Annotated[str, typer.Option(help="Comma-separated: fp32, bf16, fp16, int8, nf4, ...")] = "bf16",
+    precision: Annotated[str, typer.Option(help="Comma-separated: 16-bit, 8-bit, 4-bit, bf16, nf4, ...")] = "16-bit",
     engine: Annotated[str, typer.Option(help="Comma-separated: eager, compiled, batched, llamacpp.")] = "eager",
     batch: Annotated[str, typer.Option(help="Comma-separated sequences run together, or max.")] = "1",
     prompt_tokens: Annotated[str, typer.Option(help="Comma-separated prompt tokens of each sequence.")] = "128",

@@ -7,6 +7,8 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from costlib.devices import resolve
+from costlib.environment import default_device
 from costlib.errors import bad
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 def evaluate(
     model: str | Endpoint,
     tasks: Sequence[Task],
-    precision: str | Iterable[str] = "bf16",
+    precision: str | Iterable[str] = "16-bit",
     *,
     baseline: str | None = None,
     against: tuple[str, str | None] | None = None,
@@ -67,8 +69,10 @@ def evaluate(
         if asked:
             frames.append(ask_endpoint(model, asked, store=store, max_usd=max_usd, progress=progress))
     else:
-        names = list(dict.fromkeys([precision] if isinstance(precision, str) else precision))
-        who = (model, baseline or names[0])
+        device = settings.get("device") or default_device()
+        names = [precision] if isinstance(precision, str) else precision
+        names = list(dict.fromkeys(resolve(name, model, device).name for name in names))
+        who = (model, resolve(baseline, model, device).name if baseline else names[0])
         if who[1] not in names:
             names.insert(0, str(who[1]))
         if asked:

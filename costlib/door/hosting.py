@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from costlib.store import Store
 
 
-def memory(model: str, precision: str | Iterable[str] = "bf16", *, batch: int = 1, context: int = 4096) -> pd.DataFrame:
+def memory(
+    model: str, precision: str | Iterable[str] = "16-bit", *, batch: int = 1, context: int = 4096
+) -> pd.DataFrame:
     """Predicted bytes of a model, part by part, one row per precision; no weights are loaded.
 
     `model` is a reference (`random:llama-3.1-70b`, `path:DIR`, ...) or the name of a shape. `fits_on` lists devices of
@@ -28,6 +30,8 @@ def memory(model: str, precision: str | Iterable[str] = "bf16", *, batch: int = 
     """
     import pandas as pd
 
+    from costlib.devices import resolve
+    from costlib.environment import default_device
     from costlib.models.memory import predict
     from costlib.models.reference import parse, shape
     from costlib.prices.hardware import device_memory
@@ -35,6 +39,7 @@ def memory(model: str, precision: str | Iterable[str] = "bf16", *, batch: int = 
     found = shape(parse(model if ":" in str(model) else f"random:{model}"))
     devices = device_memory()
     names = [precision] if isinstance(precision, str) else list(precision or ())
+    names = [resolve(name, str(model), default_device()).name for name in names]
     if not names:
         raise bad("precision", names, "at least one precision")
     rows = []

@@ -108,6 +108,7 @@ def assist_once(
         "draft_kv_cache_bytes": 0 if alone is None else alone.kv_cache_bytes,
         "peak_bytes": peaks.process if peaks.reserved is None else peaks.reserved,
         "weights_note": loaded.weights_note,
+        "compute_dtype": loaded.proof.compute_dtype,
         "environment": environment,
         "fingerprint": fingerprint,
     }

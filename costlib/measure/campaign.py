@@ -20,6 +20,7 @@ from costlib.errors import InputError
 from costlib.isolate import Outcome, run_isolated
 from costlib.measure.estimate import precise, spent, usable
 from costlib.measure.largest import bisect_largest, first_guess, free_memory
+from costlib.measure.worker import COMPILED, LOADED
 from costlib.progress import Progress, Step
 from costlib.store import Store, new_id
 from costlib.tables import RUNS
@@ -61,6 +62,7 @@ class Campaign:
         self._budget, self._timeout, self._progress = time_budget_s, timeout_s, progress
         self._new_campaign = new_id()
         self._fingerprint = describe(device)[1]
+        self._ceilings: dict[str, dict[str, Any]] = {}  # measured in this call, by model
         self._runs: dict[Configuration, pd.DataFrame] = {}
         self._refused: dict[Configuration, InputError] = {}
         self._stored = None if fresh else store.read(RUNS).frame
@@ -146,14 +148,20 @@ class Campaign:
         arguments |= {
             "device": self._device,
             "slice_s": self._budget * _SLICE,
-            "minimum_iterations": 1,
+            "budget_s": self._budget,
+            "ceilings": self._ceilings.get(configuration.model, {}),
             "maximum_iterations": _MAXIMUM_ITERATIONS,
             "seed": random.Random(f"{configuration} {len(runs)}").randrange(2**31),
         }
         started_at = datetime.now(UTC).isoformat(timespec="seconds")
         try:
             outcome = run_isolated(
-                "costlib.measure.worker:measure_once", arguments, timeout_s=self._timeout, on_progress=show
+                "costlib.measure.worker:measure_once",
+                arguments,
+                timeout_s=self._timeout,
+                budget_s=self._budget,
+                starts=COMPILED if configuration.engine == "compiled" else LOADED,
+                on_progress=show,
             )
         except InputError as error:  # this model and this precision do not go together; others may
             self._refused[configuration] = error
@@ -172,6 +180,7 @@ class Campaign:
             "flags": [],
         }
         values = outcome.value or {}
+        self._ceilings[configuration.model] = values.pop("ceilings", arguments["ceilings"])
         environment = values.pop("environment", None)
         if environment is None:
             environment, values["fingerprint"] = describe(self._device)

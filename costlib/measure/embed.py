@@ -20,11 +20,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from costlib.devices import resolve
 from costlib.environment import default_device, describe, device_name
 from costlib.errors import bad
 from costlib.isolate import run_isolated
 from costlib.measure.embed_summarise import Row, compared, embeddings_row, fidelity_columns, use_columns
 from costlib.measure.estimate import settled
+from costlib.measure.worker import LOADED
 from costlib.models.documents import Documents, read_documents
 from costlib.models.encoder import refuse_other_models
 from costlib.models.load import check_device
@@ -68,10 +70,11 @@ def embed(
     """
     reference = parse(model)
     device = device or ("cpu" if is_static(reference) else default_device())
-    names = list(dict.fromkeys([precision] if isinstance(precision, str) else precision))
+    asked = [precision] if isinstance(precision, str) else precision
+    names = list(dict.fromkeys(resolve(name, model, device).name for name in asked))
     if not names:
         raise bad("precision", names, "at least one precision")
-    base = baseline or names[0]
+    base = names[0] if baseline is None else resolve(baseline, model, device).name
     names = [base, *(name for name in names if name != base)]
     for name in names:
         check_device(known_precision(name), device)
@@ -142,6 +145,7 @@ class _Campaign:
     budget_s: float
     timeout_s: float
     tell: Progress
+    ceilings: dict[str, Any] = field(default_factory=dict)
     id: str = field(default_factory=new_id)
     runs: dict[str, list[Row]] = field(default_factory=dict)
 
@@ -205,12 +209,16 @@ class _Campaign:
         keep = not self._compared(precision) or (precision == base and not self._vectors.exists())
         arguments = {"model": model, "precision": precision, "device": self.device, "batch": self.shared["batch"]}
         arguments |= {"folder": str(self.place), "slice_s": self.budget_s * _SLICE, "keep": keep}
+        arguments |= {"budget_s": self.budget_s, "ceilings": self.ceilings}
         row: Row = self.shared | {
             "precision": precision,
             "campaign": rows[-1]["campaign"] if rows else self.id,
             "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        outcome = run_isolated(_TARGET, arguments, timeout_s=self.timeout_s, on_progress=show)
+        outcome = run_isolated(
+            _TARGET, arguments, timeout_s=self.timeout_s, budget_s=self.budget_s, starts=LOADED, on_progress=show
+        )
+        self.ceilings = (outcome.value or {}).get("ceilings", self.ceilings)
         environment, row["fingerprint"] = describe(self.device)
         row |= {"run_id": new_id(), "status": outcome.status, "reason": outcome.reason, "wall_s": outcome.seconds}
         row |= {"environment": environment} | (outcome.value or {})

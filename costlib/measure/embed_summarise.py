@@ -15,7 +15,7 @@ import numpy as np
 
 from costlib.measure.estimate import MINIMUM_PROCESSES, estimate, rate
 from costlib.measure.net_energy import energy_columns
-from costlib.measure.roofline import ABOVE, above_ceiling, bound_of
+from costlib.measure.roofline import bound_of, judged
 from costlib.models.documents import Documents
 from costlib.models.vectors import fidelity, head_right, mean_interval, split
 from costlib.tables import EMBEDDING_RUNS, EMBEDDINGS
@@ -73,17 +73,19 @@ def embeddings_row(rows: Sequence[Row]) -> Row:
 
 
 def _limits(ok: Sequence[Row], pass_s: float) -> Row:
-    """Shares of the ceilings and what bounds a pass; above its ceiling the row is invalid."""
-    newest = ok[-1]
-    if not is_null(newest.get("ceiling_reason")) or is_null(newest.get("ceiling_flops_per_s")):
-        return {} if not is_null(newest.get("ceiling_reason")) else {"ceiling_reason": "the ceilings were not measured"}
-    bandwidth, product = (max(row[f"ceiling_{name}_per_s"] for row in ok) for name in ("bytes", "flops"))
-    found: Row = {"mbu": newest["pass_bytes"] / pass_s / bandwidth, "mfu": newest["pass_flops"] / pass_s / product}
-    found["bound"] = bound_of(found["mbu"], found["mfu"], None)
-    for name in ("mbu", "mfu"):
-        if found[name] > ABOVE:
-            found |= {"status": "invalid", "reason": above_ceiling(name, found[name])}
-    return found
+    """Shares of the ceilings and what bounds a pass; above the measured bandwidth the row is invalid."""
+    newest = next((row for row in reversed(ok) if not is_null(row.get("ceiling_bytes_per_s"))), ok[-1])
+    if not is_null(newest.get("ceiling_reason")):
+        return {"ceiling_reason": newest["ceiling_reason"]}
+    if is_null(newest.get("ceiling_flops_per_s")):
+        return {"ceiling_reason": "the ceilings were not measured"}
+    bandwidth, product = newest["ceiling_bytes_per_s"], newest["ceiling_flops_per_s"]
+    shares = {"mbu": newest["pass_bytes"] / pass_s / bandwidth, "mfu": newest["pass_flops"] / pass_s / product}
+    return (
+        shares
+        | {"ceiling_reason": None, "bound": bound_of(shares["mbu"], shares["mfu"], None)}
+        | judged(shares, ["mbu"])
+    )
 
 
 def fidelity_columns(place: Path, base: str, name: str, random_weights: bool) -> dict[str, Any]:

@@ -12,18 +12,28 @@ import numpy as np
 
 from costlib.environment import describe
 from costlib.errors import InputError
-from costlib.isolate import no_memory, step
+from costlib.isolate import step
 from costlib.measure.device import open_device
-from costlib.measure.roofline import cache_reason, measure_ceilings, reading
+from costlib.measure.roofline import limits_of, reading
+from costlib.measure.worker import LOADED
 from costlib.models.configs import from_config
 from costlib.models.encoder import Encoder, load_encoder
+from costlib.models.precision import precision as known_precision
 
 _IDLE_S = 1.0
 _MAXIMUM_PASSES = 50
 
 
 def encode_once(
-    model: str, precision: str, device: str, batch: int, folder: str, slice_s: float, keep: bool
+    model: str,
+    precision: str,
+    device: str,
+    batch: int,
+    folder: str,
+    slice_s: float,
+    budget_s: float,
+    keep: bool,
+    ceilings: dict[str, Any],
 ) -> dict[str, Any]:
     """Encode every document again and again for about `slice_s` seconds; the target of `run_isolated`.
 
@@ -36,7 +46,8 @@ def encode_once(
     meter = hardware.energy()
     meter.idle(_IDLE_S)
     encoder = load_encoder(model, precision, device)
-    step("warming up")
+    step(LOADED)
+    until = time.perf_counter() + budget_s
     vectors = encoder.encode(texts, batch)
     if keep:
         np.save(place / f"{precision}.npy", vectors)
@@ -48,7 +59,8 @@ def encode_once(
     meter.start()
     times: list[float] = []
     flags: list[str] = []
-    began, least_s = time.perf_counter(), max(slice_s, meter.minimum_window_s * 1.02)
+    began = time.perf_counter()
+    least_s = min(max(slice_s, meter.minimum_window_s * 1.02), until - began)
     try:
         while not times or (len(times) < _MAXIMUM_PASSES and time.perf_counter() - began < least_s):
             hardware.synchronize()
@@ -73,6 +85,7 @@ def encode_once(
         "weight_bytes": encoder.weight_bytes,
         "peak_bytes": peaks.process if peaks.reserved is None else peaks.reserved,
         "kernel": encoder.kernel,
+        "compute_dtype": encoder.compute_dtype,
         "weights_note": encoder.weights_note,
         "environment": environment,
         "fingerprint": fingerprint,
@@ -81,32 +94,32 @@ def encode_once(
         "energy_window_s": energy.window_s,
         "energy_scope": energy.scope,
         "energy_reason": energy.reason,
-        **_ceilings(encoder, model, precision, batch, lengths, hardware),
+        **_ceilings(encoder, model, precision, batch, lengths, hardware, ceilings, until - time.perf_counter()),
     }
 
 
 def _ceilings(
-    encoder: Encoder, model: str, precision: str, batch: int, lengths: Sequence[int], hardware: Any
+    encoder: Encoder,
+    model: str,
+    precision: str,
+    batch: int,
+    lengths: Sequence[int],
+    hardware: Any,
+    known: dict[str, Any],
+    left_s: float,
 ) -> dict[str, Any]:
     """Work of a pass and the device's ceilings, as columns; or why they are unknown."""
     if encoder.static:
         return {"ceiling_reason": "a static model looks its tokens up and multiplies nothing"}
-    import torch
-
     config = encoder.model.config.get_text_config().to_dict()
     try:
-        known = from_config(config, model)
+        arithmetic = from_config(config, model)
     except InputError:
         return {"ceiling_reason": f"costlib has no arithmetic for models of type {config.get('model_type')}"}
-    step("measuring the device's ceilings")
-    dtype = {"fp32": torch.float32, "fp16": torch.float16}.get(precision, torch.bfloat16)
-    moved, done = reading(known, encoder.weight_bytes, 4 if precision == "fp32" else 2, lengths, batch)
-    columns: dict[str, Any] = {"pass_bytes": moved, "pass_flops": done}
-    try:
-        found = measure_ceilings(hardware, dtype)
-    except (MemoryError, RuntimeError) as error:
-        if not no_memory(error):
-            raise
-        return columns | {"ceiling_reason": "no memory was left to measure the device's ceilings in"}
-    columns |= {"ceiling_bytes_per_s": found.bytes_per_s, "ceiling_flops_per_s": found.flops_per_s}
-    return columns | {"ceiling_reason": cache_reason(hardware.name, encoder.weight_bytes)}
+    held = known_precision(precision)
+    moved, done = reading(arithmetic, encoder.weight_bytes, held.dense_bytes, lengths, batch)
+    tokens = (max(lengths), batch * max(lengths))
+    found = {"weight_bytes": encoder.weight_bytes, "compute_dtype": encoder.compute_dtype}
+    return {"pass_bytes": moved, "pass_flops": done} | limits_of(
+        encoder.model, held, found, hardware, tokens, known, left_s
+    )

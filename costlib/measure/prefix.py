@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from costlib.devices import resolve
 from costlib.environment import default_device, describe, device_name
 from costlib.errors import bad
 from costlib.measure.equality import sentence
@@ -63,6 +64,7 @@ def prefix(
     bad input; failures of a model become a row with a status and a reason.
     """
     device = device or default_device()
+    precision = resolve(precision, model, device).name
     check_model("model", model, precision, device)
     for field, number, least in (
         ("shared_tokens", shared_tokens, 1),

@@ -76,7 +76,7 @@ def reuse_once(
         samples.append(found | {"difference": _difference(loaded.model, prompt, tokens, reused)})
     peaks = hardware.peaks()
     environment, fingerprint = describe(device)
-    element = 4 if precision == "fp32" else 2
+    element = 4 if loaded.proof.compute_dtype == "fp32" else 2
     return {
         "samples": samples,
         "most_processes": most,
@@ -85,6 +85,7 @@ def reuse_once(
         "weight_bytes": loaded.proof.columns()["weight_bytes"],
         "peak_bytes": peaks.process if peaks.reserved is None else peaks.reserved,
         "weights_note": loaded.weights_note,
+        "compute_dtype": loaded.proof.compute_dtype,
         "environment": environment,
         "fingerprint": fingerprint,
     }

@@ -4,42 +4,76 @@ MBU = bytes read per step / step time / bandwidth; MFU likewise for FLOPs (the r
 are the weights a step reads (of a mixture, the experts its tokens choose; of an input embedding only rows) and the keys
 and values it attends to. FLOPs are two per weight and token, and four per cached token, head and head dimension.
 
-The ceilings are measured on the same device in the same process: the best of several reads, copies and products. A row
-above its measured ceiling by more than 2 % is invalid: either the work was not done or the clock is wrong. On a CPU
-there is no ceiling for weights that fit into its cache, and no honest one can be given.
+The ceilings are measured on the same device in the same call, once for a model and dtype: the best of several reads,
+copies and products. A decode step above the measured bandwidth or a data sheet by more than 2 % makes its row invalid:
+either the work was not done or the clock is wrong. The product is one kernel's speed, not the device's limit, so a row
+above it gets a note. On a CPU there is no ceiling for weights that fit into its cache, and no honest one can be given.
 """
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from costlib.isolate import no_memory, step
 from costlib.models.architectures import Architecture
+from costlib.models.precision import Precision, torch_dtype
 
 ABOVE = 1.02
-"""A row may lie this much above its measured ceiling; beyond, it is invalid."""
+"""A row may lie this much above a ceiling, for the noise of both."""
 HOST_SHARE = 0.9
 """From this share on, the host needs the whole step to launch its kernels and the device waits: bound by the host."""
 NEAR = 0.25
 """Below this share of both ceilings neither bounds a CPU run: what is left is the overhead of Python and kernels."""
 _BUFFER_BYTES = 512 * 1024**2
-_REPEATS = 5
-_PRODUCT = {"cpu": 2048, "cuda": 8192}
-_LAUNCHES = {"cpu": 1, "cuda": 10}
-"""Calls in one timed region: a GPU copies the buffer in a fraction of a millisecond, of which a launch is a part."""
+CEILING_S = 1.0
+"""Seconds that the bandwidth, and the product at each dtype, may take to be measured."""
+_REPEATS = 6
+_REGION_S = 0.005
+_LAUNCHES = 100
 _BLOCK = 1024**2
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 
 
 @dataclass(frozen=True)
-class Ceilings:
-    """Measured bytes/s (the better of a read and a copy) and FLOP/s of a square product at the compute dtype."""
+class Product:
+    """FLOP/s of one product, and which it was: dtype and sizes."""
 
-    bytes_per_s: float
     flops_per_s: float
+    name: str
+
+
+@dataclass(frozen=True)
+class Ceilings:
+    """Measured bytes/s (the better of a read and a copy; None before), and the best product at each dtype tried."""
+
+    bytes_per_s: float | None = None
+    products: Mapping[str, Product | None] = field(default_factory=dict)
+
+    def columns(self, dtypes: Sequence[str]) -> dict[str, Any]:
+        """As columns of a row whose kernels may use `dtypes`: the fastest of their products is its ceiling."""
+        made = [product for dtype in dtypes if (product := self.products.get(dtype)) is not None]
+        best = max(made, key=lambda product: product.flops_per_s, default=None)
+        return {
+            "ceiling_bytes_per_s": self.bytes_per_s,
+            "ceiling_flops_per_s": best and best.flops_per_s,
+            "ceiling_product": best and best.name,
+        }
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON types, for the way to a child process and back."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> Ceilings:
+        """What `plain` gave."""
+        products = {dtype: each and Product(**each) for dtype, each in plain.get("products", {}).items()}
+        return cls(plain.get("bytes_per_s"), products)
 
 
 @dataclass(frozen=True)
@@ -52,43 +86,140 @@ class Work:
     prefill_flops: float
 
 
-def measure_ceilings(device: Any, dtype: Any) -> Ceilings:
-    """Read, copy and multiply on `device` (a `costlib.measure.device` object), best of five each.
+def kernel_dtypes(held: Precision, compute: str) -> tuple[str, ...]:
+    """Dtypes at which the kernels of a precision may multiply: LLM.int8 multiplies integers, and the rest apart."""
+    return (compute, "int8") if held.quantizes == "Linear8bitLt" else (compute,)
 
-    The numbers are random, as those of a model are: constant ones draw less power and let the clocks rise.
+
+def layer_shapes(model: Any) -> list[tuple[int, int]]:
+    """(outputs, inputs) of the distinct linear layers of a model but for its head, which reads one token a sequence."""
+    head = model.get_output_embeddings()
+    layers = (module for module in model.modules() if hasattr(module, "out_features") and module is not head)
+    return sorted({(int(layer.out_features), int(layer.in_features)) for layer in layers})
+
+
+def measure_ceilings(
+    device: Any, shapes: Sequence[tuple[int, int]], tokens: Sequence[int], dtypes: Sequence[str], known: Ceilings
+) -> Ceilings:
+    """Add to `known` what it lacks: bytes/s of `device`, and FLOP/s of the product at each of `dtypes`.
+
+    The product is the model's own (`torch.nn.functional.linear`) on its `shapes` (outputs, inputs) at each number of
+    `tokens`, the best of all. Sizes are tried from the smallest, and one that would not end within `CEILING_S` is left
+    out, so that a slow product cannot hold a run up. The numbers are random, as those of a model are: constant ones
+    draw less power and let the clocks rise.
     """
+    moved = known.bytes_per_s or _bandwidth(device)
+    products = dict(known.products)
+    for dtype in dtypes:
+        if dtype not in products:
+            products[dtype] = _product(device, shapes, tokens, dtype)
+    return Ceilings(moved, products)
+
+
+def limits_of(
+    model: Any,
+    held: Precision,
+    found: Mapping[str, Any],
+    device: Any,
+    tokens: Sequence[int],
+    known: Mapping[str, Any],
+    left_s: float,
+) -> dict[str, Any]:
+    """The ceilings of a run as columns, or why they are unknown; and as `ceilings`, for the next process of the call.
+
+    `known` is what an earlier process of the call left, `left_s` what is left of the time budget; `found` holds the
+    bytes of the weights and the dtype that they are multiplied at.
+    """
+    before, dtypes = Ceilings.of(known), kernel_dtypes(held, found["compute_dtype"])
+    lacking = [dtype for dtype in dtypes if dtype not in before.products]
+    if CEILING_S * (len(lacking) + (before.bytes_per_s is None)) > left_s and (lacking or not before.bytes_per_s):
+        return {"ceiling_reason": "the time budget ended before the device's ceilings were measured"}
+    step("measuring the device's ceilings")
+    try:
+        limits = measure_ceilings(device, layer_shapes(model), tokens, dtypes, before)
+    except (MemoryError, RuntimeError) as error:
+        if not no_memory(error):
+            raise
+        return {"ceiling_reason": "no memory was left to measure the device's ceilings in"}
+    reason = cache_reason(device.name, found["weight_bytes"])
+    return {"ceilings": limits.plain(), **limits.columns(dtypes), "ceiling_reason": reason}
+
+
+def _bandwidth(device: Any) -> float:
+    """Bytes/s: the better of a read and a copy of a buffer that no cache holds."""
     import torch
 
-    place = device.name
-    kind = "cuda" if place.startswith("cuda") else "cpu"
-    count = _BUFFER_BYTES // torch.finfo(dtype).bits * 8
-    block = torch.randn(_BLOCK, generator=torch.Generator().manual_seed(0)).to(dtype).to(place)
-    source, target = block.repeat(count // _BLOCK), torch.empty(count, dtype=dtype, device=place)
-    matrix, vector = source.view(-1, 4096), block[:4096]
-    size = _PRODUCT[kind]
-    left = source[: size * size].view(size, size)
-    read = _BUFFER_BYTES / _best(device, lambda: torch.mv(matrix, vector), _LAUNCHES[kind])
-    copy = 2 * _BUFFER_BYTES / _best(device, lambda: target.copy_(source), _LAUNCHES[kind])
-    product = 2 * size**3 / _best(device, lambda: torch.mm(left, left), _LAUNCHES[kind])
-    return Ceilings(max(read, copy), product)
+    source = _random(_BUFFER_BYTES // 4, torch.float32, device.name)
+    target = torch.empty_like(source)
+    matrix, vector = source.view(-1, 4096), source[:4096]
+    read = _BUFFER_BYTES / _best(device, lambda: torch.mv(matrix, vector), CEILING_S / 2)
+    return max(read, 2 * _BUFFER_BYTES / _best(device, lambda: target.copy_(source), CEILING_S / 2))
 
 
-def _best(device: Any, work: Any, launches: int) -> float:
-    """Seconds of one call, the best of several regions of `launches` calls."""
-    work()
-    times = []
-    for _ in range(_REPEATS):
+def _product(device: Any, shapes: Sequence[tuple[int, int]], tokens: Sequence[int], dtype: str) -> Product | None:
+    """The fastest product at `dtype`, of those that end in time and that the device has; None without any."""
+    import torch
+    from torch.nn.functional import linear
+
+    sizes = sorted({(many, *shape) for many in tokens for shape in shapes}, key=lambda s: (math.prod(s), s))
+    started, best, last = time.perf_counter(), None, math.inf
+    for many, outputs, inputs in sizes:
+        flops = 2 * many * outputs * inputs
+        left = CEILING_S - (time.perf_counter() - started)
+        if best is not None and flops / last > left:
+            continue
+        kind = torch.int8 if dtype == "int8" else torch_dtype(dtype)
+        weight, vectors = (_random(n * inputs, kind, device.name).view(n, inputs) for n in (outputs, many))
+        work = partial(torch._int_mm, vectors, weight.t()) if dtype == "int8" else partial(linear, vectors, weight)
+        try:
+            seconds = _best(device, work, min(max(left, 0.0), CEILING_S / len(sizes)))
+        except RuntimeError as error:
+            if no_memory(error):
+                raise
+            continue  # integers are multiplied in some sizes only, and not everywhere
+        last = flops / seconds
+        if best is None or last > best.flops_per_s:
+            best = Product(last, f"{dtype}, {many} x {inputs} by {inputs} x {outputs}")
+    return best
+
+
+def _random(count: int, dtype: Any, place: str) -> Any:
+    """`count` numbers on a device, random but for their repetition."""
+    import torch
+
+    block = torch.randn(min(count, _BLOCK), generator=torch.Generator().manual_seed(0))
+    block = (block * 32).to(dtype) if dtype == torch.int8 else block.to(dtype)
+    return block.to(place).repeat(-(-count // len(block)))[:count]
+
+
+def _best(device: Any, work: Callable[[], object], budget_s: float) -> float:
+    """Seconds of one call, the best of several regions, which end when `budget_s` is spent.
+
+    A region holds enough calls that launching and waiting, tens of microseconds on a GPU, are a small part of it.
+    """
+
+    def region(launches: int) -> float:
         device.synchronize()
         started = time.perf_counter()
         for _ in range(launches):
             work()
         device.synchronize()
-        times.append((time.perf_counter() - started) / launches)
+        return (time.perf_counter() - started) / launches
+
+    began = time.perf_counter()
+    times = [region(1)]
+    while len(times) < _REPEATS and time.perf_counter() - began + times[-1] < budget_s:
+        times.append(region(max(1, min(_LAUNCHES, int(_REGION_S / times[-1])))))
     return min(times)
 
 
-def work_of(shape: Architecture, weight_bytes: int, dense_bytes: int, batch: int, prompt: int, new: int) -> Work:
-    """The work of one configuration; a sliding layer attends to its window only."""
+def work_of(
+    shape: Architecture, weight_bytes: int, dense_bytes: int, batch: int, prompt: int, new: int, kept_bytes: int = 2
+) -> Work:
+    """The work of one configuration; a sliding layer attends to its window only.
+
+    `dense_bytes` are those of a weight that is not quantized, `kept_bytes` those of a number of the key-value cache.
+    """
     table = shape.vocabulary * shape.hidden
     read = weight_bytes - (0 if shape.tied else table * dense_bytes)
     experts = sum(rows * columns * count for rows, columns, count in shape.expert_shapes) * dense_bytes
@@ -103,7 +234,7 @@ def work_of(shape: Architecture, weight_bytes: int, dense_bytes: int, batch: int
     reach = prompt / 2 if window >= prompt else window - window**2 / (2 * prompt)  # causal: half of the prompt
     prefilling = full * prompt / 2 + sliding * reach
     return Work(
-        decode_bytes=read - experts * (1 - used) + shape.kv_cache_bytes(int(middle), batch, dense_bytes),
+        decode_bytes=read - experts * (1 - used) + shape.kv_cache_bytes(int(middle), batch, kept_bytes),
         decode_flops=batch * (2 * linear + each * decoding),
         prefill_bytes=read - experts * (1 - (1 - (1 - active) ** (batch * prompt))),
         prefill_flops=batch * (prompt * (2 * (linear - table) + each * prefilling) + 2 * table),
@@ -144,9 +275,17 @@ def cache_bytes(folder: Path | None = None) -> int | None:
     return max((int(size[:-1]) * units[size[-1]] for size in sizes if size[-1:] in units), default=None)
 
 
-def above_ceiling(name: str, share: float) -> str:
-    """Why a row whose share of a measured ceiling is above `ABOVE` is invalid."""
-    return f"{name} is {share:.2f}: more than the device can do, so the measurement cannot be right"
+def judged(shares: Mapping[str, float | None], hard: Sequence[str]) -> dict[str, str]:
+    """What shares of ceilings above `ABOVE` mean, as columns of a row: invalid where one is of `hard`, else a note."""
+    over = {name: share for name, share in shares.items() if share is not None and share > ABOVE}
+    for name in hard:
+        if name in over:
+            reason = f"{name} is {over[name]:.2f}: more than the device can do, so the measurement cannot be right"
+            return {"status": "invalid", "reason": reason}
+    if not over:
+        return {}
+    said = ", ".join(f"{name} is {share:.2f}" for name, share in over.items())
+    return {"ceiling_note": f"{said}: faster than what was measured as the ceiling, which only explains"}
 
 
 def bound_of(mbu: float | None, mfu: float | None, host_share: float | None) -> str | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
+from costlib.devices import resolve
 from costlib.environment import default_device, device_name
 from costlib.errors import bad
 from costlib.measure.campaign import Campaign, Configuration
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 def measure(
     model: str,
-    precision: str | Iterable[str] = "bf16",
+    precision: str | Iterable[str] = "16-bit",
     *,
     engine: str | Iterable[str] = "eager",
     batch: int | str | Iterable[int | str] = 1,
@@ -43,14 +44,17 @@ def measure(
 ) -> pd.DataFrame:
     """Measure every combination and return one row each (table `measurements`, units in the column names).
 
-    A batch `max` is first searched by bisection (see `largest`), then measured; the runs that did not fit stay in the
-    store as rows of status oom. `time_budget_s` bounds each configuration's processes together, `timeout_s` each
-    process. `device` is `cpu`, `cuda` or None for what is there. Failures become rows with a status and a reason.
-    Raises `InputError` for bad input before anything is measured, and where no configuration suits the model's files.
+    `precision` names precisions, or a width: 16-bit, 8-bit or 4-bit (see `costlib.devices.resolve`). A batch `max` is
+    first searched by bisection (see `largest`), then measured; the runs that did not fit stay in the store as rows of
+    status oom. `time_budget_s` bounds each configuration's processes together, and what each does once its model is
+    loaded (or compiled); `timeout_s` bounds each process. `device` is `cpu`, `cuda` or None for what is there. Failures
+    become rows with a status and a reason. Raises `InputError` for bad input before anything is measured, and where no
+    configuration suits the model's files.
     """
     reference = parse(model)
     device = device or default_device()
-    precisions, engines, batches = _several(precision), _several(engine), _several(batch)
+    engines, batches = _several(engine), _several(batch)
+    precisions = _several(resolve(name, model, device).name for name in _several(precision))
     prompts, outputs = _several(prompt_tokens), _several(output_tokens)
     for name in precisions:
         check_device(known_precision(name), device)

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from costlib.devices import resolve
 from costlib.environment import default_device, describe, device_name
 from costlib.errors import bad
 from costlib.measure.assisted import PROMPT_LOOKUP
@@ -65,6 +66,8 @@ def speculate(
     """
     counts = list(dict.fromkeys([draft_tokens] if isinstance(draft_tokens, int) else draft_tokens))
     device = device or default_device()
+    precision = resolve(precision, target, device).name
+    draft_precision = draft_precision and resolve(draft_precision, draft, device).name
     models = {"model": (target, precision)}
     if draft != PROMPT_LOOKUP:
         models["draft"] = (draft, draft_precision or precision)

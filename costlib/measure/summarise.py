@@ -21,7 +21,7 @@ from costlib.measure.estimate import (
     usable,
 )
 from costlib.measure.net_energy import energy_columns
-from costlib.measure.roofline import ABOVE, above_ceiling, bound_of
+from costlib.measure.roofline import bound_of, judged
 from costlib.tables import MEASUREMENTS
 from costlib.tables.schema import is_null
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 _LAST = (
     "weight_bytes", "weight_bytes_expected", "kv_cache_bytes", "kv_cache_bytes_expected", "memory_reasons",
-    "modules_converted", "modules_total", "bytes_by_dtype", "kernel", "attention", "weights_note", "energy_scope",
-    "energy_reason", "spec_bytes_per_s", "spec_flops_per_s", "decode_bytes", "decode_flops", "prefill_bytes",
-    "prefill_flops", "ceiling_reason",
+    "modules_converted", "modules_total", "bytes_by_dtype", "kernel", "attention", "compute_dtype", "weights_note",
+    "energy_scope", "energy_reason", "spec_bytes_per_s", "spec_flops_per_s", "decode_bytes", "decode_flops",
+    "prefill_bytes", "prefill_flops",
 )  # fmt: skip
 """Columns that are the same in every process, read from the last one."""
 _LARGEST = (
@@ -68,6 +68,8 @@ def summarise(runs: pd.DataFrame, largest_batch: int | None = None) -> dict[str,
         return row | {"status": newest["status"], "reason": reason}
     last = ok.iloc[-1]
     row |= {name: last[name] for name in _LAST}
+    limited = ok[ok["ceiling_bytes_per_s"].notna()]
+    row |= {name: (limited if len(limited) else ok).iloc[-1][name] for name in ("ceiling_reason", "ceiling_product")}
     row |= {name: ok[name].max() for name in _LARGEST}
     row |= {name: float(ok[name].median()) for name in _MEDIAN if ok[name].notna().any()}
     reserved = row["allocator_reserved_peak_bytes"]
@@ -149,22 +151,25 @@ def _energy(ok: pd.DataFrame) -> dict[str, Any]:
 
 
 def _why(row: dict[str, Any], host_share: float | None) -> dict[str, Any]:
-    """Shares of the ceilings and what bounds decode and prefill; above its ceiling the row is invalid."""
+    """Shares of the ceilings and what bounds decode and prefill; above the bandwidth or a data sheet it is invalid."""
     out: dict[str, Any] = {}
     timed = {"": row.get("tpot_s"), "prefill_": row.get("ttft_s") if row.get("prefill_tokens_per_s") else None}
+    measured = is_null(row["ceiling_reason"]) and not is_null(row["ceiling_bytes_per_s"])
     for phase, seconds in timed.items():
-        if not seconds or is_null(row["ceiling_bytes_per_s"]) or not is_null(row["ceiling_reason"]):
-            continue
         work = "prefill" if phase else "decode"
+        if not seconds or is_null(row[f"{work}_bytes"]):
+            continue
         moved, done = row[f"{work}_bytes"] / seconds, row[f"{work}_flops"] / seconds
-        out |= {f"{phase}mbu": moved / row["ceiling_bytes_per_s"], f"{phase}mfu": done / row["ceiling_flops_per_s"]}
+        if measured:
+            product = row["ceiling_flops_per_s"]
+            out[f"{phase}mbu"] = mbu = moved / row["ceiling_bytes_per_s"]
+            out[f"{phase}mfu"] = mfu = None if is_null(product) else done / product
+            out[f"{phase}bound"] = bound_of(mbu, mfu, None if phase else host_share)
         if not phase and not is_null(row["spec_bytes_per_s"]):
             out |= {"mbu_spec": moved / row["spec_bytes_per_s"], "mfu_spec": done / row["spec_flops_per_s"]}
-        out[f"{phase}bound"] = bound_of(out[f"{phase}mbu"], out[f"{phase}mfu"], None if phase else host_share)
-    for name, value in out.items():
-        if isinstance(value, float) and value > ABOVE and "spec" not in name:
-            return out | {"status": "invalid", "reason": above_ceiling(name, value)}
-    return out
+    # The data sheet is of 16 bit; where integers are multiplied, a device may do more of them.
+    hard = ["mbu", "mbu_spec"] + ([] if str(row["precision"]).startswith("int8") else ["mfu_spec"])
+    return out | judged({name: share for name, share in out.items() if not name.endswith("bound")}, hard)
 
 
 def _reasons(row: dict[str, Any]) -> dict[str, str]:
@@ -172,7 +177,7 @@ def _reasons(row: dict[str, Any]) -> dict[str, str]:
     memory = json.loads(row["memory_reasons"]) if isinstance(row["memory_reasons"], str) else {}
     memory.setdefault("kv_cache_bytes", "this engine does not show its cache")
     memory.setdefault("kv_cache_bytes_expected", memory["kv_cache_bytes"])
-    ceiling = row["ceiling_reason"] if isinstance(row["ceiling_reason"], str) else "the ceilings were not measured"
+    ceiling = row["ceiling_reason"] if isinstance(row["ceiling_reason"], str) else "it was not measured"
     sheet = "no data sheet of this device in data/devices.csv"
     energy = row["energy_reason"] if isinstance(row["energy_reason"], str) else "no energy was counted"
     interval = str(row["interval_reason"] or "a single process")

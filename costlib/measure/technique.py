@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+_SAME = ("weights_note", "compute_dtype")
+"""What every process says of the model it loaded."""
+
+
 def check_model(field: str, name: str, precision: str, device: str) -> None:
     """Raise `InputError` for a model that does not generate text, or a precision or device that is not there."""
     reference = parse(name)
@@ -83,7 +87,7 @@ def ending(outcomes: Sequence[Outcome], device: str) -> dict[str, Any]:
     if values:
         environment, fingerprint = values[-1]["environment"], values[-1]["fingerprint"]
         failed = None if last.status == "ok" else f"1 of {len(outcomes)} processes failed: {last.reason}"
-        row = {"status": "ok", "reason": failed, "weights_note": values[-1]["weights_note"]}
+        row = {"status": "ok", "reason": failed, **{name: values[-1][name] for name in _SAME}}
     else:
         environment, fingerprint = describe(device)
         row = {"status": last.status, "reason": last.reason, "verdict_reason": last.reason}

@@ -13,9 +13,11 @@ from statistics import median
 from typing import Any
 
 from costlib.errors import InputError
-from costlib.isolate import Unsupported, no_memory, step
+from costlib.isolate import Unsupported, step
 
 _IDLE_S = 1.0
+LOADED, COMPILING, COMPILED = "warming up", "compiling", "compiled"
+"""Steps of the child: the time budget runs from the first, or from the last where there is something to compile."""
 
 
 def measure_once(
@@ -27,18 +29,18 @@ def measure_once(
     output_tokens: int,
     device: str,
     slice_s: float,
-    minimum_iterations: int,
+    budget_s: float,
     maximum_iterations: int,
     seed: int,
+    ceilings: dict[str, Any],
 ) -> dict[str, Any]:
     """Measure one configuration in this process for about `slice_s` seconds of timed iterations.
 
-    A device with an energy counter gets as many iterations as the counter needs. Returns columns of the runs table.
-    Called through `costlib.isolate.run_isolated`.
+    A device with an energy counter gets as many iterations as the counter needs. `budget_s` bounds what follows the
+    loading (or compiling), as the steps `LOADED` and `COMPILED` tell the parent. `ceilings` are those measured before
+    in this call. Returns columns of the runs table, and the ceilings. Called through `costlib.isolate.run_isolated`.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    import torch
-
     from costlib.environment import describe
     from costlib.measure.device import open_device
     from costlib.measure.engines import open_engine
@@ -58,19 +60,21 @@ def measure_once(
     decode: list[float] = []
     flags: list[str] = []
     kv_bytes: int | None = None
-    step("warming up")
+    step(COMPILING if engine == "compiled" else LOADED)
     started = time.perf_counter()
+    until = started + budget_s
     running.prepare(seed)
     warmup_s = time.perf_counter() - started
+    if engine == "compiled":
+        step(COMPILED)
+        until = time.perf_counter() + budget_s
     hardware.watch()
     disturbance = hardware.disturbance()
     meter.start()
     began = time.perf_counter()
-    least_s = max(slice_s, meter.minimum_window_s * 1.02)
+    least_s = min(max(slice_s, meter.minimum_window_s * 1.02), until - began)
     try:
-        while len(ttft) < maximum_iterations and (
-            len(ttft) < minimum_iterations or time.perf_counter() - began < least_s
-        ):
+        while not ttft or (len(ttft) < maximum_iterations and time.perf_counter() - began < least_s):
             seed += 1
             timed = running.run(seed)
             ttft.append(timed.ttft_s)
@@ -116,8 +120,8 @@ def measure_once(
         codes["kv_cache_bytes"] = "llama.cpp allocates its whole context and does not say how many bytes that takes"
         found["memory_reasons"] = json.dumps(codes, sort_keys=True)
         return {**found, "ceiling_reason": "llama.cpp does not say which bytes it reads"}
-    dtype = {"fp32": torch.float32, "fp16": torch.float16}.get(precision, torch.bfloat16)
-    return found | _ceilings(loaded["model"], model, hardware, running, shape, dtype, found)
+    left_s = until - time.perf_counter()
+    return found | _ceilings(loaded["model"], precision, model, hardware, running, shape, found, ceilings, left_s)
 
 
 def _load(model: str, precision: str, engine: str, device: str, shape: Any) -> dict[str, Any]:
@@ -152,16 +156,26 @@ def host_share(host_s: float | None, decode_s: list[float], steps: int) -> float
     return min(1.0, host_s * steps / median(decode_s))
 
 
-def _ceilings(model: Any, name: str, hardware: Any, running: Any, shape: Any, dtype: Any, found: Any) -> dict[str, Any]:
+def _ceilings(
+    model: Any,
+    precision: str,
+    name: str,
+    hardware: Any,
+    running: Any,
+    shape: Any,
+    found: Any,
+    known: dict[str, Any],
+    left_s: float,
+) -> dict[str, Any]:
     """Predicted key-value cache, work per step, data sheet and measured ceilings, as columns; or why they are unknown.
 
     What was timed stays: neither a kind of model without arithmetic nor a full memory may take it along.
     """
     from costlib.devices import data_sheet
-    from costlib.measure.roofline import cache_reason, measure_ceilings, work_of
+    from costlib.measure.roofline import limits_of, work_of
     from costlib.models.configs import from_config
+    from costlib.models.precision import precision as known_precision
 
-    step("measuring the device's ceilings")
     sheet = data_sheet(found["environment"]["device"])
     columns: dict[str, Any] = {
         "spec_bytes_per_s": None if sheet is None else sheet.bandwidth_bytes_per_s,
@@ -169,28 +183,20 @@ def _ceilings(model: Any, name: str, hardware: Any, running: Any, shape: Any, dt
     }
     config = model.config.get_text_config().to_dict()
     try:
-        known = from_config(config, name)
+        arithmetic = from_config(config, name)
     except InputError:
         reason = f"costlib has no arithmetic for models of type {config.get('model_type')}"
         codes = json.loads(found["memory_reasons"]) | {"kv_cache_bytes_expected": reason}
         return columns | {"ceiling_reason": reason, "memory_reasons": json.dumps(codes, sort_keys=True)}
-    element = 4 if "float32" in str(dtype) else 2
-    work = work_of(known, found["weight_bytes"], element, shape.batch, shape.prompt_tokens, shape.output_tokens)
+    held, kept = known_precision(precision), 4 if found["compute_dtype"] == "fp32" else 2
+    sizes = shape.batch, shape.prompt_tokens, shape.output_tokens
+    work = work_of(arithmetic, found["weight_bytes"], held.dense_bytes, *sizes, kept)
     columns |= {
-        "kv_cache_bytes_expected": running.kv_cache_bytes_expected(known, element),
+        "kv_cache_bytes_expected": running.kv_cache_bytes_expected(arithmetic, kept),
         "decode_bytes": work.decode_bytes,
         "decode_flops": work.decode_flops,
         "prefill_bytes": work.prefill_bytes,
         "prefill_flops": work.prefill_flops,
     }
-    try:
-        measured = measure_ceilings(hardware, dtype)
-    except (MemoryError, RuntimeError) as error:
-        if not no_memory(error):
-            raise
-        return columns | {"ceiling_reason": "no memory was left to measure the device's ceilings in"}
-    return columns | {
-        "ceiling_bytes_per_s": measured.bytes_per_s,
-        "ceiling_flops_per_s": measured.flops_per_s,
-        "ceiling_reason": cache_reason(hardware.name, found["weight_bytes"]),
-    }
+    tokens = (shape.batch, shape.batch * shape.prompt_tokens)
+    return columns | limits_of(model, held, found, hardware, tokens, known, left_s)

@@ -43,6 +43,7 @@ class Encoder:
     device: str
     weight_bytes: int
     kernel: str
+    compute_dtype: str
     load_s: float
     weights_note: str | None
     static: bool = False
@@ -129,6 +130,7 @@ def load_encoder(reference_text: str, precision: str, device: str) -> Encoder:
         device,
         loaded.proof.weight_bytes,
         loaded.proof.kernel,
+        loaded.proof.compute_dtype,
         loaded.load_s,
         note,
         pooling=pooling,
@@ -220,4 +222,4 @@ def static_encoder(model: Any, load_s: float = 0.0) -> Encoder:
     size = sum(int(table.nbytes) for table in tables)
     kernel = f"table of {model.embedding.dtype}"
     longest = model.max_length or 10**9
-    return Encoder(model, model.tokenizer, "cpu", size, kernel, load_s, None, static=True, longest=longest)
+    return Encoder(model, model.tokenizer, "cpu", size, kernel, "fp32", load_s, None, static=True, longest=longest)

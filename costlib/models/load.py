@@ -14,9 +14,10 @@ from costlib.isolate import Invalid, Unsupported, step
 from costlib.models import demo, gguf, random_weights
 from costlib.models.architectures import ENCODERS
 from costlib.models.checkpoint import check_checkpoint
-from costlib.models.precision import Precision, precision
+from costlib.models.precision import Precision, compute_dtype, dense_dtype, precision, torch_dtype
 from costlib.models.proof import Proof, check, prove
 from costlib.models.reference import Reference, is_static, parse, shape
+from costlib.models.upcast import multiply_at_fp32
 from costlib.read import read_json
 
 
@@ -67,6 +68,8 @@ def load_model(
         source, note = _source(reference)
         model = _from_checkpoint(reference, held, source, device, embeds)
     model.eval()
+    if compute_dtype(held, device) != dense_dtype(held, device):
+        multiply_at_fp32(model)
     load_s = time.perf_counter() - started
     proof = prove(model, held)
     check(proof, held)
@@ -107,7 +110,7 @@ def _from_checkpoint(reference: Reference, held: Precision, source: str, device:
     import torch
     import transformers
 
-    dtype = {"fp32": torch.float32, "fp16": torch.float16}.get(held.name, torch.bfloat16)
+    dtype = torch_dtype(dense_dtype(held, device))
     arguments: dict[str, Any] = {
         "dtype": dtype, "device_map": device, "output_loading_info": True,
         "ignore_mismatched_sizes": True,  # so that the sentence below names the tensor, where transformers names none
@@ -121,7 +124,7 @@ def _from_checkpoint(reference: Reference, held: Precision, source: str, device:
     elif held.method == "bitsandbytes":
         settings = dict(held.settings)
         if "load_in_4bit" in settings:
-            settings["bnb_4bit_compute_dtype"] = dtype
+            settings["bnb_4bit_compute_dtype"] = torch_dtype(compute_dtype(held, device))
         arguments["quantization_config"] = transformers.BitsAndBytesConfig(**settings)
     kind = transformers.AutoModel if embeds or is_encoder(reference) else transformers.AutoModelForCausalLM
     try:
@@ -147,7 +150,7 @@ def _from_checkpoint(reference: Reference, held: Precision, source: str, device:
         head = model.get_output_embeddings()
         for module in model.modules():
             if isinstance(module, torch.nn.Linear) and module is not head:
-                random_weights.quantize_linear(module, held)
+                random_weights.quantize_linear(module, held, torch_dtype(compute_dtype(held, device)))
     return model
 
 

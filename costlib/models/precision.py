@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from costlib.environment import native
 from costlib.errors import bad
 
 Method = Literal["dense", "bitsandbytes", "torchao", "checkpoint", "gguf"]
@@ -119,6 +120,32 @@ def precision(name: str) -> Precision:
     if name not in PRECISIONS:
         raise bad("precision", name, PRECISIONS)
     return PRECISIONS[name]
+
+
+def dense_dtype(held: Precision, device: str) -> str:
+    """fp32, bf16 or fp16: how the weights are held that are not quantized."""
+    if held.name in ("fp32", "fp16"):
+        return held.name
+    on_old_gpu = device.startswith("cuda") and held.method != "dense" and not native(device).bf16
+    return "fp16" if on_old_gpu else "bf16"
+
+
+def compute_dtype(held: Precision, device: str) -> str:
+    """fp32, bf16 or fp16: what weights are multiplied at, the quantized ones too where a kernel widens them.
+
+    A CPU without arithmetic for what it holds multiplies at fp32.
+    """
+    dense = dense_dtype(held, device)
+    if device.startswith("cuda") or dense == "fp32":
+        return dense
+    return dense if getattr(native(device), dense) else "fp32"
+
+
+def torch_dtype(name: str) -> Any:
+    """The torch dtype called fp32, bf16 or fp16 here."""
+    import torch
+
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
 
 
 def linear_bytes(held: Precision, rows: int, columns: int) -> int:

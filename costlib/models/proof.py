@@ -14,6 +14,7 @@ from typing import Any
 
 from costlib.isolate import Invalid
 from costlib.models.precision import Precision, linear_bytes
+from costlib.models.upcast import multiplied_at
 
 _DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 """What most bytes of a dense model have to be; bf16 and fp16 cannot be told apart by their size."""
@@ -32,6 +33,7 @@ class Proof:
     weight_bytes_expected: int
     kernel: str
     attention: str
+    compute_dtype: str
 
     def columns(self) -> dict[str, Any]:
         """As columns of the runs table."""
@@ -43,6 +45,7 @@ class Proof:
             "weight_bytes_expected": self.weight_bytes_expected,
             "kernel": self.kernel,
             "attention": self.attention,
+            "compute_dtype": self.compute_dtype,
         }
 
 
@@ -90,6 +93,7 @@ def prove(model: Any, held: Precision) -> Proof:
         weight_bytes_expected=expected,
         kernel=", ".join(sorted(kernels)),
         attention=str(getattr(model.config, "_attn_implementation", "unknown")),
+        compute_dtype=multiplied_at(model),
     )
 
 

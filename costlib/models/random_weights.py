@@ -11,7 +11,7 @@ from typing import Any
 
 from costlib.isolate import Unsupported
 from costlib.models.architectures import Architecture
-from costlib.models.precision import GROUP, Precision
+from costlib.models.precision import GROUP, Precision, compute_dtype, dense_dtype, torch_dtype
 
 _STANDARD_DEVIATION = 0.02
 _DECODERS_WITH_UNIT_OFFSET = ("gemma2", "gemma3_text")
@@ -52,7 +52,7 @@ def build(shape: Architecture, held: Precision, device: str, seed: int = 0) -> A
 
     if held.method not in ("dense", "bitsandbytes", "torchao"):
         raise Unsupported(f"random weights cannot be held as {held.name}; it needs a checkpoint or a file")
-    dtype = {"fp32": torch.float32, "fp16": torch.float16}.get(held.name, torch.bfloat16)
+    dtype, multiplied = (torch_dtype(each(held, device)) for each in (dense_dtype, compute_dtype))
     kind = transformers.AutoModel if shape.headless else transformers.AutoModelForCausalLM
     with init_empty_weights(include_buffers=False):
         model = kind.from_config(config_of(shape), dtype=dtype)
@@ -70,7 +70,7 @@ def build(shape: Architecture, held: Precision, device: str, seed: int = 0) -> A
                 module._parameters[key] = torch.nn.Parameter(made, requires_grad=False)
         if held.quantizes and isinstance(module, torch.nn.Linear) and module is not head:
             parent, _, leaf = name.rpartition(".")
-            setattr(model.get_submodule(parent), leaf, _quantized(module, held, dtype, device))
+            setattr(model.get_submodule(parent), leaf, _quantized(module, held, multiplied, device))
             del module
     model.tie_weights()
     return model.eval()
@@ -85,10 +85,10 @@ def _filled(meta: Any, key: str, identity: float, dtype: Any, device: str, gener
     return made.normal_(0.0, _STANDARD_DEVIATION, generator=generator)
 
 
-def _quantized(linear: Any, held: Precision, dtype: Any, device: str) -> Any:
+def _quantized(linear: Any, held: Precision, multiplied: Any, device: str) -> Any:
     """The same layer at a quantized precision; its 16-bit weights are released."""
     if held.method == "torchao":
-        quantize_linear(linear, held)
+        quantize_linear(linear, held, multiplied)
         return linear
     import bitsandbytes as bnb
     import torch
@@ -106,7 +106,7 @@ def _quantized(linear: Any, held: Precision, dtype: Any, device: str) -> Any:
     else:
         kind, double = settings["bnb_4bit_quant_type"], settings.get("bnb_4bit_use_double_quant", False)
         layer = bnb.nn.Linear4bit(
-            *shape, compute_dtype=dtype, compress_statistics=double, quant_type=kind, device="meta"
+            *shape, compute_dtype=multiplied, compress_statistics=double, quant_type=kind, device="meta"
         )
         layer.weight = bnb.nn.Params4bit(
             linear.weight.data, requires_grad=False, compress_statistics=double, quant_type=kind, module=layer
@@ -116,11 +116,16 @@ def _quantized(linear: Any, held: Precision, dtype: Any, device: str) -> Any:
     return layer.requires_grad_(False)
 
 
-def quantize_linear(linear: Any, held: Precision) -> None:
-    """Quantize one linear layer in place by torchao. Raises `Unsupported` where it has no released kernel."""
+def quantize_linear(linear: Any, held: Precision, multiplied: Any) -> None:
+    """Quantize one linear layer in place by torchao, which multiplies at the dtype that the weights came in.
+
+    Raises `Unsupported` where it has no released kernel.
+    """
+    import torch
     from torchao.quantization import Int4WeightOnlyConfig, Int8WeightOnlyConfig, quantize_
 
     if held.name == "int8wo":
+        linear.weight = torch.nn.Parameter(linear.weight.to(multiplied), requires_grad=False)
         quantize_(linear, Int8WeightOnlyConfig(set_inductor_config=False))
         return
     if linear.weight.device.type != "cuda":

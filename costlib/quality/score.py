@@ -80,6 +80,7 @@ def score(
         "utf8_bytes": size,
         "text_sha256": token_hash(sequence[1:]),
         "weights_note": loaded.weights_note,
+        "compute_dtype": loaded.proof.compute_dtype,
         "environment": environment,
         "fingerprint": fingerprint,
     }

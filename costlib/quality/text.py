@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from costlib.devices import resolve
 from costlib.environment import default_device, describe
 from costlib.errors import bad
 from costlib.isolate import Outcome, Unsupported, run_isolated
@@ -76,7 +77,7 @@ def measure_text(
     model: str,
     precisions: str | Iterable[str],
     *,
-    baseline: str = "bf16",
+    baseline: str = "16-bit",
     baseline_model: str | None = None,
     text: str | Path | None = None,
     tokens: int = 4096,
@@ -105,7 +106,11 @@ def measure_text(
     """
     device = device or default_device()
     other = baseline_model or model
-    asked = [(model, name) for name in ([precisions] if isinstance(precisions, str) else precisions)]
+    asked = [
+        (model, resolve(name, model, device).name)
+        for name in ([precisions] if isinstance(precisions, str) else precisions)
+    ]
+    baseline = resolve(baseline, other, device).name
     names = list(dict.fromkeys([(other, baseline), *asked]))
     for _, name in names:
         with suppress(Unsupported):  # becomes a row
@@ -232,7 +237,7 @@ def _row(question: _Question, name: _Name, started: str, outcome: Outcome, refer
     if found and reference.value is not None:
         nll = found["nll"]
         kl, top1 = (found["kl"], found["top1"]) if found["kl"] is not None else ([0.0] * len(nll), [True] * len(nll))
-        row |= {"nll": nll, "kl": kl, "top1": top1, "weights_note": found["weights_note"]}
+        row |= {"nll": nll, "kl": kl, "top1": top1, **{name: found[name] for name in ("weights_note", "compute_dtype")}}
         row |= statistics(nll, found["utf8_bytes"], reference.value["nll"], kl, top1, question.rule.name)
     return row
 
@@ -264,6 +269,7 @@ def _found(question: _Question, store: Store) -> dict[_Name, dict[str, Any]]:
     for row in frame.to_dict("records"):
         stored = {_WEIGHTS_KEY: [None, None], **json.loads(str(row["environment"]))}
         wanted = {"packages": environment["packages"], **_material(question, str(row["model"]))}
+        wanted["native_16_bit"] = environment.get("native_16_bit")
         if all(stored.get(key) == value for key, value in wanted.items()):
             found[str(row["model"]), str(row["precision"])] = {str(key): value for key, value in row.items()}
     return found

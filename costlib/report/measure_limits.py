@@ -85,8 +85,8 @@ class Limits(Page):
         )
 
     def roofline_chart(self) -> Chart | Html:
-        """Each configuration under the ceilings measured in its own process."""
-        rows = {name: row for name, row in self.ok.items() if row["mbu"] is not None}
+        """Each configuration under the ceilings measured in its own call."""
+        rows = {name: row for name, row in self.ok.items() if row["mbu"] is not None and row["mfu"] is not None}
         if not rows:
             reasons = sorted({str(row["ceiling_reason"]) for row in self.ok.values() if row["ceiling_reason"]})
             return self.text(
@@ -140,13 +140,13 @@ class Limits(Page):
             "How near each configuration comes to the machine's ceilings",
             f"Arithmetic intensity and speed of decode (circles) and prefill (squares), measured ceilings{numbered}",
             f"Source: {self.where}. Metrics: mbu, mfu.",
-            "Roofline chart of FLOP/s by FLOP per byte where the lines are ceilings measured in the same processes",
+            "Roofline chart of FLOP/s by FLOP per byte where the lines are ceilings measured in the same call",
             draw("roofline", 3.6, paint),
         )
 
     def limits_table(self) -> Html:
         """Shares of the ceilings, and the bound."""
-        drawn = [name for name, row in self.ok.items() if row["mbu"] is not None]
+        drawn = [name for name, row in self.ok.items() if row["mbu"] is not None and row["mfu"] is not None]
         place = {name: f"{number}. " for number, name in enumerate(drawn, start=1)} if len(drawn) > _MANY else {}
         rows = [
             {"Configuration": f"{place.get(name, '')}{name}"}
@@ -154,7 +154,7 @@ class Limits(Page):
             | {"Decode bound by": _BOUND[row["bound"]], "Prefill bound by": _BOUND[row["prefill_bound"]]}
             for name, row in self.ok.items()
         ]
-        return self.table("limits", "Share of the ceilings measured in the same process", rows)
+        return self.table("limits", "Share of the ceilings measured in the same call", rows)
 
     def energy_heading(self) -> Html:
         """Whether energy could be counted."""

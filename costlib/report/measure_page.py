@@ -163,6 +163,11 @@ class MeasurePage(Memory, Limits, Costs, Quality):
             elif row["stopped_by"] == "time budget":
                 late = "the time budget ended before five processes agreed as closely as costlib aims for"
                 unsure.setdefault(late, []).append(name)
+        notes += [f"{one.asked} is {one.name} on this machine, {one.why}" for one in self.study.resolved]
+        above = [name for name, row in self.ok.items() if row.get("ceiling_note")]
+        notes += [f"{listed(above)}: faster than the product measured as its ceiling, which only explains"] * bool(
+            above
+        )
         notes += [f"speed of {listed(names)}: {reason}" for reason, names in unsure.items()]
         return Html("".join(str(self.text("Note: {note}.", "caution", note=note)) for note in notes))
 

@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from costlib.devices import WIDTHS
 from costlib.read import near
 from costlib.tables import ENGINES, PRECISIONS
 
@@ -51,7 +52,7 @@ Batch = Annotated[int | str, BeforeValidator(as_batch)]
 """Sequences run together, or `max`: as many as fit."""
 Money = Annotated[Decimal, BeforeValidator(as_number), Field(gt=0, lt=10**15, allow_inf_nan=False)]
 Text = Annotated[str, Field(min_length=1)]
-Precision = Annotated[str, AfterValidator(one_of(PRECISIONS))]
+Precision = Annotated[str, AfterValidator(one_of((*PRECISIONS, *WIDTHS)))]
 Engine = Annotated[str, AfterValidator(one_of(ENGINES))]
 
 

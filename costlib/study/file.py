@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from costlib.devices import Resolved
 from costlib.errors import InputError, bad
 from costlib.paths import data_dir
 from costlib.read import Place, file_of, near
@@ -59,6 +60,8 @@ class Study(Part):
     path: Path = Field(default=Path(), exclude=True)
     hash: str = Field(default="", exclude=True)
     reference: str = Field(default="", exclude=True)
+    resolved: tuple[Resolved, ...] = Field(default=(), exclude=True)
+    """What precisions that are asked for by width became on this machine, and why."""
 
     @property
     def label(self) -> str:

@@ -8,11 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from costlib.errors import bad
+from costlib.devices import WIDTHS, Resolved, resolve
+from costlib.environment import default_device
+from costlib.errors import InputError, bad
 from costlib.read import Place, extended, file_of, files_of, place, validated
 from costlib.study.batch import Changes, changes_of
 from costlib.study.file import Study, check_study, find_file
-from costlib.study.options import CascadeOption, RouterOption
+from costlib.study.options import CascadeOption, MeasuredOption, RouterOption
+from costlib.study.parts import MeasureSpec, TaskSpec
 
 
 def load_study(path: str | Path) -> Study:
@@ -23,10 +26,10 @@ def load_study(path: str | Path) -> Study:
     """
     file, changes = _found(path)
     tree, at = _read(file, changes)
-    for key in ("path", "hash", "reference"):
+    for key in ("path", "hash", "reference", "resolved"):
         if key in tree:
             raise bad("key", key, "left out: it is filled in when the file is read", at((key,)))
-    study = validated(Study, tree, at)
+    study = _resolved(validated(Study, tree, at), at)
 
     def beside(given: Path, *location: str | int) -> Path:
         folder = changes.file.parent if changes and location[0] in changes.values else file.parent
@@ -60,6 +63,48 @@ def load_study(path: str | Path) -> Study:
     found["monitor"] = study.monitor.model_copy(update=watched)
     found["reference"] = changes.reference if changes else str(file)
     return study.model_copy(update={**found, "path": file, "hash": digest.hexdigest()})
+
+
+def _resolved(study: Study, at: Place) -> Study:
+    """The study with every precision that it asks for by width (16-bit) as the one that this machine has for it."""
+    device, found = default_device(), dict[tuple[str, str], Resolved]()
+
+    def name(asked: str, model: str, *location: str | int) -> str:
+        if asked in WIDTHS and (asked, model) not in found:
+            try:
+                found[asked, model] = resolve(asked, model, device)
+            except InputError as error:
+                raise InputError(f"{at(location)}: {error}") from error
+        return found[asked, model].name if asked in WIDTHS else asked
+
+    def names(spec: MeasureSpec | TaskSpec, *location: str | int) -> tuple[str, ...]:
+        return tuple(name(one, spec.model, *location) for one in spec.precision)
+
+    measure = tuple(
+        spec.model_copy(update={"precision": names(spec, "measure", index, "precision")})
+        for index, spec in enumerate(study.measure)
+    )
+    tasks = tuple(
+        spec.model_copy(
+            update={
+                "precision": names(spec, "tasks", index, "precision"),
+                "baseline": spec.baseline and name(spec.baseline, spec.model, "tasks", index, "baseline"),
+            }
+        )
+        for index, spec in enumerate(study.tasks)
+    )
+    options = tuple(
+        option.model_copy(update={"precision": name(option.precision, option.model, "options", index, "precision")})
+        if isinstance(option, MeasuredOption)
+        else option
+        for index, option in enumerate(study.options)
+    )
+    quality = study.quality
+    if quality is not None:  # one baseline for every model of the study
+        first = study.measure[0].model if study.measure else ""
+        quality = quality.model_copy(update={"baseline": name(quality.baseline, first, "quality", "baseline")})
+    changed = {"measure": measure, "tasks": tasks, "options": options, "quality": quality}
+    return study.model_copy(update={**changed, "resolved": tuple(found.values())})
 
 
 def place_in(study: Study, *location: str | int) -> str:

@@ -48,7 +48,7 @@ class QualitySpec(Part):
     text: Text
     tokens: Count
     window: Count
-    baseline: Precision = "bf16"
+    baseline: Precision = "16-bit"
     max_perplexity_ratio: Annotated[Positive, Field(ge=1)]
 
 

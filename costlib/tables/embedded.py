@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from costlib.figure import KINDS
 from costlib.tables.metrics import METRICS
-from costlib.tables.schema import STATUSES, Column, Table, interval
+from costlib.tables.schema import COMPUTE_DTYPE, STATUSES, Column, Table, interval
 
 STUDENTS = ("static", "layers", "soft", "language")
 """How a student is made; `costlib.quality.distill` says what each is."""
@@ -41,10 +41,12 @@ _EMBEDDED = (
     Column("weight_bytes", "integer", "bytes of every parameter and quantization state, counted", "bytes"),
     Column("peak_bytes", "integer", "peak memory: allocator reserved on a GPU, resident set on a CPU", "bytes"),
     Column("kernel", "text", "class of the linear layers, proof that the precision was applied"),
+    COMPUTE_DTYPE,
     Column("weights_note", "text", "what a reader must know about the weights"),
     Column("energy_scope", "text", "what the energy covers, e.g. GPU board"),
     Column("energy_reason", "text", "why energy is unknown, or not checked by a second reading"),
     Column("ceiling_reason", "text", "why there is no ceiling, and so no bound"),
+    Column("ceiling_product", "text", "dtype and sizes of the product that is the ceiling, the fastest of those tried"),
     *interval("cosine", "mean cosine of a document's vector to its baseline vector", "cosine", signed=True),
     Column("cosine_min", "number", "smallest cosine of a document", "cosine"),
     Column("cosine_p1", "number", "1st percentile of the cosine", "cosine"),
@@ -76,8 +78,8 @@ EMBEDDING_RUNS = Table(
         Column("energy_j", "number", "gross energy of the timed passes", "J"),
         Column("energy_idle_w", "number", "power before the run, with the model not yet loaded", "W"),
         Column("energy_window_s", "number", "length of the energy window", "s"),
-        Column("ceiling_bytes_per_s", "number", "bandwidth measured in the same process: best read or copy", "bytes/s"),
-        Column("ceiling_flops_per_s", "number", "square product measured in the same process", "FLOP/s"),
+        Column("ceiling_bytes_per_s", "number", "bandwidth measured in the same call: best read or copy", "bytes/s"),
+        Column("ceiling_flops_per_s", "number", "product of the model's own sizes measured in the same call", "FLOP/s"),
         Column("pass_bytes", "number", "bytes a pass must read: the weights, once for each batch", "bytes"),
         Column("pass_flops", "number", "floating-point operations of a pass, padding left out", "FLOP"),
         *_EMBEDDED,
@@ -102,8 +104,9 @@ EMBEDDINGS = Table(
         Column("energy_net_j", "number", METRICS["energy_net_j"].meaning, "J"),
         *interval("energy_j_per_token", "net energy over the tokens read", "J/token"),
         Column("bound", "text", "what limits a pass: host, bandwidth or compute"),
-        Column("mbu", "number", "bytes read per pass / its time / bandwidth measured in the same process", "share"),
-        Column("mfu", "number", "FLOPs per pass / its time / product measured in the same process", "share"),
+        Column("mbu", "number", "bytes read per pass / its time / bandwidth measured in the same call", "share"),
+        Column("mfu", "number", "FLOPs per pass / its time / product measured in the same call", "share"),
+        Column("ceiling_note", "text", "which share lies above a measured ceiling that only explains"),
         *_EMBEDDED,
     ),
 )

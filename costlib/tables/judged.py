@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from costlib.figure import KINDS
 from costlib.tables.metrics import METRICS
-from costlib.tables.schema import STATUSES, Column, Table, interval
+from costlib.tables.schema import COMPUTE_DTYPE, STATUSES, Column, Table, interval
 
 RULES = ("ppl_rolling", "ppl_sliding", "ppl_llamacpp")
 """Window rules of perplexity; `costlib.quality.windows` says what each scores."""
@@ -17,6 +17,7 @@ QUALITY = Table(
         Column("started_at", "text", "UTC, ISO 8601", required=True),
         Column("model", "text", "model reference", required=True),
         Column("precision", "text", "precision scored", required=True),
+        COMPUTE_DTYPE,
         Column("baseline", "text", "precision it is compared with", required=True),
         Column("baseline_model", "text", "model it is compared with; unknown in rows before 2026-11-25: the same"),
         Column("device", "text", "device that ran it", required=True),
@@ -79,6 +80,7 @@ ANSWERS = Table(
         Column("precision", "text", "how the weights are held; unknown behind an endpoint"),
         Column("engine", "text", "eager, or server for an endpoint", required=True),
         Column("device", "text", "device that ran it; server for an endpoint", required=True),
+        COMPUTE_DTYPE,
         Column("status", "text", "ok, or failed: no answer came back", required=True, allowed=("ok", "failed")),
         Column("reason", "text", "why there is no answer"),
         Column("kind", "text", "always measured", required=True, allowed=KINDS),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from costlib.figure import KINDS
 from costlib.tables.metrics import METRICS
-from costlib.tables.schema import STATUSES, Column, Table, interval
+from costlib.tables.schema import COMPUTE_DTYPE, STATUSES, Column, Table, interval
 
 ENGINES = ("eager", "compiled", "batched", "llamacpp")
 """How a model is executed."""
@@ -47,12 +47,14 @@ _PROOF = (
     Column("bytes_by_dtype", "text", "JSON: bytes of weights by dtype"),
     Column("kernel", "text", "class of the converted layers, proof that the precision was applied"),
     Column("attention", "text", "attention implementation that ran"),
+    COMPUTE_DTYPE,
 )
 
 BOUNDS = ("host", "bandwidth", "compute")
 _CEILINGS = (
-    Column("ceiling_bytes_per_s", "number", "bandwidth measured in the same process: best read or copy", "bytes/s"),
-    Column("ceiling_flops_per_s", "number", "square product measured in the same process", "FLOP/s"),
+    Column("ceiling_bytes_per_s", "number", "bandwidth measured in the same call: best read or copy", "bytes/s"),
+    Column("ceiling_flops_per_s", "number", "product of the model's own sizes measured in the same call", "FLOP/s"),
+    Column("ceiling_product", "text", "dtype and sizes of that product, the fastest of those tried"),
     Column("spec_bytes_per_s", "number", "bandwidth of the data sheet (data/devices.csv)", "bytes/s"),
     Column("spec_flops_per_s", "number", "dense 16-bit product of the data sheet (data/devices.csv)", "FLOP/s"),
     Column("decode_bytes", "number", "bytes a decode step must read: weights and cached keys and values", "bytes"),
@@ -124,6 +126,7 @@ MEASUREMENTS = Table(
         Column("peak_bytes", "integer", "peak memory: allocator reserved on a GPU, resident set on a CPU", "bytes"),
         *_PROOF,
         *_CEILINGS,
+        Column("ceiling_note", "text", "which shares lie above a measured ceiling that only explains"),
         Column("bound", "text", METRICS["bound"].meaning, allowed=BOUNDS),
         Column("mbu", "number", METRICS["mbu"].meaning, "share"),
         Column("mbu_spec", "number", METRICS["mbu_spec"].meaning, "share"),

@@ -12,8 +12,9 @@ from costlib.errors import bad
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA_VERSION = 2
-"""Version of the stored tables. 1 (2026-11): first version. 2 (2026-11): ceilings, reasons by column, energy twice."""
+SCHEMA_VERSION = 3
+"""Version of the stored tables. 1 (2026-11): first version. 2 (2026-11): ceilings, reasons by column, energy twice.
+3 (2026-11): the dtype that weights are multiplied at, apart from how they are held; which product was a ceiling."""
 
 STATUSES = ("ok", "oom", "unsupported", "invalid", "error")
 """ok: measured; oom: did not fit; unsupported: this device or model cannot; invalid: ran, but not what was asked;
@@ -42,6 +43,14 @@ class Column:
     required: bool = False
     allowed: tuple[str, ...] = ()
     minimum: float | None = None
+
+
+COMPUTE_DTYPE = Column(
+    "compute_dtype",
+    "text",
+    "dtype of activations, at which weights are multiplied whatever they are held at (kernels of 8-bit weights may "
+    "multiply integers); unknown in rows before schema 3 and of llama.cpp",
+)
 
 
 @dataclass(frozen=True)

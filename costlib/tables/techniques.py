@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from costlib.figure import KINDS
 from costlib.tables.metrics import METRICS
-from costlib.tables.schema import STATUSES, Column, Table, interval
+from costlib.tables.schema import COMPUTE_DTYPE, STATUSES, Column, Table, interval
 
 VERDICTS = ("use", "do not use")
 
@@ -45,6 +45,7 @@ SPECULATIONS = Table(
         *_RUN,
         Column("model", "text", "reference of the target", required=True),
         Column("precision", "text", "how the target's weights are held", required=True),
+        COMPUTE_DTYPE,
         Column("draft", "text", "reference of the draft, or prompt-lookup", required=True),
         Column("draft_precision", "text", "how the draft's weights are held; unknown for prompt-lookup"),
         Column("draft_tokens", "integer", "proposals of a check, at most (g)", "tokens", required=True, minimum=1),
@@ -89,6 +90,7 @@ PREFIXES = Table(
         *_RUN,
         Column("model", "text", "model reference", required=True),
         Column("precision", "text", "how the weights are held", required=True),
+        COMPUTE_DTYPE,
         Column("shared_tokens", "integer", "prompt tokens that every request shares", "tokens", required=True),
         Column("prompt_tokens", "integer", "tokens of each prompt", "tokens", required=True, minimum=2),
         Column("output_tokens", "integer", "new tokens of each request, compared", "tokens", required=True, minimum=1),

@@ -28,7 +28,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::F
 @pytest.fixture(autouse=True)
 def _small_ceilings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(roofline, "_BUFFER_BYTES", 16 * 1024**2)
-    monkeypatch.setattr(roofline, "_PRODUCT", {"cpu": 128, "cuda": 128})
 
 
 @pytest.fixture(scope="module")
@@ -189,8 +188,10 @@ def test_a_pass_has_its_energy_and_what_bounds_it(bert: Path, texts: Path, monke
     """2 J net a process; the ceilings are those of a cache-less processor of 1 MB/s and 1 GFLOP/s."""
     monkeypatch.setattr(module, "run_isolated", here)
     monkeypatch.setattr("costlib.measure.embed_worker.open_device", lambda name: CountedDevice())
-    monkeypatch.setattr("costlib.measure.embed_worker.measure_ceilings", lambda *_: roofline.Ceilings(1e15, 1e15))
-    monkeypatch.setattr("costlib.measure.embed_worker.cache_reason", lambda *_: None)
+    fast, slow = (roofline.Ceilings(each, {"fp32": roofline.Product(each, "fp32")}) for each in (1e15, 1.0))
+    monkeypatch.setattr("costlib.measure.roofline.measure_ceilings", lambda *_: fast)
+    monkeypatch.setattr("costlib.measure.roofline.cache_reason", lambda *_: None)
+    monkeypatch.setattr("costlib.measure.roofline.CEILING_S", -1e3)
     row = embed(f"path:{bert}", "fp32", text=texts, batch=7, device="cpu", time_budget_s=0.01).iloc[0]
     runs = Store().read(EMBEDDING_RUNS).frame
     passes = sum(map(len, runs["pass_s"]))
@@ -203,7 +204,7 @@ def test_a_pass_has_its_energy_and_what_bounds_it(bert: Path, texts: Path, monke
     assert runs["pass_bytes"].iloc[0] == 9 * weights  # nine batches of seven
     assert row["mfu"] == pytest.approx(runs["pass_flops"].iloc[0] / 1e15 * row["tokens_per_s"] / 480)
     assert row["bound"] == "host" and pd.isna(row["ceiling_reason"])
-    monkeypatch.setattr("costlib.measure.embed_worker.measure_ceilings", lambda *_: roofline.Ceilings(1.0, 1.0))
+    monkeypatch.setattr("costlib.measure.roofline.measure_ceilings", lambda *_: slow)
     above = embed(f"path:{bert}", "fp32", text=texts, device="cpu", time_budget_s=0.01, fresh=True).iloc[0]
     assert above["status"] == "invalid" and "more than the device can do" in above["reason"]
 

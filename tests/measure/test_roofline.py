@@ -15,9 +15,10 @@ from costlib.devices import data_sheet, data_sheets
 from costlib.measure import roofline
 from costlib.measure.device import CpuDevice
 from costlib.measure.largest import activation_bytes, bisect_largest, first_guess
-from costlib.measure.roofline import bound_of, cache_reason, measure_ceilings, work_of
+from costlib.measure.roofline import Ceilings, Product, bound_of, cache_reason, measure_ceilings, work_of
 from costlib.measure.summarise import summarise
 from costlib.models.architectures import architecture
+from costlib.models.precision import precision
 from costlib.tables import MEASUREMENTS
 
 
@@ -81,34 +82,66 @@ def test_what_bounds_a_step(mbu: float | None, mfu: float | None, host: float | 
     assert bound_of(mbu, mfu, host) == bound
 
 
-def test_ceilings_of_this_machine_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
+SHAPES = [(128, 64), (64, 128)]
 
+
+def test_ceilings_of_this_machine_are_measured_once_for_each_dtype(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outputs x inputs at one token and at the prompt; what is known is not measured again."""
     monkeypatch.setattr(roofline, "_BUFFER_BYTES", 16 * 1024**2)
-    monkeypatch.setattr(roofline, "_PRODUCT", {"cpu": 128, "cuda": 128})
-    found = measure_ceilings(CpuDevice(), torch.float32)
-    assert 1e8 < found.bytes_per_s < 1e13 and 1e7 < found.flops_per_s < 1e15
+    found = measure_ceilings(CpuDevice(), SHAPES, (1, 16), ["fp32"], Ceilings())
+    product = found.products["fp32"]
+    assert found.bytes_per_s is not None and 1e8 < found.bytes_per_s < 1e13
+    assert product is not None and 1e7 < product.flops_per_s < 1e15 and product.name.startswith("fp32, ")
+    again = measure_ceilings(CpuDevice(), SHAPES, (1, 16), ["fp32"], Ceilings.of(json.loads(json.dumps(found.plain()))))
+    assert again == found
+
+
+def test_the_fastest_product_that_the_kernels_may_use_is_the_ceiling() -> None:
+    """LLM.int8 multiplies integers, so the product of its 16-bit rest does not bound it."""
+    made = Ceilings(1e9, {"bf16": Product(1e12, "bf16"), "int8": Product(4e12, "int8"), "fp32": None})
+    assert roofline.kernel_dtypes(precision("int8"), "bf16") == ("bf16", "int8")
+    assert roofline.kernel_dtypes(precision("nf4"), "fp32") == ("fp32",)
+    assert made.columns(("bf16", "int8"))["ceiling_flops_per_s"] == 4e12
+    assert made.columns(("bf16",))["ceiling_product"] == "bf16"
+    assert made.columns(("fp32",))["ceiling_flops_per_s"] is None
 
 
 def test_ceilings_are_measured_on_numbers_like_those_of_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """A GPU multiplies constant numbers faster, because it draws less power."""
     import torch
 
-    monkeypatch.setattr(roofline, "_BUFFER_BYTES", 16 * 1024**2)
-    monkeypatch.setattr(roofline, "_PRODUCT", {"cpu": 128, "cuda": 128})
     seen: list[float] = []
-    plain = torch.mm
-    monkeypatch.setattr(torch, "mm", lambda a, b: seen.append(float(a.std())) or plain(a, b))
-    measure_ceilings(CpuDevice(), torch.float32)
-    assert len(seen) == 6 and min(seen) > 0.5
+    plain = torch.nn.functional.linear
+    monkeypatch.setattr(torch.nn.functional, "linear", lambda a, b: seen.append(float(b.std())) or plain(a, b))
+    roofline._product(CpuDevice(), SHAPES, (1, 4), "fp32")
+    assert seen and 0.8 < min(seen) <= max(seen) < 1.2
+
+
+def test_a_product_that_would_not_end_in_time_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second for each call of the smallest size: nothing larger is begun, and no call is made twice."""
+    clock, calls = [0.0], []
+    monkeypatch.setattr(roofline.time, "perf_counter", lambda: clock[0])
+
+    def slow(vectors: Any, weight: Any) -> None:
+        calls.append((len(vectors), *weight.shape))
+        clock[0] += 1.0
+
+    monkeypatch.setattr("torch.nn.functional.linear", slow)
+    found = roofline._product(CpuDevice(), SHAPES, (1, 128), "bf16")
+    assert calls == [(1, 64, 128)] and found == Product(2 * 64 * 128, "bf16, 1 x 128 by 128 x 64")
 
 
 def test_a_gpu_is_timed_over_many_launches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Launching and waiting take tens of microseconds; one copy of a gigabyte takes some hundred."""
-    ticks = iter(range(1000))
-    monkeypatch.setattr(roofline.time, "perf_counter", lambda: float(next(ticks)))
-    assert roofline._best(CpuDevice(), lambda: None, 10) == pytest.approx(0.1)
-    assert roofline._LAUNCHES["cuda"] >= 10
+    """Launching and waiting take tens of microseconds; so a region of short calls holds many."""
+    clock, calls = [0.0], []
+    monkeypatch.setattr(roofline.time, "perf_counter", lambda: clock[0])
+
+    def quick() -> None:
+        calls.append(1)
+        clock[0] += 1e-4
+
+    assert roofline._best(CpuDevice(), quick, 1.0) == pytest.approx(1e-4)
+    assert len(calls) in (1 + 5 * 49, 1 + 5 * 50)
 
 
 def test_weights_that_fit_the_cache_have_no_ceiling(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -152,6 +185,21 @@ def test_a_row_above_its_ceiling_is_invalid(above: float, status: str) -> None:
         assert row["reason"] == "mbu is 1.03: more than the device can do, so the measurement cannot be right"
     cached = summarise(runs_frame(*(run_row(run_id=i, **changes, ceiling_reason="in the cache") for i in "ab")))
     assert cached["status"] == "ok" and "mbu" not in cached
+
+
+def test_a_product_only_explains_and_a_data_sheet_is_a_limit() -> None:
+    """2,000 FLOP in 0.2 s beside a product of 5,000 FLOP/s: a note. Beside a data sheet that allows half: invalid."""
+    changes = {**_CEILINGS, "decode_flops": 2000.0, "ceiling_flops_per_s": 5000.0}
+    row = summarise(runs_frame(*(run_row(run_id=i, **changes) for i in "ab")))
+    assert (row["status"], row["mfu"]) == ("ok", pytest.approx(2.0))
+    assert row["ceiling_note"].startswith("mfu is 2.00: faster than what was measured as the ceiling")
+    for sheet in ({"spec_bytes_per_s": 250.0}, {"spec_flops_per_s": 5000.0}):
+        limited = summarise(runs_frame(*(run_row(run_id=i, **changes | sheet) for i in "ab")))
+        assert limited["status"] == "invalid" and "_spec is 2.00" in limited["reason"]
+        known = summarise(runs_frame(*(run_row(run_id=i, **changes | sheet, ceiling_reason="no time") for i in "ab")))
+        assert known["status"] == "invalid"
+    integers = {**changes, "spec_flops_per_s": 5000.0, "precision": "int8"}  # its kernels multiply faster than 16 bit
+    assert summarise(runs_frame(*(run_row(run_id=i, **integers) for i in "ab")))["status"] == "ok"
 
 
 def test_every_unknown_number_of_an_ok_row_has_a_reason() -> None:

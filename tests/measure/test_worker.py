@@ -21,14 +21,13 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(roofline, "_BUFFER_BYTES", 16 * 1024**2)
-    monkeypatch.setattr(roofline, "_PRODUCT", {"cpu": 128, "cuda": 128})
     monkeypatch.setattr(worker, "_IDLE_S", 0.01)
 
 
 def once(model: str, **changes: Any) -> dict[str, Any]:
     given: dict[str, Any] = {
         "model": model, "precision": "bf16", "engine": "eager", "batch": 1, "prompt_tokens": 8, "output_tokens": 3,
-        "device": "cpu", "slice_s": 0.01, "minimum_iterations": 1, "maximum_iterations": 1, "seed": 0,
+        "device": "cpu", "slice_s": 0.01, "budget_s": 60, "maximum_iterations": 1, "seed": 0, "ceilings": {},
     }  # fmt: skip
     return measure_once(**(given | changes))
 
@@ -58,7 +57,7 @@ def test_a_memory_too_full_for_the_ceilings_keeps_what_was_timed(
 ) -> None:
     """The largest batch fills the memory, and the buffers of the ceilings come last."""
 
-    def full(device: Any, dtype: Any) -> None:
+    def full(*_: Any) -> None:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 536870912 bytes")
 
     monkeypatch.setattr(roofline, "measure_ceilings", full)
@@ -66,7 +65,7 @@ def test_a_memory_too_full_for_the_ceilings_keeps_what_was_timed(
     assert len(found["decode_s"]) == 1 and found["decode_bytes"] > 0
     assert found["ceiling_reason"] == "no memory was left to measure the device's ceilings in"
 
-    def broken(device: Any, dtype: Any) -> None:
+    def broken(*_: Any) -> None:
         raise RuntimeError("an illegal memory access was encountered")
 
     monkeypatch.setattr(roofline, "measure_ceilings", broken)

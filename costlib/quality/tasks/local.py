@@ -44,11 +44,11 @@ def answer(
 
     reference = parse(model)
     if is_encoder(reference):
-        found, note = _embedded(model, precision, device, kind, questions, train)
+        found, known = _embedded(model, precision, device, kind, questions, train)
     else:
-        found, note = _spoken(model, precision, device, kind, questions, max_tokens, stop, chat)
+        found, known = _spoken(model, precision, device, kind, questions, max_tokens, stop, chat)
     environment, fingerprint = describe(device)
-    return {"answers": found, "weights_note": note, "environment": environment, "fingerprint": fingerprint}
+    return {"answers": found, **known, "environment": environment, "fingerprint": fingerprint}
 
 
 def _spoken(
@@ -60,7 +60,7 @@ def _spoken(
     max_tokens: int,
     stop: Sequence[str],
     chat: bool,
-) -> tuple[list[dict[str, Any]], str | None]:
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     import torch
 
     from costlib.models.load import load_model
@@ -87,7 +87,7 @@ def _spoken(
                 found.append(likeliest(loaded.model, loaded.tokenizer, prompt, question["choices"], device, chat))
         else:
             found = generated(loaded.model, loaded.tokenizer, prompts, device, max_tokens, stop, chat)
-    return found, loaded.weights_note
+    return found, {"weights_note": loaded.weights_note, "compute_dtype": loaded.proof.compute_dtype}
 
 
 def likeliest(
@@ -213,7 +213,7 @@ def _embedded(
     kind: str,
     questions: Sequence[dict[str, Any]],
     train: Sequence[dict[str, Any]],
-) -> tuple[list[dict[str, Any]], str | None]:
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     from costlib.models.encoder import load_encoder
     from costlib.models.vectors import linear_head, unit
 
@@ -244,4 +244,4 @@ def _embedded(
         {"text": text, "detail": {}, "input_tokens": tokens, "output_tokens": 0, "seconds": seconds}
         for text, tokens in zip(answers, encoder.tokens(texts), strict=True)
     ]
-    return found, encoder.weights_note
+    return found, {"weights_note": encoder.weights_note, "compute_dtype": encoder.compute_dtype}

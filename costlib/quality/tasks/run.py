@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from costlib.devices import resolve
 from costlib.environment import default_device, describe
 from costlib.errors import bad
 from costlib.isolate import Unsupported, run_isolated
@@ -58,7 +59,8 @@ def answer_tasks(
     judgements, or a store that cannot be written. A child that fails leaves failed rows with its reason.
     """
     device = device or default_device()
-    names = list(dict.fromkeys([precisions] if isinstance(precisions, str) else precisions))
+    asked = [precisions] if isinstance(precisions, str) else precisions
+    names = list(dict.fromkeys(resolve(name, model, device).name for name in asked))
     reference = parse(model)
     if reference.kind == "random":
         raise bad("model", model, "a model with trained weights (answers of random weights mean nothing)")
@@ -204,7 +206,9 @@ def _ask_child(
     if outcome.value is not None:
         failure = None
         environment = json.dumps(found["environment"], sort_keys=True)
-        shared |= {"environment": environment} | {key: found[key] for key in ("fingerprint", "weights_note")}
+        shared |= {"environment": environment} | {
+            key: found[key] for key in ("fingerprint", "weights_note", "compute_dtype")
+        }
     return [
         answered(task, item, shared, questions[item.id], one, failure)
         for item, one in zip(items, found["answers"], strict=True)
