@@ -7,27 +7,27 @@ log says and with an invoice: differences are shown, never spread.
 
 from __future__ import annotations
 
+import math
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from hashlib import blake2b
-from itertools import islice
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from costlib.cost.inputs import HOURS_PER_MONTH, money
 from costlib.errors import InputError
-from costlib.portfolio.usage.dialects import Call
-from costlib.portfolio.usage.reading import Tally, calls
+from costlib.portfolio.usage.bill import priced
 from costlib.prices.book import PriceBook, load_book
-from costlib.prices.usage import price_usage
+from costlib.read.calls import NOT_USED, Tally, calls
 
-_BATCH = 50_000
-_MEMORY_LIMIT = "1GB"
+_BATCH = 100_000
+_MEMORY_LIMIT = "96MB"
 _BLOCK_CHARACTERS = 256
 """Prompts are compared in blocks, as a prefix cache compares them; about 64 tokens of English."""
 _MOST_BLOCKS = 2_000_000
@@ -49,6 +49,7 @@ class Usage:
     used: int
     rejected: dict[str, int]
     noted: dict[str, int]
+    places: dict[str, str]
     dialects: dict[str, int]
     broken_files: dict[str, str]
     observed_hours: float
@@ -57,6 +58,7 @@ class Usage:
     profiles: dict[str, dict[str, Any]]
     usd: Decimal
     unpriced: pd.DataFrame
+    price_notes: tuple[str, ...]
     logged_usd: float | None
     invoice_usd: Decimal | None
 
@@ -88,6 +90,7 @@ def read_logs(
         try:
             base.execute(f"SET memory_limit = '{_MEMORY_LIMIT}'")
             base.execute("SET threads = 2")
+            base.execute("SET checkpoint_threshold = '128MB'")
             base.execute(f"SET temp_directory = '{folder}'")
             _fill(base, files, columns or {}, tally)
             return _summed(base, tally, invoice, book or load_book(), as_of)
@@ -95,47 +98,78 @@ def read_logs(
             base.close()
 
 
-_FIELDS = [field.name for field in fields(Call) if field.name != "prompt"]
-_VALUES = attrgetter(*_FIELDS)
-
-
 def _fill(base: Any, files: Sequence[str | Path], columns: Mapping[str, str], tally: Tally) -> None:
-    base.execute(
-        "CREATE TABLE calls (time DOUBLE, has_zone BOOLEAN, model VARCHAR, provider VARCHAR, tier VARCHAR, "
-        "workload VARCHAR, id VARCHAR, input_tokens BIGINT, cached_tokens BIGINT, cache_write_tokens BIGINT, "
-        "cache_write_1h_tokens BIGINT, output_tokens BIGINT, reasoning_tokens BIGINT, cost_usd DOUBLE, "
-        "requests BIGINT, blocks BIGINT, repeated BIGINT, number BIGINT)"
-    )
     seen: set[bytes] = set()
-    stream, number = calls(files, columns, tally), 0
-    while batch := list(islice(stream, _BATCH)):
-        rows = []
-        for call in batch:
-            rows.append([*_VALUES(call), *_prefix(call, seen), number])
-            number += 1
-        frame = pd.DataFrame(rows, columns=[*_FIELDS, "blocks", "repeated", "number"])
-        frame = frame.astype({name: "object" for name in ("provider", "tier", "workload", "id")})
-        base.register("batch", frame)
-        base.execute("INSERT INTO calls SELECT * FROM batch")
-        base.unregister("batch")
+    number, held = 0, list[Any]()
+
+    def insert() -> None:
+        if held:
+            base.register("batch", pa.concat_tables(held))
+            first = held[0]["number"][0].as_py() == 0
+            base.execute(f"{'CREATE TABLE calls AS' if first else 'INSERT INTO calls'} SELECT * FROM batch")
+            base.unregister("batch")
+            held.clear()
+
+    for table in calls(files, columns, tally):
+        blocks, repeated = _prefixes(table, seen)
+        at = np.arange(number, number + len(table))
+        batch = table.drop_columns(["prompt", "file", "line"])
+        for name, column in (("blocks", blocks), ("repeated", repeated), ("number", at)):
+            batch = batch.append_column(name, pa.array(column))
+        held.append(batch)
+        number += len(table)
+        if sum(map(len, held)) >= _BATCH:
+            insert()
+    insert()
     if number == 0:
-        said = [f"{count} x {kind}" for kind, count in tally.rejected.items()] + list(tally.broken.values())
-        counted = ", ".join(said) or "no records"
+        said = [f"{count} x {kind} (first: {tally.places[kind]})" for kind, count in tally.rejected.items()]
+        counted = ", ".join([*said, *tally.broken.values()]) or "no records"
         raise InputError(f"{', '.join(map(str, files))}: no usable call ({counted}); allowed: a log of model calls")
-    repeated = "id IS NOT NULL AND number NOT IN (SELECT min(number) FROM calls WHERE id IS NOT NULL GROUP BY id)"
-    duplicates = base.execute(f"SELECT count(*) FROM calls WHERE {repeated}").fetchone()[0]
-    if duplicates:
-        tally.rejected["duplicated id"] += duplicates
-        base.execute(f"DELETE FROM calls WHERE {repeated}")
-    base.execute("UPDATE calls SET workload = coalesce(workload, 'unnamed')")
+    base.execute(_REPEATED)
+    repeats = base.execute("SELECT count(*) FROM repeated").fetchone()[0]
+    if repeats:
+        tally.reject("repeat of an id, whose largest record counts", "", count=repeats)
+        base.execute("DELETE FROM calls WHERE number IN (SELECT number FROM repeated)")
+    gap = base.execute(_GAP).fetchone()[0] or _A_DAY_S
+    base.execute("UPDATE calls SET period_s = ? WHERE adds_up AND period_s IS NULL", [min(gap, _A_DAY_S)])
+    base.execute("UPDATE calls SET workload = 'unnamed' WHERE workload IS NULL")
 
 
-def _prefix(call: Call, seen: set[bytes]) -> tuple[int, int]:
-    """Whole blocks of the prompt, and how many of them, from the start, an earlier prompt of the workload had."""
-    prompt = call.prompt
+_A_DAY_S = 86400.0
+_REPEATED = """
+    CREATE TEMP TABLE repeated AS SELECT number FROM (
+        SELECT number, row_number() OVER (
+            PARTITION BY id ORDER BY input_tokens + output_tokens DESC, cached_tokens DESC, number DESC
+        ) AS place
+        FROM calls WHERE id IS NOT NULL AND hash(id) IN (
+            SELECT hash(id) FROM calls WHERE id IS NOT NULL GROUP BY ALL HAVING count(*) > 1
+        )
+    ) WHERE place > 1
+"""
+"""A stream is logged as snapshots of one message, each with the counts so far."""
+_GAP = """
+    SELECT min(gap) FROM (
+        SELECT time - lag(time) OVER (ORDER BY time) AS gap
+        FROM (SELECT DISTINCT time FROM calls WHERE adds_up AND period_s IS NULL)
+    ) WHERE gap > 0
+"""
+"""How long the buckets are that rows add up, where they do not say it: as they follow one another, a day at most."""
+
+
+def _prefixes(table: Any, seen: set[bytes]) -> tuple[list[int], list[int]]:
+    """Whole blocks of each prompt, and how many of them, from the start, an earlier prompt of the workload had."""
+    prompts = table["prompt"]
+    if prompts.null_count == len(prompts):
+        return [0] * len(prompts), [0] * len(prompts)
+    found = zip(table["workload"].to_pylist(), prompts.to_pylist(), strict=True)
+    counted = [_prefix(workload, prompt, seen) for workload, prompt in found]
+    return [blocks for blocks, _ in counted], [repeated for _, repeated in counted]
+
+
+def _prefix(workload: str | None, prompt: str | None, seen: set[bytes]) -> tuple[int, int]:
     if prompt is None:
         return 0, 0
-    digest, repeated, unbroken = (call.workload or "").encode(), 0, True
+    digest, repeated, unbroken = (workload or "").encode(), 0, True
     blocks = len(prompt) // _BLOCK_CHARACTERS
     for block in range(blocks):
         part = prompt[block * _BLOCK_CHARACTERS : (block + 1) * _BLOCK_CHARACTERS]
@@ -150,68 +184,93 @@ def _prefix(call: Call, seen: set[bytes]) -> tuple[int, int]:
 
 
 def _summed(base: Any, tally: Tally, invoice: Decimal | None, book: PriceBook, as_of: str | None) -> Usage:
-    priced, total, unpriced = _priced(base, book, as_of)
+    bill = priced(base, book, as_of)
     first, last, used, logged = base.execute(
-        "SELECT min(time), max(time), count(*), sum(cost_usd) FROM calls"
+        "SELECT min(time), max(time + coalesce(period_s, 0)), count(*), sum(cost_usd) FROM calls"
     ).fetchone()
     hours = max((last - first) / 3600, 1.0)
     if hours < _WEEK_H:
         tally.noted["the log spans less than a week, so the month is extrapolated"] = used
-    if len(kinds := [kind for kind in tally.noted if kind.startswith("time with") and tally.noted[kind]]) < 2:
-        for kind in kinds:
-            del tally.noted[kind]
-    workloads = base.execute(_WORKLOADS).df()
+    if not tally.noted["time without a zone, read as UTC"]:
+        del tally.noted["time with a zone"]
+    noted = {kind: count for kind, count in tally.noted.items() if count}
+    for path, count in tally.unused.items():
+        kind = f"{path} {NOT_USED}"
+        noted[f"{kind} ({count:,} in all)"] = noted.pop(kind)
+        tally.places[f"{kind} ({count:,} in all)"] = tally.places.pop(kind)
+    workloads = base.execute(_WORKLOADS).df().merge(_quantiles(base), how="left", on="workload")
     workloads["requests_per_month"] = workloads["requests"] / hours * HOURS_PER_MONTH
-    models = base.execute(_MODELS).df().merge(priced, how="left", on=["workload", "provider", "model"])
-    current = models.sort_values("requests", ascending=False).drop_duplicates("workload").set_index("workload")["model"]
+    models = base.execute(_MODELS).df().merge(bill.models, how="left", on=["workload", "provider", "model"])
+    current = models.sort_values(["requests", "input_tokens"], ascending=False, kind="stable")
+    current = current.drop_duplicates("workload").set_index("workload")["model"]
     workloads["current_model"] = workloads["workload"].map(current)
-    usd = models.groupby("workload")["usd"].sum(min_count=1)
-    workloads["usd"] = workloads["workload"].map(usd)
+    workloads["usd"] = workloads["workload"].map(models.groupby("workload")["usd"].sum(min_count=1))
     workloads["kind"] = "measured"
     return Usage(
         read=tally.read,
         used=used,
         rejected=dict(tally.rejected),
-        noted={kind: count for kind, count in tally.noted.items() if count},
+        noted=noted,
+        places={kind: place for kind, place in tally.places.items() if place},
         dialects=dict(tally.dialects),
         broken_files=dict(tally.broken),
         observed_hours=hours,
         workloads=workloads,
         models=models,
         profiles=_profiles(base, hours),
-        usd=total,
-        unpriced=unpriced,
+        usd=bill.usd,
+        unpriced=bill.unpriced,
+        price_notes=bill.notes,
         logged_usd=logged,
         invoice_usd=invoice,
     )
 
 
-_SPREAD = ", ".join(
-    f"sum({name}) / sum(requests) AS {name}, "
-    + ", ".join(f"quantile_cont({name} / requests, {q / 100}) AS {name}_p{q}" for q in (50, 95, 99))
-    for name in ("input_tokens", "cached_tokens", "output_tokens")
-)
+_SPREAD = ("input_tokens", "cached_tokens", "output_tokens")
 _WORKLOADS = f"""
-    SELECT workload, CAST(sum(requests) AS BIGINT) AS requests, {_SPREAD},
+    SELECT workload, CAST(sum(requests) AS BIGINT) AS requests,
+        {", ".join(f"sum({name}) FILTER (requests IS NOT NULL) / sum(requests) AS {name}" for name in _SPREAD)},
         CASE WHEN sum(blocks) > 0 THEN sum(repeated) / sum(blocks) END AS repeated_prefix_share
-    FROM calls GROUP BY workload ORDER BY requests DESC, workload
+    FROM calls GROUP BY workload ORDER BY requests DESC NULLS LAST, workload
 """
 _MODELS = """
     SELECT workload, coalesce(provider, '') AS provider, model, CAST(sum(requests) AS BIGINT) AS requests,
         CAST(sum(input_tokens) AS BIGINT) AS input_tokens, CAST(sum(cached_tokens) AS BIGINT) AS cached_tokens,
         CAST(sum(output_tokens) AS BIGINT) AS output_tokens, sum(cost_usd) AS logged_usd
-    FROM calls GROUP BY ALL ORDER BY requests DESC, workload, model
+    FROM calls GROUP BY ALL ORDER BY requests DESC NULLS LAST, workload, model
 """
 
 
+def _quantiles(base: Any) -> pd.DataFrame:
+    """Exact quantiles of tokens per request, from how often each count occurs; null where rows add up requests."""
+    found: dict[str, dict[str, float]] = {}
+    for name in _SPREAD:
+        counts = base.execute(
+            f"SELECT workload, {name} AS tokens, count(*) AS n FROM calls WHERE NOT adds_up GROUP BY ALL ORDER BY ALL"
+        ).df()
+        for workload, of in counts.groupby("workload", sort=False):
+            tokens, until = of["tokens"].to_numpy(), of["n"].to_numpy().cumsum()
+            for q in (50, 95, 99):
+                at = (until[-1] - 1) * q / 100
+                low, high = (tokens[until.searchsorted(place, side="right")] for place in (int(at), math.ceil(at)))
+                found.setdefault(str(workload), {})[f"{name}_p{q}"] = float(low + (high - low) * (at - int(at)))
+    columns = ["workload", *(f"{name}_p{q}" for name in _SPREAD for q in (50, 95, 99))]
+    return pd.DataFrame([{"workload": name, **of} for name, of in found.items()], columns=columns)
+
+
 def _profiles(base: Any, hours: float) -> dict[str, dict[str, Any]]:
-    """Requests by hour of day and by weekday, and active days per month, of each workload."""
+    """Requests by hour of day and by weekday, and active days per month, of each workload.
+
+    A date tells no hour, and no more does a bucket longer than one: `weights` is then None.
+    """
+    day = "CAST(floor(time / 86400) AS BIGINT)"
     rows = base.execute(
-        "SELECT workload, CAST(floor(time / 3600) AS BIGINT) % 24 AS hour, sum(requests) AS n FROM calls GROUP BY ALL"
+        "SELECT workload, CAST(floor(time / 3600) AS BIGINT) % 24, sum(requests) FROM calls "
+        "WHERE NOT day_only AND coalesce(period_s, 0) <= 3600 AND requests IS NOT NULL GROUP BY ALL"
     ).fetchall()
-    days = base.execute("SELECT workload, count(DISTINCT floor(time / 86400)) FROM calls GROUP BY workload").fetchall()
+    days = base.execute(f"SELECT workload, count(DISTINCT {day}) FROM calls GROUP BY workload").fetchall()
     weeks = base.execute(  # day 0 of the epoch was a Thursday
-        "SELECT workload, (CAST(floor(time / 86400) AS BIGINT) + 3) % 7, sum(requests) FROM calls GROUP BY ALL"
+        f"SELECT workload, ({day} + 3) % 7, sum(coalesce(requests, 0)) FROM calls GROUP BY ALL"
     ).fetchall()
     weights: dict[str, list[int]] = {}
     weekdays: dict[str, list[int]] = {}
@@ -222,78 +281,6 @@ def _profiles(base: Any, hours: float) -> dict[str, dict[str, Any]]:
     month = HOURS_PER_MONTH / 24
     active = {workload: min(1.0, count / observed) * month for workload, count in days}
     return {
-        name: {"weights": weights[name], "weekdays": weekdays[name], "days_per_month": round(active[name], 2)}
-        for name in sorted(weights)
+        name: {"weights": weights.get(name), "weekdays": weekdays[name], "days_per_month": round(active[name], 2)}
+        for name in sorted(weekdays)
     }
-
-
-def _priced(base: Any, book: PriceBook, as_of: str | None) -> tuple[pd.DataFrame, Decimal, pd.DataFrame]:
-    """$ by workload, provider and model, the exact total, and what the book has no price for, with the reason."""
-    resolved, reasons = _resolved(base, book, as_of)
-    total = Decimal(0)
-    sums: dict[Any, float] = {}
-    for frame in _chunks(base):
-        keys = list(zip(frame["model"], frame["provider"], frame["tier"], frame["day"], strict=True))
-        found = [resolved.get(_key(key)) for key in keys]
-        named = [names for names in found if names is not None]
-        frame = frame[[names is not None for names in found]].reset_index(drop=True)
-        if not named:
-            continue
-        names = ("input", "cached", "cache_write", "cache_write_1h", "output", "reasoning")
-        asked = frame[[f"{name}_tokens" for name in names]]
-        asked = asked.floordiv(frame["requests"], axis=0)  # an added-up row is priced at its mean request
-        asked["model"], asked["provider"] = zip(*named, strict=True)
-        asked["tier"], asked["date"] = frame["tier"].fillna("standard"), frame["day"]
-        bill = price_usage(book, asked, as_of=as_of)
-        amounts = bill.amounts * frame["requests"]
-        single = bool((frame["requests"] == 1).all())
-        total += bill.total if single else Decimal(str(round(float(amounts.sum()), 6)))
-        for key, amount in (
-            amounts.groupby([frame["workload"], frame["provider"].fillna(""), frame["model"]]).sum().items()
-        ):
-            sums[key] = sums.get(key, 0.0) + float(amount)
-    columns = ["workload", "provider", "model"]
-    priced = pd.DataFrame([[*key, usd] for key, usd in sums.items()], columns=[*columns, "usd"])
-    return priced, total, pd.DataFrame(reasons, columns=["model", "provider", "tier", "requests", "reason"])
-
-
-def _key(key: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(None if part is None or part != part else part for part in key)
-
-
-def _chunks(base: Any) -> Iterator[pd.DataFrame]:
-    low, high = base.execute("SELECT min(number), max(number) FROM calls").fetchone()
-    for start in range(low, high + 1, _BATCH):
-        yield base.execute(
-            "SELECT *, strftime(to_timestamp(floor(time / 86400) * 86400), '%Y-%m-%d') AS day FROM calls "
-            "WHERE number >= ? AND number < ? ORDER BY number",
-            [start, start + _BATCH],
-        ).df()
-
-
-def _resolved(
-    base: Any, book: PriceBook, as_of: str | None
-) -> tuple[dict[tuple[Any, ...], tuple[str, str | None]], list[list[Any]]]:
-    """The book's (model, provider) of every combination in the log, and why some have none."""
-    rows = base.execute(
-        "SELECT model, provider, tier, strftime(to_timestamp(floor(time / 86400) * 86400), '%Y-%m-%d') AS day, "
-        "sum(requests) FROM calls GROUP BY ALL ORDER BY ALL"
-    ).fetchall()
-    found: dict[tuple[Any, ...], tuple[str, str | None]] = {}
-    missing: dict[tuple[Any, ...], list[Any]] = {}
-    for model, provider, tier, day, count in rows:
-        prefix, slash, rest = str(model).partition("/")
-        tries = [(model, provider), (model, None), *([(rest, prefix), (rest, None)] if slash else [])]
-        reason = ""
-        for name, by in dict.fromkeys(tries):
-            try:
-                book.sheet(name, by, tier or "standard", as_of or day)
-            except InputError as error:
-                reason = reason or str(error)
-                continue
-            found[(model, provider, tier, day)] = (name, by)
-            break
-        else:
-            entry = missing.setdefault((model, provider, tier, reason), [model, provider, tier, 0, reason])
-            entry[3] += int(count)
-    return found, list(missing.values())

@@ -1,0 +1,100 @@
+"""The bill of a log, exact at any size: calls that share their prices are added up before they are priced.
+
+Prices change with the day, at a few hours of the day and at a few lengths of the input, so calls of one workload,
+model, day, slot between two such hours and band between two such lengths cost what their sum costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import pandas as pd
+
+from costlib.errors import InputError
+from costlib.prices.book import PriceBook
+from costlib.prices.served import served_by
+from costlib.prices.usage import PricedUsage, price_usage
+from costlib.read.tokens import TOKENS
+
+_KEY = ["workload", "provider", "model"]
+_SUMMED = "add up many requests"
+
+
+@dataclass(frozen=True)
+class Bill:
+    """`usd`, exactly; by workload, provider and model in `models`; what has no price, and why, in `unpriced`."""
+
+    usd: Decimal
+    models: pd.DataFrame
+    unpriced: pd.DataFrame
+    notes: tuple[str, ...]
+
+
+def priced(base: Any, book: PriceBook, as_of: str | None) -> Bill:
+    """Price the table `calls` of a DuckDB connection."""
+    lengths = sorted({price.above_input_tokens for price in book.prices} - {0})
+    hours = sorted({hour for price in book.prices for hour in price.hours or ()})
+    minutes = [hour.hour * 60 + hour.minute for hour in hours]
+    groups = base.execute(f"""
+        SELECT workload, coalesce(provider, '') AS provider, model, tier, host, adds_up, requests IS NULL AS unknown,
+            day_only OR coalesce(period_s, 0) > 3600 AS hourless,
+            {_steps("floor(time / 60) % 1440", minutes, ">=")} AS slot,
+            {_steps("ceil(input_tokens / coalesce(requests, 1e15))", lengths, ">")} AS band,
+            floor(time / 86400) AS day, min(time) AS time, CAST(count(*) AS BIGINT) AS n,
+            CAST(coalesce(sum(requests), 1 + sum(input_tokens) // 1000) AS BIGINT) AS requests,
+            {", ".join(f"CAST(sum({name}) AS BIGINT) AS {name}" for name in TOKENS)}
+        FROM calls GROUP BY ALL ORDER BY ALL
+    """).df()
+    groups = served_by(book, groups)
+    groups["tier"] = groups["tier"].fillna("standard")
+    groups["reason"], groups["usd"] = groups["not_served"], float("nan")
+    usd, notes = Decimal(0), dict[str, None]()
+    for _, part in groups[groups["not_served"].isna()].groupby(["adds_up", "hourless"]):
+        for bill, rows in _bills(book, part, as_of):
+            if isinstance(bill, InputError):
+                groups.loc[rows, "reason"] = str(bill)
+                continue
+            usd += bill.total
+            groups.loc[rows, "usd"] = bill.amounts
+            said = getattr(bill, "notes", ())
+            notes |= dict.fromkeys(note for note in said if part["adds_up"].iloc[0] or _SUMMED not in note)
+            lost = getattr(bill, "unpriced", pd.DataFrame())
+            why = {tuple(row[:3]): row[-1] for row in lost.itertuples(index=False)}
+            for at in bill.amounts.index[bill.amounts.isna()]:
+                key = (groups.at[at, "asked_model"], groups.at[at, "asked_provider"], groups.at[at, "tier"])
+                groups.at[at, "reason"] = why.get(key, "no price")
+    lost = groups[groups["usd"].isna()]
+    columns = ["model", "provider", "tier", "reason"]
+    unpriced = lost.groupby(columns, sort=False)["requests"].sum().reset_index()
+    unpriced = unpriced[["model", "provider", "tier", "requests", "reason"]]
+    models = groups.groupby(_KEY)["usd"].sum(min_count=1).reset_index()
+    return Bill(usd, models, unpriced, tuple(notes))
+
+
+def _bills(book: PriceBook, part: pd.DataFrame, as_of: str | None) -> Iterator[tuple[PricedUsage | InputError, Any]]:
+    """The bills of rows, or why some have none, each with the index of its rows."""
+    keys = part.groupby(["asked_model", "asked_provider", "tier"], dropna=False)
+    asked = part[["asked_model", "asked_provider", "tier", "requests", *TOKENS]]
+    asked = asked.rename(columns={"asked_model": "model", "asked_provider": "provider"})
+    asked = asked.drop(columns=[name for name in TOKENS[1:] if name != "output_tokens" and not asked[name].any()])
+    moments = pd.to_datetime(part["time"], unit="s", utc=True)
+    if part["hourless"].iloc[0]:
+        asked["date"] = moments.dt.strftime("%Y-%m-%d")
+    else:
+        asked["timestamp"] = moments
+    try:
+        yield price_usage(book, asked, as_of=as_of), part.index
+    except InputError as error:
+        if keys.ngroups > 1:
+            for _, one in keys:
+                yield from _bills(book, one, as_of)
+        else:
+            yield InputError(str(error).partition(": ")[2]), part.index
+
+
+def _steps(value: str, steps: list[int], above: str) -> str:
+    """SQL for how many of some steps a value is above."""
+    return " + ".join(["0", *(f"CAST({value} {above} {step} AS INTEGER)" for step in steps)])
