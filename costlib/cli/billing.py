@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from costlib.cli.show import AsOf, Json, Provider, StoreOption, answer, plain_types, table
+from costlib.cli.show import AsOf, Columns, Json, Provider, StoreOption, answer, columns_of, plain_types, table
 from costlib.errors import InputError, bad
 from costlib.figure import plain
 
@@ -100,7 +100,8 @@ def payback(
 def focus(
     study: Annotated[str | None, typer.Argument(help="Study whose plan is exported; leave out with --usage.")] = None,
     out: Annotated[str | None, typer.Option(help="File to write, .csv or .parquet.")] = None,
-    usage: Annotated[str | None, typer.Option(help="CSV or Parquet of requests to export instead.")] = None,
+    usage: Annotated[str | None, typer.Option(help="Log or table of requests to export instead.")] = None,
+    column: Columns = None,
     month: Annotated[str | None, typer.Option(help="Month of the plan, YYYY-MM [default: the study's].")] = None,
     owned: Annotated[str | None, typer.Option(help="CSV of hardware bought: option, paid_usd, listed_usd, ...")] = None,
     account: Annotated[str, typer.Option(help="BillingAccountId of every row.")] = "costlib",
@@ -123,6 +124,8 @@ def focus(
     if out is None:
         raise InputError("Missing --out; allowed: a file that ends in .csv or .parquet")
     target(out)
+    if column and usage is None:
+        raise bad("--column", column[0], "nothing without --usage")
     if usage is not None:
         for name, given in {"--month": month, "--owned": owned}.items():
             if given is not None:
@@ -130,7 +133,8 @@ def focus(
         from costlib.cost.api_charges import usage_charges
         from costlib.prices.book import load_book
 
-        charges = usage_charges(load_book(), usage, provider=provider, tier=tier, as_of=as_of)
+        named: dict[str, Any] = {"provider": provider, "tier": tier, "as_of": as_of}
+        charges = usage_charges(load_book(), usage, columns=columns_of(column), **named)
     else:
         charges = _plan_charges(str(study), store, month, owned)
     frame = dataset(charges, account=account)

@@ -7,13 +7,12 @@ from typing import Annotated
 
 import typer
 
-from costlib.cli.show import AsOf, Json, answer, number, table
-from costlib.errors import bad
+from costlib.cli.show import AsOf, Columns, Json, answer, columns_of, number, table
 
 
 def usage(
-    files: Annotated[list[str], typer.Argument(help="Logs: .csv, .jsonl or .parquet; the text ones also .gz.")],
-    column: Annotated[list[str] | None, typer.Option(help="FIELD=COLUMN where an export is not recognised.")] = None,
+    files: Annotated[list[str], typer.Argument(help="Logs: .csv, .jsonl, .json or .parquet; the text ones also .gz.")],
+    column: Columns = None,
     invoice: Annotated[float | None, typer.Option(help="$ on the invoice of the same calls.")] = None,
     as_of: AsOf = None,
     out: Annotated[str | None, typer.Option(help="Write the workloads as a CSV that a study can be made from.")] = None,
@@ -21,31 +20,28 @@ def usage(
 ) -> None:
     """Read request logs: workloads with volume, hours and tokens, and the bill priced again and reconciled.
 
-    OpenAI, Anthropic, LiteLLM, Langfuse and OpenTelemetry GenAI exports are recognised.
+    OpenAI, Anthropic, LiteLLM, Langfuse, Helicone, OpenTelemetry GenAI, Codex and Claude Code logs are recognised.
 
     Example: costlib usage calls-2026-10.jsonl.gz --invoice 1834.20 --out workloads.csv
     """
     from costlib.portfolio.usage.export import write_workloads
     from costlib.portfolio.usage.summary import read_logs
 
-    columns = {}
-    for text in column or ():
-        name, equals, source = text.partition("=")
-        if not (name and equals and source):
-            raise bad("column", text, "FIELD=COLUMN")
-        columns[name] = source
-    found = read_logs(files, columns=columns, invoice_usd=invoice, as_of=as_of)
+    found = read_logs(files, columns=columns_of(column), invoice_usd=invoice, as_of=as_of)
     if out:
         write_workloads(found, Path(out))
+
+    def first(kind: str) -> str:
+        return f" (first: {found.places[kind]})" if kind in found.places else ""
 
     def show() -> None:
         rejected = sum(found.rejected.values())
         exports = ", ".join(found.dialects)
         print(f"{found.read} records read = {found.used} used + {rejected} left out; export: {exports}")
         for kind, count in sorted(found.rejected.items()):
-            print(f"  left out: {count} x {kind}")
+            print(f"  left out: {count} x {kind}{first(kind)}")
         for kind, count in sorted(found.noted.items()):
-            print(f"  note: {count} x {kind}")
+            print(f"  note: {count} x {kind}{first(kind)}")
         for file, why in found.broken_files.items():
             print(f"  broken: {file}: {why}")
         rows = [
@@ -61,6 +57,8 @@ def usage(
             print(f"  the log's own cost: {found.logged_usd:.2f} USD")
         if found.difference_usd is not None:
             print(f"  invoice: {found.invoice_usd:.2f} USD, difference {found.difference_usd:+.2f} USD")
+        for note in found.price_notes:
+            print(f"  note: {note}")
         for row in found.unpriced.to_dict("records"):
             print(f"  not priced: {row['requests']} requests of {row['model']}: {row['reason']}")
         if out:
@@ -71,6 +69,7 @@ def usage(
         "used": found.used,
         "rejected": found.rejected,
         "noted": found.noted,
+        "places": found.places,
         "exports": found.dialects,
         "broken_files": found.broken_files,
         "observed_hours": found.observed_hours,
@@ -82,6 +81,7 @@ def usage(
         "invoice_usd": found.invoice_usd,
         "difference_usd": found.difference_usd,
         "unpriced": found.unpriced,
+        "price_notes": found.price_notes,
     }
     answer(document, as_json, show)
 

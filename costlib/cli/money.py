@@ -9,6 +9,7 @@ import typer
 
 from costlib.cli.show import (
     AsOf,
+    Columns,
     DecodeSpeed,
     Json,
     PrefillSpeed,
@@ -19,6 +20,7 @@ from costlib.cli.show import (
     StoreOption,
     UsdPerHour,
     answer,
+    columns_of,
     number,
     plain_types,
     table,
@@ -36,7 +38,8 @@ def price(
         int | None, typer.Option("--input", help="Input tokens, cached and cache-write ones included.")
     ] = None,
     output_tokens: Annotated[int | None, typer.Option("--output", help="Output tokens.")] = None,
-    usage: Annotated[str | None, typer.Option(help="CSV or Parquet of requests to price instead of one.")] = None,
+    usage: Annotated[str | None, typer.Option(help="Log or table of requests to price instead of one.")] = None,
+    column: Columns = None,
     provider: Provider = None,
     cached_tokens: Annotated[int, typer.Option("--cached", help="Input tokens read from a prompt cache.")] = 0,
     cache_write_tokens: Annotated[int, typer.Option("--cache-write", help="Input tokens written to a cache.")] = 0,
@@ -67,13 +70,15 @@ def price(
     Example: costlib price --usage requests.parquet
     """
     asked = dict(locals())
-    for name in ("usage", "as_json"):
+    for name in ("usage", "column", "as_json"):
         del asked[name]
+    if column and usage is None:
+        raise bad("--column", column[0], "nothing without --usage")
     if usage is not None:
         for name, given in asked.items():
             if given and name not in ("provider", "tier", "as_of") and (name, given) != ("requests", 1):
                 raise bad(name, given, "nothing beside --usage, whose columns say it")
-        _price_usage(usage, provider, tier, as_of, as_json)
+        _price_usage(usage, columns_of(column), provider, tier, as_of, as_json)
         return
     if model is None or input_tokens is None or output_tokens is None:
         raise InputError("Missing MODEL, --input or --output; allowed: these three, or --usage FILE")
@@ -97,12 +102,14 @@ def price(
     answer(document, as_json, show)
 
 
-def _price_usage(usage: str, provider: str | None, tier: str, as_of: str | None, as_json: bool) -> None:
+def _price_usage(
+    usage: str, columns: dict[str, str], provider: str | None, tier: str, as_of: str | None, as_json: bool
+) -> None:
     from costlib.prices.book import load_book
     from costlib.prices.usage import price_usage
 
     book = load_book()
-    priced = price_usage(book, usage, provider=provider, tier=tier, as_of=as_of)
+    priced = price_usage(book, usage, provider=provider, tier=tier, as_of=as_of, columns=columns)
     day, _ = book.moment(as_of)
     dated = {"as_of": f"prices as of {day}", "snapshot day": f"prices as of {day}, the day of the snapshot"}
     count = int(priced.amounts.notna().sum())

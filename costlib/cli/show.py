@@ -31,6 +31,10 @@ DecodeSpeed = Annotated[float | None, typer.Option("--decode-speed", help="New t
 RateKind = Annotated[str, typer.Option(help="on_demand, spot, reserved_1y, reserved_3y or owned.")]
 RateProvider = Annotated[str | None, typer.Option(help="Provider of the rate [default: median of all].")]
 UsdPerHour = Annotated[float | None, typer.Option(help="$ per hour of one device, instead of --device.")]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option("--column", help="FIELD=COLUMN of a log whose export is not recognised; again for each field."),
+]
 AsOf = Annotated[str | None, typer.Option(help="Date of the prices, YYYY-MM-DD [default: day of the snapshot].")]
 
 
@@ -156,3 +160,14 @@ def json_object(field: str, text: str | None) -> dict[str, Any]:
     if not isinstance(found, dict):  # which is not shown: it may hold a key
         raise bad(field, found if found == "no JSON" else type(found).__name__, "a JSON object, e.g. '{\"top_p\": 1}'")
     return found
+
+
+def columns_of(texts: list[str] | None) -> dict[str, str]:
+    """The fields and columns of `--column FIELD=COLUMN`."""
+    columns = {}
+    for text in texts or ():
+        name, _, source = text.partition("=")
+        if not (name and source):
+            raise bad("column", text, "FIELD=COLUMN")
+        columns[name] = source
+    return columns

@@ -110,22 +110,28 @@ def usage_charges(
     provider: str | None = None,
     tier: str = "standard",
     as_of: AsOf = None,
+    columns: Mapping[str, str] | None = None,
 ) -> list[Charge]:
     """A usage table (as in `price_usage`) by month; an optional column `workload` tells workloads apart.
 
     Rows belong to the month of their timestamp or date (UTC); without one, to that of `as_of` or the book's snapshot.
     Raises the errors of `price_usage`, and `InputError` where a published price cannot be told apart from a contract's.
     """
-    whole = price_usage(book, usage, provider=provider, tier=tier, as_of=as_of)  # names what is wrong by its line
+    frame, places, _ = read_usage(usage, columns)
+    # names what is wrong by its line
+    whole = price_usage(book, usage, provider=provider, tier=tier, as_of=as_of, columns=columns)
     for row in whole.unpriced.to_dict("records"):
         raise InputError(f"{row['first_row']}: {row['reason']}")
-    frame, places = read_usage(usage)
     named = next((name for name in ("timestamp", "date") if name in frame.columns), None)
     if named is None:
         days = np.full(len(frame), (book.moment(as_of)[0] - _EPOCH).days)
     else:
         days = minutes(frame[named], named, places) // (24 * 60)
-    workloads = frame["workload"].astype(str) if "workload" in frame.columns else pd.Series(NO_WORKLOAD, frame.index)
+    workloads = (
+        frame["workload"].fillna(NO_WORKLOAD).astype(str)
+        if "workload" in frame.columns
+        else pd.Series(NO_WORKLOAD, frame.index)
+    )
     months = [(_EPOCH + timedelta(days=int(day))).replace(day=1) for day in days]
     listed = without_discounts(book)
     charges: list[Charge] = []

@@ -19,7 +19,8 @@ import pandas as pd
 from costlib.cost.inputs import SECONDS_PER_MONTH, is_number, number
 from costlib.errors import bad
 from costlib.figure import Kind, Number
-from costlib.prices.usage_table import read_usage, seconds
+from costlib.prices.usage_table import seconds
+from costlib.read import read_frame
 
 Time = datetime | np.datetime64 | Number
 """An arrival: a date and time (`pandas.Timestamp` included), or seconds of any epoch."""
@@ -113,8 +114,8 @@ def from_log(timestamps: Iterable[Time], source: str = "request log") -> Arrival
 
 
 def from_file(path: Path | str) -> Arrivals:
-    """`from_log` of the column `timestamp` of a CSV or Parquet file of requests; raises what `read_usage` raises."""
-    frame, places = read_usage(path)
+    """`from_log` of the column `timestamp` of a CSV or Parquet file of requests; raises what `read_frame` raises."""
+    frame, places = read_frame(Path(path), "log of requests")
     if "timestamp" not in frame.columns:
         raise bad("missing column", "timestamp", "the moment of each request, in ISO 8601", places.file)
     return from_log(seconds(frame["timestamp"], "timestamp", places), source=f"log of {len(frame):,} requests")

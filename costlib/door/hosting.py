@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from costlib.errors import InputError, bad
@@ -108,9 +108,14 @@ def price(
 
 
 def price_usage(
-    usage: pd.DataFrame | Path | str, *, provider: str | None = None, tier: str = "standard", as_of: str | None = None
+    usage: pd.DataFrame | Path | str,
+    *,
+    provider: str | None = None,
+    tier: str = "standard",
+    as_of: str | None = None,
+    columns: Mapping[str, str] | None = None,
 ) -> PricedUsage:
-    """What a table of requests costs: a frame, CSV or Parquet file with the counts of `price` as columns.
+    """What a table of requests costs: a frame with the counts of `price` as columns, or a log as `costlib usage` reads.
 
     Columns `model`, `input_tokens` and `output_tokens`; optional `provider`, `tier`, `timestamp` or `date` and the
     other counts, `requests` among them for rows that add up many. A row without a price is in `unpriced`.
@@ -118,7 +123,7 @@ def price_usage(
     from costlib.prices.book import load_book
     from costlib.prices.usage import price_usage as priced
 
-    return priced(load_book(), usage, provider=provider, tier=tier, as_of=as_of)
+    return priced(load_book(), usage, provider=provider, tier=tier, as_of=as_of, columns=columns)
 
 
 def rates(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+import numpy as np
 import pandas as pd
 
 from costlib.errors import InputError
@@ -17,49 +18,40 @@ from costlib.prices.names import find
 
 
 def served_by(book: PriceBook, calls: pd.DataFrame) -> pd.DataFrame:
-    """`calls` with the book's names in `asked_model` and `asked_provider`, and in `not_served` why there are none.
+    """`calls` with model and provider in the book's words where it knows them; an unknown address is the provider.
 
     Columns model, and provider, host where there are any: the address, or just its host, that was called.
     """
     named = [calls[name] if name in calls else pd.Series(None, calls.index, dtype=object)
              for name in ("model", "provider", "host")]  # fmt: skip
-    key = pd.MultiIndex.from_arrays(named)
-    codes, unique = pd.factorize(key)
-    found = [_served(book, *(None if part != part or part in (None, "") else str(part) for part in of)) for of in unique]
-    columns = ("asked_model", "asked_provider", "not_served")
-    chosen = pd.DataFrame(found, columns=list(columns), dtype=object).iloc[codes].set_index(calls.index)
-    return calls.assign(**{name: chosen[name] for name in columns})
+    codes, unique = pd.factorize(pd.MultiIndex.from_arrays(named))
+    found = [
+        _served(book, *(None if part != part or part in (None, "") else str(part) for part in of)) for of in unique
+    ]
+    chosen = np.array([*found, (None, None)], dtype=object)[codes]
+    return calls.assign(model=chosen[:, 0], provider=chosen[:, 1])
 
 
 def _served(
     book: PriceBook, model: str | None, provider: str | None, host: str | None
-) -> tuple[str | None, str | None, str | None]:
-    model = model or ""
+) -> tuple[str | None, str | None]:
     if host is not None:
-        at = _providers_at(host)
-        if not at:
-            return model, provider, f"called at {host}, which is no provider of the price list"
-        if provider is None:
-            provider = at[0]
-        elif (known := _known(book, provider)) is not None and known not in at:
-            return model, provider, f"called at {host}, which is {at[0]}, not {provider}"
+        there = _providers_at(host)
+        if provider is None or not there:
+            provider = there[0] if there else host
+        elif provider.lower() in {name.provider for of in book.names.values() for name in of} - set(there):
+            provider = f"{provider} at {host}"
     tries = [(model, provider)]
-    prefix, slash, rest = model.partition("/")
+    prefix, slash, rest = (model or "").partition("/")
     if slash and (provider is None or prefix.lower() == provider.lower()):
         tries.append((rest, prefix))
     for name, by in tries:
         try:
-            find(book.names, name, by)
+            find(book.names, name or "", by)
         except InputError:
             continue
-        return name, by, None
-    return model, provider, None  # pricing it says what is wrong
-
-
-def _known(book: PriceBook, provider: str) -> str | None:
-    """The list's name of a provider as the log spells it, where the list has one."""
-    names = {name.provider for of in book.names.values() for name in of}
-    return provider.lower() if provider.lower() in names else None
+        return name, by
+    return model, provider  # pricing it says what is wrong
 
 
 @lru_cache(maxsize=4096)

@@ -21,7 +21,9 @@ from costlib.errors import InputError, bad
 from costlib.prices.book import AsOf, Band, PriceBook, Sheet
 from costlib.prices.buckets import COUNTS, MOST_TOKENS, not_used, own_buckets, plan
 from costlib.prices.entries import DateOutsideCoverage, TimeNeeded
-from costlib.prices.usage_table import Integers, Places, counts, minutes, read_usage, refuse
+from costlib.prices.served import served_by
+from costlib.prices.usage_table import Integers, counts, minutes, read_usage, refuse
+from costlib.read import Places
 
 DatedBy = Literal["timestamp", "date", "as_of", "snapshot day"]
 
@@ -60,16 +62,19 @@ def price_usage(
     provider: str | None = None,
     tier: str = "standard",
     as_of: AsOf = None,
+    columns: Mapping[str, str] | None = None,
 ) -> PricedUsage:
-    """Price every row of a DataFrame, CSV or Parquet file as one request, or as the sums of its `requests`.
+    """Price every row of a DataFrame, or of a file that `costlib usage` reads, as one request or its `requests`.
 
-    Columns: model, input_tokens, output_tokens; optional provider, tier, timestamp or date (UTC unless it says
-    otherwise) and every other count of `COUNTS`, with the meaning it has in `price_request`; further columns are left
-    alone. `provider` and `tier` are for rows that name none; `as_of` prices every row on that day whatever its own. A
-    `request_id` may appear once: a request billed twice is refused. Raises `InputError` naming the row (line of a CSV)
-    and field of a count that is none, and the first reason where no row at all has a price.
+    Columns of a DataFrame: model, input_tokens, output_tokens; optional provider, tier, timestamp or date (UTC unless
+    it says otherwise) and every other count of `COUNTS`, with the meaning it has in `price_request`; further columns
+    are left alone. `provider` and `tier` are for rows that name none; `as_of` prices every row on that day whatever its
+    own; `columns` maps fields of a file to its columns. A `request_id` may appear once in a DataFrame. Raises
+    `InputError` naming the row (line of a file) and field of a count that is none, and the first reason where no row at
+    all has a price.
     """
-    frame, places = read_usage(usage)
+    frame, places, said = read_usage(usage, columns)
+    frame = served_by(book, frame)
     for column in ("model", "input_tokens", "output_tokens"):
         if column not in frame.columns:
             raise bad("missing column", column, "model, input_tokens and output_tokens", places.file)
@@ -110,7 +115,9 @@ def price_usage(
         dated_by=sheets.dated_by,
         source=", ".join(dict.fromkeys(lines["source"])) or book.source,
         snapshot=book.snapshot,
-        notes=tuple(dict.fromkeys([*lines["doubt"].dropna(), *_notes(frame, sheets, given, own, requests, priced)])),
+        notes=tuple(
+            dict.fromkeys([*said, *lines["doubt"].dropna(), *_notes(frame, sheets, given, own, requests, priced)])
+        ),
     )
 
 

@@ -1,9 +1,12 @@
-"""Reading a usage table strictly: counts that are counts, moments that are moments, and rows that can be named."""
+"""A usage table, strictly: counts that are counts, moments that are moments, and rows that can be named.
+
+A file is read as `costlib usage` reads it, any export of `costlib.read.calls`; but what is wrong with a record is one
+sentence here, because a bill that leaves rows out is none.
+"""
 
 from __future__ import annotations
 
-import csv
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,71 +15,49 @@ import numpy.typing as npt
 import pandas as pd
 
 from costlib.errors import InputError, bad
-from costlib.prices.buckets import MOST_TOKENS
+from costlib.prices.buckets import COUNTS, MOST_TOKENS
+from costlib.read import Places
+from costlib.read.calls import Tally, calls, notes_of, without_repeats
 
 Integers = npt.NDArray[np.int64]
-_LONGEST_HEADER = 100_000
 _COUNT = f"a whole number from 0 to {MOST_TOKENS - 1}, without thousands separators"
 
 
-@dataclass(frozen=True)
-class Places:
-    """How to name a row: by file and line for a CSV, by position otherwise."""
+def read_usage(
+    usage: pd.DataFrame | Path | str, columns: Mapping[str, str] | None = None
+) -> tuple[pd.DataFrame, Places, tuple[str, ...]]:
+    """A DataFrame as it is, or a log or table as one, how to name its rows, and what to know about them.
 
-    file: str | None = None
-    lines: bool = False
-
-    def row(self, position: int) -> str:
-        """The row at `position`, for a message."""
-        if self.file is None:
-            return f"row {position}"
-        return f"{self.file}:{position + 2}" if self.lines else f"{self.file}, row {position}"
-
-
-def read_usage(usage: pd.DataFrame | Path | str) -> tuple[pd.DataFrame, Places]:
-    """A DataFrame as it is, or a .csv or .parquet file as one.
-
-    Raises `InputError` for another kind of file, one that cannot be read or parsed, a byte order mark, semicolons, a
-    column that appears twice, or a line with a wrong number of cells.
+    `columns` maps fields to the columns or paths that hold them, where an export is not recognised. Raises `InputError`
+    for a file that cannot be read, and for the first record that holds something wrong.
     """
     if isinstance(usage, pd.DataFrame):
-        return usage, Places()
-    path = Path(usage)
-    if path.suffix not in (".csv", ".parquet"):
-        raise bad("usage file", path.name, "a .csv or .parquet file")
-    try:
-        if path.suffix == ".parquet":
-            return pd.read_parquet(path), Places(str(path))
-        with path.open("rb") as file:
-            header = file.readline(_LONGEST_HEADER)
-        if header.startswith(b"\xef\xbb\xbf"):
-            raise bad("first character", "\ufeff", "UTF-8 without a byte order mark", f"{path}:1")
-        if b";" in header and b"," not in header:
-            raise bad("separator", ";", "a comma", f"{path}:1")
-        names = next(csv.reader([header.decode("utf-8", "replace")]), [])
-        for name in names:
-            if names.count(name) > 1:
-                raise bad("column", name, "each column once", f"{path}:1")
-        return pd.read_csv(path, engine="pyarrow"), Places(str(path), lines=True)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error}); allowed: a readable file") from None
-    except ValueError as error:
-        _refuse_ragged(path)
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: is not a table ({reason}); allowed: comma-separated UTF-8, or Parquet") from None
+        return usage, Places(), ()
+    import pyarrow as pa
 
-
-def _refuse_ragged(path: Path) -> None:
-    """Name the first line of a CSV that could not be parsed whose number of cells is not the header's."""
-    if path.suffix != ".csv":
-        return
-    with path.open(encoding="utf-8", errors="replace", newline="") as file:
-        reader = csv.reader(file)
-        header = next(reader, [])
-        for cells in reader:
-            if cells and len(cells) != len(header):
-                allowed = f"{len(header)}, as in the header (quote cells that hold commas)"
-                raise bad("number of cells", len(cells), allowed, f"{path}:{reader.line_num}")
+    path, tally = Path(usage), Tally(strict=True)
+    tables = [table.drop_columns(["prompt"]) for table in calls([path], columns or {}, tally, timed=False)]
+    if not tables:
+        counted = ", ".join(f"{count} x {kind}" for kind, count in tally.rejected.items()) or "no records"
+        raise InputError(f"{path}: is not a table of requests ({counted}); allowed: a log of model calls")
+    table = without_repeats(pa.concat_tables(tables), tally)
+    frame = table.select(["model", "provider", "tier", "workload", "host"]).to_pandas()
+    places = Places(str(path), () if path.suffix == ".parquet" else table["line"].to_pylist())
+    times = table["time"].to_numpy()
+    if (timed := ~np.isnan(times)).any():
+        refuse(~timed, "timestamp", times, places, "a date or moment in every row, or in none")
+        moments = pd.Series(pd.to_datetime(times, unit="s", utc=True))
+        days = table["day_only"].to_numpy()
+        frame["date" if days.all() else "timestamp"] = moments.dt.strftime("%Y-%m-%d") if days.all() else moments
+    for name in COUNTS:
+        if name in table.column_names and name != "requests":
+            column = table[name].to_numpy()
+            if column.any() or name in ("input_tokens", "output_tokens"):
+                frame[name] = column
+    if table["adds_up"].to_numpy().any():
+        requests = table["requests"].to_pandas()
+        frame["requests"] = requests.fillna(1 + frame["input_tokens"] // 1000).astype(np.int64)
+    return frame, places, notes_of(tally)
 
 
 def refuse(wrong: npt.NDArray[np.bool_], field: str, values: Any, places: Places, allowed: str) -> None:
@@ -97,9 +78,7 @@ def counts(frame: pd.DataFrame, name: str, places: Places) -> Integers:
         return np.zeros(len(frame), dtype=np.int64)
     column = frame[name]
     if pd.api.types.is_bool_dtype(column) or not pd.api.types.is_numeric_dtype(column):
-        # One bad cell of a CSV makes its whole column text, so there text that is a count is not the culprit.
-        wrong = np.array([not _is_count(value, text=places.lines) for value in column], dtype=bool)
-        refuse(wrong, name, column, places, _COUNT)
+        refuse(np.array([not _is_count(value) for value in column], dtype=bool), name, column, places, _COUNT)
         return np.array([int(value) for value in column], dtype=np.int64)
     if pd.api.types.is_integer_dtype(column) and not column.hasnans:
         whole = column.to_numpy()
@@ -113,9 +92,7 @@ def counts(frame: pd.DataFrame, name: str, places: Places) -> Integers:
     return numbers.astype(np.int64)
 
 
-def _is_count(value: object, *, text: bool = False) -> bool:
-    if text and isinstance(value, str):
-        return value.isascii() and value.isdigit() and int(value) < MOST_TOKENS
+def _is_count(value: object) -> bool:
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and 0 <= int(value) < MOST_TOKENS
 
 

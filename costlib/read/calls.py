@@ -44,8 +44,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "llm.provider",
     ),
     "tier": (
-        "tier", "service_tier", "usage.service_tier", "gen_ai.openai.response.service_tier", "message.usage.service_tier",
-        "openai.response.service_tier", "response.service_tier",
+        "tier", "service_tier", "usage.service_tier", "gen_ai.openai.response.service_tier",
+        "message.usage.service_tier", "openai.response.service_tier", "response.service_tier",
     ),
     "workload": (
         "workload", "metadata.workload", "name", "request_tags", "metadata.tags", "tags", "gen_ai.operation.name",
@@ -101,6 +101,39 @@ class Tally:
         self.places.setdefault(kind, place)
 
 
+def notes_of(tally: Tally) -> tuple[str, ...]:
+    """What a reader of the bill must know about the records: those left out, and those used with a doubt."""
+    said = [f"{count:,} records left out: {kind}" for kind, count in tally.rejected.items() if count]
+    said += [f"{count:,} x {kind}" for kind, count in noted(tally).items() if kind not in _ORDINARY]
+    return tuple(said)
+
+
+def noted(tally: Tally) -> dict[str, int]:
+    """Records with a doubt by kind; counts that were not used are named with their sum."""
+    found = {kind: count for kind, count in tally.noted.items() if count}
+    if not found.get(_NO_ZONE):
+        found.pop(_ZONE, None)
+    for path, count in tally.unused.items():
+        kind = f"{path} {NOT_USED}"
+        found[f"{kind} ({count:,} in all)"] = found.pop(kind)
+        tally.places[f"{kind} ({count:,} in all)"] = tally.places.pop(kind)
+    return found
+
+
+def without_repeats(table: pa.Table, tally: Tally) -> pa.Table:
+    """The records of a table that fits into memory, of each id the largest: streams are logged as snapshots."""
+    ids = table["id"].to_pandas()
+    if not (again := ids.notna() & ids.duplicated(keep=False)).any():
+        return table
+    frame = table.select(["input_tokens", "output_tokens", "cached_tokens"]).to_pandas()[again]
+    frame = frame.assign(id=ids[again], whole=frame["input_tokens"] + frame["output_tokens"], at=frame.index)
+    best = frame.sort_values(["whole", "cached_tokens", "at"]).drop_duplicates("id", keep="last")
+    kept = ~again.to_numpy()
+    kept[best.index] = True
+    tally.rejected[REPEATED] += int((~kept).sum())
+    return table.filter(pa.array(kept))
+
+
 @dataclass(frozen=True)
 class _Plan:
     """Where records of one shape hold what."""
@@ -133,9 +166,7 @@ def calls(
     latest = 0.0
     for path in paths:
 
-        def reject(
-            kind: str, line: int, blame: tuple[str, object, str] | None, path: Path = path
-        ) -> None:
+        def reject(kind: str, line: int, blame: tuple[str, object, str] | None, path: Path = path) -> None:
             tally.read += 1
             tally.reject(kind, _place(path, line), blame)
 
@@ -154,8 +185,8 @@ def calls(
                 tally.noted["out of time order"] += int((times < before[:-1]).sum())
                 latest = float(before[-1])
                 zones = int((table["has_zone"].to_numpy() & ~np.isnan(times)).sum())
-                tally.noted["time with a zone"] += zones
-                tally.noted["time without a zone, read as UTC"] += int((~np.isnan(times)).sum()) - zones
+                tally.noted[_ZONE] += zones
+                tally.noted[_NO_ZONE] += int((~np.isnan(times)).sum()) - zones
                 yield table
         except EOFError as broken:
             if tally.strict:
@@ -314,23 +345,12 @@ def _calls(block: Block, own: Mapping[str, str], tally: Tally, path: Path, timed
         return None
     sums = Sums(found, apart=plan.apart)
     counts = sums.counts
-    reject(sums.no_input & sums.no_output, "no token counts", "input_tokens", "a number of tokens", counts["input_tokens"])
-    reject(sums.no_input, "no input token count", "input_tokens", "a number of tokens", found.get("input"))
-    inside = counts["cached_tokens"] + counts["cache_write_tokens"] + counts["cache_write_1h_tokens"]
-    over = inside > counts["input_tokens"]
-    allowed = "at most input_tokens, which include them"
-    reject(over, "cached tokens above input tokens", "cached_tokens + cache writes", allowed, _whole(inside))
-    over = counts["reasoning_tokens"] > counts["output_tokens"]
-    allowed = "at most output_tokens, which include them"
-    reject(over, "reasoning tokens above output tokens", "reasoning_tokens", allowed, _whole(counts["reasoning_tokens"]))
-    heard = counts["input_audio_tokens"] + counts["input_image_tokens"] + counts["input_video_tokens"]
-    said = counts["output_audio_tokens"] + counts["output_image_tokens"]
-    allowed = "at most the tokens they are part of"
-    over = (heard > counts["input_tokens"]) | (said > counts["output_tokens"]) | (
-        counts["cached_audio_tokens"] > np.minimum(counts["cached_tokens"], counts["input_audio_tokens"])
+    reject(
+        sums.no_input & sums.no_output, "no token counts", "input_tokens", "a number of tokens", counts["input_tokens"]
     )
-    reject(over, "audio, image or video tokens above those they are part of", "audio, image and video tokens", allowed,
-           _whole(heard + said))  # fmt: skip
+    reject(sums.no_input, "no input token count", "input_tokens", "a number of tokens", found.get("input"))
+    for kind, over in sums.beyond() if not tally.strict else ():  # strictly, pricing says it with its own numbers
+        reject(over, kind)
     for name in ("input_tokens", "output_tokens"):
         most = counts[name]
         reject((most >= MOST_TOKENS) & ~adds_up | (most >= _MOST_ADDED), _NOT_WHOLE, name,
@@ -395,6 +415,9 @@ def _true(found: Any) -> Mask:
     return np.asarray(pc.fill_null(found, False).to_numpy(zero_copy_only=False))
 
 
+REPEATED = "repeat of an id, whose largest record counts"
+_NO_ZONE, _ZONE = "time without a zone, read as UTC", "time with a zone"
+_ORDINARY = ("out of time order", _ZONE)
 NOT_USED = "is a count that was not used"
 _NOT_WHOLE = "a token count that is not whole or a billion and more"
 _EARLIEST, _LATEST = 1.2e9, 4.1e9

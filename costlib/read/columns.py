@@ -18,7 +18,7 @@ Mask = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[np.float64]
 COUNT = "a whole number from 0 on, without thousands separators"
 
-_THOUSANDS = re.compile(r"\s*\d{1,3}([.,'’ \u00a0\u202f]\d{3})+\s*")
+_THOUSANDS = re.compile(r"\s*\d{1,3}([.,' \u2019\u00a0\u202f]\d{3})+\s*")
 _ZONE = r".*(:|T\d\d|\d\d)\S*\s*(Z|z|[+-]\d{2}(:?\d{2})?)"
 _SCALES: tuple[tuple[float, float], ...] = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
 """From which size an epoch counts nano-, micro- or milliseconds."""
@@ -71,7 +71,7 @@ def _one_text(value: Any) -> str | None:
 def matches(text: pa.StringArray, pattern: str) -> Mask:
     """Which texts a regular expression (of RE2) matches whole; none that is null."""
     found = pc.match_substring_regex(text, f"^(?:{pattern})$")
-    return pc.fill_null(found, False).to_numpy(zero_copy_only=False)
+    return np.asarray(pc.fill_null(found, False).to_numpy(zero_copy_only=False))
 
 
 def numbers(columns: Sequence[Any], size: int, *, whole: bool = True) -> tuple[Numbers, dict[str, tuple[Mask, str]]]:

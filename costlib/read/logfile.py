@@ -69,19 +69,40 @@ def blocks(path: Path, reject: Reject) -> Iterator[list[Block]]:
         return
     try:
         with gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb") as raw:
-            buffered = io.BufferedReader(raw)  # type: ignore[arg-type]
+            whole = _UntilBroken(raw)
+            buffered = io.BufferedReader(whole)
             text = io.TextIOWrapper(buffered, encoding=_encoding(buffered), errors="replace", newline="")
             if name.endswith((".csv", ".tsv")):
                 yield from _csv(text, path, reject)
             else:
                 yield from _grouped(_json(text, path, name.endswith(".json")), reject)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise EOFError(f"the compressed file ends or breaks in the middle ({error})") from None
     except OSError as error:
-        raise EOFError(f"the file cannot be read to its end ({error.strerror or error})") from None
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}); allowed: a readable log") from None
+    if whole.broken is not None:
+        raise EOFError(f"the compressed file ends or breaks in the middle ({whole.broken})")
 
 
-def _encoding(raw: io.BufferedReader) -> str:
+class _UntilBroken(io.RawIOBase):
+    """A file that ends where it can be read no further; `broken` says why."""
+
+    def __init__(self, raw: Any) -> None:
+        self.raw = raw
+        self.broken: Exception | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            found = self.raw.read(len(buffer))
+        except (EOFError, zlib.error, OSError) as error:
+            self.broken = error
+            return 0
+        buffer[: len(found)] = found
+        return len(found)
+
+
+def _encoding(raw: Any) -> str:
     start = raw.peek(4)[:4]
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf-16"
@@ -98,6 +119,7 @@ class _Held:
 
     def __init__(self, text: io.TextIOWrapper) -> None:
         self.text, self.again, self.held = text, deque[str](), list[str]()
+        self.size = 0
 
     def __iter__(self) -> _Held:
         return self
@@ -105,11 +127,18 @@ class _Held:
     def __next__(self) -> str:
         line = self.again.popleft() if self.again else next(self.text)
         self.held.append(line)
+        self.size += len(line)
+        if self.size > _LONGEST_LINE:
+            raise csv.Error("a cell that does not end")
         return line
+
+    def begin(self) -> None:
+        """Forget the record at hand."""
+        self.held.clear()
+        self.size = 0
 
 
 def _csv(text: io.TextIOWrapper, path: Path, reject: Reject) -> Iterator[list[Block]]:
-    csv.field_size_limit(_LONGEST_LINE)
     line, first = 1, text.readline()
     if first.startswith("sep="):
         line, first = 2, text.readline()
@@ -142,7 +171,7 @@ def _csv(text: io.TextIOWrapper, path: Path, reject: Reject) -> Iterator[list[Bl
                     rows, lines, size = [], [], 0
                 continue
             held.again.extend(some)
-        held.held.clear()
+        held.begin()
         try:
             cells = next(reader)
             wrong = bool(cells) and len(cells) != len(header)
@@ -218,8 +247,8 @@ def _json(text: io.TextIOWrapper, path: Path, may_be_one: bool) -> Iterator[tupl
         number, first = number + 1, text.readline(_LONGEST_LINE)
     start = first.lstrip()
     if start.startswith("[") or (may_be_one and start.startswith("{") and parsed(first) is None):
-        whole = first + text.read(_LARGEST_DOCUMENT)
-        if text.read(1):
+        whole = first + text.read(max(0, _LARGEST_DOCUMENT - len(first)))
+        if len(whole) > _LARGEST_DOCUMENT or text.read(1):
             raise bad("log file", str(path), "JSON Lines for files above 256 MiB (this is one JSON document)")
         document = parsed(whole)
         if isinstance(document, list):
@@ -228,7 +257,7 @@ def _json(text: io.TextIOWrapper, path: Path, may_be_one: bool) -> Iterator[tupl
         if document is not None or start.startswith("["):
             yield number, document, len(whole)
             return
-        text = io.StringIO(whole[len(first):], newline="")  # type: ignore[assignment]
+        text = io.StringIO(whole[len(first) :], newline="")  # type: ignore[assignment]
     line = first
     while line:
         if line.strip():
@@ -275,7 +304,7 @@ def _parquet(path: Path) -> Iterator[list[Block]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    row = 0
+    row = 1
     try:
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(_ROWS):
@@ -283,7 +312,7 @@ def _parquet(path: Path) -> Iterator[list[Block]]:
                 row += batch.num_rows
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, OverflowError, MemoryError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        if row:
+        if row > 1:
             raise EOFError(f"the Parquet file is damaged after row {row - 1} ({reason})") from None
         raise InputError(f"{path}: is not Parquet ({reason}); allowed: a whole file") from None
 

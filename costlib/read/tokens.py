@@ -8,7 +8,7 @@ keeps buckets apart. Where a record has a total, the total decides; a canonical 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import combinations
 
@@ -30,6 +30,9 @@ TOKENS = (
     "input_image_tokens",
     "output_image_tokens",
     "input_video_tokens",
+    "cached_image_tokens",
+    "output_video_tokens",
+    "citation_tokens",
     "searches",
 )
 """Canonical counts of a call: all but input, output and searches are parts of the input or of the output."""
@@ -98,10 +101,13 @@ def _role(words: set[str]) -> str:
         return {(): "written", ("5m",): "cache_write", ("1h",): "cache_write_1h"}.get(tuple(left), "unknown")
     if "cached" in rest or {"cache", "read"} <= rest or {"cache", "hit"} <= rest:
         left = rest - {"cached", "cache", "read", "hit"}
-        known = {(): "cached", ("audio",): "cached_audio", ("text",): "known"}
+        known = {(): "cached", ("audio",): "cached_audio", ("image",): "cached_image",
+                 ("text",): "known"}  # fmt: skip
         return "unknown" if out else known.get(tuple(left), "unknown")
     if rest <= _REASONING and not into:
         return "thoughts" if "thoughts" in rest else "reasoning"
+    if rest in ({"citation"}, {"citations"}) and not into:
+        return "citation"
     if rest == {"text"} or (out and rest in ({"accepted", "prediction"}, {"rejected", "prediction"})):
         return "known"
     for medium in ("audio", "image", "video"):
@@ -133,7 +139,7 @@ class Sums:
             "written": written + long_written,
             "reasoning": reasoning,
             "heard": self._of("input_audio") + self._of("input_image") + self._of("input_video"),
-            "said": self._of("output_audio") + self._of("output_image"),
+            "said": self._of("output_audio") + self._of("output_image") + self._of("output_video"),
         }
         into = {"cached", "written", "heard"}
         twice = np.minimum(self._of("cached_audio"), cached)
@@ -171,8 +177,22 @@ class Sums:
             "searches": self._of("searches"),
         }
 
+    def beyond(self) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
+        """Which records count more of a part than of what it is part of, by kind of reason."""
+        of = self.counts
+        inside = of["cached_tokens"] + of["cache_write_tokens"] + of["cache_write_1h_tokens"]
+        yield "cached tokens above input tokens", inside > of["input_tokens"]
+        yield "reasoning tokens above output tokens", of["reasoning_tokens"] > of["output_tokens"]
+        heard = of["input_audio_tokens"] + of["input_image_tokens"] + of["input_video_tokens"]
+        said = of["output_audio_tokens"] + of["output_image_tokens"] + of["output_video_tokens"]
+        over = (heard > of["input_tokens"]) | (said + of["citation_tokens"] > of["output_tokens"])
+        over |= of["cached_audio_tokens"] > np.minimum(of["cached_tokens"], of["input_audio_tokens"])
+        over |= of["cached_image_tokens"] > np.minimum(of["cached_tokens"], of["input_image_tokens"])
+        yield "audio, image or video tokens above those they are part of", over
+
     def _of(self, role: str) -> Counts:
         return np.nan_to_num(self._found[role]) if role in self._found else self._nothing
 
 
-_MEDIA = ("input_audio", "cached_audio", "output_audio", "input_image", "output_image", "input_video")
+_MEDIA = ("input_audio", "cached_audio", "output_audio", "input_image", "output_image", "input_video", "cached_image",
+          "output_video", "citation")  # fmt: skip

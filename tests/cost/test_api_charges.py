@@ -117,7 +117,7 @@ def test_usage_without_a_date_belongs_to_the_month_asked_for_or_the_snapshots() 
 def test_a_bad_row_is_named_by_its_line(tmp_path: Path) -> None:
     file = tmp_path / "usage.csv"
     file.write_text("model,input_tokens,output_tokens\ngpt-4o,1,1\ngpt-4o,-1,1\n", encoding="utf-8")
-    with pytest.raises(InputError, match=r"usage.csv:3: input_tokens is -1"):
+    with pytest.raises(InputError, match=r"usage.csv:3: input_tokens is '-1'"):
         usage_charges(BOOK, file)
 
 

@@ -1,5 +1,6 @@
 """Strict reading of usage tables."""
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import costlib as cl
 from costlib.errors import InputError
-from costlib.prices.usage_table import Places, counts, minutes, read_usage
+from costlib.portfolio.usage.summary import read_logs
+from costlib.prices.usage_table import counts, minutes
+from costlib.read import Places
 
 HEAD = "model,input_tokens,output_tokens\n"
 
@@ -16,37 +20,53 @@ HEAD = "model,input_tokens,output_tokens\n"
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"\xef\xbb\xbf" + HEAD.encode(), r"usage.csv:1: first character .* byte order mark"),
-        (b"model;input_tokens;output_tokens\ngpt-4o;1;2\n", r"usage.csv:1: separator is ';'"),
         (HEAD.encode() + b"gpt-4o,1,2\ngpt-4o,1,000,2\n", r"usage.csv:3: number of cells is 4; allowed: 3"),
         (b"model,input_tokens,input_tokens\n", r"usage.csv:1: column is 'input_tokens'; allowed: each column once"),
         (b"", r"usage.csv: is not a table"),
         (b"\xff\xfe,\n", r"usage.csv: is not a table"),
+        (HEAD.encode() + b'gpt-4o,1,2\ngpt-4o,"1,000",2\n', r"usage.csv:3: input_tokens is '1,000'.*thousands"),
+        (b"model;input_tokens;output_tokens\ngpt-4o;1.000;2\n", r"usage.csv:2: input_tokens is '1.000'"),
+        (HEAD.encode() + b'"gpt\n4o",1,2\ngpt-4o,-1,2\n', r"usage.csv:4: input_tokens is '-1'"),
     ],
 )
-def test_a_file_that_is_no_table_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+def test_a_file_that_is_no_table_is_refused_by_its_line(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "usage.csv"
     path.write_bytes(content)
     with pytest.raises(InputError, match=message):
-        read_usage(path)
+        cl.price_usage(path)
 
 
 def test_a_file_that_is_missing_or_of_another_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
-        read_usage(tmp_path / "none.csv")
-    with pytest.raises(InputError, match=r"usage file is 'usage.xlsx'"):
-        read_usage(tmp_path / "usage.xlsx")
+        cl.price_usage(tmp_path / "none.csv")
+    with pytest.raises(InputError, match=r"log file is 'usage.xlsx'"):
+        cl.price_usage(tmp_path / "usage.xlsx")
     (tmp_path / "usage.parquet").write_bytes(b"not parquet")
-    with pytest.raises(InputError, match="is not a table"):
-        read_usage(tmp_path / "usage.parquet")
+    with pytest.raises(InputError, match="is not Parquet"):
+        cl.price_usage(tmp_path / "usage.parquet")
 
 
-def test_a_bad_cell_of_a_csv_is_named_by_its_line(tmp_path: Path) -> None:
-    path = tmp_path / "usage.csv"
-    path.write_text(HEAD + 'gpt-4o,1,2\ngpt-4o,"1,000",2\n', encoding="utf-8")
-    frame, places = read_usage(path)
-    with pytest.raises(InputError, match=r"usage.csv:3: input_tokens is '1,000'.*thousands separators"):
-        counts(frame, "input_tokens", places)
+ROWS = "model,input_tokens,output_tokens,timestamp\ngpt-4o,1000,100,2026-10-05T10:00:00Z\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        ROWS.encode("utf-8-sig"),
+        ROWS.encode("utf-16"),
+        ROWS.encode("utf-16-le"),
+        ROWS.replace(",", ";").encode(),
+        ROWS.replace(",", "\t").encode(),
+        ROWS.replace("\n", "\r").encode(),
+        ROWS.replace("\n", "\r\n").encode(),
+        ("sep=;\n" + ROWS.replace(",", ";")).encode(),
+        (ROWS + "\n\n").encode(),
+    ],
+)
+def test_every_way_to_save_a_table_is_read_alike(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "usage.csv").write_bytes(content)
+    assert cl.price_usage(tmp_path / "usage.csv").total == Decimal("0.0035")
+    assert read_logs([tmp_path / "usage.csv"]).usd == Decimal("0.0035")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,5 @@
 """Request logs to workloads: what is read, what is left out and why, what it cost, and how the month looks.
 
-`dialects` turns one record of a known export into a canonical call, `reading` streams files of any size, `summary`
-adds up on disk. The door is `costlib.portfolio.usage.summary.read_logs`.
+`costlib.read.calls` reads them; `summary` adds up on disk, `bill` prices, `export` writes the CSV of a study. The door
+is `costlib.portfolio.usage.summary.read_logs`.
 """

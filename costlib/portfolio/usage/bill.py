@@ -15,11 +15,12 @@ import pandas as pd
 
 from costlib.errors import InputError
 from costlib.prices.book import PriceBook
-from costlib.prices.served import served_by
 from costlib.prices.usage import PricedUsage, price_usage
 from costlib.read.tokens import TOKENS
 
 _KEY = ["workload", "provider", "model"]
+_NAMES = ["model", "provider", "host", "tier"]
+_ALWAYS = ("input_tokens", "output_tokens")
 _SUMMED = "add up many requests"
 
 
@@ -48,27 +49,19 @@ def priced(base: Any, book: PriceBook, as_of: str | None) -> Bill:
             {", ".join(f"CAST(sum({name}) AS BIGINT) AS {name}" for name in TOKENS)}
         FROM calls GROUP BY ALL ORDER BY ALL
     """).df()
-    groups = served_by(book, groups)
     groups["tier"] = groups["tier"].fillna("standard")
-    groups["reason"], groups["usd"] = groups["not_served"], float("nan")
+    groups["reason"], groups["usd"] = None, float("nan")
     usd, notes = Decimal(0), dict[str, None]()
-    for _, part in groups[groups["not_served"].isna()].groupby(["adds_up", "hourless"]):
+    for _, part in groups.groupby(["adds_up", "hourless"]):
         for bill, rows in _bills(book, part, as_of):
             if isinstance(bill, InputError):
                 groups.loc[rows, "reason"] = str(bill)
                 continue
             usd += bill.total
             groups.loc[rows, "usd"] = bill.amounts
-            said = getattr(bill, "notes", ())
-            notes |= dict.fromkeys(note for note in said if part["adds_up"].iloc[0] or _SUMMED not in note)
-            lost = getattr(bill, "unpriced", pd.DataFrame())
-            why = {tuple(row[:3]): row[-1] for row in lost.itertuples(index=False)}
-            for at in bill.amounts.index[bill.amounts.isna()]:
-                key = (groups.at[at, "asked_model"], groups.at[at, "asked_provider"], groups.at[at, "tier"])
-                groups.at[at, "reason"] = why.get(key, "no price")
+            notes |= dict.fromkeys(note for note in bill.notes if part["adds_up"].iloc[0] or _SUMMED not in note)
     lost = groups[groups["usd"].isna()]
-    columns = ["model", "provider", "tier", "reason"]
-    unpriced = lost.groupby(columns, sort=False)["requests"].sum().reset_index()
+    unpriced = lost.groupby(["model", "provider", "tier", "reason"], sort=False)["requests"].sum().reset_index()
     unpriced = unpriced[["model", "provider", "tier", "requests", "reason"]]
     models = groups.groupby(_KEY)["usd"].sum(min_count=1).reset_index()
     return Bill(usd, models, unpriced, tuple(notes))
@@ -76,23 +69,28 @@ def priced(base: Any, book: PriceBook, as_of: str | None) -> Bill:
 
 def _bills(book: PriceBook, part: pd.DataFrame, as_of: str | None) -> Iterator[tuple[PricedUsage | InputError, Any]]:
     """The bills of rows, or why some have none, each with the index of its rows."""
-    keys = part.groupby(["asked_model", "asked_provider", "tier"], dropna=False)
-    asked = part[["asked_model", "asked_provider", "tier", "requests", *TOKENS]]
-    asked = asked.rename(columns={"asked_model": "model", "asked_provider": "provider"})
-    asked = asked.drop(columns=[name for name in TOKENS[1:] if name != "output_tokens" and not asked[name].any()])
+    asked = part[["model", "provider", "host", "tier", "requests", *TOKENS]]
+    asked = asked.drop(columns=[name for name in TOKENS if name not in _ALWAYS and not asked[name].any()])
     moments = pd.to_datetime(part["time"], unit="s", utc=True)
     if part["hourless"].iloc[0]:
-        asked["date"] = moments.dt.strftime("%Y-%m-%d")
+        asked = asked.assign(date=moments.dt.strftime("%Y-%m-%d"))
     else:
-        asked["timestamp"] = moments
+        asked = asked.assign(timestamp=moments)
     try:
-        yield price_usage(book, asked, as_of=as_of), part.index
-    except InputError as error:
-        if keys.ngroups > 1:
-            for _, one in keys:
-                yield from _bills(book, one, as_of)
-        else:
+        bill = price_usage(book, asked, as_of=as_of)
+    except InputError as error:  # no row has a price
+        if part.groupby(_NAMES, dropna=False).ngroups == 1:
             yield InputError(str(error).partition(": ")[2]), part.index
+            return
+    else:
+        if (known := bill.amounts.notna()).all():
+            yield bill, part.index
+            return
+        if known.any():
+            yield bill, part.index[known]
+            part = part[~known]
+    for _, alone in part.groupby(_NAMES, dropna=False):
+        yield from _bills(book, alone, as_of)
 
 
 def _steps(value: str, steps: list[int], above: str) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from costlib.errors import bad
 from costlib.portfolio.usage.summary import Usage
@@ -23,18 +25,16 @@ def write_workloads(usage: Usage, path: Path) -> None:
         rows.writerow(
             {
                 "workload": _inert(row["workload"]),
-                "requests_per_month": f"{row['requests_per_month']:.0f}",
-                "profile": _inert(row["workload"]),
-                "input_tokens": round(row["input_tokens"]),
-                "cached_tokens": min(round(row["cached_tokens"]), round(row["input_tokens"])),
-                "output_tokens": round(row["output_tokens"]),
+                "profile": _inert(row["workload"]) if usage.profiles[row["workload"]]["weights"] else "",
                 "own_machines_only": "no",
-                "source": f"measured: {row['requests']} requests in {usage.observed_hours:.0f} hours of logs",
+                **_volume(row, usage.observed_hours),
             }
         )
     _write(path, text.getvalue())
     lines = []
     for name, profile in usage.profiles.items():
+        if profile["weights"] is None:  # days tell no hours
+            continue
         quoted = _inert(name).replace("'", "''")
         lines += [f"'{quoted}':", f"  weights: {profile['weights']}", f"  days_per_month: {profile['days_per_month']}"]
         lines += [
@@ -42,6 +42,19 @@ def write_workloads(usage: Usage, path: Path) -> None:
             f"  source: {usage.observed_hours:.0f} hours of request logs, by hour of day in UTC",
         ]
     _write(path.with_suffix(".profiles.yml"), "\n".join(lines) + "\n")
+
+
+def _volume(row: Mapping[Any, Any], hours: float) -> dict[str, Any]:
+    """Volume and means; empty where the log adds up an unknown number of requests."""
+    if row["requests"] != row["requests"]:
+        return {"source": f"measured: sums of {hours:.0f} hours of logs, without a number of requests"}
+    return {
+        "requests_per_month": f"{row['requests_per_month']:.0f}",
+        "input_tokens": round(row["input_tokens"]),
+        "cached_tokens": min(round(row["cached_tokens"]), round(row["input_tokens"])),
+        "output_tokens": round(row["output_tokens"]),
+        "source": f"measured: {row['requests']:.0f} requests in {hours:.0f} hours of logs",
+    }
 
 
 def _inert(text: str) -> str:

@@ -24,7 +24,7 @@ from costlib.cost.inputs import HOURS_PER_MONTH, money
 from costlib.errors import InputError
 from costlib.portfolio.usage.bill import priced
 from costlib.prices.book import PriceBook, load_book
-from costlib.read.calls import NOT_USED, Tally, calls
+from costlib.read.calls import REPEATED, Tally, calls, noted
 
 _BATCH = 100_000
 _MEMORY_LIMIT = "96MB"
@@ -128,7 +128,7 @@ def _fill(base: Any, files: Sequence[str | Path], columns: Mapping[str, str], ta
     base.execute(_REPEATED)
     repeats = base.execute("SELECT count(*) FROM repeated").fetchone()[0]
     if repeats:
-        tally.reject("repeat of an id, whose largest record counts", "", count=repeats)
+        tally.rejected[REPEATED] += repeats
         base.execute("DELETE FROM calls WHERE number IN (SELECT number FROM repeated)")
     gap = base.execute(_GAP).fetchone()[0] or _A_DAY_S
     base.execute("UPDATE calls SET period_s = ? WHERE adds_up AND period_s IS NULL", [min(gap, _A_DAY_S)])
@@ -191,13 +191,6 @@ def _summed(base: Any, tally: Tally, invoice: Decimal | None, book: PriceBook, a
     hours = max((last - first) / 3600, 1.0)
     if hours < _WEEK_H:
         tally.noted["the log spans less than a week, so the month is extrapolated"] = used
-    if not tally.noted["time without a zone, read as UTC"]:
-        del tally.noted["time with a zone"]
-    noted = {kind: count for kind, count in tally.noted.items() if count}
-    for path, count in tally.unused.items():
-        kind = f"{path} {NOT_USED}"
-        noted[f"{kind} ({count:,} in all)"] = noted.pop(kind)
-        tally.places[f"{kind} ({count:,} in all)"] = tally.places.pop(kind)
     workloads = base.execute(_WORKLOADS).df().merge(_quantiles(base), how="left", on="workload")
     workloads["requests_per_month"] = workloads["requests"] / hours * HOURS_PER_MONTH
     models = base.execute(_MODELS).df().merge(bill.models, how="left", on=["workload", "provider", "model"])
@@ -210,8 +203,8 @@ def _summed(base: Any, tally: Tally, invoice: Decimal | None, book: PriceBook, a
         read=tally.read,
         used=used,
         rejected=dict(tally.rejected),
-        noted=noted,
-        places={kind: place for kind, place in tally.places.items() if place},
+        noted=noted(tally),
+        places=tally.places,
         dialects=dict(tally.dialects),
         broken_files=dict(tally.broken),
         observed_hours=hours,

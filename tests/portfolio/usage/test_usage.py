@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from costlib.cli.main import main
 from costlib.errors import InputError
-from costlib.portfolio.usage.dialects import Call, Rejected, call_of, dialect_of, spans
 from costlib.portfolio.usage.summary import read_logs
 
+REPEATED = "repeat of an id, whose largest record counts"
 DAY = "2026-10-05T10:00:00+00:00"
 SECONDS = 1791194400.0
 
@@ -63,38 +63,37 @@ SPAN = {
 OTLP = {"resourceSpans": [{"scopeSpans": [{"spans": [SPAN]}]}]}
 
 
+def _read(folder: Path, *records: Any, **options: Any) -> Any:
+    return read_logs([_write(folder / "calls.jsonl", list(records))], **options)
+
+
 @pytest.mark.parametrize(
-    ("record", "dialect", "cached", "reasoning"),
+    ("record", "dialect", "cached"),
     [
-        (OPENAI, "OpenAI", 600, 30),
-        (RESPONSES, "OpenAI", 600, 30),
-        (ANTHROPIC, "Anthropic", 600, 0),
-        (LITELLM, "LiteLLM", 0, 0),
-        (LANGFUSE, "Langfuse", 600, 0),
-        (spans(OTLP)[0], "OpenTelemetry GenAI", 600, 0),
+        (OPENAI, "OpenAI", 600),
+        (RESPONSES, "OpenAI", 600),
+        (ANTHROPIC, "Anthropic", 600),
+        (LITELLM, "LiteLLM", 0),
+        (LANGFUSE, "Langfuse", 600),
+        (OTLP, "OpenTelemetry GenAI", 600),
     ],
 )
-def test_every_known_export_is_the_same_call(record: Any, dialect: str, cached: int, reasoning: int) -> None:
+def test_every_known_export_is_the_same_call(tmp_path: Path, record: Any, dialect: str, cached: int) -> None:
     """All six describe 1,000 input tokens, some of them cached, and 80 output tokens at one moment."""
-    call = call_of(record, {})
-    assert dialect_of(record) == dialect and call.time == SECONDS
-    assert (call.input_tokens, call.output_tokens, call.cached_tokens, call.reasoning_tokens) == (
-        1000, 80, cached, reasoning,
-    )  # fmt: skip
+    usage = _read(tmp_path, record)
+    assert usage.dialects == {dialect: 1} and usage.profiles[usage.workloads["workload"][0]]["weights"][10] == 1
+    assert usage.models[["input_tokens", "cached_tokens", "output_tokens"]].to_numpy().tolist() == [[1000, cached, 80]]
 
 
-def test_details_of_the_exports() -> None:
-    call = call_of(ANTHROPIC, {})
-    assert (call.cache_write_tokens, call.cache_write_1h_tokens) == (200, 100)
-    assert call_of(RESPONSES, {}).tier == "flex" and call_of(OPENAI, {}).tier is None
-    assert call_of(LITELLM, {}).workload == "desk" and call_of(LITELLM, {}).cost_usd == 0.0033
-    assert call_of({**OPENAI, "error": None}, {}) == call_of(OPENAI, {})
-    assert not call_of(LITELLM, {}).has_zone and call_of(LANGFUSE, {}).has_zone
-    total_says_inclusive = {
-        **LANGFUSE,
-        "usageDetails": {"input": 1000, "input_cached_tokens": 600, "output": 80, "total": 1080},
-    }
-    assert call_of(total_says_inclusive, {}).input_tokens == 1000
+def test_details_of_the_exports(tmp_path: Path) -> None:
+    """Claude Sonnet 4.5 at 3, 0.3, 3.75 (5 minutes), 6 (an hour) and 15 USD; a flex tier; a tag; a zone or none."""
+    usd = 100 * 3 + 600 * Decimal("0.3") + 200 * Decimal("3.75") + 100 * 6 + 80 * 15
+    assert _read(tmp_path, ANTHROPIC).usd == usd / 10**6
+    assert _read(tmp_path, RESPONSES).unpriced["tier"].tolist() == ["flex"]
+    assert _read(tmp_path, LITELLM).workloads["workload"].tolist() == ["desk"]
+    assert _read(tmp_path, {**OPENAI, "error": None}).used == 1
+    assert _read(tmp_path, LITELLM).noted["time without a zone, read as UTC"] == 1
+    assert not [kind for kind in _read(tmp_path, LANGFUSE).noted if "zone" in kind]
 
 
 @pytest.mark.parametrize(
@@ -117,19 +116,26 @@ def test_details_of_the_exports() -> None:
             {"usage": {"prompt_tokens": 10**12, "completion_tokens": 1}},
             "a token count that is not whole or a billion and more",
         ),
+        ({"usage": {"prompt_tokens": "1.000", "completion_tokens": 1}}, "a token count with a thousands separator"),
         (
             {"usage": {"prompt_tokens": 5, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": 9}}},
             "cached tokens above input tokens",
         ),
+        (
+            {"usage": {"prompt_tokens": 5, "completion_tokens": 1,
+                       "completion_tokens_details": {"reasoning_tokens": 9}}},
+            "reasoning tokens above output tokens",
+        ),
         ({"status": "failure"}, "failed request"),
         ({"status_code": 429}, "failed request"),
+        ({"status": "\u00b2"}, "a status that cannot be read"),
         ({"error": {"type": "overloaded"}}, "failed request"),
     ],
-)
-def test_what_is_no_call_says_which_kind(change: dict[str, Any], kind: str) -> None:
-    with pytest.raises(Rejected) as caught:
-        call_of({**OPENAI, **change}, {})
-    assert str(caught.value) == kind
+)  # fmt: skip
+def test_what_is_no_call_says_which_kind_and_where(tmp_path: Path, change: dict[str, Any], kind: str) -> None:
+    usage = _read(tmp_path, OPENAI, {**OPENAI, "id": "2", **change})
+    assert usage.used == 1 and usage.rejected == {kind: 1}
+    assert usage.places[kind] == f"{tmp_path / 'calls.jsonl'}:2"
 
 
 def _write(file: Path, lines: list[Any]) -> Path:
@@ -143,7 +149,7 @@ def test_read_is_used_plus_rejected_and_every_kind_is_counted(tmp_path: Path) ->
     lines += [{**OPENAI, "id": "3", "usage": {"prompt_tokens": -1}}, OTLP, {**OPENAI, "id": "4", "model": "unheard-of"}]
     usage = read_logs([_write(tmp_path / "calls.jsonl", lines)])
     assert usage.rejected == {
-        "a line that is not JSON": 1, "not an object": 1, "a negative token count": 1, "duplicated id": 1,
+        "a line that is not JSON": 1, "not an object": 1, "a negative token count": 1, REPEATED: 1,
     }  # fmt: skip
     assert usage.read == 9 == usage.used + sum(usage.rejected.values()) and usage.used == 5
     assert usage.noted["out of time order"] == 1
@@ -176,20 +182,20 @@ def test_calls_without_output_tokens_are_used_and_said(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("end", ["", '"\n'])
 def test_a_quote_that_is_not_closed_counts_every_line_it_takes_along(tmp_path: Path, end: str) -> None:
-    """The field limit of the csv module ends it; the lines after it are read again."""
+    """The lines after it are read again."""
     call = f"{SECONDS},gpt-4o,openai,100,10\n"
     file = tmp_path / "calls.csv"
     head = "timestamp,model,provider,input_tokens,output_tokens\n"
     file.write_text(head + call * 3 + f'{SECONDS},"gpt-4o,openai,100,10\n' + call * 9000 + end)
     usage = read_logs([file])
     assert usage.read == 3 + 1 + 9000 + bool(end) == usage.used + sum(usage.rejected.values())
-    assert usage.rejected["a line that is not CSV"] > 1000 and usage.used > 1000
+    assert usage.used == 9003 and sum(usage.rejected.values()) == 1 + bool(end)
 
 
 def test_an_array_too_long_to_hold_is_refused_compressed_or_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("costlib.portfolio.usage.reading._LARGEST_ARRAY", 1000)
+    monkeypatch.setattr("costlib.read.logfile._LARGEST_DOCUMENT", 1000)
     for name in ("calls.json", "calls.json.gz"):
         file = _write(tmp_path / name, [json.dumps([OPENAI] * 100)])
         with pytest.raises(InputError, match="JSON Lines for files above"):
@@ -249,6 +255,8 @@ def test_added_up_rows_count_their_requests(tmp_path: Path) -> None:
     usage = read_logs([_write(tmp_path / "usage.jsonl", [row])])
     assert usage.used == 1 and usage.workloads.iloc[0]["requests"] == 10
     assert usage.workloads.iloc[0]["input_tokens"] == 1000 and usage.usd == Decimal("0.033")
+    assert usage.workloads.iloc[0]["requests_per_month"] == pytest.approx(10 * 730 / 24)
+    assert usage.profiles["unnamed"]["weights"] is None
 
 
 @settings(deadline=None)
@@ -301,6 +309,5 @@ def test_the_command_writes_workloads_a_study_can_start_from(
 
 
 def test_a_log_without_calls_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no usable call \(2 x a line that is not JSON\)"):
+    with pytest.raises(InputError, match=r"no usable call \(2 x a line that is not JSON \(first: .*:1\)\)"):
         read_logs([_write(tmp_path / "calls.jsonl", ["x", "y"])])
-    assert isinstance(call_of(OPENAI, {}), Call)
