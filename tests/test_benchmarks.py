@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from costlib.prices.book import load_book
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
@@ -43,3 +45,22 @@ def test_drift_alarms_keep_their_rate_and_find_a_drop_of_10_points() -> None:
     found = simulation["delays"](0.1, 100, 1200, rng)
     assert found["found"] == 1 and 100 < found["median_items"] < 400 and found["early"] <= 0.05
     assert simulation["misses"](20, 300, rng) <= 0.05
+
+
+def test_two_price_lists_are_compared_price_by_price() -> None:
+    compare = runpy.run_path(str(BENCHMARKS / "price_lists.py"))["compare"]
+    gemini = {"litellm_provider": "gemini", "input_cost_per_token": 1.25e-06, "output_cost_per_token_batches": 5e-06}
+    document = {
+        "gemini/gemini-2.5-pro": {**gemini, "input_cost_per_token_above_200k_tokens": 3e-06},
+        "gemini/gemini-99": gemini,
+        "somebody/else": {"litellm_provider": "somebody"},
+    }
+    counts, rows = compare(load_book(), document, None)
+    assert counts == {
+        "names": 2,
+        "names we have": 1,
+        "names we do not have": 1,
+        "prices equal": 2,
+        "prices that differ": 1,
+    }
+    assert [(row["kind"], row["above"], row["ours"], row["theirs"]) for row in rows] == [("input", 200_000, 2.5, 3)]

@@ -331,3 +331,27 @@ def test_a_rate_of_zero_given_by_hand_is_refused(costlib: Any, rate: str) -> Non
     refused(costlib("cost", *words, "--usd-per-hour", rate), "usd_per_hour is")
     request = ("breakeven", "gpt-4o", "--provider", "openai", "--input", 10, "--output", 10)
     refused(costlib(*request, *words, "--usd-per-hour", rate), "usd_per_hour is")
+
+
+def test_a_bill_below_a_cent_is_not_shown_as_nothing(costlib: Any, tmp_path: Path) -> None:
+    file = tmp_path / "usage.csv"
+    file.write_text("model,input_tokens,output_tokens,date\ngpt-4o,20,0,2026-11-10\n", encoding="utf-8")
+    code, out, _ = costlib("focus", "--usage", file, "--out", tmp_path / "focus.csv")
+    assert code == 0 and "0.00005" in out and "ListCost less ContractedCost" in out
+    log = tmp_path / "calls.csv"
+    log.write_text(
+        "model,provider,input_tokens,output_tokens,timestamp\ngpt-4o,openai,20,0,2026-11-10T09:00:00Z\n",
+        encoding="utf-8",
+    )
+    code, out, _ = costlib("usage", log, "--invoice", "0.00012")
+    assert code == 0 and "bill priced again: 0.00005 USD" in out and "0.00012 USD, difference +0.00007 USD" in out
+
+
+def test_a_price_with_float_noise_in_the_list_is_exported(costlib: Any, tmp_path: Path) -> None:
+    file = tmp_path / "usage.csv"
+    row = "Qwen/Qwen3-VL-8B-Instruct,huggingface_together,1000000,0,2026-11-10"
+    file.write_text(f"model,provider,input_tokens,output_tokens,date\n{row}\n", encoding="utf-8")
+    code, _, err = costlib("focus", "--usage", file, "--out", tmp_path / "focus.csv")
+    assert code == 0, err
+    written = pd.read_csv(tmp_path / "focus.csv")
+    assert written["ListUnitPrice"].tolist() == [0.18] and written["BilledCost"].tolist() == [0.18]

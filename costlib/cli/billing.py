@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from costlib.cli.show import AsOf, Columns, Json, Provider, StoreOption, answer, columns_of, plain_types, table
+from costlib.cli.show import AsOf, Columns, Json, Provider, StoreOption, answer, columns_of, plain_types, table, usd
 from costlib.errors import InputError, bad
 from costlib.figure import plain
 
@@ -143,8 +143,8 @@ def focus(
     periods = sorted({str(day) for day in frame["BillingPeriodStart"]})
 
     def show() -> None:
-        body = [[name, f"{total:,.2f}"] for name, total in costs.items()]
-        body.append(["ListCost less ContractedCost", f"{costs['ListCost'] - costs['ContractedCost']:,.2f}"])
+        body = [[name, usd(total)] for name, total in costs.items()]
+        body.append(["ListCost less ContractedCost", usd(costs["ListCost"] - costs["ContractedCost"])])
         table(f"FOCUS 1.2, {len(frame)} rows", ["cost", "USD"], body, f"billing periods from {', '.join(periods)}")
         print(f"  wrote {out}")
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from costlib.cli.show import AsOf, Columns, Json, answer, columns_of, number, table
+from costlib.cli.show import AsOf, Columns, Json, answer, columns_of, number, table, usd
 
 
 def usage(
@@ -52,11 +52,12 @@ def usage(
         headings = ["workload", "requests/month", "input", "cached", "output", "model", "USD of the log"]
         caption = f"means per request, measured over {found.observed_hours:,.0f} hours; USD priced again, derived"
         table("Workloads", headings, rows, caption)
-        print(f"  bill priced again: {found.usd:.2f} USD")
+        print(f"  bill priced again: {usd(found.usd)} USD")
         if found.logged_usd is not None:
-            print(f"  the log's own cost: {found.logged_usd:.2f} USD")
+            print(f"  the log's own cost: {usd(found.logged_usd)} USD")
         if found.difference_usd is not None:
-            print(f"  invoice: {found.invoice_usd:.2f} USD, difference {found.difference_usd:+.2f} USD")
+            sign = "+" if found.difference_usd > 0 else ""
+            print(f"  invoice: {usd(found.invoice_usd)} USD, difference {sign}{usd(found.difference_usd)} USD")
         for note in found.price_notes:
             print(f"  note: {note}")
         for row in found.unpriced.to_dict("records"):

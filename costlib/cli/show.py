@@ -137,6 +137,16 @@ def number(row: Any, name: str, unit: str = "", scale: float = 1.0) -> str:
     return f"{text} [{plain(float(low) * scale)}, {plain(float(high) * scale)}]"
 
 
+def usd(value: Any) -> str:
+    """US dollars as a person reads them: cents from a dollar on, five digits below: no bill looks like nothing."""
+    if value is None or value != value:
+        return "-"
+    amount = Decimal(str(value))
+    digits = 2 if abs(amount) >= 1 or not amount else 4 - amount.adjusted()
+    whole, _, decimals = f"{amount:,.{digits}f}".partition(".")
+    return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"
+
+
 def names(text: str) -> list[str]:
     """The parts of a comma-separated list."""
     return [part.strip() for part in text.split(",") if part.strip()]

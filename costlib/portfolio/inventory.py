@@ -17,7 +17,7 @@ from costlib.portfolio.problem import on_pools, replicas
 from costlib.portfolio.supply import Ends
 from costlib.portfolio.workloads import UNITS, Scores, Workload
 from costlib.prices.book import PriceBook
-from costlib.prices.entries import MissingPrice
+from costlib.prices.entries import MissingPrice, TimeNeeded
 from costlib.study import AnyOption, ApiOption, CascadeOption, DistilledOption, RouterOption, Study
 
 
@@ -38,7 +38,7 @@ def prices(work: Work, book: PriceBook) -> pd.DataFrame:
         }
         try:
             bands = book.sheet(option.model, option.provider, option.tier, work.study.as_of).bands
-        except MissingPrice as error:
+        except (MissingPrice, TimeNeeded) as error:
             bands, row["reason"] = {}, str(error)
         for kind in ("input", "cache_read", "output"):
             row[f"{kind}_usd_per_mtok"] = bands[kind][0].usd_per_mtok if kind in bands else None

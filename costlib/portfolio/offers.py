@@ -20,7 +20,7 @@ from costlib.portfolio.together import asked, splits
 from costlib.portfolio.workloads import Score, Scores, Workload
 from costlib.prices.api import PricedRequest, price_request
 from costlib.prices.book import AsOf, PriceBook, load_book
-from costlib.prices.entries import MissingPrice
+from costlib.prices.entries import MissingPrice, TimeNeeded
 from costlib.read import close
 from costlib.study import ApiOption, DistilledOption, HumanOption, Latency, MeasuredOption, Study
 
@@ -236,7 +236,7 @@ def _quote(study: Study, workload: Workload, option: ApiOption, book: PriceBook)
     use = {"model": option.model, "provider": option.provider, "tier": option.tier} | vars(workload)
     try:
         inputs, whole = (mean_request(book, use | n, study.as_of) for n in ({"output_tokens": 0}, {}))
-    except MissingPrice as error:
+    except (MissingPrice, TimeNeeded) as error:
         return _Quote(problem=str(error))
     found = _Quote(inputs.total, whole.total - inputs.total, f"{whole.source}, as of {whole.as_of}")
     if not workload.cached_tokens:

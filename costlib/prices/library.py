@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, time, timedelta
-from decimal import Decimal
+from decimal import Context, Decimal
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -59,6 +59,8 @@ _TIERS = {
     ("service_tier", "fast"): "fast",
     ("speed", "fast"): "fast",
 }
+_WITHOUT_NOISE = Context(prec=10)
+"""Some of the library's prices went through floats: 0.18000000000000002 was published as 0.18."""
 _DATED = re.compile(r"(20\d\d)-?(0[1-9]|1[0-2])-?(0[1-9]|[12]\d|3[01])(?!\d)")
 
 
@@ -205,7 +207,7 @@ def _prices(source: str, released: date, provider: str, model: Any, known_from: 
                 model=model.id,
                 token_kind=kind,
                 tier=tier,
-                amount=amount * scale,
+                amount=_WITHOUT_NOISE.plus(amount) * scale,
                 currency="USD",
                 effective_from=first,
                 effective_to=last,

@@ -88,14 +88,17 @@ _compiled = lru_cache(maxsize=None)(re.compile)
 
 
 def check_names(entries: Sequence[tuple[Price, Row]], names: Mapping[str, tuple[Name, ...]]) -> None:
-    """Refuse own entries under an alias or another spelling of a listed model: nobody would be priced by them."""
+    """Refuse own entries under another spelling of a listed model: nobody would be priced by them.
+
+    With `missing` prices an alias of the list becomes a model of its own: it means another one by now.
+    """
     providers = {name.provider for of in names.values() for name in of}
     for price, row in entries:
         provider = price.provider.lower()
         if provider in providers and provider != price.provider:
             raise bad("provider", price.provider, f"{provider}, its name in the price book", row.where)
         listed = {name.model for name in _named(names, price.model.lower(), provider)}
-        if listed and price.model not in listed:
+        if listed and price.model not in listed and price.purpose != "missing":
             raise bad("model", price.model, f"{', '.join(sorted(listed))}, its name in the price book", row.where)
 
 

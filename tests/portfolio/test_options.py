@@ -149,6 +149,14 @@ def test_a_tier_without_a_price_is_a_reason_and_no_price(make_study: MakeStudy) 
     assert (flex.input_usd, flex.output_usd) == (0, 0)
 
 
+def test_a_price_by_the_hour_makes_its_option_ineligible_and_the_plan_goes_on(make_study: MakeStudy) -> None:
+    of = "    provider: {}\n    model: {}\n"
+    study = make_study((of.format("anthropic", "claude-fable-5-2"), of.format("deepseek", "deepseek-v4-pro")))
+    found = table(study)
+    assert "this price depends on the hour" in found["bulk", "frontier"].failed["price"]
+    assert found["tail", "small"].eligible
+
+
 @pytest.mark.parametrize(
     ("old", "new", "error", "message"),
     [

@@ -216,5 +216,20 @@ def test_an_own_entry_for_one_band_of_a_long_context_price_needs_the_other(
 @pytest.mark.parametrize("amount", ["1e15", "1e400", "1e-16"])
 def test_an_absurd_amount_is_refused(tmp_path: Path, amount: str) -> None:
     row = f"gpt-4o,openai,input,standard,1M tokens,{amount},USD,2026-01-01,,2026-01-01,c,quoted,contracted"
-    with pytest.raises(InputError, match=r"own.csv:2: amount is .*; allowed: a number > 0 and below 1e15"):
+    with pytest.raises(InputError, match=r"own.csv:2: amount is .*; allowed: a number above 0 and below 1e15"):
         book_with(tmp_path, row)
+
+
+def test_an_alias_that_moved_on_is_a_model_of_its_own_from_its_day() -> None:
+    """The list has mistral-large-latest for a model of 2024; its provider has meant mistral-large-2512 since."""
+    book = load_book()
+    for alias, model in (
+        ("mistral-large-latest", "mistral-large-2512"),
+        ("magistral-small-latest", "mistral-small-2603"),
+    ):
+        tokens = {"input_tokens": 10**6, "cached_tokens": 10**5, "output_tokens": 10**5}
+        moved, meant = (price_request(book, name, "mistral", **tokens) for name in (alias, model))
+        assert moved.total == meant.total and "litellm" in moved.source
+    assert price_request(book, "mistral-large", "mistral", input_tokens=10**6).total == 2
+    with pytest.raises(DateOutsideCoverage, match="the nearest recorded price is that of 2026-11-10"):
+        price_request(book, "mistral-large-latest", "mistral", input_tokens=1, as_of="2026-11-01")
