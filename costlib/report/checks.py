@@ -18,9 +18,9 @@ from typing import Any
 
 from costlib.errors import InputError, bad
 from costlib.figure import KINDS, Figure
-from costlib.paths import notebooks_dir
 from costlib.report.ledger import interval, number
 from costlib.report.manifest import MANIFEST, Manifest, read_manifest
+from costlib.report.notebooks import notebook_files, shipped
 from costlib.report.publish import machine_paths
 from costlib.study import Study, load_study
 
@@ -109,7 +109,7 @@ def markup(checks: list[Check]) -> str:
     return f'<ul class="checks">{lines}</ul>'
 
 
-def sources(notebooks: list[str], study_hash: str) -> dict[str, str]:
+def sources(notebooks: Mapping[str, Path], study_hash: str) -> dict[str, str]:
     """SHA-256 of what a report is made from: its notebooks, the package, the study with its tables."""
     package = Path(__file__).resolve().parent.parent
     digest = hashlib.sha256()
@@ -117,8 +117,7 @@ def sources(notebooks: list[str], study_hash: str) -> dict[str, str]:
         p for p in package.rglob("*") if p.suffix in (".py", ".j2", ".css") and "_shipped" not in p.parts
     ):
         digest.update(str(file.relative_to(package)).encode() + b"\0" + file.read_bytes())
-    files = [notebooks_dir() / f"{name}.ipynb" for name in notebooks]
-    found = {f"notebooks/{file.name}": sha256(file) for file in files if file.is_file()}
+    found = {f"notebooks/{name}.ipynb": sha256(file) for name, file in notebooks.items() if file.is_file()}
     return {**found, "costlib package": digest.hexdigest(), "study": study_hash}
 
 
@@ -285,10 +284,12 @@ def _files(folder: _Folder) -> tuple[list[str], str]:
 def _sources(folder: _Folder) -> tuple[list[str], str]:
     then = dict(folder.manifest.sources)
     try:
-        study_hash = load_study(folder.study or folder.manifest.study).hash
-    except InputError:  # a study that is not at hand is no fault of the report
-        study_hash = then.pop("study", "")
-    now = sources([report.name for report in folder.manifest.reports], study_hash)
+        study = load_study(folder.study or folder.manifest.study)
+        files, study_hash = notebook_files(study), study.hash
+    except InputError:  # a study that is not at hand is no fault of the report, and so with its own notebooks
+        files, study_hash = shipped(), then.pop("study", "")
+        then = {name: digest for name, digest in then.items() if name[:10] != "notebooks/" or name[10:-6] in files}
+    now = sources(files, study_hash)
     problems = [f"{name} is not the one the report was made from" for name in then if then[name] != now.get(name)]
     return problems, f"{len(then)} sources have the hash the report was made from"
 

@@ -13,6 +13,7 @@ from costlib.errors import InputError
 from costlib.paths import data_dir, measurements_dir
 from costlib.report.checks import Check, check, sha256, sources
 from costlib.report.manifest import read_manifest
+from costlib.report.notebooks import notebook_files
 from costlib.store import Store
 from costlib.study import Study
 
@@ -32,7 +33,7 @@ def inputs_hash(study: Study, store: Store) -> str:
 
     Files that a notebook's parameters name count, too, but for what its parameter `out` says it writes.
     """
-    made_from = {**sources(list(study.notebooks), study.hash), "packages": f"{packages()}, {platform.python_version()}"}
+    made_from = {**sources(notebook_files(study), study.hash), "packages": f"{packages()}, {platform.python_version()}"}
     digest = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode())
     for name, file in _files(study, store):
         digest.update(f"\0{name}\0{sha256(file)}".encode())

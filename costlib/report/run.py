@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from costlib.environment import git_commit
-from costlib.errors import bad
 from costlib.paths import notebooks_dir
 from costlib.portfolio.plan import check_tables
 from costlib.progress import Progress, Step, silent
@@ -23,9 +22,10 @@ from costlib.report.execute import NotebookError, check_parameters, execute, par
 from costlib.report.folder import check_writable, failed, move_in, staged, write
 from costlib.report.inputs import inputs_hash, packages
 from costlib.report.manifest import MANIFEST
+from costlib.report.notebooks import notebook_files, page_of
 from costlib.report.publish import scrub
 from costlib.store import Store, new_id
-from costlib.study import Study, load_study, place_in
+from costlib.study import Study, load_study
 
 
 @dataclass(frozen=True)
@@ -65,12 +65,9 @@ def run(
 
 def check_inputs(study: Study, store: Store) -> None:
     """Raise `InputError` for a notebook, a parameter or a table that a report of the study cannot be made with."""
+    files = notebook_files(study)
     for name in study.notebooks:
-        if (file := notebooks_dir() / f"{name}.ipynb").is_file():
-            check_parameters(file, study.notebook_parameters.get(name, {}))
-        else:
-            allowed = sorted(file.stem for file in notebooks_dir().glob("*.ipynb"))
-            raise bad("notebooks", name, allowed, place_in(study, "notebooks"))
+        check_parameters(files[page_of(name)], study.notebook_parameters.get(name, {}))
     check_tables(study, store)
 
 
@@ -97,13 +94,13 @@ def _report(study: Study, store: Store, folder: Path, progress: Progress) -> Run
     made_from = inputs_hash(study, store)  # before the work: what changes during it makes the report outdated
     with staged(folder) as (work, stage):
         facts: dict[str, dict[str, Any]] = {}
-        for notebook in study.notebooks:
-            file = notebooks_dir() / f"{notebook}.ipynb"
+        files, named = notebook_files(study), {page_of(name): name for name in study.notebooks}
+        for notebook, file in files.items():
             ours = {"study": study.reference, "store": store.root.resolve()}
-            given: dict[str, object] = {**study.notebook_parameters.get(notebook, {})}
+            given: dict[str, object] = {**study.notebook_parameters.get(named[notebook], {})}
             given |= {name: value for name, value in ours.items() if name in parameters_of(file)}
             try:
-                facts[notebook] = execute(file, work / file.name, given, progress=progress)
+                facts[notebook] = execute(file, work / f"{notebook}.ipynb", given, progress=progress)
             except NotebookError as error:
                 raise failed(error, folder) from error
         progress(Step("publishing", stage="report", done=0, total=1))
@@ -155,7 +152,7 @@ def _measure(study: Study, store: Store, fresh: bool, progress: Progress) -> Non
 def _manifest(
     study: Study, store: Store, run_id: str, generated: str, facts: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any]:
-    made_from = sources(list(facts), study.hash)
+    made_from = sources(notebook_files(study), study.hash)
     runs = sorted({run for fact in facts.values() for run in fact.get("runs", [])})
     provenance = {"Run": run_id, "Generated": generated, "Study": f"{study.name}, SHA-256 {study.hash}"}
     for fact in facts.values():

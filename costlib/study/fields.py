@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import date
 from decimal import Decimal
 from typing import Annotated
 
@@ -52,6 +53,10 @@ Batch = Annotated[int | str, BeforeValidator(as_batch)]
 """Sequences run together, or `max`: as many as fit."""
 Money = Annotated[Decimal, BeforeValidator(as_number), Field(gt=0, lt=10**15, allow_inf_nan=False)]
 Text = Annotated[str, Field(min_length=1)]
+Parameter = Annotated[
+    bool | int | float | str, BeforeValidator(lambda value: value.isoformat() if isinstance(value, date) else value)
+]
+"""A notebook's parameter: a day, which YAML reads without quotes, is its text."""
 Precision = Annotated[str, AfterValidator(one_of((*PRECISIONS, *WIDTHS)))]
 Engine = Annotated[str, AfterValidator(one_of(ENGINES))]
 

@@ -13,7 +13,7 @@ from costlib.devices import Resolved
 from costlib.errors import InputError, bad
 from costlib.paths import data_dir
 from costlib.read import Place, file_of, near
-from costlib.study.fields import Count, Part, Text, as_number
+from costlib.study.fields import Count, Parameter, Part, Text, as_number
 from costlib.study.options import AnyOption, CascadeOption, Option, RouterOption
 from costlib.study.parts import (
     Assumptions,
@@ -56,7 +56,7 @@ class Study(Part):
     draws: Annotated[Count, Field(ge=100, le=100_000)] = 1000
     seed: Annotated[int, BeforeValidator(as_number), Field(ge=0)] = 0
     notebooks: tuple[Text, ...] = ()
-    notebook_parameters: dict[Text, dict[Text, bool | int | float | str]] = Field(default_factory=dict)
+    notebook_parameters: dict[Text, dict[Text, Parameter]] = Field(default_factory=dict)
     path: Path = Field(default=Path(), exclude=True)
     hash: str = Field(default="", exclude=True)
     reference: str = Field(default="", exclude=True)
