@@ -355,20 +355,44 @@ def flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def save(case: str, documents: Documents) -> None:
-    """Write a case's documents in the place of its older ones."""
-    shutil.rmtree(RECORDED / case, ignore_errors=True)
-    (RECORDED / case).mkdir(parents=True)
-    for name, document in documents.items():
-        text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-        if len(text) <= LARGE:
-            (RECORDED / case / f"{name}.json").write_text(text, encoding="utf-8")
+    """Write a case's documents in the place of its older ones; what is the same as before stays word for word."""
+    before = recorded(case)
+    folder = RECORDED / case
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {name: [folder / f"{name}{suffix}" for suffix in (".json", ".parquet")] for name in {**before, **documents}}
+    for name, paths in files.items():
+        if (
+            name in before
+            and name in documents
+            and not differences(case, {name: documents[name]}, {name: before[name]})
+        ):
             continue
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+        for path in paths:
+            path.unlink(missing_ok=True)
+        if name in documents:
+            _write(kept(documents[name], before.get(name, {})), *paths)
 
-        rows = [(field, json.dumps(value, ensure_ascii=False)) for field, value in flat(document)]
-        table = pa.table({"field": [field for field, _ in rows], "value": [value for _, value in rows]})
-        pq.write_table(table, RECORDED / case / f"{name}.parquet", compression="zstd", compression_level=19)
+
+def kept(value: Any, old: dict[str, Any], name: str = "") -> Any:
+    """The document, with the recorded value wherever that is the same."""
+    if isinstance(value, dict) and value:
+        return {key: kept(inner, old, f"{name}.{key}" if name else str(key)) for key, inner in value.items()}
+    if isinstance(value, list) and value:
+        return [kept(inner, old, f"{name}[{number}]") for number, inner in enumerate(value)]
+    return old[name] if name in old and same(old[name], value) else value
+
+
+def _write(document: Any, small: Path, large: Path) -> None:
+    words = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    if len(words) <= LARGE:
+        small.write_text(words, encoding="utf-8")
+        return
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = [(field, json.dumps(value, ensure_ascii=False)) for field, value in flat(document)]
+    table = pa.table({"field": [field for field, _ in rows], "value": [value for _, value in rows]})
+    pq.write_table(table, large, compression="zstd", compression_level=19)
 
 
 def recorded(case: str) -> dict[str, dict[str, Any]]:
@@ -408,9 +432,9 @@ def _number(value: Any) -> Decimal | None:
     return number if number.is_finite() else None
 
 
-def differences(case: str, documents: Documents) -> list[str]:
+def differences(case: str, documents: Documents, before: dict[str, dict[str, Any]] | None = None) -> list[str]:
     """A line for every field that is not as recorded: case/document.field: the recorded value -> today's."""
-    before, lines = recorded(case), []
+    before, lines = recorded(case) if before is None else before, []
     after = {name: dict(flat(document)) for name, document in documents.items()}
     for name in {**before, **after}:
         old, new = aligned(before.get(name, {}), after.get(name, {}))
