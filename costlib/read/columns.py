@@ -199,7 +199,8 @@ def _moments(column: Any, size: int) -> tuple[Numbers, Mask, Mask, Mask]:
     ends = pc.fill_null(pc.ends_with(text, " UTC"), False).to_numpy(zero_copy_only=False)
     if ends.any():
         text = pc.if_else(ends, pc.replace_substring(text, " UTC", "Z"), text)
-    day, zone = matches(text, r"\d{4}-\d{2}-\d{2}"), matches(text, _ZONE)
+    day = matches(text, r"\d{4}-\d{2}-\d{2}")
+    zone = matches(text, _ZONE) & ~day
     if not (blank | epoch).all():
         times = pd.to_datetime(pd.Series(text.to_pandas()), utc=True, errors="coerce", format="ISO8601")
         stamps = times.dt.as_unit("us").astype("int64").to_numpy().astype(np.float64) / 1e6

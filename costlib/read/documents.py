@@ -50,7 +50,7 @@ def documents(found: Any, state: dict[str, Any], depth: int = 0) -> Iterator[dic
         return
     for name in ("data", "results"):
         inner = found.get(name)
-        if depth < _DEEPEST and isinstance(inner, list) and (depth or "model" not in found) and inner:
+        if depth < _DEEPEST and isinstance(inner, list) and "model" not in found:
             shared = {key: value for key, value in found.items() if not isinstance(value, list | dict)}
             for item in inner:
                 yield from documents({**shared, **item} if isinstance(item, Mapping) else item, state, depth + 1)

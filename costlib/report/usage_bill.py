@@ -72,7 +72,7 @@ class Bill(Page):
                 "Workload": row["workload"],
                 "Model": " at ".join(filter(None, (row["model"], row["provider"]))),
                 "Requests": self.counted(row["requests"], "requests"),
-                "in a month": self.monthly(row["requests"] / self.usage.observed_hours * HOURS_PER_MONTH),
+                "in a month": self.monthly((row["requests"] or 0) / self.usage.observed_hours * HOURS_PER_MONTH),
                 "Spend": self.usd(row["usd"], row["requests"]),
             }
             for row in records(self.usage.models.sort_values("usd", ascending=False))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from costlib.cost.inputs import money
+from costlib.errors import bad
 from costlib.figure import Figure
 from costlib.portfolio.samples import LOG_INVOICE_USD, write_log
 from costlib.portfolio.usage.summary import Usage, read_logs
@@ -42,8 +43,13 @@ class UsagePage(Bill):
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
-        """Workloads, most requests first."""
-        return records(self.usage.workloads)
+        """Workloads whose calls are logged one by one, most requests first: sums tell no hours and no quantiles."""
+        rows = records(self.usage.workloads)
+        return [
+            row
+            for row in rows
+            if self.usage.profiles[row["workload"]]["weights"] and row["input_tokens_p50"] is not None
+        ]
 
     def opening(self) -> Html:
         """The executive summary."""
@@ -212,13 +218,16 @@ def usage_page(study: str, logs: str = "", invoice_usd: float = 0.0) -> UsagePag
         with tempfile.TemporaryDirectory(prefix="costlib-sample-") as folder:
             file = write_log(Path(folder) / "synthetic.jsonl")
             usage = read_logs([file], invoice_usd=invoice or Decimal(str(LOG_INVOICE_USD)), book=book)
-    return UsagePage(
+    page = UsagePage(
         about=_about(found),
         usage=usage,
         book=book,
         named=listed([Path(name).name for name in names]) or "a synthetic log",
         synthetic=not names,
     )
+    if not page.rows:
+        raise bad("logs", logs, "a log of single calls with their times: rows that add up requests tell no hours")
+    return page
 
 
 def _about(study: Study) -> str:

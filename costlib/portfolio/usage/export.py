@@ -9,6 +9,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from costlib.errors import bad
 from costlib.portfolio.usage.summary import Usage
 from costlib.portfolio.workloads import Workload
@@ -46,7 +48,7 @@ def write_workloads(usage: Usage, path: Path) -> None:
 
 def _volume(row: Mapping[Any, Any], hours: float) -> dict[str, Any]:
     """Volume and means; empty where the log adds up an unknown number of requests."""
-    if row["requests"] != row["requests"]:
+    if pd.isna(row["requests"]):
         return {"source": f"measured: sums of {hours:.0f} hours of logs, without a number of requests"}
     return {
         "requests_per_month": f"{row['requests_per_month']:.0f}",
