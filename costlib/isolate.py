@@ -16,7 +16,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import traceback
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from costlib.errors import InputError
+from costlib.output import scratch
 
 _POLL_S = 0.1
 GRACE_S = (5.0, 30.0)
@@ -72,12 +72,11 @@ def run_isolated(
     `InputError` raised in the child is raised here, because the caller can mend it.
     """
     started, out_of_memory = time.monotonic(), _oom_kills()
-    with tempfile.TemporaryDirectory(prefix="costlib-") as name:
-        folder = Path(name)
+    with scratch() as folder:
         (folder / "input.json").write_text(json.dumps(arguments), encoding="utf-8")
         with (folder / "log").open("wb") as log:
             child = subprocess.Popen(
-                [sys.executable, "-m", "costlib.isolate", target, name],
+                [sys.executable, "-m", "costlib.isolate", target, str(folder)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -1,22 +1,22 @@
 """The store: append-only Parquet, one immutable file per run, read back as one DataFrame.
 
-Layout: `<root>/<table>/<run_id>.parquet`. A file is written under a temporary name in the same folder and linked to
-its final name only when complete, so a torn write never looks like a run and two writers never meet: run ids carry a
-random part and an existing name is never replaced. A file that cannot be read, or that another program wrote, is
-named in `Contents.skipped` and left alone.
+Layout: `<root>/<table>/<run_id>.parquet`. A file appears only when complete (`costlib.output`), so a torn write never
+looks like a run and two writers never meet: run ids carry a random part and an existing name is never replaced. A file
+that cannot be read, or that another program wrote, is named in `Contents.skipped` and left alone. One that a newer
+costlib wrote is refused: without it every answer would be made from a part of the runs.
 """
 
 from __future__ import annotations
 
-import os
 import secrets
 import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from costlib.errors import InputError, bad
+from costlib.output import cannot_write, write_whole
 from costlib.paths import store_dir
 from costlib.redact import redact_all
 from costlib.tables import SCHEMA_VERSION, Table
@@ -42,7 +42,7 @@ class Contents:
 
 
 class Store:
-    """A folder of immutable run files. `root` is created on the first write."""
+    """A folder of immutable run files. `root` is created on the first write. Texts are stored without secrets."""
 
     def __init__(self, root: Path | str | None = None) -> None:
         if root == "":  # pathlib takes it for the working directory
@@ -55,13 +55,17 @@ class Store:
             self.root.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.root):
                 pass
-        except OSError as error:
-            raise bad("store", str(self.root), f"a folder that can be written ({error.strerror})") from error
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise bad("store", str(self.root), f"a folder that can be written ({why})") from None
 
     def write(self, table: Table, frame: pd.DataFrame, run_id: str) -> Path:
         """Write one run; returns its file. Raises `InputError` if the rows do not fit the table or the id exists."""
         import pyarrow as pa
         import pyarrow.parquet as pq
+
+        def whole(file: IO[bytes]) -> None:
+            pq.write_table(arrow, file)
 
         checked = table.validate(frame)
         for column in table.columns:
@@ -75,25 +79,19 @@ class Store:
         )
         self.check_writable()
         folder = self.root / table.name
-        folder.mkdir(parents=True, exist_ok=True)
-        target = folder / f"{run_id}.parquet"
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".writing-", suffix=".tmp")
         try:
-            os.close(handle)
-            pq.write_table(arrow, temporary)
-            with Path(temporary).open("rb") as written:
-                os.fsync(written.fileno())
-            Path(temporary).chmod(0o644)
-            try:
-                os.link(temporary, target)
-            except FileExistsError as error:
-                raise bad("run_id", run_id, "an id that is not in the store yet (runs are immutable)") from error
-        finally:
-            Path(temporary).unlink(missing_ok=True)
-        return target
+            folder.mkdir(parents=True, exist_ok=True)
+            return write_whole(folder / f"{run_id}.parquet", whole, field="store", new=True)
+        except FileExistsError as error:
+            raise bad("run_id", run_id, "an id that is not in the store yet (runs are immutable)") from error
+        except OSError as error:
+            raise cannot_write("store", folder, error) from None
 
     def read(self, table: Table) -> Contents:
-        """All runs of a table, oldest first; unreadable and foreign files are skipped by name, never fatal."""
+        """All runs of a table, oldest first; unreadable and foreign files are skipped by name.
+
+        Raises `InputError` for a run of a newer costlib.
+        """
         import pandas as pd
 
         frames: list[pd.DataFrame] = []
@@ -102,10 +100,16 @@ class Store:
         for file in sorted(folder.glob("*.parquet")) if folder.is_dir() else []:
             try:
                 frames.append(_read_file(file, table))
+            except _NewerError:
+                raise
             except (InputError, OSError, ValueError) as error:
                 skipped.append((file, str(error).splitlines()[0]))
         frame = pd.concat(frames, ignore_index=True) if frames else table.validate(pd.DataFrame(columns=table.names))
         return Contents(frame, tuple(skipped))
+
+
+class _NewerError(InputError):
+    """A file that only a newer costlib can read."""
 
 
 def _read_file(file: Path, table: Table) -> pd.DataFrame:
@@ -117,7 +121,8 @@ def _read_file(file: Path, table: Table) -> pd.DataFrame:
         raise InputError("not a costlib run of this table")
     version = int(metadata.get(_VERSION_KEY, b"0"))
     if version > SCHEMA_VERSION:
-        raise InputError(f"schema version {version} is newer than this costlib reads ({SCHEMA_VERSION})")
+        newer = bad("schema version", version, f"at most {SCHEMA_VERSION}: a newer costlib wrote this store", str(file))
+        raise _NewerError(str(newer))
     import pandas as pd
 
     return table.validate(pd.DataFrame(arrow.to_pylist(), columns=arrow.column_names), where=file.name)

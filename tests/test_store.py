@@ -11,9 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from samples import run_row
 
+from costlib import tables
 from costlib.errors import InputError
 from costlib.store import Store, new_id
 from costlib.tables import RUNS
+from costlib.tables.schema import SCHEMA_VERSION
 
 
 def write(store: Store, **changes: object) -> Path:
@@ -39,22 +41,55 @@ def test_a_run_is_immutable(tmp_path: Path) -> None:
     assert [file.name for file in (tmp_path / "runs").iterdir()] == ["20261101T000000Z-00000000.parquet"]
 
 
-def test_torn_foreign_and_newer_files_are_named_and_skipped(tmp_path: Path) -> None:
+def test_torn_and_foreign_files_are_named_and_skipped(tmp_path: Path) -> None:
     store = Store(tmp_path)
     good = write(store)
     torn = tmp_path / "runs" / "torn.parquet"
     torn.write_bytes(good.read_bytes()[:500])
     pq.write_table(pa.table({"a": [1]}), tmp_path / "runs" / "foreign.parquet")
-    table = pq.read_table(good)
-    metadata = {**table.schema.metadata, b"costlib.schema_version": b"999"}
-    pq.write_table(table.replace_schema_metadata(metadata), tmp_path / "runs" / "newer.parquet")
-    (tmp_path / "runs" / ".writing-x.tmp").write_bytes(b"half")
+    (tmp_path / "runs" / ".costlib-0123abcd.part").write_bytes(b"half")
     contents = store.read(RUNS)
     assert len(contents.frame) == 1
     reasons = {file.name: reason for file, reason in contents.skipped}
-    assert set(reasons) == {"torn.parquet", "foreign.parquet", "newer.parquet"}
-    assert "not a costlib run" in reasons["foreign.parquet"] and "999" in reasons["newer.parquet"]
+    assert set(reasons) == {"torn.parquet", "foreign.parquet"}
+    assert "not a costlib run" in reasons["foreign.parquet"]
     assert torn.exists()
+
+
+STORED = [table for table in vars(tables).values() if isinstance(table, tables.Table)]
+
+
+@pytest.mark.parametrize("table", STORED, ids=[table.name for table in STORED])
+def test_a_store_of_a_newer_costlib_is_refused_whatever_the_table(tmp_path: Path, table: tables.Table) -> None:
+    """Its rows may have columns that this one does not know, so they are not read, and not left out in silence."""
+    empty = pa.Table.from_pylist([], schema=table.arrow_schema()).append_column("new", pa.array([], pa.string()))
+    metadata = {b"costlib.schema_version": str(SCHEMA_VERSION + 1).encode(), b"costlib.table": table.name.encode()}
+    (tmp_path / table.name).mkdir()
+    pq.write_table(empty.replace_schema_metadata(metadata), tmp_path / table.name / "a.parquet")
+    with pytest.raises(InputError) as refused:
+        Store(tmp_path).read(table)
+    newer = (
+        f"schema version is {SCHEMA_VERSION + 1}; allowed: at most {SCHEMA_VERSION}: a newer costlib wrote this store"
+    )
+    assert str(refused.value) == f"{tmp_path / table.name / 'a.parquet'}: {newer}"
+
+
+def test_a_killed_writer_leaves_nothing_that_is_read_and_the_next_one_sweeps_it(tmp_path: Path) -> None:
+    script = (
+        "import json, os, signal, sys, pandas as pd\n"
+        "from costlib.store import Store\n"
+        "from costlib.tables import RUNS\n"
+        "os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)\n"  # all is written, and not yet in place
+        "row = json.loads(sys.argv[2])\n"
+        "Store(sys.argv[1]).write(RUNS, pd.DataFrame([row]), row['run_id'])\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", script, str(tmp_path), json.dumps(run_row())], timeout=60)
+    left = [file.name for file in (tmp_path / "runs").iterdir()]
+    assert killed.returncode == -9 and len(left) == 1 and left[0].startswith(".costlib-")
+    contents = Store(tmp_path).read(RUNS)
+    assert contents.frame.empty and not contents.skipped
+    write(Store(tmp_path))
+    assert [file.name for file in (tmp_path / "runs").iterdir()] == ["20261101T000000Z-00000000.parquet"]
 
 
 def test_two_writers_at_once_lose_nothing(tmp_path: Path) -> None:

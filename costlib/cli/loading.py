@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -135,7 +136,12 @@ def load(
     document |= {name: [row for row in percentiles if row["metric"] in ids] for name, ids in _METRICS.items()}
     for name, columns in (("throughput", _THROUGHPUT), ("goodput", _GOODPUT)):
         document[name] = [{key: row[key] for key in ("run_id", *_with_ends(columns)) if key in row} for row in rows]
+    if found.unstored:
+        document |= {"unstored": found.unstored, "requests": _rows(found.requests)}
     answer({**document, "kind": "measured"}, as_json, show)
+    if found.unstored:
+        print(f"costlib: {found.unstored}; the last test is on stdout only (--json: by request)", file=sys.stderr)
+        raise typer.Exit(1)
     if not ok:
         raise typer.Exit(1)
 

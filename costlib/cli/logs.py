@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -24,12 +23,14 @@ def usage(
 
     Example: costlib usage calls-2026-10.jsonl.gz --invoice 1834.20 --out workloads.csv
     """
+    from costlib.output import check_file
     from costlib.portfolio.usage.export import write_workloads
     from costlib.portfolio.usage.summary import read_logs
 
+    place = check_file(out) if out is not None else None
     found = read_logs(files, columns=columns_of(column), invoice_usd=invoice, as_of=as_of)
-    if out:
-        write_workloads(found, Path(out))
+    if place is not None:
+        write_workloads(found, place)
 
     def first(kind: str) -> str:
         return f" (first: {found.places[kind]})" if kind in found.places else ""

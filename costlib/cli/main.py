@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import traceback
 from typing import Any
@@ -104,10 +105,29 @@ def _run(wants_json: bool) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         code = 0
-    except Exception:  # a defect of costlib: its traceback goes through the filter, too
-        traceback.print_exc()
-        code = 1
+    except OSError as error:  # a disk without room, a folder that went away
+        code = _failed(_no_place(error), 1, False)
+        _drop_stdout()
+    except Exception as error:  # a defect of costlib: its traceback goes through the filter, too
+        if room := re.search("No space left on device|Disk quota exceeded|File too large", str(error)):
+            code = _failed(f"{room[0]}; what was finished before is kept", 1, wants_json)
+        else:
+            traceback.print_exc()
+            code = 1
     return code if isinstance(code, int) else 0
+
+
+def _drop_stdout() -> None:
+    """Where stdout itself takes no more, what it still holds is dropped, else Python complains again at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _no_place(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}; what was finished before is kept"
 
 
 def _keep_stdout() -> None:

@@ -157,16 +157,12 @@ def save(
 
     Example: costlib prices save prices-2026-11-10.json
     """
+    from costlib.output import check_file
     from costlib.prices.book import load_book
     from costlib.prices.changes import save_snapshot
 
-    path, book = Path(file), load_book()
-    if path.is_dir() or not path.parent.is_dir():
-        raise bad("FILE", file, "a file in a folder that exists")
-    try:
-        save_snapshot(book, path)
-    except OSError as error:
-        raise bad("FILE", file, f"a file that can be written ({error.strerror})") from None
+    path, book = check_file(file, "FILE"), load_book()
+    save_snapshot(book, path)
     found = {"file": path, "prices": len(book.prices), "snapshot_date": book.snapshot_date, "snapshot": book.snapshot}
     answer(
         {**found, "source": book.source},

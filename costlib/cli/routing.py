@@ -36,10 +36,12 @@ def route(
     Example: costlib route scores.csv --cost small=0.0003 --cost large=0.01 --miss-usd 0.05 --out policy.json
     """
     from costlib.models.encoder import trained_encoder
+    from costlib.output import check_file
     from costlib.portfolio.routing.given import costs_of, judge_of
     from costlib.portfolio.routing.policy import write_policy
     from costlib.portfolio.routing.route import route as run
 
+    place = check_file(out) if out is not None else None
     made = run(
         file,
         weak=weak,
@@ -52,8 +54,8 @@ def route(
         rules=rule or (),
         embed=None if embed is None else (embed, trained_encoder(embed)),
     )
-    if out and made.policy:
-        write_policy(made.policy, out)
+    if place is not None and made.policy:
+        write_policy(made.policy, place)
 
     def show() -> None:
         print(f"{'route' if made.routes else 'do not route'}: {made.reason}")

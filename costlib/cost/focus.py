@@ -17,20 +17,21 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import pandas as pd
 
 from costlib.cost.focus_rules import COLUMNS, COSTS, DAYS, DIGITS, NUMBERS, PLACES, added, next_month, problems, times
 from costlib.errors import InputError, bad
 from costlib.figure import Kind
+from costlib.output import check_file, write_whole
 
 Category = Literal["Usage", "Purchase"]
 AI, RENTAL = ("AI and Machine Learning", "Generative AI"), ("Compute", "Virtual Machines")
@@ -191,17 +192,7 @@ def write(frame: pd.DataFrame, path: Path | str) -> None:
     """
     path = target(path)
     check(frame, str(path))
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        if path.suffix == ".csv":
-            partial.write_text(_csv(frame), encoding="utf-8", newline="")
-        else:
-            _parquet(frame, partial)
-        partial.replace(path)
-    except OSError as error:
-        raise bad("out", str(path), f"a file that can be written ({error.strerror or error})") from None
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(path, _csv(frame) if path.suffix == ".csv" else partial(_parquet, frame))
 
 
 def target(path: Path | str) -> Path:
@@ -209,9 +200,7 @@ def target(path: Path | str) -> Path:
     path = Path(path)
     if path.suffix not in (".csv", ".parquet"):
         raise bad("out", str(path), "a file that ends in .csv or .parquet")
-    if not path.parent.is_dir() or path.is_dir():
-        raise bad("out", str(path), "a file in a folder that exists")
-    return path
+    return check_file(path)
 
 
 def _csv(frame: pd.DataFrame) -> str:
@@ -233,7 +222,7 @@ def _plain(value: object) -> str:
     return f"{value.isoformat()}T00:00:00Z" if isinstance(value, date) else str(value)
 
 
-def _parquet(frame: pd.DataFrame, path: Path) -> None:
+def _parquet(frame: pd.DataFrame, file: IO[bytes]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -244,7 +233,7 @@ def _parquet(frame: pd.DataFrame, path: Path) -> None:
 
     schema = pa.schema([(name, of(name)) for name in frame.columns])
     columns = [pa.array([_moment(v) for v in frame[name]], type=schema.field(name).type) for name in frame.columns]
-    pq.write_table(pa.Table.from_arrays(columns, schema=schema), path)
+    pq.write_table(pa.Table.from_arrays(columns, schema=schema), file)
 
 
 def _moment(value: object) -> object:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -32,6 +31,7 @@ from costlib.models.encoder import refuse_other_models
 from costlib.models.load import check_device
 from costlib.models.precision import precision as known_precision
 from costlib.models.reference import is_static, on_disk, parse
+from costlib.output import scratch
 from costlib.progress import Progress, Step, silent
 from costlib.store import Store, new_id
 from costlib.tables import EMBEDDING_RUNS, EMBEDDINGS
@@ -104,8 +104,7 @@ def embed(
         "task": labelled.name if labelled else None,
         "material_sha256": _material(model, found, labelled),
     }
-    with tempfile.TemporaryDirectory(prefix="costlib-embed-") as folder:
-        place = Path(folder)
+    with scratch() as place:
         (place / "texts.json").write_text(json.dumps(found.texts), encoding="utf-8")
         (place / "task.json").write_text(json.dumps(labelled.texts if labelled else []), encoding="utf-8")
         campaign = _Campaign(kept, shared, device, place, labelled, time_budget_s, timeout_s, progress or silent)

@@ -10,12 +10,12 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from costlib.errors import InputError, RunError
 from costlib.isolate import run_isolated, step
+from costlib.output import scratch
 from costlib.paths import cache_dir
 
 NOTE = "weights are a de-quantized 4-bit (Q4_K_M) file, so losses are relative to that file, not to the original"
@@ -85,10 +85,9 @@ def convert(folder: str) -> dict[str, str]:
 
     target = Path(folder)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".converting-") as name:
-        scratch = Path(name)
+    with scratch(target.parent, ".converting-") as place:
         step("joining and verifying the demo weights")
-        file = scratch / package.MODEL_NAME
+        file = place / package.MODEL_NAME
         with file.open("wb") as joined:
             for chunk in package.chunk_paths():
                 with Path(chunk).open("rb") as part:
@@ -100,12 +99,12 @@ def convert(folder: str) -> dict[str, str]:
         import torch
         import transformers
 
-        dense = scratch / "dense"
+        dense = place / "dense"
         step("reading the tokenizer of the demo model")
-        transformers.AutoTokenizer.from_pretrained(scratch, gguf_file=file.name).save_pretrained(dense)
+        transformers.AutoTokenizer.from_pretrained(place, gguf_file=file.name).save_pretrained(dense)
         step("converting the demo weights to bf16")
         model = transformers.AutoModelForCausalLM.from_pretrained(
-            scratch,
+            place,
             gguf_file=file.name,
             dtype=torch.bfloat16,
             quantization_config=transformers.GgufConfig(dequantize=True),

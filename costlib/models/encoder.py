@@ -8,7 +8,6 @@ sentence-transformers does. A static model looks each token up in a table and ta
 from __future__ import annotations
 
 import json
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from costlib.models import demo
 from costlib.models.load import load_model
 from costlib.models.precision import precision as known_precision
 from costlib.models.reference import Reference, is_static, parse, shape
+from costlib.output import scratch
 from costlib.read import read_json
 
 Array = npt.NDArray[np.float32]
@@ -151,13 +151,13 @@ def trained_encoder(reference_text: str) -> Callable[[Sequence[str]], Array]:
     where = "cpu" if is_static(reference) else default_device()
 
     def encode(texts: Sequence[str]) -> Array:
-        with tempfile.TemporaryDirectory(prefix="costlib-") as folder:
-            (Path(folder) / "texts.json").write_text(json.dumps(list(texts)), encoding="utf-8")
-            given = {"model": reference_text, "device": where, "folder": folder}
+        with scratch() as folder:
+            (folder / "texts.json").write_text(json.dumps(list(texts)), encoding="utf-8")
+            given = {"model": reference_text, "device": where, "folder": str(folder)}
             ended = run_isolated("costlib.models.encoder:encode_texts", given, timeout_s=3600)
             if ended.status != "ok":
                 raise RunError(f"{reference_text} could not encode {len(texts)} texts: {ended.reason}")
-            return np.asarray(np.load(Path(folder) / "vectors.npy"), dtype=np.float32)
+            return np.asarray(np.load(folder / "vectors.npy"), dtype=np.float32)
 
     return encode
 

@@ -6,7 +6,6 @@ al. 2024, AWQ); gptqmodel does that work. It brings a CUDA torch, so it lives in
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from costlib.isolate import Invalid, run_isolated, step
 from costlib.models.load import check_device, load_tokenizer, place_of, workers
 from costlib.models.precision import precision
 from costlib.models.reference import parse
+from costlib.output import scratch
 
 METHODS = {"gptq4": ("gptq", "gptq"), "awq4": ("awq", "gemm")}
 """Precision -> method and layout of its packed weights."""
@@ -81,8 +81,8 @@ def quantize_once(model: str, precision_name: str, device: str, windows: list[li
     step("saving")
     target = Path(out)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".quantizing-") as name:
-        folder = Path(name) / "checkpoint"
+    with scratch(target.parent, ".quantizing-") as place:
+        folder = place / "checkpoint"
         made.save(str(folder))
         if not (folder / "config.json").is_file():
             raise Invalid("gptqmodel saved no checkpoint")

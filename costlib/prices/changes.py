@@ -7,7 +7,6 @@ earlier answer was wrong. Where neither book has a first day, the two cannot be 
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, fields
 from datetime import date, time
 from decimal import Decimal
@@ -17,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from costlib.errors import bad
+from costlib.output import write_whole
 from costlib.prices.book import AsOf, PriceBook
 from costlib.prices.currency import load_exchange_rates
 from costlib.prices.entries import Price
@@ -107,9 +107,7 @@ def save_snapshot(book: PriceBook, path: Path) -> None:
         "names": {alias: [asdict(name) for name in names] for alias, names in book.names.items()},
         "prices": [{name: _plain(value) for name, value in asdict(price).items()} for price in book.prices],
     }
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps(document, indent=0, sort_keys=True), encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, json.dumps(document, indent=0, sort_keys=True))
 
 
 def _plain(value: Any) -> Any:

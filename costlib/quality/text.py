@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import math
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from costlib.isolate import Outcome, Unsupported, run_isolated
 from costlib.models.load import check_device
 from costlib.models.precision import precision as known_precision
 from costlib.models.reference import on_disk, parse
+from costlib.output import scratch
 from costlib.progress import Progress, Step, silent
 from costlib.quality.bootstrap import Estimate, block_bootstrap, paired_difference
 from costlib.quality.corpus import Text, read_text
@@ -186,7 +186,7 @@ def _measured(
     base = (question.baseline_model, question.baseline)
     variants = [name for name in missing if name != base]
     others = sorted({model for model, _ in variants} - {question.baseline_model})
-    with tempfile.TemporaryDirectory(prefix="costlib-quality-") as folder:
+    with scratch() as folder:
         todo = 1 + len(variants)
 
         def run(name: _Name, done: int) -> tuple[str, Outcome]:
@@ -197,7 +197,7 @@ def _measured(
             show("starting")
             arguments: dict[str, Any] = {"model": name[0], "precision": name[1], "device": question.device}
             arguments |= {key: question.columns()[key] for key in ("rule", "window", "stride", "tokens")}
-            arguments |= {"text": question.text.content, "folder": folder}
+            arguments |= {"text": question.text.content, "folder": str(folder)}
             arguments |= {"hand_over": bool(variants), "variants": others} if name == base else {"hand_over": False}
             started = datetime.now(UTC).isoformat(timespec="milliseconds")
             return started, run_isolated(_TARGET, arguments, timeout_s=timeout_s, on_progress=show)

@@ -19,12 +19,14 @@ from typing import Any
 from costlib.environment import cpu_count
 from costlib.errors import InputError, RunError, bad
 from costlib.isolate import run_isolated, step
+from costlib.output import cannot_write, held
 from costlib.progress import Progress, Step, silent
 from costlib.report.batch_folder import check_batch_folder, write_batch
 from costlib.report.batch_result import BatchResult, Made
 from costlib.report.checks import Check
-from costlib.report.folder import check_writable, clear_leftovers, held, write_failure
+from costlib.report.folder import check_writable, clear_leftovers, write_failure
 from costlib.report.inputs import unchanged
+from costlib.report.notebooks import page_of
 from costlib.report.run import check_inputs, report, reports_dir
 from costlib.store import Store
 from costlib.study import Batch, BatchReport, Study, load_batch, load_study
@@ -70,7 +72,12 @@ def batch(
     tell = progress or silent
     folder = Path(out).absolute() if out is not None else found.out or reports_dir() / f"{found.file.stem}-batch"
     jobs = _jobs(found, folder, store, timeout_s, tell)
-    folder.mkdir(parents=True, exist_ok=True)
+    for root in {job.store for job in jobs if not job.store.is_dir()}:
+        Store(root).check_writable()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write("out", folder, error) from None
     with held(folder) as ours:
         if not ours:
             raise bad("out", str(folder), "a folder no other batch is writing to at this moment")
@@ -98,7 +105,7 @@ def _jobs(found: Batch, folder: Path, store: Path | str | None, timeout_s: float
             kept = _store(one, store or found.store)
             study = load_study(one.changes.reference)
             check_inputs(study, kept)
-            check_writable(place)
+            check_writable(place, map(page_of, study.notebooks))
             limit = one.timeout_s or timeout_s or found.timeout_s
             jobs.append(_Job(one, study, place, kept.root.absolute(), limit))
         except InputError as error:
@@ -115,11 +122,8 @@ def _jobs(found: Batch, folder: Path, store: Path | str | None, timeout_s: float
 
 
 def _store(one: BatchReport, given: Path | str | None) -> Store:
-    """The store of a report: its own, that of the batch, or the default one. One that is named must exist."""
-    named = one.store or (Path(given) if given is not None else None)
-    if named is not None and not named.is_dir():
-        raise bad("store", str(named), "a folder that exists")
-    return Store(named)
+    """The store of a report: its own, that of the batch, or the default one."""
+    return Store(one.store or given)
 
 
 def _check_apart(out: Path, folder: Path, others: Mapping[str, Path]) -> None:

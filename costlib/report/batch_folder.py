@@ -10,12 +10,11 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from costlib.errors import InputError, bad
+from costlib.output import check_folder, write_all
 from costlib.report.batch_index import batch_index
 from costlib.report.batch_result import BatchResult
 from costlib.report.checks import Check
 from costlib.report.checks import check as check_report
-from costlib.report.execute import write_whole
-from costlib.report.folder import check_place
 from costlib.report.manifest import MANIFEST
 from costlib.report.publish import machine_paths, scrub
 
@@ -28,7 +27,7 @@ def check_batch_folder(folder: Path) -> None:
         not (folder / DOCUMENT).is_file() and any((folder / name).exists() for name in (MANIFEST, "index.html"))
     ):
         raise bad("out", str(folder), "a new folder, or one without an index.html that is not a batch's")
-    check_place(folder)
+    check_folder(folder)
 
 
 def write_batch(result: BatchResult) -> None:
@@ -46,8 +45,7 @@ def write_batch(result: BatchResult) -> None:
         "reports": rows,
     }
     text = json.dumps(document, indent=1, ensure_ascii=False, default=str) + "\n"
-    write_whole(batch_index(result, generated), result.index)
-    write_whole(scrub(text), folder / DOCUMENT)
+    write_all({result.index: batch_index(result, generated), folder / DOCUMENT: scrub(text)})
 
 
 def check(folder: Path | str, study: Path | str | None = None) -> list[Check]:

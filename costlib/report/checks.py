@@ -71,7 +71,7 @@ def check(folder: Path | str, study: Path | str | None = None) -> list[Check]:
     pages = {
         file.name: BeautifulSoup(file.read_text(encoding="utf-8", errors="replace"), "html.parser")
         for file in sorted(root.glob("*.html"))
-        if file.is_file()
+        if file.is_file() and file.name in manifest.files
     }
     opened = _Folder(root, manifest, pages, ledger, study)
     return [
@@ -265,7 +265,7 @@ def _ties(folder: _Folder) -> tuple[list[str], str]:
 def _paths(folder: _Folder) -> tuple[list[str], str]:
     problems = []
     for file in sorted(folder.root.iterdir()):
-        if file.suffix in (".html", ".csv", ".json") and file.is_file():
+        if file.name in (*folder.manifest.files, MANIFEST) and file.is_file():
             text = file.read_text(encoding="utf-8", errors="replace")
             problems += [f"{file.name} names {path}" for path in machine_paths(text)]
     return problems, "none found"

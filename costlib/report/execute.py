@@ -14,7 +14,6 @@ import math
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -24,6 +23,7 @@ from typing import Any
 
 import costlib
 from costlib.errors import InputError, RunError, bad
+from costlib.output import scratch, write_whole
 from costlib.progress import Progress, Step
 
 END = "application/vnd.costlib.report+json"
@@ -137,8 +137,7 @@ def execute(
             text = f"{notebook.stem}: cell {done} of {total}"
             progress(Step(text, stage=notebook.stem, done=done, total=total))
 
-    with tempfile.TemporaryDirectory(prefix="costlib-notebook-") as name:
-        folder = Path(name)
+    with scratch() as folder:
         part = folder / "part.ipynb"
         failure: Exception | None = None
         logging.getLogger("papermill").setLevel(logging.ERROR)  # it takes `float | None` for no declaration
@@ -162,7 +161,8 @@ def execute(
         if executed is None or facts is None:
             raise _failed(notebook.stem, executed, failure)
         executed.metadata.pop("papermill", None)
-        write_whole(nbformat.writes(executed), out)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(out, nbformat.writes(executed))
     return {"title": title_of(source), **facts}
 
 
@@ -208,14 +208,6 @@ def _failed(name: str, executed: Any, failure: Exception | None) -> NotebookErro
         reason = (str(failure).strip() or type(failure).__name__).splitlines()[0]
         return NotebookError(name, None, f"{type(failure).__name__}: {reason}", str(failure))
     return NotebookError(name, None, "it ended without its end marker", "The last cell must be `page.end()`.")
-
-
-def write_whole(text: str, out: Path) -> None:
-    """Write a file that appears at its name only when it is whole."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(f".{out.name}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(out)
 
 
 def _kernel_of_this_interpreter(folder: Path, environment: Mapping[str, str]) -> type:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import csv
-import fcntl
+import errno
 import io
 import json
-import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from costlib.errors import RunError, bad
+from costlib.errors import CostlibError, RunError, bad
+from costlib.output import PART, check_folder, held, scratch, write_whole
 from costlib.report.checks import Check, check, markup, sha256
-from costlib.report.execute import NotebookError, write_whole
+from costlib.report.execute import NotebookError
 from costlib.report.index import index
 from costlib.report.ledger import COLUMNS, spreadsheet_cell
 from costlib.report.manifest import MANIFEST
@@ -25,11 +24,12 @@ from costlib.report.publish import failure_page, publish
 from costlib.study import Study
 
 _CHECKS = "<!--checks-->"
+_ATTEMPTS = 20
 
 
 def write(
     study: Study, stage: Path, work: Path, manifest: dict[str, Any], facts: Mapping[str, Mapping[str, Any]]
-) -> list[Check]:
+) -> None:
     """Write everything with a placeholder where the checks go, check it, and put the results in."""
     lines = [{"report": f"{name}.html", **row} for name, fact in facts.items() for row in fact["ledger"]]
     (stage / "ledger.csv").write_text(as_csv(lines, ["report", *COLUMNS]), encoding="utf-8")
@@ -47,7 +47,6 @@ def write(
     for name, html in pages.items():
         (stage / f"{name}.html").write_text(html.replace(_CHECKS, markup(found)), encoding="utf-8")
     _seal(stage, manifest, found)
-    return check(stage, study.reference)
 
 
 def _seal(stage: Path, manifest: dict[str, Any], found: list[Check]) -> None:
@@ -68,37 +67,29 @@ def as_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
     return text.getvalue()
 
 
-def check_writable(folder: Path) -> None:
-    """Refuse a folder that holds something else, before hours of work."""
-    if folder.exists() and not folder.is_dir():
-        raise bad("out", str(folder), "a folder")
-    strangers = [file.name for file in folder.iterdir()] if folder.is_dir() else []
-    if strangers and MANIFEST not in strangers and not all(name.endswith(".failed.html") for name in strangers):
+def check_writable(folder: Path, notebooks: Iterable[str] = ()) -> None:
+    """Refuse a folder that holds something else, or where a page would meet a stranger's file, before hours of work."""
+    check_folder(folder)
+    names = [file.name for file in folder.iterdir() if not PART.fullmatch(file.name)] if folder.is_dir() else []
+    if names and MANIFEST not in names and not all(name.endswith(".failed.html") for name in names):
         raise bad("out", str(folder), "a new or empty folder, or one costlib wrote a report to")
-    check_place(folder)
-
-
-def check_place(folder: Path) -> None:
-    """Refuse a folder that cannot be written, or made; nothing is made yet."""
-    try:
-        with tempfile.TemporaryFile(
-            dir=next(place for place in (folder, *folder.absolute().parents) if place.exists())
-        ):
-            pass
-    except OSError as error:
-        raise bad("out", str(folder), f"a folder that can be written ({error.strerror})") from error
+    pages = {"index.html", "ledger.csv", *(f"{name}.html" for name in notebooks)}
+    for file in _strangers(folder):
+        _refuse_meeting(file, pages)
 
 
 def failed(error: NotebookError, folder: Path) -> RunError:
     """Write the page that says a notebook failed, beside an older report; returns the error to raise."""
-    return RunError(f"{error}; see {write_failure(folder, error.name, error.what, error.details)}")
+    try:
+        return RunError(f"{error}; see {write_failure(folder, error.name, error.what, error.details)}")
+    except (OSError, CostlibError):  # no room for it: the sentence has to do
+        return RunError(str(error))
 
 
 def write_failure(folder: Path, name: str, what: str, details: str = "") -> Path:
     """Write the page that says why a report could not be made, in the place of an older such page; returns its file."""
     folder.mkdir(parents=True, exist_ok=True)
-    page = folder / f"{name}.failed.html"
-    write_whole(failure_page(name, what, details), page)
+    page = write_whole(folder / f"{name}.failed.html", failure_page(name, what, details))
     for older in folder.glob("*.failed.html"):
         if older != page:
             older.unlink(missing_ok=True)
@@ -110,8 +101,8 @@ def staged(folder: Path) -> Iterator[tuple[Path, Path]]:
     """Two places beside `folder`, for notebooks and for what will be moved in; both are gone at the end."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     clear_leftovers(folder)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as name, held(Path(name)):
-        work, stage = Path(name) / "work", Path(name) / "stage"
+    with scratch(folder.parent, f".{folder.name}-") as place:
+        work, stage = place / "work", place / "stage"
         stage.mkdir()
         yield work, stage
 
@@ -120,7 +111,7 @@ def clear_leftovers(folder: Path) -> None:
     """Remove what killed runs left beside `folder`; one killed while it changed places gets the older report back."""
     pattern = re.compile(rf"\.{re.escape(folder.name)}-[a-z0-9_]{{8}}")  # the names of tempfile
     for left in folder.parent.iterdir() if folder.parent.is_dir() else ():
-        if not pattern.fullmatch(left.name) or not left.is_dir():
+        if not pattern.fullmatch(left.name) or left.is_symlink() or not left.is_dir():
             continue
         with held(left) as ours:
             if ours and not folder.exists() and (left / "old").is_dir():
@@ -129,33 +120,50 @@ def clear_leftovers(folder: Path) -> None:
                 shutil.rmtree(left, ignore_errors=True)
 
 
-@contextmanager
-def held(folder: Path) -> Iterator[bool]:
-    """Hold a folder for as long as this process lives; False where another process holds it."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield True
-    except BlockingIOError:
-        yield False
-    finally:
-        os.close(handle)
-
-
 def move_in(stage: Path, folder: Path) -> None:
-    """Put `stage` in the place of `folder`, with copies of the files there that are not costlib's own."""
-    if not folder.exists():
-        stage.replace(folder)
-        return
-    manifest, old = folder / MANIFEST, stage.parent / "old"
-    ours = json.loads(manifest.read_text(encoding="utf-8"))["files"].keys() if manifest.is_file() else set()
-    for file in folder.iterdir():
-        if file.name not in {*ours, MANIFEST} and not file.name.endswith(".failed.html"):
-            (shutil.copytree if file.is_dir() else shutil.copy2)(file, stage / file.name)
-    try:
-        folder.replace(old)
-        stage.replace(folder)
-    except BaseException:
-        if not folder.exists():
-            old.replace(folder)
-        raise
+    """Put `stage` in the place of `folder`, with copies of the files there that are not costlib's own.
+
+    Others may do the same at the same moment: the last one stays, whole. Raises `InputError`, and leaves everything as
+    it is, where a file that is not costlib's has the name of a page.
+    """
+    pages = {file.name for file in stage.iterdir()}
+    for attempt in range(_ATTEMPTS):
+        old = stage.parent / ("old" if attempt == 0 else f"old{attempt}")
+        if folder.exists():
+            for file in _strangers(folder):
+                _refuse_meeting(file, pages)
+                if file.is_dir() and not file.is_symlink():
+                    shutil.copytree(file, stage / file.name, symlinks=True, dirs_exist_ok=True)
+                else:
+                    shutil.copy2(file, stage / file.name, follow_symlinks=False)
+            try:
+                folder.replace(old)
+            except FileNotFoundError:  # another one is between its two moves
+                continue
+        try:
+            stage.replace(folder)
+            return
+        except BaseException as error:
+            if not folder.exists() and old.exists():
+                old.replace(folder)
+            if not (isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST)):
+                raise
+    raise RunError(f"{folder} was written by others {_ATTEMPTS} times meanwhile; theirs is there, whole")
+
+
+def _strangers(folder: Path) -> list[Path]:
+    """What lies in a report folder and was not written by costlib, as its manifest tells."""
+    if not folder.is_dir():
+        return []
+    ours: Iterable[str] = ()
+    with suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
+        ours = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"].keys()
+    names = {*ours, MANIFEST}
+    found = sorted(folder.iterdir())
+    return [f for f in found if f.name not in names and not (f.name.endswith(".failed.html") or PART.fullmatch(f.name))]
+
+
+def _refuse_meeting(file: Path, pages: Iterable[str]) -> None:
+    if file.name in pages:
+        allowed = "no file of the name of a page: costlib did not write this one and will not replace it; move it away"
+        raise bad("out", str(file), allowed)

@@ -7,17 +7,19 @@ measured again, so an interrupted run continues where it stopped.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from costlib.environment import git_commit
+from costlib.output import NoRoomError, cannot_write
 from costlib.paths import notebooks_dir
 from costlib.portfolio.plan import check_tables
 from costlib.progress import Progress, Step, silent
-from costlib.report.checks import Check, sources, study_words
+from costlib.report.checks import Check, check, sources, study_words
 from costlib.report.execute import NotebookError, check_parameters, execute, parameters_of
 from costlib.report.folder import check_writable, failed, move_in, staged, write
 from costlib.report.inputs import inputs_hash, packages
@@ -54,7 +56,7 @@ def run(
     study = load_study(study_path)
     kept = store if isinstance(store, Store) else Store(store)
     folder = Path(out) if out is not None else reports_dir() / study.name
-    check_writable(folder)
+    check_writable(folder, map(page_of, study.notebooks))
     check_inputs(study, kept)
     tell = progress or silent
     if not report_only:
@@ -92,7 +94,7 @@ def _report(study: Study, store: Store, folder: Path, progress: Progress) -> Run
     """Run the study's notebooks on what is stored and publish them into `folder`."""
     run_id, generated = new_id(), datetime.now(UTC).isoformat(timespec="seconds")
     made_from = inputs_hash(study, store)  # before the work: what changes during it makes the report outdated
-    with staged(folder) as (work, stage):
+    with _room(folder), staged(folder) as (work, stage):
         facts: dict[str, dict[str, Any]] = {}
         files, named = notebook_files(study), {page_of(name): name for name in study.notebooks}
         for notebook, file in files.items():
@@ -105,10 +107,21 @@ def _report(study: Study, store: Store, folder: Path, progress: Progress) -> Run
                 raise failed(error, folder) from error
         progress(Step("publishing", stage="report", done=0, total=1))
         manifest = {**_manifest(study, store, run_id, generated, facts), "inputs": made_from}
-        found = write(study, stage, work, manifest, facts)
+        write(study, stage, work, manifest, facts)
         move_in(stage, folder)
+    found = check(folder, study.reference)  # what is published, as it lies there
     progress(Step("published", stage="report", done=1, total=1))
     return RunResult(run_id, tuple(folder / name for name in [*manifest["files"], MANIFEST]), tuple(found))
+
+
+@contextmanager
+def _room(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, NoRoomError) as error:
+        raise cannot_write(
+            "out", folder, error.error if isinstance(error, NoRoomError) else error, "an older report"
+        ) from None
 
 
 def _measure(study: Study, store: Store, fresh: bool, progress: Progress) -> None:

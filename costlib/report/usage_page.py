@@ -6,7 +6,6 @@ call on its own day, and set beside what the log and the invoice say. Without a 
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -17,6 +16,7 @@ from typing import Any
 from costlib.cost.inputs import money
 from costlib.errors import bad
 from costlib.figure import Figure
+from costlib.output import scratch
 from costlib.portfolio.samples import LOG_INVOICE_USD, write_log
 from costlib.portfolio.usage.summary import Usage, read_logs
 from costlib.prices.book import PriceBook, load_book
@@ -215,8 +215,8 @@ def usage_page(study: str, logs: str = "", invoice_usd: float = 0.0) -> UsagePag
     if names:
         usage = read_logs([found.path.parent / name for name in names], invoice_usd=invoice, book=book)
     else:
-        with tempfile.TemporaryDirectory(prefix="costlib-sample-") as folder:
-            file = write_log(Path(folder) / "synthetic.jsonl")
+        with scratch() as folder:
+            file = write_log(folder / "synthetic.jsonl")
             usage = read_logs([file], invoice_usd=invoice or Decimal(str(LOG_INVOICE_USD)), book=book)
     page = UsagePage(
         about=_about(found),

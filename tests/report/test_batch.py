@@ -20,12 +20,13 @@ from bs4 import BeautifulSoup
 from report.samples import store_with, study_in
 
 from costlib.errors import InputError
+from costlib.output import held
 from costlib.report import batch as batches
 from costlib.report import checks
 from costlib.report.batch import batch
 from costlib.report.batch_folder import check, write_batch
 from costlib.report.batch_result import BatchResult, Made
-from costlib.report.folder import clear_leftovers, held, write_failure
+from costlib.report.folder import clear_leftovers, write_failure
 from costlib.report.inputs import inputs_hash, unchanged
 from costlib.report.manifest import Manifest
 from costlib.report.portfolio_page import portfolio_page
@@ -221,7 +222,6 @@ STUDY = "study: study/demo.yml"
         ),
         (f"- {{{STUDY}, name: a, out: out}}", r":2: report a: out is .*the index of the batch"),
         (f"- {{{STUDY}, name: a, out: mine}}", r":2: report a: out is .*mine'; allowed: a new or empty folder"),
-        (f"- {{{STUDY}, name: a, store: none}}", r":2: report a: store is .*none'; allowed: a folder that exists"),
         (f"- {STUDY}\n  notebooks: [prises]", r":3: notebooks is 'prises'; allowed: one of .*prices"),
         (f"- {{{STUDY}, notebooks: [usage], notebook_parameters: {{usage: {{log: x}}}}}}", "parameter is 'log'"),
         (f"- {{{STUDY}, workloads: study/demo_quality.csv}}", r":2: report demo: .*demo_quality\.csv"),

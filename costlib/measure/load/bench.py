@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from costlib.environment import describe
+from costlib.errors import CostlibError
 from costlib.measure.load.arrivals import Planned
 from costlib.measure.load.drive import Flow, Sendable, drive
 from costlib.measure.load.prompts import Ruler, prompt
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _STEPS = 20
+
+
+class Unstored(Exception):  # noqa: N818 - what was measured is there, only the store is not
+    """The store took no more; the rows are in the bench."""
 
 
 @dataclass
@@ -128,10 +133,13 @@ class Bench:
         if status == "ok":
             row |= derived(requests, flow, self.shape["concurrency"], self.slo, self._self_test(requests, row))
         kept = LOADS.validate(pd.DataFrame([row], columns=LOADS.names))
-        self.store.write(LOAD_REQUESTS, requests, run_id)
-        self.store.write(LOADS, kept, run_id)
         self.rows.append(kept)
         self.traces.append(requests)
+        try:
+            self.store.write(LOAD_REQUESTS, requests, run_id)
+            self.store.write(LOADS, kept, run_id)
+        except CostlibError as error:
+            raise Unstored(str(error)) from error
         return {str(name): value for name, value in kept.iloc[0].to_dict().items()}
 
     def _self_test(self, requests: pd.DataFrame, row: dict[str, Any]) -> SelfTest | None:

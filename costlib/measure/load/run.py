@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from costlib.errors import bad
 from costlib.measure.load.arrivals import drawn, open_loop, read_trace
-from costlib.measure.load.bench import Bench
+from costlib.measure.load.bench import Bench, Unstored
 from costlib.measure.load.dialects import dialects
 from costlib.measure.load.latency import latencies
 from costlib.measure.load.search import Highest, bounds, search
@@ -40,6 +40,8 @@ class LoadTest:
     requests: pd.DataFrame
     slo: Slo
     highest: Highest | None = None
+    unstored: str | None = None
+    """Why the last test is here only: the store took no more, and no other test was begun."""
 
     @property
     def latencies(self) -> pd.DataFrame:
@@ -127,17 +129,20 @@ def load(
         steady = is_null(row["stationary"]) or bool(row["stationary"])
         return bool(row["status"] == "ok" and steady and row["good_share"] >= promised.share)
 
-    highest = None
-    if bench.warm_up(planned):
-        if not rates and not searched:
-            bench.test(planned, None)
-        for at in rates:
-            seen[at] = holds(at)
-        if searched or (promised.given and len(rates) > 1):
-            highest = search(holds, seen) if searched else bounds(seen)
-            highest = _doubted(highest, bench.rows, promised.share)
+    highest = unstored = None
+    try:
+        if bench.warm_up(planned):
+            if not rates and not searched:
+                bench.test(planned, None)
+            for at in rates:
+                seen[at] = holds(at)
+            if searched or (promised.given and len(rates) > 1):
+                highest = search(holds, seen) if searched else bounds(seen)
+                highest = _doubted(highest, bench.rows, promised.share)
+    except Unstored as error:
+        unstored = str(error)
     rows, traces = (pd.concat(frames, ignore_index=True) for frames in (bench.rows, bench.traces))
-    return LoadTest(rows, traces, promised, highest)
+    return LoadTest(rows, traces, promised, highest, unstored)
 
 
 def _doubted(found: Highest, rows: Sequence[pd.DataFrame], share: float) -> Highest:

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ValidationError
 
 from costlib.errors import CostlibError, bad
 from costlib.models.encoder import trained_encoder
+from costlib.output import write_whole
 from costlib.read import read_json
 
 Part = TypeVar("Part", bound=BaseModel)
@@ -57,14 +58,7 @@ def policy(
 
 def write_policy(document: Mapping[str, Any], path: str | Path) -> Path:
     """Write the document; the file appears whole or not at all."""
-    file = Path(path)
-    part = file.with_name(f".{file.name}.part")
-    try:
-        part.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        part.replace(file)
-    except OSError as error:
-        raise bad("out", str(file), f"a file that can be written ({error.strerror})") from error
-    return file
+    return write_whole(path, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
 
 
 def read_policy(path: Path) -> dict[str, Any]:

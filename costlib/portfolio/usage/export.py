@@ -11,13 +11,13 @@ from typing import Any
 
 import pandas as pd
 
-from costlib.errors import bad
+from costlib.output import write_all
 from costlib.portfolio.usage.summary import Usage
 from costlib.portfolio.workloads import Workload
 
 
 def write_workloads(usage: Usage, path: Path) -> None:
-    """Write the CSV; beside it NAME.profiles.yml holds each workload's hours. Each file appears whole or not at all."""
+    """Write the CSV; beside it NAME.profiles.yml holds each workload's hours. Both appear whole or not at all."""
     names = [field.name for field in fields(Workload)]
     text = io.StringIO()
     text.write("# Measured from request logs. Empty cells cannot be read from a log: fill them in before planning.\n")
@@ -32,7 +32,6 @@ def write_workloads(usage: Usage, path: Path) -> None:
                 **_volume(row, usage.observed_hours),
             }
         )
-    _write(path, text.getvalue())
     lines = []
     for name, profile in usage.profiles.items():
         if profile["weights"] is None:  # days tell no hours
@@ -43,7 +42,7 @@ def write_workloads(usage: Usage, path: Path) -> None:
             "  kind: measured",
             f"  source: {usage.observed_hours:.0f} hours of request logs, by hour of day in UTC",
         ]
-    _write(path.with_suffix(".profiles.yml"), "\n".join(lines) + "\n")
+    write_all({path: text.getvalue(), path.with_suffix(".profiles.yml"): "\n".join(lines) + "\n"})
 
 
 def _volume(row: Mapping[Any, Any], hours: float) -> dict[str, Any]:
@@ -62,12 +61,3 @@ def _volume(row: Mapping[Any, Any], hours: float) -> dict[str, Any]:
 def _inert(text: str) -> str:
     """A name that no spreadsheet takes for a formula."""
     return f"'{text}" if text[:1] in "=+-@\t\r" else text
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        raise bad("out", str(path), f"a file that can be written ({error.strerror})") from error

@@ -8,7 +8,6 @@ log says and with an invoice: differences are shown, never spread.
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -22,6 +21,7 @@ import pyarrow as pa
 
 from costlib.cost.inputs import HOURS_PER_MONTH, money
 from costlib.errors import InputError
+from costlib.output import scratch
 from costlib.portfolio.usage.bill import priced
 from costlib.prices.book import PriceBook, load_book
 from costlib.read.calls import REPEATED, Tally, calls, noted
@@ -85,8 +85,8 @@ def read_logs(
 
     invoice = None if invoice_usd is None else money("invoice_usd", invoice_usd, zero=True)
     tally = Tally()
-    with tempfile.TemporaryDirectory(prefix="costlib-usage-") as folder:
-        base = duckdb.connect(str(Path(folder) / "calls.duckdb"))
+    with scratch() as folder:
+        base = duckdb.connect(str(folder / "calls.duckdb"))
         try:
             base.execute(f"SET memory_limit = '{_MEMORY_LIMIT}'")
             base.execute("SET threads = 2")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 import shutil
-import tempfile
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +22,7 @@ from costlib.models import demo
 from costlib.models.encoder import refuse_other_models
 from costlib.models.load import is_encoder
 from costlib.models.reference import is_static, parse
+from costlib.output import cannot_write, check_folder, scratch
 from costlib.progress import Progress, Step, silent
 from costlib.quality.distill.material import labelled_material, text_material
 from costlib.quality.distill.recipe import recipe_of
@@ -151,21 +151,15 @@ def _stored(store: Store, asked: dict[str, Any], *, copied: bool) -> pd.DataFram
 
 
 def _check_place(out: Path) -> None:
-    if out.exists():
+    if check_folder(out).exists():
         raise bad("out", str(out), "a folder that does not exist yet")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out.parent):
-            pass
-    except OSError as error:
-        raise bad("out", str(out), f"a folder that can be made ({error.strerror})") from error
 
 
 def _copy(student: Path, out: Path) -> None:
-    """Copy under a name that is not a student's, then move: a copy is whole or not there."""
-    part = out.with_name(f".writing-{student.name}")
+    """Copy under another name, then move: a copy is whole or not there."""
     try:
-        shutil.copytree(student, part)
-        part.rename(out)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with scratch(out.parent, ".costlib-copy-") as place:
+            shutil.copytree(student, place / "copy").rename(out)
+    except OSError as error:  # shutil tells several in one
+        raise cannot_write("out", out, error, "the student in the store") from None

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from costlib.errors import InputError, bad
+from costlib.output import cannot_write
 from costlib.redact import redact_all
 
 Keep = Callable[[str, dict[str, Any]], None]
@@ -75,7 +76,7 @@ def opened(journal: Path) -> Iterator[tuple[dict[str, dict[str, Any]], Keep]]:
     A last line that a crash cut short is no answer; the next line starts behind it.
     """
     known: dict[str, dict[str, Any]] = {}
-    with journal.open("a+b") as file:
+    with journal.open("a+b", buffering=0) as file:
         _lock(file, journal)
         file.seek(0)
         content = file.read()
@@ -88,10 +89,16 @@ def opened(journal: Path) -> Iterator[tuple[dict[str, dict[str, Any]], Keep]]:
         lock = threading.Lock()
 
         def keep(key: str, found: dict[str, Any]) -> None:
+            line = json.dumps({"key": key, **redact_all(found)}).encode() + b"\n"
             with lock:
-                file.write(json.dumps({"key": key, **redact_all(found)}).encode() + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
+                end = file.seek(0, os.SEEK_END)
+                try:
+                    while line:
+                        line = line[file.write(line) :]
+                    os.fsync(file.fileno())
+                except OSError as error:
+                    file.truncate(end)  # half a line would spoil the next one
+                    raise cannot_write("store", journal, error) from None
 
         yield known, keep
 
