@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from costlib.measure.run import measurements as measurements
     from costlib.portfolio.plan import make_plan as plan
     from costlib.prices.book import load_book as price_book
+    from costlib.prices.rates import offer as offer
     from costlib.quality.text import measure_text as quality
     from costlib.quality.text import quality_results as quality_results
     from costlib.report.batch import batch as batch
@@ -56,6 +57,7 @@ _DOOR = {
     "embed": ("costlib.door", "embed"),
     "evaluate": ("costlib.door", "evaluate"),
     "load": ("costlib.door", "load"),
+    "offer": ("costlib.prices.rates", "offer"),
     "measurements": ("costlib.measure.run", "measurements"),
     "memory": ("costlib.door", "memory"),
     "plan": ("costlib.portfolio.plan", "make_plan"),

@@ -2,13 +2,13 @@
 
 The widths 16-bit, 8-bit and 4-bit mean a precision of the machine and the model at hand (`resolve`).
 
-data/devices.csv quotes memory, bandwidth and dense FLOP/s with their source; a device that is not in it has no data
-sheet here, and what depends on it is unknown with that reason.
+data/devices.csv holds names and sheets, one device a line, with the source. A driver's name stands for a device only
+if all of its words are those of a name in that table: `NVIDIA GH200 480GB`, `NVIDIA H200 NVL` and `NVIDIA GeForce RTX
+4090 Laptop GPU` are not an H200 or an RTX 4090. What is not in it is unknown, and what depends on it, for that reason.
 """
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from dataclasses import dataclass
@@ -18,66 +18,85 @@ from pathlib import Path
 from costlib.environment import native
 from costlib.errors import bad
 from costlib.paths import data_dir
+from costlib.read.table import read_rows
 
-_GPU_NAMES: tuple[tuple[str, str], ...] = (
-    (r"H100 PCIe", "H100 PCIe"),
-    (r"H100.*(HBM3|SXM)", "H100 SXM"),
-    (r"H200", "H200 SXM"),
-    (r"GB200", "GB200"),
-    (r"GB300", "GB300"),
-    (r"B200", "B200"),
-    (r"B300", "B300 SXM"),
-    (r"A100.*SXM.*80", "A100 SXM 80GB"),
-    (r"A100.*80GB PCIe", "A100 PCIe 80GB"),
-    (r"A100.*40", "A100 40GB"),
-    (r"L40S", "L40S"),
-    (r"A10G", "A10G"),
-    (r"\bA30\b", "A30"),
-    (r"RTX 4090", "RTX 4090"),
-    (r"\bL4\b", "L4"),
-    (r"\bT4\b", "T4"),
+_MAKERS = {"nvidia", "tesla", "geforce", "amd", "instinct"}
+"""Words that a driver puts before the name, or not; they tell no device from another."""
+
+_COLUMNS = (
+    "device",
+    "driver_names",
+    "memory_bytes",
+    "bandwidth_bytes_per_s",
+    "fp16_dense_tflops",
+    "bf16_dense_tflops",
+    "fp8_dense_tflops",
+    "watts",
+    "source",
 )
-"""NVML names of NVIDIA GPUs (regular expression) and what costlib's tables call them; the first match wins."""
 
 
 @dataclass(frozen=True)
 class DataSheet:
-    """What a vendor quotes: bytes, bytes/s, dense FLOP/s at 16 bit, watts."""
+    """What a vendor quotes: bytes, bytes/s, dense TFLOP/s, watts; None where unknown, for the reason in `source`."""
 
     device: str
-    memory_bytes: int
-    bandwidth_bytes_per_s: float
-    bf16_flops_per_s: float
-    watts: float
+    driver_names: tuple[str, ...]
+    memory_bytes: int | None
+    bandwidth_bytes_per_s: float | None
+    fp16_dense_tflops: float | None
+    bf16_dense_tflops: float | None
+    fp8_dense_tflops: float | None
+    watts: float | None
     source: str
 
-
-def known_gpu(measured: str) -> str | None:
-    """The name in costlib's tables of the GPU that NVML calls `measured`; None for a CPU or an unknown GPU."""
-    return next((name for pattern, name in _GPU_NAMES if re.search(pattern, measured)), None)
+    @property
+    def dense_16bit_flops_per_s(self) -> float | None:
+        """Dense FLOP/s at bf16, or at fp16 where the device has no bf16."""
+        tflops = self.bf16_dense_tflops or self.fp16_dense_tflops
+        return None if tflops is None else tflops * 1e12
 
 
 @cache
 def data_sheets() -> dict[str, DataSheet]:
-    """Every data sheet of data/devices.csv, by device."""
-    with (data_dir() / "devices.csv").open(encoding="utf-8", newline="") as rows:
-        return {
-            row["device"]: DataSheet(
-                row["device"],
-                int(row["memory_bytes"]),
-                float(row["bandwidth_bytes_per_s"]),
-                float(row["bf16_flops_per_s"]),
-                float(row["watts"]),
-                row["source"],
-            )
-            for row in csv.DictReader(rows)
-        }
+    """Every line of data/devices.csv, by device."""
+    found: dict[str, DataSheet] = {}
+    for row in read_rows(data_dir() / "devices.csv", _COLUMNS):
+        numbers = {name: row.optional_number(name) for name in _COLUMNS[2:-1]}
+        memory = numbers.pop("memory_bytes")
+        device = row.text("device")
+        if device in found:
+            raise bad("device", device, "a name no other line has", row.where)
+        found[device] = DataSheet(
+            device=device,
+            driver_names=tuple(name.strip() for name in row.cells["driver_names"].split(";") if name.strip()),
+            memory_bytes=None if memory is None else int(memory),
+            source=row.text("source"),
+            **{name: None if value is None else float(value) for name, value in numbers.items()},
+        )
+    return found
+
+
+def _words(name: str) -> frozenset[str]:
+    return frozenset(re.findall(r"[\w.]+", name.lower())) - _MAKERS
+
+
+@cache
+def _known() -> dict[frozenset[str], str]:
+    return {
+        _words(name): sheet.device for sheet in data_sheets().values() for name in (*sheet.driver_names, sheet.device)
+    }
+
+
+def known_gpu(measured: str) -> str | None:
+    """The name in costlib's tables of the device its driver calls `measured`; None for a CPU or an unknown one."""
+    return None if measured.startswith("CPU") else _known().get(_words(measured))
 
 
 def data_sheet(measured: str) -> DataSheet | None:
     """The data sheet of a measured device, or None where there is none."""
     name = known_gpu(measured)
-    return None if name is None else data_sheets().get(name)
+    return None if name is None else data_sheets()[name]
 
 
 WIDTHS = ("16-bit", "8-bit", "4-bit")

@@ -44,17 +44,18 @@ def rates(
         for row in rows.to_dict("records"):
             if device is None:
                 ends = f"{plain(row['low'])} to {plain(row['high'])}"
-                body.append([row["device"], plain(row["usd_per_hour"]), ends, row["kind"], row["observed_on"]])
+                sold = f"{row['devices']} for {row['usd_per_hour']:.2f} at {row['provider']}"
+                body.append([row["device"], sold, ends, row["kind"], row["observed_on"]])
             else:
                 sold = f"{row['devices']} for {row['node_usd_per_hour']:.2f}"
                 cells = [plain(row["usd_per_hour"]), f"{row['times_cheapest']:.2f}", sold]
                 body.append([row["provider"], *cells, row["kind"], row["observed_on"]])
         if device is None:
-            heads, title = ["device", "middle provider", "cheapest to dearest"], f"devices, {rate_kind}"
+            heads, title = ["device", "cheapest for one", "one device, for reading"], f"devices, {rate_kind}"
         else:
             heads, title = ["provider", "USD per hour", "times cheapest", "sold as"], f"{device}, {rate_kind}"
             title += f": the dearest costs {rows['times_cheapest'].iloc[-1]:.2f} times the cheapest"
-        caption = "USD per hour of one device; sources: --json or data/rates.csv"
+        caption = "USD per hour, [cheapest, dearest provider] of one device; sources: --json or data/rates.csv"
         table(title, [*heads, "kind", "seen on"], body, caption)
 
     answer({"device": device, "rate_kind": rate_kind, "rows": rows, "currency": "USD"}, as_json, show)
@@ -117,8 +118,9 @@ def capacity(
     device: RateDevice = None,
     rate_kind: RateKind = "on_demand",
     rate_provider: RateProvider = None,
+    as_of: AsOf = None,
     devices_per_replica: Annotated[int, typer.Option(help="Devices one replica needs.")] = 1,
-    node_devices: Annotated[int | None, typer.Option(help="Devices sold together [default: as the rate's].")] = None,
+    node_devices: Annotated[int | None, typer.Option(help="Devices sold together [default: as each offer is].")] = None,
     minimum_replicas: Annotated[int, typer.Option(help="Replicas kept for availability; 0 scales to zero.")] = 1,
     scaling: Annotated[str, typer.Option(help="fixed (at the busiest hour's size) or hourly.")] = "fixed",
     start_up_s: Annotated[float, typer.Option(help="Paid seconds before a new replica serves.")] = 0.0,
@@ -155,11 +157,12 @@ def capacity(
         body.append(["USD per month", _between(found.usd_per_month)])
         body.append(["USD per 1,000 requests", _between(found.usd_per_1k_requests)])
         body.append(["the same if always busy", _between(found.usd_per_1k_requests_at_full_use)])
-        table("capacity", ["what", "value"], body, "[cheapest, dearest provider]; derived")
+        table("capacity", ["what", "value"], body, "derived; a list price is exact, until it changes")
+        print(f"  rate: {found.rate.sentence()}")
         if fleet.reason:
             print(f"  note: {fleet.reason}")
 
-    document: dict[str, Any] = plain_types(found)
+    document: dict[str, Any] = plain_types(found) | {"rate": plain_types(found.rate.document())}
     answer({**document.pop("fleet"), **document, "currency": "USD", "kind": "derived"}, as_json, show)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,6 +27,9 @@ from costlib.cli.show import (
 )
 from costlib.errors import InputError, bad
 from costlib.figure import plain
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _SHOWN = 20
 """Crossings shown to a person."""
@@ -158,6 +161,8 @@ def cost(
     device: RateDevice = None,
     rate_kind: RateKind = "on_demand",
     rate_provider: RateProvider = None,
+    as_of: AsOf = None,
+    devices: Annotated[int, typer.Option(help="Devices that give the speeds together.")] = 1,
     output_to_input_price_ratio: Annotated[
         float | None, typer.Option("--price-ratio", help="Output over input price: adds that split.")
     ] = None,
@@ -196,10 +201,23 @@ def cost(
         caption = "USD per million tokens [low, high], and per what is named; derived from speed and rate; each split "
         caption += "conserves the same bill"
         table(f"cost of {model or 'given speeds'}", columns, body, caption)
-        for reason in reasons:
+        for reason in [*_rates(rows), *reasons]:
             print(f"  note: {reason}")
 
     answer({"rows": rows, "kind": "derived"}, as_json, show)
+
+
+def _rates(rows: pd.DataFrame) -> list[str]:
+    """The offers behind the amounts, once each."""
+    names = ["usd_per_hour", "rate_units", "rate_devices_per_unit", "rate_provider", "rate_region", "rate_commitment"]
+    found = []
+    for usd, units, sold_by, provider, region, commitment, *seen in (
+        rows[[*names, "rate_observed_on", "rate_kind", "rate_source"]].drop_duplicates().itertuples(index=False)
+    ):
+        if isinstance(provider, str):
+            at = f"{provider}, {region}" if isinstance(region, str) else provider
+            found.append(f"{usd:g} USD per hour for {units} x {sold_by} at {at}, {commitment}, {', '.join(seen)}")
+    return found
 
 
 def breakeven(
@@ -235,7 +253,12 @@ def breakeven(
 
     def show() -> None:
         body = [
-            [plain(c.requests_per_month), plain(c.tokens_per_month or 0), c.cheaper_above, str(c.steps)]
+            [
+                plain(c.requests_per_month),
+                plain(c.tokens_per_month or 0),
+                c.cheaper_above,
+                str(c.steps * found.replicas_per_step),
+            ]
             for c in found.crossings[:_SHOWN]
         ]
         table(found.verdict, ["requests per month", "tokens per month", "cheaper above", "replicas"], body)
@@ -249,11 +272,14 @@ def breakeven(
                 ends = [plain(end) if end is not None else "none" for end in (low, high)]
                 between = "" if low == value == high else f" [{ends[0]}, {ends[1]}]"
                 print(f"  {name}: {plain(value)} requests per month{between}")
+        if found.rate is not None:
+            print(f"  rate: {found.rate.sentence()}")
         print(f"  {found.reason}; at the favourable end: {found.favourable}, unfavourable: {found.unfavourable}")
 
     document = plain_types(found)
     for crossing in document["crossings"]:
         crossing.pop("exact", None)
+    document["rate"] = None if found.rate is None else plain_types(found.rate.document())
     answer({**document, "kind": "derived"}, as_json, show)
 
 

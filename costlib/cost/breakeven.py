@@ -13,16 +13,18 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
 
 import pandas as pd
 
-from costlib.cost.inputs import Interval, fraction, number, whole
+from costlib.cost.inputs import HOURS_PER_MONTH, Interval, fraction, number, whole
 from costlib.cost.staircase import Staircase, changes
 from costlib.errors import bad
 from costlib.figure import Number
+from costlib.prices.rates import Offer, Rental, cheapest, useful
 
 Side = Literal["self-hosted", "api"]
 Verdict = Literal["crosses", "never", "always", "beyond capacity"]
@@ -101,6 +103,9 @@ class BreakEven:
     favourable: Verdict
     unfavourable: Verdict
     reason: str
+    replicas_per_step: int = 1
+    rate: Rental | None = None
+    """Where steps are bought as they are sold: the smallest purchase, at the least number of steps."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +142,49 @@ def break_even(hosting: SelfHosting, api: Api, tokens_per_request: Number | None
         unfavourable=worst.verdict,
         reason=_sentence(base, stairs["base"]),
     )
+
+
+def break_even_as_sold(
+    offers: Sequence[Offer],
+    requests_per_replica_month: Number,
+    api: Api,
+    tokens_per_request: Number | None = None,
+    *,
+    devices_per_replica: int = 1,
+    minimum_replicas: int = 1,
+    maximum_replicas: int | None = None,
+) -> BreakEven:
+    """The break-even of the offer that pays first, its steps being whole purchases of what is sold together.
+
+    Every other offer pays from a larger volume on, or never. Raises `InputError` where fewer replicas are allowed than
+    any purchase holds.
+    """
+    devices = whole("devices_per_replica", devices_per_replica, least=1)
+    least = whole("minimum_replicas", minimum_replicas)
+    most = None if maximum_replicas is None else whole("maximum_replicas", maximum_replicas, least=max(1, least))
+    dearest = cheapest(offers, devices, max(1, least)).dearest_usd_per_hour
+    found = []
+    for one in useful(offers, devices):
+        held, units = one.bundle(devices)
+        if most is not None and held > most:
+            continue
+        hosting = SelfHosting(
+            usd_per_step_month=one.usd_per_hour * units * HOURS_PER_MONTH,
+            requests_per_step_month=requests_per_replica_month * held,
+            minimum_steps=-(-least // held),
+            maximum_steps=None if most is None else most // held,
+        )
+        result = break_even(hosting, api, tokens_per_request)
+        rate = replace(one.rent(devices, max(1, least)), dearest_usd_per_hour=dearest)
+        found.append(replace(result, replicas_per_step=held, rate=rate))
+    if not found:
+        held = min(one.bundle(devices)[0] for one in offers)
+        raise bad("maximum_replicas", most, f"at least {held}, which are sold together")
+
+    def order(one: BreakEven) -> tuple[bool, float, int]:
+        return one.first_requests_per_month is None, one.first_requests_per_month or 0.0, one.replicas_per_step
+
+    return min(found, key=order)
 
 
 def monthly_usd(hosting: SelfHosting, api: Api, requests_per_month: Number) -> tuple[float | None, float]:

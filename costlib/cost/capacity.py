@@ -9,6 +9,7 @@ rate, and is marked assumed.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -19,6 +20,7 @@ from costlib.cost.inputs import SECONDS_PER_MONTH, Interval, fraction, number, s
 from costlib.cost.queueing import throughput_within_latency
 from costlib.errors import bad
 from costlib.figure import Kind, Number
+from costlib.prices.rates import Offer, Rental, cheapest, purchase
 
 Scaling = Literal["fixed", "hourly"]
 
@@ -102,9 +104,10 @@ class Fleet:
 
 @dataclass(frozen=True)
 class FleetBill:
-    """What a fleet costs; each amount in $ with its ends, those of the rate. None where nothing can be served.
+    """What a fleet costs; each amount in $, at a list price: exact, until it changes. None: nothing is served.
 
     `usd_per_1k_requests_at_full_use` is what is left where every replica is busy all the time: the least it can cost.
+    `rate` is the whole offer for the fleet at its largest: $ per device hour is for reading.
     """
 
     fleet: Fleet
@@ -113,27 +116,53 @@ class FleetBill:
     usd_per_month: Interval | None
     usd_per_1k_requests: Interval | None
     usd_per_1k_requests_at_full_use: Interval
+    rate: Rental
 
 
-def bill(fleet: Fleet, replica: Replica, usd_per_device_hour: Interval) -> FleetBill:
-    """The bill of a fleet: paid hours times the rate, in which utilization has no part.
+def cheapest_bill(
+    offers: Iterable[Offer],
+    arrivals: Arrivals,
+    replica: Replica,
+    *,
+    scaling: Scaling = "fixed",
+    minimum: int = 1,
+    idle_timeout_s: Number = 300,
+    utilization: Number | None = None,
+) -> FleetBill:
+    """The fleet and its bill at the offer whose whole bill is least: paid hours, in which utilization has no part.
 
     By 1,000 requests it is the cost of all replicas over the requests of all replicas.
     """
+    bills = []
+    for one in offers:
+        sized = fleet(
+            arrivals,
+            replica,
+            scaling=scaling,
+            minimum=minimum,
+            node_devices=one.devices,
+            idle_timeout_s=idle_timeout_s,
+            utilization=utilization,
+        )
+        bills.append((float(one.usd_per_device_hour) * (sized.paid_device_hours_per_month or 0.0), sized, one))
+    usd, sized, offer = min(bills, key=lambda bill: (bill[0], bill[2].devices, bill[2].provider))
 
-    def scaled(amount: Interval, factor: float) -> Interval:
-        return Interval(amount.low * factor, amount.base * factor, amount.high * factor)
+    def exact(amount: float) -> Interval:
+        return Interval(amount, amount, amount)
 
-    hours, requests = fleet.paid_device_hours_per_month, fleet.requests_per_month
-    monthly = None if hours is None else scaled(usd_per_device_hour, hours)
-    full = replica.devices / (replica.full_speed_per_s * 3600) * 1000
+    held, units = offer.bundle(replica.devices)
+    full = float(offer.usd_per_hour) * units / held / (replica.full_speed_per_s * 3600) * 1000
+    need = replica.devices, max(1, sized.replicas or 0)
+    dearest = cheapest((one for _, _, one in bills), *need).dearest_usd_per_hour
+    served, requests = sized.paid_device_hours_per_month is not None, sized.requests_per_month
     return FleetBill(
-        fleet=fleet,
+        fleet=sized,
         service_s=replica.service_s,
-        usd_per_device_hour=usd_per_device_hour,
-        usd_per_month=monthly,
-        usd_per_1k_requests=None if monthly is None or not requests else scaled(monthly, 1000 / requests),
-        usd_per_1k_requests_at_full_use=scaled(usd_per_device_hour, full),
+        usd_per_device_hour=exact(float(offer.usd_per_device_hour)),
+        usd_per_month=exact(usd) if served else None,
+        usd_per_1k_requests=exact(usd * 1000 / requests) if served and requests else None,
+        usd_per_1k_requests_at_full_use=exact(full),
+        rate=replace(offer.rent(*need), dearest_usd_per_hour=dearest),
     )
 
 
@@ -170,7 +199,8 @@ def replicas(
     count = max(whole("minimum", minimum), math.ceil(need))
     size = whole("devices_per_replica", devices_per_replica, least=1)
     node = whole("node_devices", node_devices, least=1)
-    nodes = count * -(-size // node) if size > node else -(-count // (node // size))
+    held, units = purchase(node, size)
+    nodes = -(-count // held) * units
     return Replicas(count, nodes, nodes * node)
 
 

@@ -14,35 +14,31 @@ from costlib.cost.inputs import share
 from costlib.cost.token import usd_per_mtok
 from costlib.prices.book import AsOf, PriceBook, day_and_time
 from costlib.prices.entries import DateOutsideCoverage, MissingPrice, TimeNeeded
+from costlib.prices.rates import Rental, rental
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from costlib.prices.rates import Rate
 
-
-def priced(rows: pd.DataFrame, rates: Mapping[str, Rate | float], utilization: float = 1.0) -> pd.DataFrame:
+def priced(rows: pd.DataFrame, rates: Mapping[str, Rental | float], utilization: float = 1.0) -> pd.DataFrame:
     """Rows of table `embeddings` with usd_per_hour and usd_per_mtok (`_low`, `_high`), kind derived.
 
-    `rates` gives each device its rate. The interval joins the ends of the speed and of the rate: cheapest provider at
-    the fastest, dearest at the slowest. Rows without a speed have no price; their status and reason say why.
+    `rates` gives each device its rate, a list price, so the interval is that of the speed. Rows without a speed have no
+    price; their status and reason say why.
     """
     used = share("utilization", utilization, zero=False)
     extra: list[dict[str, Any]] = []
     for row in rows.to_dict("records"):
-        found = rates[row["device"]]
-        low, value, high = (
-            (found,) * 3 if isinstance(found, (int, float)) else (found.low, found.usd_per_hour, found.high)
-        )
-        out: dict[str, Any] = {"usd_per_hour": value}
-        for name, hourly, speed in (
-            ("usd_per_mtok", value, row["tokens_per_s"]),
-            ("usd_per_mtok_low", low, row["tokens_per_s_high"]),
-            ("usd_per_mtok_high", high, row["tokens_per_s_low"]),
+        found = rental(rates[row["device"]])
+        value = found.usd_per_hour
+        out: dict[str, Any] = {"usd_per_hour": value, **found.columns()}
+        for name, speed in (
+            ("usd_per_mtok", row["tokens_per_s"]),
+            ("usd_per_mtok_low", row["tokens_per_s_high"]),
+            ("usd_per_mtok_high", row["tokens_per_s_low"]),
         ):
-            out[name] = None if speed is None or speed != speed else usd_per_mtok(hourly, speed * used)
+            out[name] = None if speed is None or speed != speed else usd_per_mtok(value, speed * used)
         out["price_kind"] = "derived"
-        out["rate_source"] = "given by the user" if isinstance(found, (int, float)) else found.source
         extra.append(out)
     names = list(extra[0]) if extra else []
     return rows.assign(**{name: [row[name] for row in extra] for name in names})

@@ -9,34 +9,32 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from costlib.cost.token import usd_per_mtok
 from costlib.prices.api import CacheBreakEven, cache_break_even, price_request
 from costlib.prices.book import AsOf, PriceBook
+from costlib.prices.rates import Rental, rental
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from costlib.prices.rates import Rate
 
 _HOUR_S = 3600
 PER = 1000
 """Requests that savings in $ are quoted for."""
 
 
-def priced(rows: pd.DataFrame, rate: Rate | float) -> pd.DataFrame:
+def priced(rows: pd.DataFrame, rate: Rental | float) -> pd.DataFrame:
     """Rows of table `prefixes` with $ at an hourly rate, kind derived, the device busy all hour.
 
     Adds usd_per_hour, input_usd_per_mtok (prompts read whole), input_usd_per_mtok_reused (prompts that find the prefix)
-    and usd_saved_per_1k_requests of the latter, whose interval joins the ends of the saving and of the rate.
+    and usd_saved_per_1k_requests of the latter, whose interval is that of the saving.
     """
-    low, value, high = (rate,) * 3 if isinstance(rate, (int, float)) else (rate.low, rate.usd_per_hour, rate.high)
+    found = rental(rate)
+    value = found.usd_per_hour
     extra: list[dict[str, Any]] = []
     for row in rows.to_dict("records"):
-        out: dict[str, Any] = {"usd_per_hour": value, "price_kind": "derived"}
-        out["rate_source"] = "given by the user" if isinstance(rate, (int, float)) else rate.source
+        out: dict[str, Any] = {"usd_per_hour": value, "price_kind": "derived", **found.columns()}
         for name, seconds in (("", row["ttft_s"]), ("_reused", row["ttft_reused_s"])):
             known = seconds is not None and seconds == seconds
             speed = row["prompt_tokens"] / seconds if known else None
@@ -47,8 +45,7 @@ def priced(rows: pd.DataFrame, rate: Rate | float) -> pd.DataFrame:
         if saved[0] == saved[0] and saved[0] is not None:
             out[names[0]] = _usd(value, saved[0])
         if saved[1] == saved[1] and saved[1] is not None:
-            ends = [_usd(hourly, seconds) for hourly, seconds in product((low, high), saved[1:])]
-            out |= {names[1]: min(ends), names[2]: max(ends)}
+            out |= {name: _usd(value, seconds) for name, seconds in zip(names[1:], saved[1:], strict=True)}
         extra.append(out)
     return rows.assign(**{name: [row[name] for row in extra] for name in (extra[0] if extra else ())})
 

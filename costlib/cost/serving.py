@@ -14,6 +14,7 @@ import pandas as pd
 from costlib.cost.inputs import Interval, number
 from costlib.cost.token import split, usd_per_mtok
 from costlib.figure import Number
+from costlib.prices.rates import Rental, rental
 from costlib.tables.schema import is_null
 
 _HOUR_S = 3600
@@ -22,14 +23,19 @@ _AMOUNTS = ("input_usd_per_mtok", "output_usd_per_mtok", "blended_usd_per_mtok")
 
 
 def price_loads(
-    rows: pd.DataFrame, usd_per_hour: Interval | Number, *, output_to_input_price_ratio: Number | None = None
+    rows: pd.DataFrame, usd_per_hour: Rental | Interval | Number, *, output_to_input_price_ratio: Number | None = None
 ) -> pd.DataFrame:
     """One row per test (table `loads`) and convention, kind derived; `usd_per_hour` is that of the whole server.
 
     `good_usd_per_mtok` charges the hour to the output tokens that kept the SLO only. The interval takes the lowest rate
     with the highest throughput and the other way round. An amount that is unknown is null, and `reason` says why.
     """
-    hourly = Interval.of("usd_per_hour", usd_per_hour)
+    if isinstance(usd_per_hour, Rental):
+        rate = usd_per_hour
+        hourly = Interval.of("usd_per_hour", rate.usd_per_hour)
+    else:
+        hourly = Interval.of("usd_per_hour", usd_per_hour)
+        rate = rental(hourly.base)
     ratio = output_to_input_price_ratio
     if ratio is not None:
         number("output_to_input_price_ratio", ratio)
@@ -42,7 +48,7 @@ def price_loads(
     names = ["run_id", "rate_per_s", "concurrency", "convention", "usd_per_hour"]
     names += [f"{name}{end}" for name in _AMOUNTS for end in ("", "_low", "_high")]
     frame = pd.DataFrame(found, columns=[*names, "good_usd_per_mtok", "interval_reason", "reason"])
-    return frame.assign(kind="derived")
+    return frame.assign(kind="derived", **rate.columns())
 
 
 def _priced(row: dict[str, Any], hourly: Interval, convention: str, ratio: Number | None) -> dict[str, Any]:

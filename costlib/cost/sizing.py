@@ -1,4 +1,4 @@
-"""The fleet a request profile needs, at the rate of a device: profile, speed, rate and limits brought together."""
+"""The fleet a request profile needs, at what is for sale: profile, speed, offers and limits brought together."""
 
 from __future__ import annotations
 
@@ -6,24 +6,43 @@ from collections.abc import Sequence
 
 from costlib.cost.arrivals import from_file, steady
 from costlib.cost.arrivals import hourly as profile
-from costlib.cost.capacity import FleetBill, Replica, bill, fleet, service_seconds
-from costlib.cost.inputs import Interval, number
+from costlib.cost.capacity import FleetBill, Replica, cheapest_bill, service_seconds
+from costlib.cost.inputs import money, number, whole
 from costlib.errors import InputError, bad
-from costlib.prices.rates import Rate, rate
+from costlib.prices.book import AsOf
+from costlib.prices.rates import Offer, given, offers
 
 NO_RATE = "the rate is missing; allowed: usd_per_hour, or a device of data/rates.csv"
 
 
-def hourly(
-    usd_per_hour: float | None, device: str | None, rate_kind: str, provider: str | None
-) -> tuple[Interval | None, Rate | None]:
-    """$ per hour of one device with its spread, and the rate it was read from; (None, None) where neither is given."""
+def for_sale(
+    usd_per_hour: float | None,
+    device: str | None,
+    rate_kind: str,
+    provider: str | None,
+    as_of: AsOf = None,
+    sold_by: int | None = None,
+) -> tuple[Offer, ...]:
+    """What can be rented: the one offer somebody typed ($ per hour of one device), or those of a device as of a day.
+
+    `sold_by` is how many devices are sold together: a typed rate is that of one of them, and of a device only offers of
+    that size count. Empty where neither a rate nor a device is given.
+    """
     if usd_per_hour is not None and device is not None:
         raise bad("usd_per_hour and device", (usd_per_hour, device), "one of the two, not both")
+    size = None if sold_by is None else whole("node_devices", sold_by, least=1)
     if device is None:
-        return (None if usd_per_hour is None else Interval.of("usd_per_hour", usd_per_hour)), None
-    found = rate(device, rate_kind, provider)
-    return Interval(float(found.low), float(found.usd_per_hour), float(found.high)), found
+        if provider is not None:
+            raise bad("rate_provider", provider, "nothing without a device")
+        return () if usd_per_hour is None else (given(money("usd_per_hour", usd_per_hour), size or 1, rate_kind),)
+    found = offers(device, rate_kind, provider, as_of=as_of)
+    if size is None:
+        return found
+    sized = tuple(one for one in found if one.devices == size)
+    if not sized:
+        sizes = sorted({one.devices for one in found})
+        raise bad(f"node_devices of {rate_kind} {device}", sold_by, f"as it is sold: {', '.join(map(str, sizes))}")
+    return sized
 
 
 def capacity(
@@ -41,6 +60,7 @@ def capacity(
     device: str | None = None,
     rate_kind: str = "on_demand",
     rate_provider: str | None = None,
+    as_of: str | None = None,
     devices_per_replica: int = 1,
     node_devices: int | None = None,
     minimum_replicas: int = 1,
@@ -54,9 +74,9 @@ def capacity(
     """The replicas an arrival profile needs within a latency limit, their bill, and the utilization that follows.
 
     The profile is steady, has 24 or 168 `hourly_weights`, or is read from a `log` (column `timestamp`). One replica
-    answers `requests_per_s`, or what its speeds (tokens/s of the whole batch) and the mean lengths give. `node_devices`
-    are sold together, by default as the rate of `device` is; a typed `utilization` is assumed, and takes the place of
-    the profile and of the limit.
+    answers `requests_per_s`, or what its speeds (tokens/s of the whole batch) and the mean lengths give. Of the offers
+    of `device` as of a day (or of those of `node_devices` sold together) the one whose whole bill for the fleet is
+    least is rented. A typed `utilization` is assumed, and takes the place of the profile and of the limit.
     """
     speeds = (prefill_tokens_per_s, decode_tokens_per_s, prompt_tokens, output_tokens)
     if log is not None:
@@ -76,18 +96,15 @@ def capacity(
         raise InputError("the speed is missing; allowed: requests_per_s, or both speeds with both lengths")
     else:
         service = service_seconds(batch, prompt_tokens, output_tokens, prefill_tokens_per_s, decode_tokens_per_s)  # type: ignore[arg-type]
-    price, found = hourly(usd_per_hour, device, rate_kind, rate_provider)
-    if price is None:
+    found = for_sale(usd_per_hour, device, rate_kind, rate_provider, as_of, node_devices)
+    if not found:
         raise InputError(NO_RATE)
-    node = node_devices if node_devices is not None else found.devices if found is not None else 1
-    replica = Replica(batch, service, devices_per_replica, start_up_s, latency_limit_s, percentile)
-    sized = fleet(
+    return cheapest_bill(
+        found,
         arrivals,
-        replica,
+        Replica(batch, service, devices_per_replica, start_up_s, latency_limit_s, percentile),
         scaling=scaling,  # type: ignore[arg-type]
         minimum=minimum_replicas,
-        node_devices=node,
         idle_timeout_s=idle_timeout_s,
         utilization=utilization,
     )
-    return bill(sized, replica, price)

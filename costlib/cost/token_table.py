@@ -16,7 +16,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
@@ -25,9 +25,10 @@ from costlib.cost.speeds import whole_time
 from costlib.cost.token import CONVENTIONS, per_good_answer, split, usd_per_mtok
 from costlib.errors import bad
 from costlib.figure import Number
+from costlib.prices.rates import GIVEN, RATE_COLUMNS, Offer, cheapest, given
 
-Hourly = Number | Interval | tuple[Number, Number, Number]
-"""$/hour: a number, or (low, base, high)."""
+Hourly = Number | Interval | tuple[Number, Number, Number] | tuple[Offer, ...]
+"""$/hour: of one device a number, or (low, base, high); or what is for sale."""
 
 AMOUNTS = (
     "input_usd_per_mtok",
@@ -41,6 +42,7 @@ AMOUNTS = (
 """Columns of money, each followed by `_low` and `_high`."""
 
 _CONFIGURATION = ("model", "architecture", "device", "devices", "precision", "engine", "batch", "metric")
+_COUNTS = ("devices", "batch", "prompt_tokens", "output_tokens")
 _SPEEDS = ("prefill_tokens_per_s", "decode_tokens_per_s")
 
 
@@ -59,10 +61,12 @@ def cost_per_token(
 
     `speeds` has `prefill_tokens_per_s` and `decode_tokens_per_s` (both optionally with `_low` and `_high`),
     `prompt_tokens`, `output_tokens`, `devices` (1 where absent), and whatever names the configuration; a row whose
-    `status` is not ok keeps its reason. `usd_per_hour` is $ per hour of ONE device, as a number, (low, base, high), or
-    by device name. A request without output tokens is an embedded document. `utilization` (above 0, up to 1) divides
-    the tokens of a paid hour. `prompt_tokens` and `output_tokens` replace those of the rows. Every amount is a float,
-    null where unknown with the cause in `reason`; `kind` is derived, `speed_kind` that of the speed.
+    `status` is not ok keeps its reason. `usd_per_hour` is $ per hour of ONE device as a number or (low, base, high), or
+    the offers of a device, of which the cheapest whole one for the row's `devices` counts, or any of these by device
+    name. A request without output tokens is an embedded document. `utilization` (above 0, up to 1) divides the tokens
+    of a paid hour. `prompt_tokens` and `output_tokens` replace those of the rows. Every amount is a float, null where
+    unknown with the cause in `reason`; `kind` is derived, `speed_kind` that of the speed, `rate_source` and its like
+    say what is rented.
 
     Raises `InputError` for a bad number, an unknown convention, or a table without any speed column.
     """
@@ -80,21 +84,27 @@ def cost_per_token(
     for position, cells in enumerate(speeds.to_dict("records")):
         record = {str(name): value for name, value in cells.items()}
         row = _row(record, position, prompt_tokens, output_tokens)
-        hourly, unpriced = _hourly(usd_per_hour, record)
+        bill, rate, unpriced = _hourly(usd_per_hour, record, row.devices)
+        listed = rate.get("rate_source", GIVEN) != GIVEN
         for convention in conventions:
-            priced = _priced(row, hourly, unpriced, convention, used, ratio, good)
-            tables.append({**row.shown, "convention": convention, **priced, "utilization": used})
+            priced = _priced(row, bill, listed, unpriced, convention, used, ratio, good)
+            tables.append({**row.shown, "convention": convention, **priced, "utilization": used, **rate})
     names = [
         *(name for name in _CONFIGURATION if name in speeds.columns),
         *("prompt_tokens", "output_tokens", *_SPEEDS, "convention"),
         *(f"{name}{end}" for name in ("usd_per_hour", *AMOUNTS) for end in ("", "_low", "_high")),
         *("utilization", "kind", "speed_kind", "utilization_kind", "source", "interval_reason", "reason"),
+        *(f"rate_{name}" for name in RATE_COLUMNS),
     ]
     frame = pd.DataFrame(tables, columns=names)
     frame["kind"] = "derived"
     frame["utilization_kind"] = "assumed"
     amounts = [name for name in names if name.startswith(("usd_per_", *AMOUNTS))]
-    counts = [name for name in ("devices", "batch", "prompt_tokens", "output_tokens") if name in names]
+    counts = [
+        name
+        for name in ("devices", "batch", "prompt_tokens", "output_tokens", "rate_devices_per_unit", "rate_units")
+        if name in names
+    ]
     types = dict.fromkeys((*amounts, *_SPEEDS, "utilization"), "float64") | dict.fromkeys(counts, "Int64")
     return frame.astype(types)
 
@@ -144,19 +154,31 @@ def _row(record: dict[str, Any], position: int, prompt_tokens: int | None, outpu
     )
 
 
-def _hourly(usd_per_hour: Hourly | Mapping[str, Hourly], record: dict[str, Any]) -> tuple[Interval | None, str | None]:
-    """The rate of the row's device, or why there is none."""
-    if not isinstance(usd_per_hour, Mapping):
-        return Interval.of("usd_per_hour", usd_per_hour), None
-    device = str(record.get("device"))
-    if device not in usd_per_hour:
-        return None, f"no hourly rate is given for device {device!r}"
-    return Interval.of(f"usd_per_hour of {device}", usd_per_hour[device]), None
+def _hourly(
+    usd_per_hour: Hourly | Mapping[str, Hourly], record: dict[str, Any], devices: int
+) -> tuple[Interval | None, dict[str, Any], str | None]:
+    """$ per hour for the devices of a row and where they come from, or why there is no rate."""
+    field = "usd_per_hour"
+    if isinstance(usd_per_hour, Mapping):
+        device = str(record.get("device"))
+        if device not in usd_per_hour:
+            return None, {}, f"no hourly rate is given for device {device!r}"
+        field, usd_per_hour = f"usd_per_hour of {device}", usd_per_hour[device]
+    if isinstance(usd_per_hour, Sequence) and usd_per_hour and isinstance(usd_per_hour[0], Offer):
+        found = cheapest(cast(Sequence[Offer], usd_per_hour), devices)
+        return Interval.of(field, found.usd_per_hour), found.columns(), None
+    one = Interval.of(field, usd_per_hour)
+    return (
+        Interval(one.low * devices, one.base * devices, one.high * devices),
+        given(one.base).rent(devices).columns(),
+        None,
+    )
 
 
 def _priced(
     row: _Row,
-    hourly: Interval | None,
+    bill: Interval | None,
+    listed: bool,
     unpriced: str | None,
     convention: str,
     utilization: float,
@@ -165,12 +187,11 @@ def _priced(
 ) -> dict[str, Any]:
     """Every amount of one output row, with its ends and reasons."""
     reason = row.reason or unpriced
-    if hourly is None or reason:
+    if bill is None or reason:
         return {"reason": reason, "interval_reason": "nothing is priced"}
-    bill = Interval(*(rate * row.devices for rate in (hourly.low, hourly.base, hourly.high)))
     cells: dict[str, Any] = {"usd_per_hour": bill.base}
-    cells["interval_reason"], shown = _interval_reason(row, hourly)
-    if hourly.known:
+    cells["interval_reason"], shown = _interval_reason(row, bill, listed)
+    if bill.known:
         cells |= {"usd_per_hour_low": bill.low, "usd_per_hour_high": bill.high}
     reasons: list[str] = []
     ends = {"": (bill.base, "base"), "_low": (bill.low, "high"), "_high": (bill.high, "low")}
@@ -259,9 +280,10 @@ def _seconds(
     return None
 
 
-def _interval_reason(row: _Row, hourly: Interval) -> tuple[str | None, bool]:
+def _interval_reason(row: _Row, bill: Interval, listed: bool) -> tuple[str | None, bool]:
     """What the interval leaves out, and whether there is one."""
-    parts = {"rate": hourly, "prefill speed": row.prefill, "decode speed": row.decode, "throughput": row.whole}
+    parts: dict[str, Interval | None] = {} if listed else {"rate": bill}  # a list price is exact, until it changes
+    parts |= {"prefill speed": row.prefill, "decode speed": row.decode, "throughput": row.whole}
     known = {name: part.known for name, part in parts.items() if part is not None}
     if not any(known.values()):
         return f"no interval is known for the {' or the '.join(known)}", False

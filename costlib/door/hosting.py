@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from costlib.cost.breakeven import BreakEven
     from costlib.prices.api import PricedRequest
-    from costlib.prices.rates import Rate
     from costlib.prices.usage import PricedUsage
     from costlib.store import Store
 
@@ -135,14 +134,16 @@ def rates(
 ) -> pd.DataFrame:
     """$ per hour of one device: every provider of `device`, cheapest first, or one row per device without it.
 
-    `devices` keeps offers of that many sold together, for comparing like with like. Columns hold the unit in their
-    name; `low` and `high` are the cheapest and the dearest provider. Devices without that kind of rate on that day are
-    left out. Raises `InputError` for an unknown device, rate kind or date.
+    `devices` keeps offers of that many sold together, for comparing like with like. Without a device `usd_per_hour` is
+    the cheapest whole offer for one, which is all `devices` sold together; `low` and `high` are what one device costs
+    at the cheapest and at the dearest provider, for reading. Devices without that kind of rate on that day are left
+    out. Raises `InputError` for an unknown device, rate kind or date.
     """
     import pandas as pd
 
+    from costlib.devices import data_sheets
     from costlib.prices.entries import DateOutsideCoverage
-    from costlib.prices.rates import load_rates, rate, spread
+    from costlib.prices.rates import cheapest, load_rates, offers, spread
 
     if device is not None:
         return spread(device, rate_kind, devices=devices, as_of=as_of)
@@ -150,16 +151,21 @@ def rates(
         raise bad("devices", devices, "nothing without the device they are of")
     every = load_rates()
     names = list(dict.fromkeys(row.device for row in every if row.rate_kind == rate_kind)) or [every[0].device]
-    found: list[Rate] = []
+    rows: list[dict[str, Any]] = []
     for name in names:
         try:
-            found.append(rate(name, rate_kind, as_of=as_of))
+            rent = cheapest(offers(name, rate_kind, as_of=as_of))
         except DateOutsideCoverage:
-            if name == names[-1] and not found:
+            if name == names[-1] and not rows:
                 raise
-    shown = ("device", "rate_kind", "usd_per_hour", "low", "high", "memory_bytes", "bandwidth_bytes_per_s", "watts")
-    columns = (*shown, "provider", "kind", "observed_on", "source")
-    return pd.DataFrame([{name: getattr(row, name) for name in columns} for row in found])
+            continue
+        ends, sheet = spread(name, rate_kind, as_of=as_of)["usd_per_hour"], data_sheets().get(name)
+        known = {name: getattr(sheet, name, None) for name in ("memory_bytes", "bandwidth_bytes_per_s", "watts")}
+        row = {"device": name, "rate_kind": rate_kind, "usd_per_hour": rent.usd_per_hour, "devices": rent.devices}
+        row |= {"low": ends.min(), "high": ends.max(), **known, "provider": rent.offer.provider}
+        region = {"region": rent.offer.region or None}
+        rows.append(row | region | {"kind": rent.kind, "observed_on": rent.observed_on, "source": rent.source})
+    return pd.DataFrame(rows)
 
 
 def cost(
@@ -173,6 +179,8 @@ def cost(
     device: str | None = None,
     rate_kind: str = "on_demand",
     rate_provider: str | None = None,
+    as_of: str | None = None,
+    devices: int = 1,
     output_to_input_price_ratio: float | None = None,
     utilization: float = 1.0,
     success_rate: float | None = None,
@@ -180,35 +188,41 @@ def cost(
 ) -> pd.DataFrame:
     """$ per million tokens under each split convention, one row per configuration and convention.
 
-    Either of a measured `model` (every ok measurement of it in the store) or of given speeds in tokens/s. The rate is
-    `usd_per_hour`, or that of a `device` of data/rates.csv, or, for measurements, of the device they ran on. With a
+    Either of a measured `model` (every ok measurement of it in the store) or of given speeds in tokens/s, of `devices`
+    together. The rate is `usd_per_hour` of one, or the cheapest whole offer of a `device` of data/rates.csv as of a
+    day, or, for measurements, of the device they ran on: one of eight sold together costs all eight. With a
     `success_rate` also $ per good answer; without output tokens, $ per million embedded documents. Kind: derived.
     Raises `InputError` where neither a measurement nor a speed is given or no rate is known.
     """
     import pandas as pd
 
-    from costlib.cost.inputs import number
-    from costlib.cost.sizing import NO_RATE, hourly
+    from costlib.cost.inputs import number, whole
+    from costlib.cost.sizing import NO_RATE, for_sale
     from costlib.cost.token import CONVENTIONS
     from costlib.cost.token_table import cost_per_token
     from costlib.measure.run import measurements
-    from costlib.prices.hardware import measured_rate
+    from costlib.prices.hardware import measured_offers
 
     for field, speed in (("prefill_tokens_per_s", prefill_tokens_per_s), ("decode_tokens_per_s", decode_tokens_per_s)):
         if speed is not None:  # in a table NaN means unknown; typed, it is a mistake
             number(field, speed)
-    price: Any = hourly(usd_per_hour, device, rate_kind, rate_provider)[0]
+    price: Any = None
+    if usd_per_hour is not None or device is not None:
+        price = for_sale(usd_per_hour, device, rate_kind, rate_provider, as_of)
+    whole("devices", devices, least=1)
     if model is not None:
         if prefill_tokens_per_s is not None or decode_tokens_per_s is not None:
             raise bad("model and speeds", model, "a measured model or given speeds, not both")
+        if devices != 1:
+            raise bad("devices", devices, "nothing beside a measured model, which ran on its own")
         found = measurements(store)
         speeds = found[found["model"] == model]
         if speeds.empty:
             known = sorted(set(found["model"])) or "none yet; run: costlib measure MODEL"
             raise bad("model", model, f"a measured model in the store ({known})")
         if price is None:
-            rates = {name: measured_rate(name, rate_kind, rate_provider) for name in set(speeds["device"])}
-            price = {name: (found.low, found.usd_per_hour, found.high) for name, found in rates.items()}
+            ran_on = sorted(set(speeds["device"]))
+            price = {name: measured_offers(name, rate_kind, rate_provider, as_of) for name in ran_on}
     else:
         if decode_tokens_per_s is None and prefill_tokens_per_s is None:
             raise InputError("speeds are missing; allowed: a measured MODEL, or prefill and decode tokens/s")
@@ -219,6 +233,7 @@ def cost(
                 {
                     "model": "given speeds",
                     "device": device or "given rate",
+                    "devices": devices,
                     "prefill_tokens_per_s": prefill_tokens_per_s,
                     "decode_tokens_per_s": decode_tokens_per_s,
                     "prompt_tokens": prompt_tokens,
@@ -265,19 +280,20 @@ def breakeven(
     """Every monthly volume of one kind of request at which self-hosting and an API change places.
 
     One replica serves requests one after another at the given speeds (tokens/s of the whole batch), for `utilization`
-    (assumed) of the month; a rented hour costs the same busy or idle. Volumes are requests (and tokens) per month.
+    (assumed) of the month; a rented hour costs the same busy or idle. Of the offers of `device`, the one that pays
+    first is rented, in whole units as they are sold; `as_of` holds for it and for the API. Volumes are requests (and
+    tokens) per month.
     """
-    from costlib.cost.breakeven import Api, SelfHosting, break_even
-    from costlib.cost.inputs import HOURS_PER_MONTH, Interval, number, share, whole
-    from costlib.cost.sizing import NO_RATE, hourly
+    from costlib.cost.breakeven import Api, break_even_as_sold
+    from costlib.cost.inputs import SECONDS_PER_MONTH, number, share
+    from costlib.cost.sizing import NO_RATE, for_sale
 
     prefill = number("prefill_tokens_per_s", prefill_tokens_per_s)
     decode = number("decode_tokens_per_s", decode_tokens_per_s)
     used = share("utilization", utilization, zero=False)
-    devices = whole("devices_per_replica", devices_per_replica, least=1)
-    least = whole("minimum_replicas", minimum_replicas)
-    if maximum_replicas is not None:
-        whole("maximum_replicas", maximum_replicas, least=max(1, least))
+    offers = for_sale(usd_per_hour, device, rate_kind, rate_provider, as_of)
+    if not offers:
+        raise InputError(NO_RATE)
     priced = price(
         api_model,
         provider,
@@ -287,20 +303,15 @@ def breakeven(
         tier=tier,
         as_of=as_of,
     )
-    rate, _ = hourly(usd_per_hour, device, rate_kind, rate_provider)
-    if rate is None:
-        raise InputError(NO_RATE)
-    hours = HOURS_PER_MONTH * devices
     seconds = input_tokens / prefill + output_tokens / decode
     if seconds == 0:
         raise bad("input_tokens + output_tokens", 0, "at least one token")
-    return break_even(
-        SelfHosting(
-            usd_per_step_month=Interval(rate.low * hours, rate.base * hours, rate.high * hours),
-            requests_per_step_month=float(HOURS_PER_MONTH) * 3600 / seconds * used,
-            minimum_steps=minimum_replicas,
-            maximum_steps=maximum_replicas,
-        ),
+    return break_even_as_sold(
+        offers,
+        float(SECONDS_PER_MONTH) / seconds * used,
         Api(priced.total),
         input_tokens + output_tokens,
+        devices_per_replica=devices_per_replica,
+        minimum_replicas=minimum_replicas,
+        maximum_replicas=maximum_replicas,
     )

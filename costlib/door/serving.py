@@ -44,16 +44,17 @@ def load(
     """Load-test an OpenAI-compatible server and price what it delivered, where an hourly rate is known.
 
     The first part holds tables: `rows` (one per load), `requests` (the traces), `latencies`, `dialects`; the second one
-    is $ per million tokens. `usd_per_hour` is that of the whole server; else the rate of `device` in data/rates.csv
-    counts, times `devices`. `settings` are those of `costlib.measure.load.settings.Settings`: `requests`,
+    is $ per million tokens. `usd_per_hour` is that of the whole server; else the cheapest whole offer for `devices` of
+    `device` in data/rates.csv counts. `settings` are those of `costlib.measure.load.settings.Settings`: `requests`,
     `prompt_tokens`, `output_tokens`, `time_limit_s`, ... Raises `InputError` for bad input before anything is sent.
     """
-    from costlib.cost.inputs import Interval, number, whole
+    from costlib.cost.inputs import number, whole
     from costlib.cost.serving import price_loads
-    from costlib.cost.sizing import hourly
+    from costlib.cost.sizing import for_sale
     from costlib.measure.load.run import load as run_load
     from costlib.measure.load.settings import Settings, Target
     from costlib.measure.load.slo import Slo
+    from costlib.prices.rates import cheapest
 
     known = Settings.__dataclass_fields__
     for name in settings:
@@ -62,7 +63,7 @@ def load(
     count = whole("devices", devices, least=1)
     if device is None and count != 1:
         raise bad("devices", devices, "1 without a device: usd_per_hour is that of the whole server")
-    one, _ = hourly(usd_per_hour, device, rate_kind, rate_provider)
+    offers = for_sale(usd_per_hour, device, rate_kind, rate_provider)
     if price_ratio is not None:
         number("price_ratio", price_ratio)
     found = run_load(
@@ -75,7 +76,6 @@ def load(
         store=store,
         progress=progress,
     )
-    if one is None:
+    if not offers:
         return found, None
-    server = Interval(one.low * count, one.base * count, one.high * count)
-    return found, price_loads(found.rows, server, output_to_input_price_ratio=price_ratio)
+    return found, price_loads(found.rows, cheapest(offers, count), output_to_input_price_ratio=price_ratio)

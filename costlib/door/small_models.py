@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from costlib.cost.distillation import PricedDistillation
-    from costlib.prices.rates import Rate
+    from costlib.prices.rates import Rental
 
 
 def embed(
@@ -44,13 +44,14 @@ def embed(
 
 def hourly_rate(
     device: str, usd_per_hour: float | None, rate_kind: str = "on_demand", provider: str | None = None
-) -> Rate | float:
-    """$ per hour of a measured device: as given, or from data/rates.csv with the range of its providers."""
+) -> Rental:
+    """$ per hour of a measured device: as given, or the cheapest whole offer in data/rates.csv."""
     from costlib.cost.inputs import number
     from costlib.prices.hardware import measured_rate
+    from costlib.prices.rates import rental
 
     if usd_per_hour is not None:
-        return number("usd_per_hour", usd_per_hour)
+        return rental(number("usd_per_hour", usd_per_hour))
     return measured_rate(device, rate_kind, provider)
 
 
@@ -93,7 +94,7 @@ def distill(
         return row, None
     return row, price_distillation(
         row,
-        found if isinstance(found, (int, float)) else found.usd_per_hour,
+        found.usd_per_hour,
         requests_per_week,
         people_hours=people_hours,
         usd_per_people_hour=usd_per_people_hour,

@@ -179,7 +179,7 @@ def _ceilings(
     sheet = data_sheet(found["environment"]["device"])
     columns: dict[str, Any] = {
         "spec_bytes_per_s": None if sheet is None else sheet.bandwidth_bytes_per_s,
-        "spec_flops_per_s": None if sheet is None else sheet.bf16_flops_per_s,
+        "spec_flops_per_s": None if sheet is None else sheet.dense_16bit_flops_per_s,
     }
     config = model.config.get_text_config().to_dict()
     try:

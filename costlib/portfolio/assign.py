@@ -4,7 +4,7 @@ Each workload goes wholly to one option; what a choice costs is in problem.py.
 
     minimize   sum x[w,o] * usd[w,o] + sum replicas[p] * replica_usd[p] + sum kept[m] * model_usd[m]
     such that  each workload has one option; replicas[p] >= load of its workloads in every hour;
-               replicas[p] >= minimum[p] where it is used, in whole nodes; cash <= budget
+               replicas[p] >= minimum[p] where it is used, in whole nodes of one of its offers; cash <= budget
 
 Before solving, an option is left out for a workload when another one is cheaper even if it had to pay for its model and
 its pool alone; that never changes the optimum, and makes 1,000 workloads x 50 options a matter of seconds.
@@ -141,25 +141,46 @@ def _milp(
 
     With `fewest` the replicas of that pool are minimized instead of the cost.
 
-    Variables: one per useful cell, then nodes and open or not of each pool, then kept or not of each model.
+    Variables: one per useful cell, then nodes of each offer of each pool, open or not of each pool, kept or not of each
+    model, and of pools with several offers which of them is taken.
     """
+
     cells = np.argwhere(_useful(problem) if fewest is None else problem.eligible)
     workload, option = cells[:, 0], cells[:, 1]
     count, hours = len(cells), problem.hours.shape[1]
     offered = np.isin(problem.user, option)
     pools, models = np.unique(problem.pool[offered]), np.flatnonzero(problem.kept[np.unique(option)].any(axis=0))
-    first_open, first_model = count + len(pools), count + 2 * len(pools)
-    size = first_model + len(models)
+    assert problem.node is not None
+    offers = [  # (index of the pool, offer), each kind once
+        (index, int(offer))
+        for index, pool in enumerate(pools)
+        for offer in np.unique(np.stack([problem.node[pool], problem.replica_usd[pool]]), axis=1, return_index=True)[1]
+    ]
+    of_pool = np.array([index for index, _ in offers], dtype=int)
+    node = np.array([problem.node[pools[index], offer] for index, offer in offers], dtype=float)
+    node_usd = node * np.array([problem.replica_usd[pools[index], offer] for index, offer in offers])
+    several = np.flatnonzero(np.bincount(of_pool, minlength=len(pools))[of_pool] > 1) if offers else of_pool
+    first_open, first_model = count + len(offers), count + len(offers) + len(pools)
+    first_taken = first_model + len(models)
+    size = first_taken + len(several)
     rows, direct = _Rows(), problem.kept[option][:, models]
-    node = np.ones(len(pools)) if problem.node is None else problem.node[pools]
     for index, pool in enumerate(pools):
         uses = np.flatnonzero(problem.pool == pool)
         users, use = np.nonzero(option[:, None] == problem.user[uses])
         load = problem.load[workload[users], uses[use]][:, None] * problem.hours[workload[users]]
-        size_rows = np.concatenate([np.tile(np.arange(hours), len(users)), np.arange(hours)])
-        size_columns = np.concatenate([np.repeat(users, hours), np.full(hours, count + index)])
-        rows.add(size_rows, size_columns, np.concatenate([load.ravel(), np.full(hours, -node[index])]), np.zeros(hours))
-        rows.add([0, 0], [first_open + index, count + index], [problem.minimum[pool], -node[index]], np.zeros(1))
+        mine = np.flatnonzero(of_pool == index)
+        size_rows = np.tile(np.arange(hours), len(users) + len(mine))
+        size_columns = np.concatenate([np.repeat(users, hours), np.repeat(count + mine, hours)])
+        values = np.concatenate([load.ravel(), np.repeat(-node[mine], hours)])
+        rows.add(size_rows, size_columns, values, np.zeros(hours))
+        columns = np.concatenate([[first_open + index], count + mine])
+        rows.add(np.zeros(len(columns)), columns, np.concatenate([[problem.minimum[pool]], -node[mine]]), np.zeros(1))
+        if len(mine) > 1:
+            taken = first_taken + np.searchsorted(several, mine)
+            most = np.ceil(np.maximum(load.sum(axis=0).max(initial=0), problem.minimum[pool]) / node[mine]) + 1
+            for column, which, limit in zip(count + mine, taken, most, strict=True):
+                rows.add([0, 0], [column, which], [1.0, -limit], np.zeros(1))
+            rows.add(np.zeros(len(taken)), taken, np.ones(len(taken)), np.ones(1))
         rows.gate(workload[users], users, first_open + index)
         for model in np.flatnonzero(direct[users].all(axis=0)).tolist():  # the gate of the pool leads on
             rows.add([0, 0], [first_open + index, first_model + model], [1.0, -1.0], np.zeros(1))
@@ -170,17 +191,19 @@ def _milp(
     cost = np.concatenate(
         [
             problem.usd[workload, option],
-            problem.replica_usd[pools] * node,
+            node_usd,
             np.zeros(len(pools)),
             problem.model_usd[models],
+            np.zeros(len(several)),
         ]
     )
     if problem.budget is not None:
         cash = np.concatenate([problem.cash[workload, option], cost[count:]])
         rows.add(np.zeros(size), np.arange(size), cash, np.array([problem.budget]))
     if fewest is not None:
-        index = int(np.searchsorted(pools, fewest))
-        cost = (np.arange(size) == count + index) * node[index]
+        cost = np.zeros(size)
+        mine = np.flatnonzero(of_pool == np.searchsorted(pools, fewest))
+        cost[count + mine] = node[mine]
     assigned = LinearConstraint(
         csr_array((np.ones(count), (workload, np.arange(count))), shape=(len(problem.usd), size)), 1, 1
     )
@@ -193,7 +216,14 @@ def _milp(
         cost,
         integrality=np.ones(size),
         bounds=Bounds(
-            0, np.concatenate([np.ones(count), np.floor(problem.maximum[pools] / node), np.ones(size - first_open)])
+            0,
+            np.concatenate(
+                [
+                    np.ones(count),
+                    np.floor(problem.maximum[pools[of_pool]] / node),
+                    np.ones(size - first_open),
+                ]
+            ),
         ),
         constraints=constraints,
         options={"mip_rel_gap": gap, "time_limit": time_limit_s},

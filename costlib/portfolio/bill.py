@@ -14,7 +14,7 @@ import numpy as np
 
 from costlib.portfolio.economics import PARTS, Economy, Scenario
 from costlib.portfolio.offers import Offer
-from costlib.portfolio.problem import Ints, on_pools, replicas
+from costlib.portfolio.problem import Ints
 from costlib.portfolio.risk import Simulation
 from costlib.portfolio.supply import Supply
 from costlib.portfolio.together import asked
@@ -64,14 +64,13 @@ def pool_cents(work: Work, choice: Ints) -> list[dict[int, tuple[Decimal, Decima
 
     Idle hours are shared by busy hours.
     """
-    problem = work.scenario.problem
-    busy, used = on_pools(problem, choice, work.scenario.use_usd)
+    busy, used, bills = work.scenario.busy(choice)
     found: list[dict[int, tuple[Decimal, Decimal]]] = [{} for _ in choice]
-    for pool, count in enumerate(replicas(problem, choice)):
+    for pool, usd in enumerate(bills):
         users = np.flatnonzero(used[:, pool])
         if len(users):
             own = [cents(busy[w, pool]) for w in users]
-            idle = cents(count * problem.replica_usd[pool]) - sum(own, Decimal(0))
+            idle = cents(usd) - sum(own, Decimal(0))
             for w, mine, part in zip(users, own, _share_out(idle, busy[users, pool].tolist()), strict=True):
                 found[w][pool] = mine, part
     return found

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.special import betaincinv
 
 from costlib.portfolio.offers import Offer
-from costlib.portfolio.problem import Flags, Floats, Ints, Problem, busiest_hours, on_pools, replicas
+from costlib.portfolio.problem import Flags, Floats, Ints, Problem, busiest_hours, on_pools, rent
 from costlib.portfolio.supply import Ends, Supply
 from costlib.portfolio.together import splits, with_rest
 from costlib.study import HumanOption, SelfHosted, Study
@@ -98,7 +98,9 @@ class Economy:
     """(O,): minimum replicas of an option, 0 where the assumption holds."""
     maximum: Floats
     node: Ints
-    """(O,): replicas of an option that are only to be had together."""
+    """(O, J): replicas of an option that are only to be had together, by offer."""
+    replica_hour_usd: Floats
+    """(O, J): $ per hour of each of these."""
     budget: float | None
 
     @property
@@ -119,12 +121,13 @@ class Economy:
         asked = self._asked(given.get("escalation"))
         busy_h = requests * (seconds[0] * lengths[0] + seconds[1] * lengths[1]) / 3600
         use_h = busy_h[:, self.pool_option[self.pool]] * asked[self.user, self.pool_option[self.pool]]
+        hour_usd = self.replica_hour_usd * level["device_rate"][:, None]
         people_h = requests * level["human_minutes"][:, None] / 60 * self.people
         own = np.where(self.minimum > 0, self.minimum, np.round(level["minimum_replicas"]))
         parts = {
             "api": requests * (self.usd[0] * lengths[0] + self.usd[1] * lengths[1]) @ asked.T
             + requests * self.usd_per_request,
-            "busy": (busy_h * level["device_rate"]) @ asked.T,
+            "busy": (busy_h * hour_usd.min(axis=1)) @ asked.T,
             "human": people_h @ asked.T * level["human_usd_per_hour"],
             "misses": requests * (1 - level["success_rate"]) * level["miss_cost_usd"][:, None],
             "evaluation": np.broadcast_to(
@@ -140,7 +143,7 @@ class Economy:
             user=self.user,
             pool=self.pool,
             hours=self.deciding,
-            replica_usd=(level["device_rate"] * level["hours_per_month"])[self.pool_option],
+            replica_usd=(hour_usd * level["hours_per_month"])[self.pool_option],
             minimum=own[self.pool_option].astype(np.int64),
             maximum=self.maximum[self.pool_option],
             kept=self.kept,
@@ -148,7 +151,7 @@ class Economy:
             budget=self.budget,
             node=self.node[self.pool_option],
         )
-        return Scenario(problem, parts, use_h * level["device_rate"][self.pool_option[self.pool]], level)
+        return Scenario(problem, parts, use_h, hour_usd[self.pool_option], level)
 
     def _asked(self, quantile: float | Floats | None) -> Floats:
         """(O, O): share of an option's requests that each option is asked."""
@@ -168,9 +171,17 @@ class Scenario:
 
     problem: Problem
     parts: Mapping[str, Floats]
-    use_usd: Floats
-    """(W, U): $ of the busy hours of each use of a pool."""
+    use_h: Floats
+    """(W, U): busy hours of each use of a pool."""
+    hour_usd: Floats
+    """(P, J): $ per hour of a replica, by offer."""
     level: Mapping[str, Floats]
+
+    def busy(self, choice: Ints) -> tuple[Floats, Flags, Floats]:
+        """(W, P) $ of the busy hours of a choice at the offers it rents, who uses which pool, and (P,) pools' bills."""
+        hours, used = on_pools(self.problem, choice, self.use_h)
+        _, usd, best = rent(self.problem, choice)
+        return hours * self.hour_usd[np.arange(len(best)), best], used, usd
 
     def split(self, choice: Ints) -> Floats:
         """(6, W): what each workload pays of each of `PARTS`, $ per month.
@@ -179,13 +190,12 @@ class Scenario:
         """
         problem, rows = self.problem, np.arange(len(choice))
         taken = {name: values[rows, choice] for name, values in self.parts.items()}
-        busy, _ = on_pools(problem, choice, self.use_usd)
+        busy, _, bills = self.busy(choice)
         whole = busy.sum(axis=0)
-        bills = replicas(problem, choice) * problem.replica_usd
         idle = busy @ np.divide(bills - whole, whole, out=np.zeros(len(bills)), where=whole > 0)
         kept = problem.kept[choice]
         operations = kept @ (problem.model_usd / np.maximum(kept.sum(axis=0), 1))
-        inference = taken["api"] + taken["busy"]
+        inference = taken["api"] + busy.sum(axis=1)
         return np.stack([inference, idle, taken["human"], taken["misses"], taken["evaluation"], operations])
 
 
@@ -204,7 +214,8 @@ def economy(study: Study, supplies: Sequence[Supply], table: Sequence[Sequence[O
         found = np.array([[read(offer) for offer in row] for row in table], dtype=float)
         return np.ascontiguousarray(found.transpose(*range(2, found.ndim), 0, 1))
 
-    rates = np.array([supply.usd_per_hour or (0.0, 0.0, 0.0) for supply in supplies]).T
+    sold = [supply.purchases or ((1, 0.0),) for supply in supplies]
+    sold = [tuple(one) + (one[-1],) * (max(map(len, sold)) - len(one)) for one in sold]
     options = [supply.option for supply in supplies]
     models = sorted({supply.model for supply in supplies if supply.model})
     effort = {supply.model: supply.effort_usd_per_month for supply in supplies}
@@ -222,7 +233,7 @@ def economy(study: Study, supplies: Sequence[Supply], table: Sequence[Sequence[O
     names = ("requests_per_month", "input_tokens", "output_tokens", "miss_cost_usd", "human_minutes")
     return Economy(
         ends={name: column(name) for name in names}
-        | {"success_rate": grid(_success), "device_rate": rates}
+        | {"success_rate": grid(_success), "device_rate": np.ones((3, len(options)))}
         | {name: np.array(assumption.ends) for name, assumption, _ in study.assumptions.rows() if name in FACTORS},
         seconds=grid(lambda offer: (offer.input_s, offer.output_s)),
         usd=grid(lambda offer: (0, 0) if offer.supply.stages else (offer.input_usd, offer.output_usd)),
@@ -242,7 +253,8 @@ def economy(study: Study, supplies: Sequence[Supply], table: Sequence[Sequence[O
         pool=pool,
         minimum=np.array([getattr(option, "minimum_replicas", None) or 0 for option in options]),
         maximum=np.array([getattr(option, "maximum_replicas", None) or np.inf for option in options]),
-        node=np.array([getattr(option, "replicas_per_node", 1) for option in options]),
+        node=np.array([[held for held, _ in one] for one in sold]),
+        replica_hour_usd=np.array([[usd / held for held, usd in one] for one in sold]),
         budget=None if study.budget_usd_per_month is None else float(study.budget_usd_per_month),
     )
 

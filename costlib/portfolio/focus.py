@@ -24,15 +24,14 @@ from costlib.portfolio.api_use import api_use
 from costlib.portfolio.offers import mean_request
 from costlib.portfolio.options import supplies
 from costlib.portfolio.plan import Plan
-from costlib.portfolio.supply import Supply
+from costlib.portfolio.supply import Supply, rented
 from costlib.prices.book import PriceBook, load_book
-from costlib.prices.rates import Rate, load_rates, rate
+from costlib.prices.hardware import measured_offers
 from costlib.read import read_rows
 from costlib.store import Store
 from costlib.study import DistilledOption, SelfHosted
 
 _HOUR = Decimal("1e-9")
-_CPU_ROW = "CPU 2 cores"
 OWNED_COLUMNS = ("option", "paid_usd", "listed_usd", "residual_usd", "life_hours", "bought_on")
 
 
@@ -114,22 +113,21 @@ def _pool(plan: Plan, row: Any, supply: Supply, owned: Mapping[str, Bought]) -> 
             busy[workload["workload"]] = busy.get(workload["workload"], Decimal(0)) + hours
     hours = Decimal(int(row["replicas"])) * Decimal(repr(plan.study.assume("hours_per_month")))
     hourly = Decimal(repr(float(row["usd_per_hour"]))).quantize(_HOUR)
-    provider, listed = _provider(supply, option, plan, hourly)
     rated: dict[str, Kind] = {"assumed": "assumed", "derived": "derived"}
     return Pool(
         name=supply.name,
         model=str(supply.model) if isinstance(option, DistilledOption) else option.model,
-        provider=provider,
+        provider="own hardware" if option.rate_kind == "owned" else str(row["rate_provider"]),
         device=supply.device if supply.devices == 1 else f"{supply.devices} x {supply.device}",
         rate_kind=option.rate_kind,
         replicas=int(row["replicas"]),
         hours=hours,
         usd_per_hour=hourly,
-        listed_usd_per_hour=listed,
+        listed_usd_per_hour=_listed(supply, row, plan, hourly),
         used=used,
         idle=_idle(hours - sum(busy.values(), Decimal(0)), busy),
         kind=rated.get(str(row["rate_kind"]), "quoted"),
-        source=str(row["rate_source"]),
+        source=f"{row['rate_source']} ({row['rate_observed_on']})",
         bought=owned.get(supply.name),
     )
 
@@ -148,27 +146,21 @@ def _idle(hours: Decimal, busy: Mapping[str, Decimal]) -> dict[str, Decimal]:
     return parts
 
 
-def _provider(supply: Supply, option: SelfHosted, plan: Plan, hourly: Decimal) -> tuple[str, Decimal]:
-    """Who rents the machine out, and the published on-demand price of its hour (the price paid where there is none)."""
-    if option.rate_kind == "owned":
-        return "own hardware", hourly
-    device = supply.device if supply.device in {known.device for known in load_rates()} else _CPU_ROW
-    paid = rate(device, option.rate_kind, option.rate_provider, as_of=plan.study.as_of)
-    if option.rate_kind == "on_demand":
-        return paid.provider, hourly
-    on_demand = _on_demand(device, paid.provider, plan)
-    if on_demand is None:
-        return paid.provider, hourly
-    return paid.provider, (hourly * on_demand.usd_per_hour / paid.usd_per_hour).quantize(_HOUR)
+def _listed(supply: Supply, row: Any, plan: Plan, hourly: Decimal) -> Decimal:
+    """The published on-demand price of the hour of a replica, of the same provider or the cheapest one, where any is.
 
-
-def _on_demand(device: str, provider: str, plan: Plan) -> Rate | None:
-    for of in (provider, None):
+    What nobody sells on demand is listed at what is paid.
+    """
+    if row["rate_commitment"] in ("on_demand", "owned"):
+        return hourly
+    for provider in (row["rate_provider"], None):
         try:
-            return rate(device, "on_demand", of, as_of=plan.study.as_of)
+            found = measured_offers(supply.device, provider=provider, as_of=plan.study.as_of)
         except InputError:
             continue
-    return None
+        replicas = int(row["replicas"])
+        return (rented(supply, found, supply.devices).rent(replicas).usd_per_hour / replicas).quantize(_HOUR)
+    return hourly
 
 
 def read_owned(path: Path | str) -> dict[str, Bought]:

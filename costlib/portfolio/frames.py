@@ -17,7 +17,7 @@ from costlib.portfolio.bill import Bill, Work
 from costlib.portfolio.economics import PARTS
 from costlib.portfolio.flips import break_even_miss_usd
 from costlib.portfolio.offers import Offer
-from costlib.portfolio.problem import Floats, alone_replicas, alone_usd, replicas, switch_usd
+from costlib.portfolio.problem import Floats, alone_replicas, alone_usd, rent, switch_usd
 from costlib.study import ApiOption, HumanOption
 
 
@@ -118,7 +118,7 @@ def _paid_anyway(work: Work, w: int) -> bool:
     problem, parts, choice = work.scenario.problem, work.scenario.parts, work.choice
     others = np.arange(len(choice)) != w
     rest = replace(problem, load=problem.load[others], hours=problem.hours[others])
-    added = (replicas(problem, choice) - replicas(rest, choice[others])) @ problem.replica_usd
+    added = rent(problem, choice)[1].sum() - rent(rest, choice[others])[1].sum()
     return bool((parts["api"] + parts["human"])[w, choice[w]] + added == 0)
 
 

@@ -18,6 +18,7 @@ from costlib.portfolio.supply import Ends
 from costlib.portfolio.workloads import UNITS, Scores, Workload
 from costlib.prices.book import PriceBook
 from costlib.prices.entries import MissingPrice, TimeNeeded
+from costlib.prices.rates import RATE_COLUMNS
 from costlib.study import AnyOption, ApiOption, CascadeOption, DistilledOption, RouterOption, Study
 
 
@@ -69,7 +70,7 @@ def pools(work: Work) -> pd.DataFrame:
         users = np.flatnonzero(used[:, pool])
         load = loads[:, pool] @ work.economy.hours * ceiling
         busy, idle = (sum((shared[w][int(pool)][part] for w in users), Decimal(0)) for part in (0, 1))
-        assert supply.usd_per_hour is not None
+        rate = supply.rent(int(counts[pool]))
         rows.append(
             {
                 "pool": supply.name,
@@ -80,23 +81,23 @@ def pools(work: Work) -> pd.DataFrame:
                 "peak_hour": int(load.argmax()),
                 "utilization_peak": float(load.max() / counts[pool]),
                 "utilization_mean": float(busy / (busy + idle)),
-                "usd_per_hour": supply.usd_per_hour[1],
+                "usd_per_hour": float(rate.usd_per_hour) / int(counts[pool]),
                 "usd_per_month": busy + idle,
                 "busy_usd": busy,
                 "idle_usd": idle,
                 "workloads": ", ".join(work.table[w][0].workload.workload for w in users),
                 "speed_kind": supply.speed_kind,
                 "speed_source": supply.speed_source,
-                "rate_kind": supply.rate_kind,
-                "rate_source": supply.rate_source,
+                **rate.columns(),
                 "kind": "derived",
                 "source": f"study {work.study.name}",
                 "note": supply.note,
             }
         )
     columns = "pool device devices_per_replica replicas minimum_replicas peak_hour utilization_peak utilization_mean"
-    columns += " usd_per_hour usd_per_month busy_usd idle_usd workloads speed_kind speed_source rate_kind rate_source"
-    return pd.DataFrame(rows, columns=[*columns.split(), "kind", "source", "note"])
+    columns += " usd_per_hour usd_per_month busy_usd idle_usd workloads speed_kind speed_source"
+    rate_columns = [f"rate_{name}" for name in RATE_COLUMNS]
+    return pd.DataFrame(rows, columns=[*columns.split(), *rate_columns, "kind", "source", "note"])
 
 
 def assumption_table(study: Study, cases: Sequence[Workload], scores: Scores) -> pd.DataFrame:

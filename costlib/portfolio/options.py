@@ -22,8 +22,8 @@ from costlib.portfolio.students import student
 from costlib.portfolio.supply import Ends, Supply, ends_of, rented, where_in
 from costlib.portfolio.together import together
 from costlib.portfolio.workloads import Score
-from costlib.prices.hardware import measured_rate
-from costlib.prices.rates import rate
+from costlib.prices.hardware import measured_offers
+from costlib.prices.rates import offers
 from costlib.quality.distill.run import distillations
 from costlib.quality.gate import gate
 from costlib.quality.tasks.study import study_answers, study_scores
@@ -96,7 +96,7 @@ def _measured(option: MeasuredOption, study: Study, frame: pd.DataFrame) -> Supp
     if pd.isna(row["prefill_tokens_per_s"]) or pd.isna(row["decode_tokens_per_s"]):
         return replace(supply, failed={"speed": "measured without a prefill or a decode speed"})
     try:
-        found = measured_rate(row["device"], option.rate_kind, option.rate_provider, as_of=study.as_of)
+        found = measured_offers(row["device"], option.rate_kind, option.rate_provider, as_of=study.as_of)
     except InputError as error:
         return replace(supply, failed={"price": f"no hourly rate: {error}"})
     return replace(
@@ -222,7 +222,7 @@ def _quoted(option: QuotedOption, study: Study, frame: pd.DataFrame, measured: p
             speed_source=f"run {mine['run_ids']} on {mine['device']}",
             note="; ".join(text for text in (option.note, told, _text(mine["weights_note"])) if text),
         )
-    found = rate(option.device, option.rate_kind, option.rate_provider, as_of=study.as_of)
+    found = offers(option.device, option.rate_kind, option.rate_provider, as_of=study.as_of)
     return rented(supply, found, option.devices)
 
 

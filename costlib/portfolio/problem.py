@@ -31,7 +31,9 @@ class Problem:
     the part of it that is paid in money (not expected misses). `load` (W, U) is replicas needed if all requests came in
     one hour of the month, and `hours` (W, H) the share of the month's requests in an hour, so load * hours is replicas
     needed in that hour. `user` and `pool` (U,) say which option uses which pool, `kept` (O, M) which models it needs.
-    `node` (P,) is how many replicas of a pool are only to be had together; None: each alone.
+    A pool has up to J offers: `node` (P, J) is how many replicas of it are only to be had together, `replica_usd`
+    (P, J) the price of each of them; one offer per pool may be given as (P,). Whole nodes of one of them are rented:
+    of the one whose bill is least and that `maximum` (P,) replicas allow.
     """
 
     usd: Floats
@@ -49,10 +51,23 @@ class Problem:
     budget: float | None = None
     node: Ints | None = None
 
-    def rented(self, load: Any, pool: Any) -> Any:
-        """Replicas of pools for loads in replicas: whole nodes, at least the minimum."""
-        node = 1 if self.node is None else self.node[pool]
-        return node * whole(np.maximum(load, self.minimum[pool]) / node)
+    def __post_init__(self) -> None:
+        """One offer per pool as (P, 1); without nodes each replica alone."""
+        usd = self.replica_usd if np.ndim(self.replica_usd) == 2 else np.asarray(self.replica_usd)[:, None]
+        node = np.ones(usd.shape, dtype=np.int64) if self.node is None else np.reshape(self.node, usd.shape)
+        object.__setattr__(self, "replica_usd", usd)
+        object.__setattr__(self, "node", node)
+
+    def rented(self, load: Any, pool: Any) -> tuple[Any, Any, Any]:
+        """(replicas, $ per month, offer) of pools for loads in replicas: the least whole bill, at least the minimum."""
+        assert self.node is not None
+        need = np.asarray(np.maximum(load, self.minimum[pool]))[..., None]
+        counts = self.node[pool] * whole(need / self.node[pool])
+        usd = counts * self.replica_usd[pool]
+        over = counts > np.asarray(self.maximum[pool])[..., None]
+        best = np.where(over, _OVER_LIMIT_USD * counts, usd).argmin(axis=-1)[..., None]
+        counts, usd = (np.take_along_axis(part, best, axis=-1)[..., 0] for part in (counts, usd))
+        return counts, usd, best[..., 0]
 
 
 def busiest_hours(hours: Floats) -> Floats:
@@ -84,17 +99,26 @@ def on_pools(problem: Problem, choice: Ints, values: Floats) -> tuple[Floats, Fl
     return found, used
 
 
-def replicas(problem: Problem, choice: Ints) -> Ints:
-    """Replicas (P,) that a choice needs: the busiest hour, at least the minimum, 0 where no workload uses the pool."""
+def rent(problem: Problem, choice: Ints) -> tuple[Ints, Floats, Ints]:
+    """(P,) each: replicas rented for a choice, $ per month, and which offer; nothing where no workload uses the pool.
+
+    The busiest hour counts, or the minimum, in whole nodes.
+    """
     load, used = on_pools(problem, choice, problem.load)
-    peak = (load.T @ problem.hours).max(axis=1, initial=0)
-    return np.where(used.any(axis=0), problem.rented(peak, slice(None)), 0).astype(np.int64)
+    counts, usd, best = problem.rented((load.T @ problem.hours).max(axis=1, initial=0), slice(None))
+    open_ = used.any(axis=0)
+    return np.where(open_, counts, 0).astype(np.int64), np.where(open_, usd, 0.0), best
+
+
+def replicas(problem: Problem, choice: Ints) -> Ints:
+    """Replicas (P,) that are rented for a choice."""
+    return rent(problem, choice)[0]
 
 
 def total_usd(problem: Problem, choice: Ints, *, cash: bool = False) -> float:
     """$ per month of a choice; `cash` leaves expected misses out."""
     variable = (problem.cash if cash else problem.usd)[np.arange(len(choice)), choice].sum()
-    shared = (replicas(problem, choice) * problem.replica_usd).sum()
+    shared = rent(problem, choice)[1].sum()
     return float(variable + shared + problem.model_usd[problem.kept[choice].any(axis=0)].sum())
 
 
@@ -109,22 +133,22 @@ def limited_usd(problem: Problem, choice: Ints) -> float:
 def alone_usd(problem: Problem) -> Floats:
     """(W, O): $ per month of serving a workload with an option that pays for its replicas and models alone."""
     found = problem.usd + (problem.kept @ problem.model_usd)[None, :]
-    for use, count in enumerate(_alone(problem).T):
-        found[:, problem.user[use]] += count * problem.replica_usd[problem.pool[use]]
+    for use, usd in enumerate(_alone(problem)[1].T):
+        found[:, problem.user[use]] += usd
     return found
 
 
 def alone_replicas(problem: Problem) -> Floats:
     """(W, O): replicas of all its pools that a workload needs alone on an option; NaN where it needs none."""
     found = np.full(problem.usd.shape, np.nan)
-    for use, count in enumerate(_alone(problem).T):
+    for use, count in enumerate(_alone(problem)[0].T):
         mine = found[:, problem.user[use]]
         found[:, problem.user[use]] = np.where(np.isnan(mine), 0.0, mine) + count
     return found
 
 
-def _alone(problem: Problem) -> Any:
-    """(W, U): replicas of each use when a workload is alone on it."""
+def _alone(problem: Problem) -> tuple[Any, Any, Any]:
+    """(W, U) each: replicas of each use when a workload is alone on it, their $ per month, and the offer."""
     peak = problem.load * problem.hours.max(axis=1, initial=0)[:, None]
     return problem.rented(peak, problem.pool)
 
@@ -156,4 +180,4 @@ def switch_usd(problem: Problem, choice: Ints) -> Floats:
 
 
 def _pool_usd(problem: Problem, pool: int, load: Floats, users: Any) -> Any:
-    return np.where(users > 0, problem.rented(load.max(axis=-1), pool), 0) * problem.replica_usd[pool]
+    return np.where(users > 0, problem.rented(load.max(axis=-1), pool)[1], 0.0)

@@ -15,7 +15,8 @@ from costlib.cost.distillation import price_distillation
 from costlib.errors import InputError
 from costlib.portfolio.supply import Ends, Supply, ends_of, rented
 from costlib.portfolio.workloads import Score
-from costlib.prices.hardware import measured_rate
+from costlib.prices.hardware import measured_offers
+from costlib.prices.rates import cheapest
 from costlib.study import DistilledOption, Study
 
 _WEEKS_PER_MONTH = 365 / 12 / 7
@@ -36,12 +37,12 @@ def student(supply: Supply, option: DistilledOption, study: Study, frame: pd.Dat
     if pd.isna(row["student_items_per_s"]) or not row["tokens_per_item"] > 0:
         return replace(supply, failed={"speed": f"no speed was measured: {row['speed_reason']}"})
     try:
-        found = measured_rate(row["device"], option.rate_kind, option.rate_provider, as_of=study.as_of)
+        found = measured_offers(row["device"], option.rate_kind, option.rate_provider, as_of=study.as_of)
     except InputError as error:
         return replace(supply, failed={"price": f"no hourly rate: {error}"})
     priced = price_distillation(
         row,
-        found.usd_per_hour,
+        cheapest(found).usd_per_hour,
         1,
         people_hours=option.people_hours,
         usd_per_people_hour=study.assume("human_usd_per_hour"),

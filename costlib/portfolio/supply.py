@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -13,7 +13,7 @@ import pandas as pd
 from costlib.errors import InputError
 from costlib.portfolio.workloads import Score
 from costlib.prices.entries import DateOutsideCoverage, TimeNeeded, UnknownModel, UnknownProvider, UnknownTier
-from costlib.prices.rates import Rate
+from costlib.prices.rates import Offer, Rental, cheapest, useful
 from costlib.study import AnyOption, Study, place_in
 
 Ends = tuple[float, float, float]
@@ -22,7 +22,7 @@ Ends = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Supply:
-    """An option by itself. Speeds are tokens/s of one replica, `usd_per_hour` is of one replica (all its devices)."""
+    """An option by itself. Speeds are tokens/s of one replica; `offers` are what its hardware is sold as."""
 
     option: AnyOption
     model: str | None = None
@@ -34,11 +34,12 @@ class Supply:
     device: str = ""
     devices: int = 0
     """Devices that hold one replica together."""
-    usd_per_hour: Ends | None = None
+    offers: tuple[Offer, ...] = ()
+    """What could be rented, those that are cheapest for some number of replicas."""
+    together: int = 1
+    """Replicas that the study rents together."""
     speed_kind: str = ""
     speed_source: str = ""
-    rate_kind: str = ""
-    rate_source: str = ""
     failed: Mapping[str, str] | None = None
     """Requirement -> reason, where the option cannot serve anything."""
     note: str = ""
@@ -59,6 +60,44 @@ class Supply:
     def name(self) -> str:
         """Name of the option."""
         return self.option.name
+
+    def rent(self, replicas: int) -> Rental:
+        """The cheapest whole offer for so many replicas."""
+        return cheapest(self.offers, self.devices * self.together, -(-replicas // self.together))
+
+    @property
+    def purchases(self) -> tuple[tuple[int, float], ...]:
+        """Of each offer the replicas that its smallest purchase holds, and the $ per hour of it."""
+        found = []
+        for one in self.offers:
+            held, units = one.bundle(self.devices * self.together)
+            found.append((held * self.together, float(one.usd_per_hour * units)))
+        return tuple(found)
+
+    @property
+    def usd_per_hour(self) -> Ends | None:
+        """$ of an hour of one replica where every purchase is full; a list price: exact, until it changes."""
+        if not self.offers:
+            return None
+        usd = min(usd / held for held, usd in self.purchases)
+        return usd, usd, usd
+
+    @property
+    def rate(self) -> Offer | None:
+        """The offer of that price."""
+        whole = [usd / held for held, usd in self.purchases]
+        return self.offers[whole.index(min(whole))] if whole else None
+
+    @property
+    def rate_kind(self) -> str:
+        """Quoted, assumed or derived."""
+        return self.rate.kind if self.rate else ""
+
+    @property
+    def rate_source(self) -> str:
+        """Who sells it, where that was seen, and when."""
+        one = self.rate
+        return f"{one.provider}, {one.source} ({one.observed_on})" if one else ""
 
 
 _FIELDS: tuple[tuple[type[InputError], str], ...] = (
@@ -84,17 +123,11 @@ def where_in(study: Study, option: AnyOption) -> Iterator[None]:
         raise type(error)(f"{place_in(study, *location)}: option {option.name}: {error}") from None
 
 
-def rented(supply: Supply, found: Rate, devices: int) -> Supply:
-    """The supply with the rate of the device, or of the `devices` that hold one replica together."""
-    ends = tuple(float(usd) * devices for usd in (found.low, found.usd_per_hour, found.high))
-    return replace(
-        supply,
-        device=found.device,
-        devices=devices,
-        usd_per_hour=(ends[0], ends[1], ends[2]),
-        rate_kind=found.kind,
-        rate_source=f"{found.source} ({found.observed_on})",
-    )
+def rented(supply: Supply, found: Sequence[Offer], devices: int) -> Supply:
+    """The supply on hardware that is for sale, `devices` of which hold one replica together."""
+    together = getattr(supply.option, "replicas_per_node", 1)
+    offers = useful(found, devices * together)
+    return replace(supply, device=found[0].device, devices=devices, offers=offers, together=together)
 
 
 def ends_of(row: Any, name: str) -> Ends:

@@ -1,84 +1,86 @@
-"""What an hour of a device costs: rented on demand, at spot prices, reserved, or owned.
+"""What an hour of hardware costs as it is sold: rented on demand, at spot prices, reserved, or owned.
 
-`data/rates.csv` holds one price of one provider per line, as it was seen on a day; prices of whole nodes keep their
-size. An hour asked for without a provider is the price of the provider in the middle (the lower one of two), so that
-it can really be bought, with the cheapest and the dearest provider as its interval. A provider counts once, with its
-cheapest price per device; assumed prices count only where nobody quotes one.
+`data/rates.csv` holds one offer of one provider per line, as it was seen on a day: so many devices together, at one
+price. A need (how many replicas of how many devices) comes first, then the cheapest whole offer that covers it: one
+device of eight sold together costs all eight. Dollars per device are for reading only. Assumed prices count only where
+nobody quotes one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
-from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from costlib.errors import bad
-from costlib.figure import Kind
+from costlib.figure import Kind, Number
 from costlib.paths import data_dir
 from costlib.prices.book import AsOf, day_and_time
 from costlib.prices.entries import DateOutsideCoverage, price_error
-from costlib.read import Row, earliest_date, read_rows
+from costlib.read.table import Row, earliest_date, read_rows
+from costlib.read.tree import near
 
 RATE_KINDS = ("on_demand", "spot", "reserved_1y", "reserved_3y", "owned")
+GIVEN = "given by the user"
 
-_SPECIFICATION = (
-    "memory_bytes",
-    "bandwidth_bytes_per_s",
-    "fp16_dense_tflops",
-    "bf16_dense_tflops",
-    "fp8_dense_tflops",
-    "watts",
-    "spec_source",
+RATE_COLUMNS = (
+    "provider",
+    "region",
+    "commitment",
+    "devices_per_unit",
+    "units",
+    "source",
+    "observed_on",
+    "kind",
 )
+"""What a frame says of the rate behind an amount, each after `rate_`."""
+
 _COLUMNS = (
     "device",
     "rate_kind",
     "provider",
+    "region",
     "devices",
     "usd_per_hour",
-    *_SPECIFICATION[:-1],
     "includes",
     "source",
     "observed_on",
     "kind",
-    "spec_source",
 )
 
 
-@dataclass(frozen=True)
-class Rate:
-    """US dollars for an hour of ONE device, and what the device is.
+def purchase(sold_by: int, devices: int) -> tuple[int, int]:
+    """(replicas, units): how many replicas of `devices` the smallest useful purchase holds, and how many units it is.
 
-    `low` and `high` are the cheapest and dearest providers' price of the same device hour. It is sold `devices` at a
-    time, for `node_usd_per_hour`. Specifications are the vendor's (dense, without sparsity); None where unknown, for
-    the reason in `spec_source`.
+    A replica spans units only where it is larger than one.
+    """
+    return (sold_by // devices, 1) if devices <= sold_by else (1, -(-devices // sold_by))
+
+
+@dataclass(frozen=True)
+class Offer:
+    """An hour of hardware as it is sold: `devices` together for `usd_per_hour` US dollars.
+
+    `rate_kind` is the commitment; `region` is empty where the source names none. Speeds, memory and watts of the device
+    are in data/devices.csv.
     """
 
     device: str
     rate_kind: str
     provider: str
+    region: str
     devices: int
     usd_per_hour: Decimal
-    low: Decimal
-    high: Decimal
-    node_usd_per_hour: Decimal
     includes: str
     source: str
     observed_on: str
     kind: Kind
-    memory_bytes: int | None
-    bandwidth_bytes_per_s: float | None
-    fp16_dense_tflops: float | None
-    bf16_dense_tflops: float | None
-    fp8_dense_tflops: float | None
-    watts: float | None
-    spec_source: str
 
     @property
     def known_from(self) -> date:
@@ -87,91 +89,250 @@ class Rate:
         assert day is not None  # checked when it was read
         return day
 
+    @property
+    def usd_per_device_hour(self) -> Decimal:
+        """The hour of one of the devices, for reading: it may not be for sale."""
+        return self.usd_per_hour / self.devices
 
-def load_rates(path: Path | None = None) -> tuple[Rate, ...]:
-    """Every line of `path` (default data/rates.csv); `low` and `high` are the line's own price.
+    def bundle(self, devices: int) -> tuple[int, int]:
+        """(replicas, units) of the smallest useful `purchase` for replicas of `devices`."""
+        return purchase(self.devices, devices)
 
-    Raises `InputError` naming file, line and field for a rate of zero or less, an unknown rate kind, a repeated line,
-    a date that is none, or two lines that disagree on what a device is.
+    def rent(self, devices: int = 1, replicas: int = 1) -> Rental:
+        """Whole units for `replicas` of `devices` each."""
+        held, units = self.bundle(devices)
+        count = -(-replicas // held) * units
+        usd = self.usd_per_hour * count
+        return Rental(self, count, usd, usd)
+
+
+@dataclass(frozen=True)
+class Rental:
+    """`units` of an offer, and what they cost together: `usd_per_hour` US dollars for `devices`, used or not.
+
+    It is a list price, exact until it changes; `dearest_usd_per_hour` is the whole bill of the dearest provider for the
+    same need.
+    """
+
+    offer: Offer
+    units: int
+    usd_per_hour: Decimal
+    dearest_usd_per_hour: Decimal
+
+    @property
+    def devices(self) -> int:
+        """Devices paid for."""
+        return self.units * self.offer.devices
+
+    @property
+    def device(self) -> str:
+        """What is rented."""
+        return self.offer.device
+
+    @property
+    def source(self) -> str:
+        """Where the price was seen."""
+        return self.offer.source
+
+    @property
+    def observed_on(self) -> str:
+        """When it was seen."""
+        return self.offer.observed_on
+
+    @property
+    def kind(self) -> Kind:
+        """Quoted, assumed or derived."""
+        return self.offer.kind
+
+    def document(self) -> dict[str, Any]:
+        """Where the amount comes from, field by field, as `--json` shows it."""
+        one = self.offer
+        return {
+            "device": one.device,
+            "provider": one.provider or None,
+            "region": one.region or None,
+            "commitment": one.rate_kind,
+            "devices_per_unit": one.devices,
+            "usd_per_unit_hour": one.usd_per_hour,
+            "units": self.units,
+            "devices": self.devices,
+            "usd_per_hour": self.usd_per_hour,
+            "dearest_usd_per_hour": self.dearest_usd_per_hour,
+            "includes": one.includes or None,
+            "source": one.source,
+            "observed_on": one.observed_on or None,
+            "kind": one.kind,
+        }
+
+    def columns(self) -> dict[str, Any]:
+        """The same for a row of a frame, but for the amounts: `rate_provider`, `rate_source`, ..."""
+        shown = self.document()
+        return {f"rate_{name}": shown[name] for name in RATE_COLUMNS}
+
+    def sentence(self) -> str:
+        """The same for a person."""
+        one = self.offer
+        if one.source == GIVEN:
+            return f"{self.usd_per_hour:g} USD per hour for {self.devices} devices, {GIVEN}"
+        where = f" in {one.region}" if one.region else ""
+        sold = f"{self.units} x {one.devices} {one.device} for {one.usd_per_hour:g} USD per hour"
+        dearest = "" if self.dearest_usd_per_hour == self.usd_per_hour else f" (dearest: {self.dearest_usd_per_hour:g})"
+        seen = f"{one.rate_kind}, {one.kind}, seen {one.observed_on}: {one.source}"
+        return f"{sold}{dearest} at {one.provider}{where}, {seen}"
+
+
+def load_rates(path: Path | None = None) -> tuple[Offer, ...]:
+    """Every line of `path` (default data/rates.csv).
+
+    Raises `InputError` naming file, line and field for a rate of zero or less, an unknown rate kind, a repeated line or
+    a date that is none.
     """
     path = path or data_dir() / "rates.csv"
     return _load(path, path.stat().st_mtime_ns if path.exists() else 0)
 
 
 @lru_cache(maxsize=8)
-def _load(path: Path, _changed: int) -> tuple[Rate, ...]:
-    rates: list[Rate] = []
+def _load(path: Path, _changed: int) -> tuple[Offer, ...]:
+    found: list[Offer] = []
     lines: dict[tuple[object, ...], str] = {}
-    specified: dict[str, tuple[tuple[str, ...], str]] = {}
     for row in read_rows(path, _COLUMNS):
-        rate = _rate(row)
-        key = (rate.device, rate.rate_kind, rate.provider, rate.devices, rate.observed_on)
+        one = _offer(row)
+        key = (one.device, one.rate_kind, one.provider, one.region, one.devices, one.observed_on)
         if key in lines:
             raise bad("line", " ".join(str(part) for part in key), f"one line for it; see {lines[key]}", row.where)
         lines[key] = row.where
-        given = tuple(row.cells[name] for name in _SPECIFICATION)
-        first, where = specified.setdefault(rate.device, (given, row.where))
-        for name, was, now in zip(_SPECIFICATION, first, given, strict=True):
-            if was != now:
-                raise bad(name, now, f"{was}, as on {where}", row.where)
-        rates.append(rate)
-    return tuple(rates)
+        found.append(one)
+    return tuple(found)
 
 
-def _rate(row: Row) -> Rate:
-    def known(field: str) -> float | None:
-        number = row.optional_number(field)
-        return None if number is None else float(number)
-
+def _offer(row: Row) -> Offer:
     if earliest_date(row.cells["observed_on"]) is None:
         raise bad("observed_on", row.cells["observed_on"], "a date as YYYY, YYYY-MM or YYYY-MM-DD", row.where)
     kind: Kind = "assumed" if row.text("kind", ("quoted", "assumed")) == "assumed" else "quoted"
-    node, devices = row.number("usd_per_hour"), row.count("devices")
-    return Rate(
+    return Offer(
         device=row.text("device"),
         rate_kind=row.text("rate_kind", RATE_KINDS),
         provider=row.text("provider"),
-        devices=devices,
-        usd_per_hour=node / devices,
-        low=node / devices,
-        high=node / devices,
-        node_usd_per_hour=node,
+        region=row.cells["region"],
+        devices=row.count("devices"),
+        usd_per_hour=row.number("usd_per_hour"),
         includes=row.text("includes"),
         source=row.text("source"),
         observed_on=row.cells["observed_on"],
         kind=kind,
-        memory_bytes=row.count("memory_bytes") if row.cells["memory_bytes"] else None,
-        bandwidth_bytes_per_s=known("bandwidth_bytes_per_s"),
-        fp16_dense_tflops=known("fp16_dense_tflops"),
-        bf16_dense_tflops=known("bf16_dense_tflops"),
-        fp8_dense_tflops=known("fp8_dense_tflops"),
-        watts=known("watts"),
-        spec_source=row.text("spec_source"),
     )
 
 
-def rate(
+def given(usd_per_device_hour: Number, devices: int = 1, rate_kind: str = "on_demand") -> Offer:
+    """A rate somebody typed, $ per hour of one device, as an offer of `devices` sold together."""
+    usd = Decimal(str(usd_per_device_hour)) * devices
+    return Offer("given rate", rate_kind, "", "", devices, usd, "", GIVEN, "", "assumed")
+
+
+def rental(rate: Rental | Number) -> Rental:
+    """A rate that may be a number somebody typed."""
+    return rate if isinstance(rate, Rental) else given(rate).rent()
+
+
+def offers(
     device: str,
     rate_kind: str = "on_demand",
     provider: str | None = None,
+    region: str | None = None,
+    *,
     as_of: AsOf = None,
     path: Path | None = None,
-) -> Rate:
-    """The price of a device hour as last seen by `as_of` (None: the latest), and its spread between providers.
+) -> tuple[Offer, ...]:
+    """What is for sale of a device, as last seen by `as_of` (None: the latest); quoted, else assumed.
 
-    Without a provider: the one in the middle of those that quote the device (the lower of two), else of those assumed.
-    Raises `InputError` for an unknown device, rate kind or provider, which names those there are, and
-    `DateOutsideCoverage` for a day before the first observation.
+    Raises `InputError` for an unknown device, rate kind, provider or region, which names those there are, and
+    `DateOutsideCoverage` for a day before the first observation, which names it.
     """
-    offers = _offers(device, rate_kind, as_of, path)
-    if provider is not None:
-        offers = [offer for offer in offers if offer.provider == provider]
-        if not offers:
-            known = {offer.provider for offer in _offers(device, rate_kind, as_of, path)}
-            raise bad(f"provider of {rate_kind} {device}", provider, known)
-    cheapest = _cheapest([offer for offer in offers if offer.kind == "quoted"] or offers)
-    middle = cheapest[(len(cheapest) - 1) // 2]
-    return replace(middle, low=cheapest[0].usd_per_hour, high=cheapest[-1].usd_per_hour)
+    if rate_kind not in RATE_KINDS:
+        raise bad("rate_kind", rate_kind, RATE_KINDS)
+    found: list[Offer] = list(load_rates(path))
+    what = rate_kind + " " + device
+    for field, wanted in (("device", device), ("rate_kind", rate_kind), ("provider", provider), ("region", region)):
+        if wanted is None:
+            continue
+        known = dict.fromkeys(getattr(one, field) for one in found)
+        if wanted not in known:
+            if field == "device":
+                raise bad(field, wanted, near(wanted, known))
+            if field == "rate_kind":
+                raise bad(f"rate_kind of {device}", wanted, f"{', '.join(known)}, or another row in data/rates.csv")
+            raise bad(f"{field} of {what}", wanted, [name for name in known if name] or "none: no source names one")
+        found = [one for one in found if getattr(one, field) == wanted]
+    if as_of is not None:
+        day = day_and_time(as_of)[0]
+        first = min(found, key=lambda one: one.known_from)
+        found = [one for one in found if one.known_from <= day]
+        if not found:
+            nearest = f"{first.usd_per_hour:f} USD for {first.devices} at {first.provider}"
+            allowed = f"{first.known_from} (first observation) or later; the nearest recorded is {nearest}"
+            raise price_error(DateOutsideCoverage, f"as-of date of {what}", str(day), allowed)
+    latest: dict[tuple[str, int, str], Offer] = {}
+    for one in sorted(found, key=lambda one: one.known_from):
+        latest[one.provider, one.devices, one.region] = one
+        if one.region:  # newer than one whose region nobody knows
+            latest.pop((one.provider, one.devices, ""), None)
+    rows = list(latest.values())
+    return tuple([one for one in rows if one.kind == "quoted"] or rows)
+
+
+def cheapest(found: Iterable[Offer], devices: int = 1, replicas: int = 1) -> Rental:
+    """The cheapest whole offer for `replicas` of `devices` each, with the bill of the dearest provider beside it.
+
+    Units of one offer cover the need; of equal bills the one with the fewest devices counts.
+    """
+    of_provider: dict[str, Rental] = {}
+    for one in sorted((one.rent(devices, replicas) for one in found), key=_order):
+        of_provider.setdefault(one.offer.provider, one)
+    bills = list(of_provider.values())
+    return replace(bills[0], dearest_usd_per_hour=bills[-1].usd_per_hour)
+
+
+def _order(one: Rental) -> tuple[Decimal, int, str, str]:
+    return one.usd_per_hour, one.devices, one.offer.provider, one.offer.region
+
+
+def useful(found: Iterable[Offer], devices: int = 1) -> tuple[Offer, ...]:
+    """The offers that are cheapest for some number of replicas of `devices` each, the smallest purchase first.
+
+    An offer is never needed where another one costs no more per replica and its purchase divides this one's.
+    """
+
+    def order(one: Offer) -> tuple[int, Decimal, int, str, str]:
+        held, units = one.bundle(devices)
+        return held, one.usd_per_hour * units, one.devices, one.provider, one.region
+
+    kept: list[tuple[int, Decimal, Offer]] = []
+    for one in sorted(found, key=order):
+        held, usd = order(one)[:2]
+        if not any(held % smaller == 0 and least * held <= usd * smaller for smaller, least, _ in kept):
+            kept.append((held, usd, one))
+    return tuple(one for _, _, one in kept)
+
+
+def offer(
+    device: str,
+    devices: int = 1,
+    *,
+    replicas: int = 1,
+    rate_kind: str = "on_demand",
+    provider: str | None = None,
+    region: str | None = None,
+    as_of: AsOf = None,
+) -> Rental:
+    """The cheapest whole offer for a need: `replicas` of `devices` each, that do not span what is sold together.
+
+    `usd_per_hour` of the result is the bill for all that must be rented; `offer` says what it is and where it was seen.
+    Raises what `offers` raises, and `InputError` for a need of less than one.
+    """
+    for field, value in (("devices", devices), ("replicas", replicas)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise bad(field, value, "a whole number of at least 1")
+    return cheapest(offers(device, rate_kind, provider, region, as_of=as_of), devices, replicas)
 
 
 def spread(
@@ -184,51 +345,37 @@ def spread(
 ) -> pd.DataFrame:
     """Every provider's price of a device hour, cheapest first: how much the choice of provider is worth.
 
-    Columns: provider, devices (sold together), usd_per_hour (one device), node_usd_per_hour, times_cheapest, includes,
-    source, observed_on, kind. `devices` keeps offers of that size alone, for comparing like with like. Raises what
-    `rate` raises.
+    Columns: provider, region, devices (sold together), usd_per_hour (one device, for reading), times_cheapest,
+    node_usd_per_hour (what is sold), includes, source, observed_on, kind. `devices` keeps offers of that size alone,
+    for comparing like with like. Raises what `offers` raises.
     """
-    offers = [o for o in _offers(device, rate_kind, as_of, path) if devices in (None, o.devices)]
-    if not offers:
-        sizes = {str(offer.devices) for offer in _offers(device, rate_kind, as_of, path)}
-        raise bad(f"devices of {rate_kind} {device}", devices, sizes)
-    cheapest = _cheapest(offers)
-    columns = ("provider", "devices", "usd_per_hour", "node_usd_per_hour", "includes", "source", "observed_on", "kind")
-    frame = pd.DataFrame([{name: getattr(offer, name) for name in columns} for offer in cheapest])
-    times = [offer.usd_per_hour / cheapest[0].usd_per_hour for offer in cheapest]
-    frame.insert(4, "times_cheapest", times)
-    return frame
+    every = offers(device, rate_kind, as_of=as_of, path=path)
+    found = [one for one in every if devices in (None, one.devices)]
+    if not found:
+        raise bad(f"devices of {rate_kind} {device}", devices, {str(one.devices) for one in every})
+    of_provider: dict[str, Offer] = {}
+    for one in sorted(found, key=lambda one: (one.usd_per_device_hour, one.devices, one.provider, one.region)):
+        of_provider.setdefault(one.provider, one)
+    rows = list(of_provider.values())
+    return pd.DataFrame(
+        [
+            {
+                "provider": one.provider,
+                "region": one.region or None,
+                "devices": one.devices,
+                "usd_per_hour": one.usd_per_device_hour,
+                "times_cheapest": one.usd_per_device_hour / rows[0].usd_per_device_hour,
+                "node_usd_per_hour": one.usd_per_hour,
+                "includes": one.includes,
+                "source": one.source,
+                "observed_on": one.observed_on,
+                "kind": one.kind,
+            }
+            for one in rows
+        ]
+    )
 
 
-def _offers(device: str, rate_kind: str, as_of: AsOf, path: Path | None) -> list[Rate]:
-    """The latest observation of each provider's price for each size, as of a day."""
-    every = load_rates(path)
-    names = list(dict.fromkeys(offer.device for offer in every))
-    if device not in names:
-        raise bad("device", device, get_close_matches(device, names, n=6, cutoff=0.4) or names)
-    if rate_kind not in RATE_KINDS:
-        raise bad("rate_kind", rate_kind, RATE_KINDS)
-    kinds = sorted({offer.rate_kind for offer in every if offer.device == device})
-    if rate_kind not in kinds:
-        raise bad(f"rate_kind of {device}", rate_kind, f"{', '.join(kinds)}, or another row in data/rates.csv")
-    offers = [offer for offer in every if (offer.device, offer.rate_kind) == (device, rate_kind)]
-    if as_of is not None:
-        day = day_and_time(as_of)[0]
-        first = min(offer.known_from for offer in offers)
-        offers = [offer for offer in offers if offer.known_from <= day]
-        if not offers:
-            what = f"as-of date of {rate_kind} {device}"
-            raise price_error(DateOutsideCoverage, what, str(day), f"{first} (first observation) or later")
-    latest: dict[tuple[str, int], Rate] = {}
-    for offer in sorted(offers, key=lambda offer: offer.known_from):
-        latest[offer.provider, offer.devices] = offer
-    return list(latest.values())
-
-
-def _cheapest(offers: Sequence[Rate]) -> list[Rate]:
-    """One offer per provider, the cheapest per device (then the smallest), ascending."""
-    ascending = sorted(offers, key=lambda offer: (offer.usd_per_hour, offer.devices, offer.provider))
-    of_provider: dict[str, Rate] = {}
-    for offer in ascending:
-        of_provider.setdefault(offer.provider, offer)
-    return list(of_provider.values())
+def priced_devices(found: Sequence[Offer] | None = None) -> dict[str, None]:
+    """The devices anybody sells, in the order of data/rates.csv."""
+    return dict.fromkeys(one.device for one in (load_rates() if found is None else found))

@@ -73,7 +73,7 @@ class BreakevenPage(MarketPage):
             now=self.now,
             verb=verb,
             chance=chance,
-            n=str(main.hosting.minimum_steps),
+            n=str(main.hosting.minimum_steps * main.replicas_per_step),
         )
 
     def stairs_heading(self) -> Html:
@@ -82,7 +82,8 @@ class BreakevenPage(MarketPage):
             return self.heading("The staircase never meets an API")
         (usd_low, usd, usd_high), (low, value, high) = self.main.usd_per_step, self.main.requests_per_step
         return self.heading(
-            "Each replica adds {step} and carries {capacity}",
+            "Each {purchase} adds {step} and carries {capacity}",
+            purchase="replica" if self.main.replicas_per_step == 1 else f"{self.main.replicas_per_step} replicas",
             step=Figure(usd, "USD/month", "derived", self.main.supply.rate_source, usd_low, usd_high),
             capacity=Figure(value, "requests/month", "derived", self.main.supply.speed_source, low, high),
         )

@@ -80,17 +80,18 @@ def classification_claim(market: Market) -> Claim:
         if api is None or api.value is None or frontier is None or not own:
             continue
         hours = market.study.assume("hours_per_month") / workload.requests_per_month
-        rented = {s.name: hours * offered[s.name]["replicas"] for s in own}
-        whole = [
-            (Figure(s.usd_per_hour[1] * rented[s.name], "USD/request", "derived", s.rate_source,
-                    s.usd_per_hour[0] * rented[s.name], s.usd_per_hour[2] * rented[s.name]), s)
-            for s in own if s.usd_per_hour
-        ]  # fmt: skip
+        whole = []
+        for s in own:
+            alone = hours * float(s.rent(int(offered[s.name]["replicas"])).usd_per_hour)
+            whole.append((Figure(alone, "USD/request", "derived", s.rate_source, reason=LIST_PRICE), s))
         busy = [(usd, s) for s in own if (usd := hosted_usd(s, request)) is not None]
         for pairs, when in ((busy, "always busy"), (whole, "at its own volume")):
-            usd, supply = min(pairs, key=lambda pair: float(pair[0].value or 0))
-            low, value, high = (float(api.value) / float(end or 1) for end in (usd.high, usd.value, usd.low))
-            figure = Figure(value, "ratio", "derived", f"{usd.source}; {api.source}", low, high)
+            cost, supply = min(pairs, key=lambda pair: float(pair[0].value or 0))
+            low, value, high = (
+                None if end is None else float(api.value) / float(end or 1) for end in (cost.high, cost.value, cost.low)
+            )
+            source = f"{cost.source}; {api.source}"
+            figure = Figure(value, "ratio", "derived", source, low, high, cost.reason)
             what = f"{workload.workload}: {frontier.name} over {supply.name}, {when}"
             parts.append(compared(what, figure, least, least=True))
     return Claim(

@@ -50,13 +50,14 @@ class Contest:
     def ends(self) -> Mapping[str, Ends]:
         """Low end, value and high end of each factor."""
         supply = self.duel.supply
-        assert supply.usd_per_hour and supply.prefill_tokens_per_s and supply.decode_tokens_per_s
+        assert supply.prefill_tokens_per_s and supply.decode_tokens_per_s
+        hourly = self.duel.usd_per_step[1] / self.study.assume("hours_per_month")
         lengths: dict[str, Ends] = {}
         for name, column in _COLUMNS.items():
             rule, tokens = self.study.workload_columns[column], float(getattr(self.request, column))
             lengths[name] = (tokens * rule.low_factor, tokens, tokens * rule.high_factor)
         return {
-            "hourly rate": supply.usd_per_hour,
+            "hourly rate": (hourly, hourly, hourly),
             "prefill speed": supply.prefill_tokens_per_s,
             "decode speed": supply.decode_tokens_per_s,
             "busy share allowed": self.study.assumptions.max_utilization.ends,
@@ -90,11 +91,11 @@ class Contest:
         return inputs / request.input_tokens, (whole - inputs) / request.output_tokens
 
     def _step(self, factors: Mapping[str, Any]) -> tuple[Any, Any]:
-        """$ and requests per month of one replica."""
+        """$ and requests per month of one purchase of replicas, as they are sold."""
         hours = self.study.assume("hours_per_month")
         prefill = factors["prompt length"] / factors["prefill speed"]
         seconds = prefill + factors["answer length"] / factors["decode speed"]
-        busy_hours = hours * factors["busy share allowed"] / self.request.peak_to_mean
+        busy_hours = self.duel.replicas_per_step * hours * factors["busy share allowed"] / self.request.peak_to_mean
         return factors["hourly rate"] * hours, busy_hours * 3600 / seconds
 
     def own_usd(self, volume: Any, **factors: Any) -> Any:

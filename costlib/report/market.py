@@ -104,6 +104,8 @@ class Duel:
     hosting: SelfHosting
     price: Api
     result: BreakEven
+    replicas_per_step: int = 1
+    """Replicas that the smallest purchase holds."""
 
     @property
     def usd_per_request(self) -> float:
@@ -112,12 +114,12 @@ class Duel:
 
     @property
     def usd_per_step(self) -> tuple[float, float, float]:
-        """Low end, value and high end of $ a month of one replica."""
+        """Low end, value and high end of $ a month of one purchase."""
         return self.hosting.usd_per_step_month  # type: ignore[return-value]
 
     @property
     def requests_per_step(self) -> tuple[float, float, float]:
-        """Low end, value and high end of what one replica carries in a month."""
+        """Low end, value and high end of what the replicas of one purchase carry in a month."""
         return self.hosting.requests_per_step_month  # type: ignore[return-value]
 
     def figure(self) -> Figure:
@@ -142,17 +144,22 @@ class Duel:
 
 
 def duel(supply: Supply, api: ApiOption, price: Figure, request: Request, study: Study) -> Duel | None:
-    """Break-even of a self-hosted option and an API; None where the option has no speed or rate."""
-    seconds, rate = served_s(supply, request), supply.usd_per_hour
-    if seconds is None or rate is None or price.value is None:
+    """Break-even of a self-hosted option and an API; None where the option has no speed or rate.
+
+    A step is the smallest purchase of the offer that is cheapest for the least replicas.
+    """
+    seconds = served_s(supply, request)
+    if seconds is None or not supply.offers or price.value is None:
         return None
+    minimum = getattr(supply.option, "minimum_replicas", None) or int(study.assume("minimum_replicas"))
+    rent = supply.rent(max(1, minimum))
+    held, usd = supply.purchases[supply.offers.index(rent.offer)]
     hours = study.assume("hours_per_month")
     used = study.assumptions.max_utilization.ends
     capacity = tuple(
-        hours * 3600 * share / request.peak_to_mean / s
+        held * hours * 3600 * share / request.peak_to_mean / s
         for share, s in zip(used, (seconds.high, seconds.base, seconds.low), strict=True)
     )
-    minimum = getattr(supply.option, "minimum_replicas", None) or int(study.assume("minimum_replicas"))
-    hosting = SelfHosting(tuple(r * hours for r in rate), capacity, minimum_steps=minimum)  # type: ignore[arg-type]
+    hosting = SelfHosting((usd * hours,) * 3, capacity, minimum_steps=-(-minimum // held))  # type: ignore[arg-type]
     line = Api(float(price.value))
-    return Duel(supply, api, hosting, line, break_even(hosting, line, request.tokens))
+    return Duel(supply, api, hosting, line, break_even(hosting, line, request.tokens), held)

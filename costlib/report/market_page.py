@@ -177,7 +177,7 @@ class MarketPage(PlanPage):
             "USD per month by requests per month of the mean request; band: low to high end of every factor; circles: "
             "break-even",
             f"Source: {main.supply.speed_source}; {main.supply.rate_source}; prices of {self.day}. At least "
-            f"{main.hosting.minimum_steps} replicas.",
+            f"{main.hosting.minimum_steps * main.replicas_per_step} replicas.",
             f"Line chart of monthly cost by volume where {main.supply.name} becomes cheaper beyond each circle",
             staircase(self.ledger, "breakeven", points, lines, crossings, ("this study", self.now)),
         )

@@ -12,10 +12,11 @@ import pandas as pd
 from costlib.cost.token import CONVENTIONS
 from costlib.cost.token_table import cost_per_token
 from costlib.figure import Figure
-from costlib.prices.rates import Rate
+from costlib.prices.rates import Rental
 from costlib.report.chart import PALETTE, Chart
 from costlib.report.figures import Group, dots
 from costlib.report.ledger import Html
+from costlib.report.market import LIST_PRICE
 from costlib.report.measured_rows import Row
 from costlib.report.page import Page, figure_of, long_date, records
 
@@ -28,7 +29,7 @@ class Costs(Page):
     rows: Mapping[str, Row]
     ok: Mapping[str, Any]
     where: str
-    rate: Rate | None
+    rate: Rental | None
     price_ratio: tuple[str, float] | None
 
     def cost_heading(self) -> Html:
@@ -48,19 +49,21 @@ class Costs(Page):
         """The rate behind the costs."""
         if self.rate is None:
             return self.text("data/rates.csv holds no rate for this device.")
-        rate = Figure(
-            self.rate.usd_per_hour, "USD/hour", self.rate.kind, self.rate.source, self.rate.low, self.rate.high
-        )
+        one = self.rate.offer
+        rate = Figure(self.rate.usd_per_hour, "USD/hour", one.kind, one.source, reason=LIST_PRICE)
+        dearest = Figure(self.rate.dearest_usd_per_hour, "USD/hour", one.kind, "data/rates.csv", reason=LIST_PRICE)
         sentence = (
-            "The hour of {device} is charged at {rate}, from the cheapest to the dearest provider, seen on {day}."
+            "The hour of {device} is charged at {rate}, what {provider} asks for {n} together, seen on {day}; the "
         )
+        sentence += "dearest provider asks {dearest}."
         ratio: Figure | str = ""
         if self.price_ratio:
             ratio = Figure(self.price_ratio[1], "input tokens", "quoted", self.price_ratio[0], reason="a list price")
             sentence += " The split by price ratio counts an output token as {ratio}, the way {api} is priced."
         api = self.price_ratio[0] if self.price_ratio else ""
         day = long_date(self.rate.observed_on)
-        return self.text(sentence, device=self.rate.device, rate=rate, day=day, ratio=ratio, api=api)
+        names = {"device": self.rate.device, "provider": one.provider, "n": str(self.rate.devices), "day": day}
+        return self.text(sentence, rate=rate, dearest=dearest, ratio=ratio, api=api, **names)
 
     def cost_chart(self) -> Chart | Html:
         """$ per million input and output tokens under each convention."""
@@ -92,11 +95,10 @@ class Costs(Page):
         """One row per configuration and convention."""
         if self.rate is None or not self.ok:
             return []
-        hourly = (float(self.rate.low), float(self.rate.usd_per_hour), float(self.rate.high))
         ratio = self.price_ratio[1] if self.price_ratio else None
         used = [c for c in CONVENTIONS if ratio is not None or c != "price_ratio"]
         speeds = pd.DataFrame(list(self.ok.values()))
-        frame = cost_per_token(speeds, hourly, conventions=used, output_to_input_price_ratio=ratio)
+        frame = cost_per_token(speeds, (self.rate.offer,), conventions=used, output_to_input_price_ratio=ratio)
         labels = [name for name in self.ok for _ in used]
         return [
             {**row, "label": n, "split": _SPLITS[row["convention"]], "what": f"{n}, {_SPLITS[row['convention']]}"}
@@ -117,4 +119,4 @@ class Costs(Page):
             row = {**row, f"{name}_low": None, f"{name}_high": None}
         reason = row["reason"] or left_out or "no tokens carry this part"
         figure = figure_of(row, name, "USD/Mtok", kind="derived", source=source, reason=reason)
-        return figure if figure.low is None else replace(figure, reason="range of speeds and of providers' rates")
+        return figure if figure.low is None else replace(figure, reason="range of speeds; a list price is exact")

@@ -15,7 +15,7 @@ from costlib.measure.compare import decode_difference
 from costlib.measure.difference import Difference
 from costlib.measure.run import stored_runs
 from costlib.prices.hardware import measured_rate
-from costlib.prices.rates import Rate
+from costlib.prices.rates import Rental
 from costlib.report.chart import Chart, short
 from costlib.report.figures import Panel, bars
 from costlib.report.ledger import Html
@@ -70,7 +70,7 @@ class MeasurePage(Memory, Limits, Costs, Quality):
     quality: dict[str, Row] = field(kw_only=True)
     stored: pd.DataFrame = field(kw_only=True)
     """Every run of the store."""
-    rate: Rate | None = None
+    rate: Rental | None = None
     price_ratio: tuple[str, float] | None = None
 
     def __post_init__(self) -> None:

@@ -201,6 +201,8 @@ class PortfolioPage(PlanPage):
             {
                 "Pool": r["pool"],
                 "Replicas": self.derived(r["replicas"], "replicas"),
+                "Rented as": f"{r['rate_units']} x {r['rate_devices_per_unit']} {r['device']} at {r['rate_provider']}, "
+                f"{r['rate_commitment']}, seen {r['rate_observed_on']}",
                 "Rate of one": Figure(
                     r["usd_per_hour"], "USD/hour", r["rate_kind"], r["rate_source"], reason="a list price"
                 ),

@@ -9,16 +9,17 @@ from hypothesis import strategies as st
 from costlib.cost.arrivals import from_log, hourly, steady
 from costlib.cost.capacity import (
     Replica,
-    bill,
+    cheapest_bill,
     fleet,
     replicas,
     scale_to_zero,
     service_seconds,
 )
-from costlib.cost.inputs import SECONDS_PER_MONTH, Interval
+from costlib.cost.inputs import SECONDS_PER_MONTH
 from costlib.cost.sizing import capacity
 from costlib.cost.token import usd_per_mtok
 from costlib.errors import InputError
+from costlib.prices.rates import given as offer_of
 
 
 def test_rent_1_a_rented_hour_is_paid_idle_or_not_public_calculator():
@@ -94,7 +95,8 @@ def test_the_bill_of_a_fleet_is_conserved_by_its_utilization():
         plan = fleet(profile, replica, scaling=scaling, node_devices=8)
         per_request = 2.21 * 2 / 3600 * 4.0 / 8
         paid = plan.requests_per_month * per_request / plan.utilization.value
-        assert paid == pytest.approx(bill(plan, replica, Interval.of("rate", 2.21)).usd_per_month.base)
+        node = offer_of(2.21, 8)
+        assert paid == pytest.approx(cheapest_bill([node], profile, replica, scaling=scaling).usd_per_month.base)
         assert plan.utilization.kind == "derived"
 
 
@@ -122,7 +124,7 @@ def test_a_limit_no_load_can_meet_gives_no_number_but_a_reason():
     plan = fleet(steady(1000), replica)
     assert plan.replicas is None
     assert plan.utilization is None
-    priced = bill(plan, replica, Interval.of("rate", 2))
+    priced = cheapest_bill([offer_of(2)], steady(1000), replica)
     assert priced.usd_per_month is None and priced.usd_per_1k_requests is None
     assert plan.reason == "one request takes 4 s, longer than the limit of 3 s"
 
@@ -250,11 +252,11 @@ def test_bad_input_is_refused(call, message):
 )
 def test_the_bill_rises_with_volume_and_rate_and_utilization_stays_a_share(volume, more, rate, dearer, minimum, node):
     replica = Replica(8, 4.0, 2, start_up_s=60, latency_limit_s=9)
-    few, many = (fleet(steady(v), replica, minimum=minimum, node_devices=node) for v in (volume, volume + more))
-    cheap, dear = Interval.of("rate", rate), Interval.of("rate", rate + dearer)
-    bills = [
-        bill(*of).usd_per_month.base for of in ((few, replica, cheap), (many, replica, cheap), (many, replica, dear))
+    priced = [
+        cheapest_bill([offer_of(usd, node)], steady(v), replica, minimum=minimum)
+        for v, usd in ((volume, rate), (volume + more, rate), (volume + more, rate + dearer))
     ]
+    bills = [one.usd_per_month.base for one in priced]
     assert 0 <= bills[0] <= bills[1] <= bills[2] < math.inf
-    for plan in (few, many):
+    for plan in (one.fleet for one in priced):
         assert plan.utilization is None or 0 <= plan.utilization.value <= 1

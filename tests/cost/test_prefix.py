@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -8,10 +7,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
+import costlib as cl
 from costlib.cost.prefix import api_stream, priced
 from costlib.errors import InputError
 from costlib.prices.book import load_book
-from costlib.prices.rates import rate as rate_of
 
 ROW: dict[str, Any] = {
     "prompt_tokens": 1000, "ttft_s": 2.0, "ttft_reused_s": 0.5,
@@ -28,11 +27,12 @@ def test_seconds_of_a_paid_hour_by_hand() -> None:
     assert float(row["input_usd_per_mtok_reused"]) == pytest.approx(0.5)
 
 
-def test_the_interval_joins_the_ends_of_saving_and_rate_also_where_nothing_is_saved() -> None:
-    low, base, high = map(Decimal, ("3.6", "7.2", "36"))
-    rate = replace(rate_of("H100 SXM"), low=low, usd_per_hour=base, high=high)
-    row = priced(pd.DataFrame([ROW | {"ttft_saved_s_low": -1.0}]), rate).iloc[0]
-    assert [row[f"usd_saved_per_1k_requests{end}"] for end in ("_low", "", "_high")] == [-10, 3, 20]
+def test_the_interval_is_that_of_the_saving_also_where_nothing_is_saved_and_the_rate_says_what_is_rented() -> None:
+    rent = cl.offer("H100 SXM", provider="AWS", as_of="2026-10-04")
+    row = priced(pd.DataFrame([ROW | {"ttft_saved_s_low": -1.0}]), rent).iloc[0]
+    saved = [row[f"usd_saved_per_1k_requests{end}"] for end in ("_low", "", "_high")]
+    assert saved == [Decimal("55.04") * seconds / Decimal("3.6") for seconds in (Decimal(-1), Decimal("1.5"), 2)]
+    assert (row["rate_provider"], row["rate_devices_per_unit"], row["rate_kind"]) == ("AWS", 8, "quoted")
     unknown = dict.fromkeys(("ttft_s", "ttft_reused_s", "ttft_saved_s", "ttft_saved_s_low", "ttft_saved_s_high"))
     lost = priced(pd.DataFrame([ROW | unknown]), 3.6).iloc[0]
     assert pd.isna(lost["usd_saved_per_1k_requests"]) and pd.isna(lost["input_usd_per_mtok"])

@@ -217,7 +217,9 @@ def test_every_unknown_number_of_an_ok_row_has_a_reason() -> None:
 def test_data_sheets_are_found_by_the_drivers_name() -> None:
     found = data_sheet("NVIDIA H100 80GB HBM3")
     assert found is not None and found.bandwidth_bytes_per_s == 3.35e12 and found.source
-    assert data_sheet("CPU, 2 cores (x)") is None and data_sheet("NVIDIA GeForce RTX 4090") is None
+    card = data_sheet("NVIDIA GeForce RTX 4090")
+    assert card is not None and card.dense_16bit_flops_per_s == 165e12
+    assert data_sheet("CPU, 2 cores (x)") is None and data_sheet("NVIDIA GeForce RTX 4090 Laptop GPU") is None
 
 
 @given(st.integers(0, 5000), st.integers(1, 5000), st.integers(1, 6000))

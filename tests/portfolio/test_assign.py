@@ -178,6 +178,31 @@ def test_replicas_that_come_in_nodes_are_paid_by_the_node() -> None:
     assert (caught.value.requirements, caught.value.least) == (("pool 0",), (4.0,))
 
 
+def test_of_several_offers_the_least_whole_bill_counts_that_the_maximum_allows() -> None:
+    """A load of 2.5 needs 3: three alone for 330, four by twos for 320, eight for 300."""
+    one = Problem(
+        usd=np.zeros((1, 1)),
+        cash=np.zeros((1, 1)),
+        eligible=np.ones((1, 1), dtype=bool),
+        load=np.full((1, 1), 2.5),
+        user=np.array([0]),
+        pool=np.array([0]),
+        hours=np.ones((1, 1)),
+        replica_usd=np.array([[110.0, 80.0, 37.5]]),
+        minimum=np.array([1]),
+        maximum=np.array([np.inf]),
+        kept=np.zeros((1, 0), dtype=bool),
+        model_usd=np.zeros(0),
+        node=np.array([[1, 2, 8]]),
+    )
+    for most, count, usd in ((np.inf, 8, 300), (8, 8, 300), (7, 4, 320), (4, 4, 320), (3, 3, 330)):
+        found = solve(replace(one, maximum=np.array([float(most)])))
+        assert (found.replicas.tolist(), found.usd) == ([count], usd)
+    with pytest.raises(Infeasible) as caught:
+        solve(replace(one, maximum=np.array([2.0])))
+    assert caught.value.least == (3.0,)
+
+
 def test_a_load_that_is_whole_but_for_rounding_needs_no_further_replica() -> None:
     third = 0.1 + 0.2 - 0.3  # 5.6e-17
     problem = Problem(

@@ -68,7 +68,7 @@ def test_a_pool_is_sized_for_its_busiest_hour_and_paid_busy_or_idle(make_study: 
     count = replicas(scenario.problem, chosen)[pool]
     assert count == 1
     split = scenario.split(chosen)
-    rate = money.ends["device_rate"][1, 3]
+    rate = money.replica_hour_usd[3, 0]
     assert (split[0, [1, 3]] + split[1, [1, 3]]).sum() == pytest.approx(730 * rate)
     assert (split[1, [1, 3]] > 0).all()
 

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import costlib as cl
 from costlib.cost.focus import dataset, totals
 from costlib.cost.hosting_charges import Bought
 from costlib.errors import InputError
 from costlib.portfolio import Plan, make_plan
 from costlib.portfolio.bill import cents
 from costlib.portfolio.focus import _idle, plan_charges, read_owned
-from costlib.prices.rates import rate
 from costlib.store import Store
 from costlib.study import Study, load_study
 
@@ -95,11 +95,49 @@ def test_a_reserved_pool_is_bought_and_listed_on_demand(make_study: MakeStudy, s
     assert cents(bought["BilledCost"]) == plan.pools["usd_per_month"].iloc[0] and bought["EffectiveCost"] == 0
     provider = str(bought["ProviderName"])
     try:
-        on_demand = rate("H100 SXM", provider=provider)
+        on_demand = cl.offer("H100 SXM", provider=provider)
     except InputError:
-        on_demand = rate("H100 SXM")
+        on_demand = cl.offer("H100 SXM")
     assert abs(used["ListUnitPrice"] - on_demand.usd_per_hour) < Decimal("1e-6")
     assert used["BilledCost"] == 0 < used["EffectiveCost"] < used["ListCost"]
+
+
+def sold(make_study: MakeStudy, store_holds: StoreHolds, provider: str, **option: object) -> Plan:
+    store_holds(None, None)
+    lines = "".join(f"    {name}: {value}\n" for name, value in {"rate_provider": provider, **option}.items())
+    return cl.plan(make_study((OWNED[0], OWNED[0] + lines)))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("provider", "option", "replicas", "usd_per_hour"),
+    [
+        ("AWS", {}, 8, "55.04"),  # one is needed, eight are sold
+        ("AWS", {"minimum_replicas": 9}, 16, "110.08"),
+        ("Lambda", {"minimum_replicas": 3}, 3, "12.87"),  # 3 x 4.29 against 4 for 16.36 and 2 x 2 for 16.76
+        ("Lambda", {"minimum_replicas": 4}, 4, "16.36"),
+        ("Lambda", {"minimum_replicas": 8}, 8, "31.92"),  # 8 x 4.29 are 34.32
+        ("Lambda", {"minimum_replicas": 9}, 9, "38.61"),  # against 3 x 4 for 49.08 and 2 x 8 for 63.84
+        ("RunPod Secure", {"replicas_per_node": 4}, 4, "15.96"),
+    ],
+)
+def test_a_plan_rents_and_bills_hardware_as_it_is_sold(
+    make_study: MakeStudy, store_holds: StoreHolds, provider: str, option: dict[str, int], replicas: int,
+    usd_per_hour: str,
+) -> None:  # fmt: skip
+    plan = sold(make_study, store_holds, provider, **option)
+    pool = plan.pools.set_index("pool").loc["open"]
+    assert (pool["replicas"], pool["rate_provider"]) == (replicas, provider)
+    assert pool["usd_per_month"] == cents(Decimal(usd_per_hour) * 730)
+    assert pool["rate_units"] * pool["rate_devices_per_unit"] == replicas and pool["rate_commitment"] == "on_demand"
+    frame = dataset(plan_charges(plan))
+    hours = frame[frame["ResourceId"].eq("open")]
+    assert hours["PricingQuantity"].sum() == replicas * 730 and set(hours["ProviderName"]) == {provider}
+    assert cents(hours["EffectiveCost"].sum()) == pool["usd_per_month"]
+
+
+def test_more_replicas_than_may_be_had_are_no_plan(make_study: MakeStudy, store_holds: StoreHolds) -> None:
+    with pytest.raises(InputError, match=r"maximum_replicas 7 of open.*open needs 8 replicas or more"):
+        sold(make_study, store_holds, "AWS", maximum_replicas=7)
 
 
 def test_an_owned_pool_is_a_purchase_row_plus_amortized_usage(make_study: MakeStudy, store_holds: StoreHolds) -> None:

@@ -10,13 +10,13 @@ from decimal import Decimal
 
 import pytest
 
+import costlib as cl
 from costlib.errors import InputError
 from costlib.portfolio.offers import Offer, cold_cache, offers
 from costlib.portfolio.options import supplies
 from costlib.portfolio.workloads import load_scores, load_workloads
 from costlib.prices.book import load_book
 from costlib.prices.entries import DateOutsideCoverage, UnknownModel
-from costlib.prices.rates import rate
 from costlib.study import ApiOption, Study
 
 MakeStudy = Callable[..., Study]
@@ -59,8 +59,7 @@ def test_seconds_and_rate_of_a_published_configuration(make_study: MakeStudy) ->
     assert offer.input_s[2] == pytest.approx(400 / 45312)
     assert offer.output_s[2] == pytest.approx(50 / 8026)
     assert offer.supply.speed_kind == "derived"
-    hourly = rate("H100 SXM", as_of=study.as_of)
-    assert offer.supply.usd_per_hour == tuple(float(usd) for usd in (hourly.low, hourly.usd_per_hour, hourly.high))
+    assert offer.supply.usd_per_hour == (float(cl.offer("H100 SXM", as_of=study.as_of).usd_per_hour),) * 3
     assert offer.latency_s == pytest.approx(0.5 + 50 / 50)
 
 
@@ -70,7 +69,7 @@ def test_a_replica_of_two_devices_costs_twice(make_study: MakeStudy) -> None:
     study = make_study(pair)
     supply = table(study)["private", "open"].supply
     assert supply.usd_per_hour is not None
-    assert supply.usd_per_hour[1] == pytest.approx(2 * float(rate("H100 SXM", as_of=study.as_of).usd_per_hour))
+    assert supply.usd_per_hour[1] == pytest.approx(2 * float(cl.offer("H100 SXM", as_of=study.as_of).usd_per_hour))
     assert supply.devices == 2
 
 
@@ -82,7 +81,7 @@ def test_a_measured_configuration(make_study: MakeStudy, store_holds: StoreHolds
     assert offer.input_s == (400 / 810, 400 / 800, 400 / 790)
     assert offer.latency_s == pytest.approx(400 / 800 + 50 / 20)
     assert offer.supply.usd_per_hour is not None
-    assert offer.supply.usd_per_hour[1] == float(rate("CPU 2 cores", as_of=study.as_of).usd_per_hour)
+    assert offer.supply.usd_per_hour[1] == float(cl.offer("CPU 2 cores", as_of=study.as_of).usd_per_hour)
     assert "de-quantized" in offer.note
     assert "run-1" in offer.source
 

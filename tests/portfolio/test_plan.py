@@ -17,7 +17,6 @@ from costlib.errors import InputError
 from costlib.figure import KINDS
 from costlib.portfolio import Infeasible, Plan, make_plan
 from costlib.portfolio.economics import PARTS
-from costlib.prices.rates import rate
 from costlib.store import Store
 from costlib.study import Study, load_study
 
@@ -113,7 +112,7 @@ def test_three_numbers_of_the_demo_by_hand(demo: Plan) -> None:
     assert chat["inference_usd"] == round(per_turn * 2_400_000, 2)
     assert chat["misses_usd"] == round(Decimal("0.045") * Decimal("0.25") * 2_400_000, 2)
     pool = row(demo.pools, pool="Llama 3.3 70B fp8 on 1 x H200")
-    hourly = rate("H200 SXM", as_of=demo.study.as_of).usd_per_hour
+    hourly = cl.offer("H200 SXM", as_of=demo.study.as_of).usd_per_hour
     assert pool["usd_per_month"] == round(2 * 730 * hourly, 2)
 
 

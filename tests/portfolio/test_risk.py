@@ -72,7 +72,7 @@ def test_sensitivity_covers_every_factor_with_a_range(make_study: MakeStudy) -> 
     money, choice, base, _ = build(make_study())
     found = {row.factor: row for row in sensitivity(money, choice, base)}
     assert set(found) == {
-        "requests_per_month", "miss_cost_usd", "success_rate", "speed", "device_rate", "max_utilization",
+        "requests_per_month", "miss_cost_usd", "success_rate", "speed", "max_utilization",
         "human_usd_per_hour", "evaluation_usd_per_month", "operations_usd_per_month",
     }  # fmt: skip
     miss = found["miss_cost_usd"]

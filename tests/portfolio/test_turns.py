@@ -66,7 +66,7 @@ def test_a_price(problem: Problem, up: bool) -> None:
     pools = np.isin(np.arange(2), problem.pool[problem.user == option])
 
     def way(times: float) -> Problem:
-        usd, replica_usd = np.where(mine, times, 1.0), np.where(pools, times, 1.0)
+        usd, replica_usd = np.where(mine, times, 1.0), np.where(pools, times, 1.0)[:, None]
         return replace(problem, usd=problem.usd * usd, replica_usd=problem.replica_usd * replica_usd)
 
     far = 100.0 if up else 0.0

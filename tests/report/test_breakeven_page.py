@@ -106,7 +106,8 @@ def test_a_factor_that_can_take_the_break_even_away_is_ranked_first(page: Breake
     name = "Llama 3.1 8B fp8 on 1 x H100"
     shaky = [replace(s, decode_tokens_per_s=(1.0, 20000.0, 36000.0)) if s.name == name else s for s in page.found]
     slow = BreakevenPage(about="a study", plan=page.plan, found=shaky, own=name)
-    assert slow.swings[0]["factor"] == "decode speed" and slow.swings[0]["result_low"] is None
+    assert slow.swings[0]["result_low"] is None
+    assert "decode speed" in {one["factor"] for one in slow.swings if one["swing"] is None}
     assert "decides whether self-hosting pays at all" in slow.tornado_heading().text
     assert "never at" in slow.tornado_chart()._repr_html_()
 
