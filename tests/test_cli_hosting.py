@@ -175,7 +175,7 @@ def test_a_log_and_an_hourly_profile_size_the_busy_hours(costlib: Any, tmp_path:
         (("--requests-per-month", "1", "--hourly", "a"), "--hourly is 'a'"),
         (("--requests-per-month", "1", "--hourly", "1,2"), "hourly weights is 2"),
         (("--requests-per-month", "-1"), "requests_per_month is -1"),
-        (("--log", "nowhere.csv"), "nowhere.csv: cannot be read"),
+        (("--log", "nowhere.csv"), "nowhere.csv'; allowed: a file that can be read"),
         (("--log", "nowhere.csv", "--requests-per-month", "1"), "log is 'nowhere.csv'; allowed: nothing beside it"),
         (("--requests-per-month", "1", "--scaling", "yearly"), "scaling is 'yearly'"),
         (("--requests-per-month", "1", "--node-devices", "0"), "node_devices is 0"),
