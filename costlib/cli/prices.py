@@ -108,12 +108,17 @@ def _usage_effect(usage: str, old: tuple[PriceBook, date], new: tuple[PriceBook,
     """Both bills of the usage and their difference; more than the sum of the changes where one adds a new price."""
     from costlib.prices.usage import price_usage
 
-    before = price_usage(old[0], usage, as_of=old[1]).total
+    before = price_usage(old[0], usage, as_of=old[1])
     try:
-        after = price_usage(new[0], usage, as_of=new[1]).total
+        after = price_usage(new[0], usage, as_of=new[1])
     except InputError as error:
-        return {"before_usd": before, "after_usd": None, "effect_usd": None, "reason": str(error)}
-    return {"before_usd": before, "after_usd": after, "effect_usd": after - before, "reason": None}
+        return {"before_usd": before.total, "after_usd": None, "effect_usd": None, "reason": str(error)}
+    for row in [*before.unpriced.to_dict("records"), *after.unpriced.to_dict("records")]:
+        reason = f"{row['rows']:,} rows have no price, the first {row['first_row']}: {row['reason']}"
+        totals = [None if len(of.unpriced) else of.total for of in (before, after)]
+        return {"before_usd": totals[0], "after_usd": totals[1], "effect_usd": None, "reason": reason}
+    effect = after.total - before.total
+    return {"before_usd": before.total, "after_usd": after.total, "effect_usd": effect, "reason": None}
 
 
 def _usd(value: Any) -> str:

@@ -35,7 +35,9 @@ Columns = Annotated[
     list[str] | None,
     typer.Option("--column", help="FIELD=COLUMN of a log whose export is not recognised; again for each field."),
 ]
-AsOf = Annotated[str | None, typer.Option(help="Date of the prices, YYYY-MM-DD [default: day of the snapshot].")]
+AsOf = Annotated[
+    str | None, typer.Option(help="Date of the prices, YYYY-MM-DD, or UTC moment [default: the snapshot.]")
+]
 
 
 def plain_types(value: Any) -> Any:
@@ -138,11 +140,11 @@ def number(row: Any, name: str, unit: str = "", scale: float = 1.0) -> str:
 
 
 def usd(value: Any) -> str:
-    """US dollars as a person reads them: cents from a dollar on, five digits below: no bill looks like nothing."""
+    """US dollars as a person reads them: cents from a dollar on, all that counts below: no bill is nothing."""
     if value is None or value != value:
         return "-"
     amount = Decimal(str(value))
-    digits = 2 if abs(amount) >= 1 or not amount else 4 - amount.adjusted()
+    digits = 2 if abs(amount) >= 1 or not amount else max(8, 4 - amount.adjusted())
     whole, _, decimals = f"{amount:,.{digits}f}".partition(".")
     return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"
 

@@ -16,9 +16,9 @@ from costlib.figure import Kind
 from costlib.prices.amounts import Amount, exact
 from costlib.prices.book import AsOf, PriceBook
 from costlib.prices.buckets import COUNTS, MOST_TOKENS, not_used, own_buckets, plan
-from costlib.prices.entries import Price
 
 _MILLION = Decimal(1_000_000)
+_QUOTED: Kind = "quoted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,28 +86,36 @@ def price_request(
     own = own_buckets(sheet.known)
     planned = plan(tuple(given), own)
     billed = planned.bill(given)
-    for field, number, whole, left in planned.beyond(given, billed):
-        if left < 0:
-            raise bad(field, number, f"at most {whole} ({given.get(whole, 0)}), which include them")
+    if planned.checks:
+        for field, number, whole, left in planned.beyond(given, billed):
+            if left < 0:
+                raise bad(field, number, f"at most {whole} ({given.get(whole, 0)}), which include them")
     if "requests" in own:
         billed["request"] = requests
     mean = -(-given.get("input_tokens", 0) // requests)
     lines: list[Line] = []
-    prices: list[Price] = []
+    sources: dict[str, None] = {}
+    notes = list(sheet.notes)
+    total, kind_of_all = Decimal(0), _QUOTED
     for kind, tokens in billed.items():
         if tokens:
             band = sheet.band(kind, mean)
+            price, doubt = band.price, band.price.doubt(sheet.day)
             amount = tokens * band.usd_per_mtok / _MILLION
-            lines.append(Line(kind, tokens, band.usd_per_mtok, amount, band.price.id, band.price.doubt(sheet.day)))
-            prices.append(band.price)
-    notes = [*sheet.notes, *(line.doubt for line in lines if line.doubt)]
+            lines.append(Line(kind, tokens, band.usd_per_mtok, amount, price.id, doubt))
+            sources[price.source] = None
+            total += amount
+            if doubt:
+                notes.append(doubt)
+            if price.kind == "assumed":
+                kind_of_all = price.kind
     if not own.issuperset(given):
         where = f"{sheet.provider}/{sheet.model}"
         notes += [not_used(name, number, where) for name, number in given.items() if name not in own]
     if requests > 1 and sheet.cliffs:
         notes.append(f"the long-context price of {requests:,} requests follows their mean of {mean:,} input tokens")
     return PricedRequest(
-        total=sum((line.amount for line in lines), Decimal(0)),
+        total=total,
         lines=tuple(lines),
         currency="USD",
         as_of=sheet.day,
@@ -115,8 +123,8 @@ def price_request(
         provider=sheet.provider,
         model=sheet.model,
         tier=sheet.tier,
-        source=", ".join(dict.fromkeys(price.source for price in prices)) or book.source,
-        kind="assumed" if any(price.kind == "assumed" for price in prices) else "quoted",
+        source=", ".join(sources) or book.source,
+        kind=kind_of_all,
         snapshot=book.snapshot,
         requests=requests,
         deprecated=sheet.deprecated,

@@ -163,7 +163,10 @@ class PriceBook:
             raise price_error(UnknownTier, "tier", tier, sorted({*TIERS, *tiers}))
         prices = tuple(price for price in prices if price.tier == tier)
         if not prices:
-            allowed = f"a tier with a published price: {', '.join(tiers)}" if tiers else "none, no price is published"
+            sold_by = f": it is sold by the {' and the '.join(name.sold_by)}" if name.sold_by else ""
+            allowed = f"none, no price of tokens is published{sold_by}"
+            if tiers:
+                allowed = f"a tier with a published price: {', '.join(tiers)}"
             raise price_error(MissingPrice, f"tier of {where}", tier, allowed)
         active = [price for price in prices if self.holds(price, day)]
         if not active:

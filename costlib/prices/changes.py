@@ -138,7 +138,7 @@ def read_snapshot(path: Path) -> PriceBook:
 
 def _name(saved: dict[str, Any]) -> Name:
     known = {field.name: saved[field.name] for field in fields(Name) if field.name in saved}
-    return Name(**known | {"also": tuple(known.get("also", ()))})
+    return Name(**known | {name: tuple(known.get(name, ())) for name in ("also", "sold_by")})
 
 
 def _price(fields: dict[str, Any]) -> Price:

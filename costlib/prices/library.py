@@ -52,6 +52,14 @@ _TOKEN_KINDS = {
     "storage_searches_kcount": "storage_search",
     "requests_kcount": "request",
 }
+_LEFT_OUT = {
+    "audio_hours": "hour of audio",
+    "input_audio_hours": "hour of audio",
+    "input_document_kpages": "page",
+    "input_annotated_document_kpages": "annotated page",
+    "input_mchars": "character",
+    "input_text_messages_kcount": "message",
+}
 _TIERS = {
     ("processing", "batch"): "batch",
     ("service_tier", "flex"): "flex",
@@ -112,12 +120,18 @@ def read_public_list() -> PublicList:
                 pattern="|".join(dict.fromkeys(_pattern(field, text) for field, text in of if field != "equals")),
                 deprecated=bool(model.deprecated),
                 also=also,
+                sold_by=tuple(dict.fromkeys(_LEFT_OUT[key] for key in _keys(model) if key in _LEFT_OUT)),
             )
             aliases = dict.fromkeys([model.id.lower(), *(text for field, text in of if field == "equals")])
             known_from = _first_day(literals[provider.id, model.id], namesakes)
             prices = tuple(_prices(source, RELEASED[installed], provider.id, model, known_from))
             models.append(ListedModel(name, tuple(aliases), prices))
     return PublicList(source, RELEASED[installed], tuple(models))
+
+
+def _keys(model: Any) -> Iterator[str]:
+    for entry in model.prices if isinstance(model.prices, list) else [model]:
+        yield from (key for key, price in entry.prices.__dict__.items() if price is not None)
 
 
 def _clauses(match: Any) -> Iterator[tuple[str, str]]:

@@ -23,7 +23,7 @@ class Name:
 
     `pattern` are the list's further names of the model as a regular expression, `at_home` says that the provider is the
     model's own, `deprecated` that it still answers, and that the provider advises against it. `also` are other names of
-    the provider.
+    the provider, `sold_by` what else the model is sold by, such as an hour of audio: the book has no price for that.
     """
 
     provider: str
@@ -32,6 +32,7 @@ class Name:
     pattern: str = ""
     deprecated: bool = False
     also: tuple[str, ...] = ()
+    sold_by: tuple[str, ...] = ()
 
 
 def find(names: Mapping[str, tuple[Name, ...]], model: str, provider: str | None = None) -> Name:

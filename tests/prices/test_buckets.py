@@ -3,6 +3,7 @@
 import json
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import genai_prices
@@ -265,3 +266,21 @@ def test_a_price_by_the_hour_needs_the_hour_and_takes_that_of_the_row() -> None:
         "a moment with its UTC time, such as 2026-11-01T09:00 (in a table: column timestamp)"
         in priced.unpriced["reason"][0]
     )
+
+
+@pytest.mark.parametrize(
+    ("model", "provider", "unit"),
+    [("whisper-1", "openai", "hour of audio"), ("mistral-ocr-2505", "mistral", "page and the annotated page")],
+)
+def test_what_is_sold_by_something_else_than_tokens_is_refused_by_name(model: str, provider: str, unit: str) -> None:
+    with pytest.raises(MissingPrice, match=f"no price of tokens is published: it is sold by the {unit}"):
+        request(model, provider, input_tokens=1)
+
+
+def test_an_effect_on_a_bill_with_rows_that_have_no_price_is_unknown(tmp_path: Path) -> None:
+    file = tmp_path / "usage.csv"
+    file.write_text("model,input_tokens,output_tokens\no3,1000,0\nnobody,1,0\n", encoding="utf-8")
+    words = ["prices", "diff", "2025-06-01", "2025-07-01", "--usage", str(file), "--json"]
+    document = json.loads(CliRunner().invoke(app, words).stdout)
+    assert (document["before_usd"], document["after_usd"], document["effect_usd"]) == (None, None, None)
+    assert document["reason"].startswith(f"1 rows have no price, the first {file}:3: model is 'nobody'")
