@@ -6,6 +6,7 @@ length, and where a provider sells no cached input every token is charged in ful
 
 from __future__ import annotations
 
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +15,8 @@ import pandas as pd
 from costlib.errors import InputError
 from costlib.portfolio.offers import mean_request
 from costlib.portfolio.plan import Plan
-from costlib.prices.book import AsOf, PriceBook
+from costlib.portfolio.workloads import load_workloads
+from costlib.prices.book import AsOf, PriceBook, load_book
 from costlib.study import ApiOption
 
 _EFFECT = "workload option provider model tier requests_per_month before_usd after_usd effect_usd reason kind source"
@@ -24,8 +26,10 @@ def api_use(plan: Plan) -> pd.DataFrame:
     """One row per workload and API that the plan asks; behind a cascade or router for its share of the requests.
 
     Columns: workload, option, provider, model, tier, requests_per_month (`Decimal`), input_tokens, cached_tokens and
-    output_tokens of the mean request.
+    output_tokens of the mean request, at: a time of day (UTC) where the price depends on it, a row for each price.
     """
+    book = load_book()
+    profiles = {workload.workload: workload.profile for workload in load_workloads(plan.study)}
     workloads = {row["workload"]: row for row in plan.workloads.to_dict("records")}
     rows: list[dict[str, Any]] = []
     for chosen in plan.serving.to_dict("records"):
@@ -35,16 +39,19 @@ def api_use(plan: Plan) -> pd.DataFrame:
             tokens = {name: int(workload[name]) for name in ("input_tokens", "cached_tokens", "output_tokens")}
             requests = Decimal(repr(float(workload["requests_per_month"]))) * chosen["asked"]
             named = {"provider": option.provider, "model": option.model, "tier": option.tier}
-            rows.append(
-                {
-                    "workload": chosen["workload"],
-                    "option": option.name,
-                    **named,
-                    "requests_per_month": requests,
-                    **tokens,
-                }
-            )
-    columns = "workload option provider model tier requests_per_month input_tokens cached_tokens output_tokens"
+            shares = plan.study.profiles[profiles[chosen["workload"]]].hourly_share()
+            for at, share in book.periods(option.model, option.provider, option.tier, plan.study.as_of, shares):
+                rows.append(
+                    {
+                        "workload": chosen["workload"],
+                        "option": option.name,
+                        **named,
+                        "requests_per_month": requests * share,
+                        **tokens,
+                        "at": at.time() if isinstance(at, datetime) else None,
+                    }
+                )
+    columns = "workload option provider model tier requests_per_month input_tokens cached_tokens output_tokens at"
     return pd.DataFrame(rows, columns=columns.split())
 
 

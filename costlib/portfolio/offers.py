@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -20,7 +21,7 @@ from costlib.portfolio.together import asked, splits
 from costlib.portfolio.workloads import Score, Scores, Workload
 from costlib.prices.api import PricedRequest, price_request
 from costlib.prices.book import AsOf, PriceBook, load_book
-from costlib.prices.entries import MissingPrice, TimeNeeded
+from costlib.prices.entries import MissingPrice
 from costlib.read import close
 from costlib.study import ApiOption, DistilledOption, HumanOption, Latency, MeasuredOption, Study
 
@@ -182,9 +183,15 @@ def cold_cache(study: Study, workload: Workload, option: ApiOption, book: PriceB
     share = math.fsum(each * cold for each, cold in zip(shares, late, strict=True)) / math.fsum(shares)
 
     def ask(**cache: int) -> Decimal:
-        tokens = {"input_tokens": workload.input_tokens, "output_tokens": 0, **cache}
-        named = {"tier": option.tier, "as_of": study.as_of}
-        return price_request(book, option.model, option.provider, **tokens, **named).total  # type: ignore[arg-type]
+        tokens: dict[str, Any] = {"input_tokens": workload.input_tokens, "output_tokens": 0, **cache}
+        of = (option.model, option.provider, option.tier)
+        return sum(
+            (
+                share * price_request(book, *of[:2], tier=of[2], as_of=at, **tokens).total
+                for at, share in book.periods(*of, study.as_of, shares)
+            ),
+            Decimal(0),
+        )
 
     try:
         read = ask(cached_tokens=workload.cached_tokens)
@@ -200,8 +207,11 @@ def cold_cache(study: Study, workload: Workload, option: ApiOption, book: PriceB
 def mean_request(book: PriceBook, use: Any, as_of: AsOf = None) -> PricedRequest:
     """The price of a mean request, its model and tokens by name; all input at the full price where cached has none.
 
-    A long-context tier follows the mean input length. Raises the errors of `price_request`.
+    A long-context tier follows the mean input length; `use["at"]` is the time of day, where it has one. Raises the
+    errors of `price_request`.
     """
+    if (at := use.get("at")) is not None:
+        as_of = datetime.combine(book.moment(as_of)[0], at, UTC)
     for cached_tokens in (use["cached_tokens"], 0):
         try:
             return price_request(
@@ -233,17 +243,31 @@ class _Quote:
 
 
 def _quote(study: Study, workload: Workload, option: ApiOption, book: PriceBook) -> _Quote:
-    use = {"model": option.model, "provider": option.provider, "tier": option.tier} | vars(workload)
+    shares = study.profiles[workload.profile].hourly_share()
     try:
-        inputs, whole = (mean_request(book, use | n, study.as_of) for n in ({"output_tokens": 0}, {}))
-    except (MissingPrice, TimeNeeded) as error:
+        periods = book.periods(option.model, option.provider, option.tier, study.as_of, shares)
+        parts = [(share, _quote_at(workload, option, book, at)) for at, share in periods]
+    except MissingPrice as error:
         return _Quote(problem=str(error))
+    if len(parts) == 1:
+        return parts[0][1]
+    names = ("input_usd", "output_usd", "uncached_usd")
+    mean: dict[str, Any] = {
+        name: sum((share * getattr(quote, name) for share, quote in parts), Decimal(0)) for name in names
+    }
+    note = "its price depends on the hour: the mean of the hours in which the requests come"
+    return replace(parts[0][1], **mean, note="; ".join(filter(None, (parts[0][1].note, note))))
+
+
+def _quote_at(workload: Workload, option: ApiOption, book: PriceBook, at: AsOf) -> _Quote:
+    use = {"model": option.model, "provider": option.provider, "tier": option.tier} | vars(workload)
+    inputs, whole = (mean_request(book, use | n, at) for n in ({"output_tokens": 0}, {}))
     found = _Quote(inputs.total, whole.total - inputs.total, f"{whole.source}, as of {whole.as_of}")
     if not workload.cached_tokens:
         return found
     if all(line.kind != "cache_read" for line in inputs.lines):
         return replace(found, note="no cache price, so all input costs the full price")
-    uncached = mean_request(book, use | {"output_tokens": 0, "cached_tokens": 0}, study.as_of)
+    uncached = mean_request(book, use | {"output_tokens": 0, "cached_tokens": 0}, at)
     return replace(found, uncached_usd=uncached.total - inputs.total)
 
 

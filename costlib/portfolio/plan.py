@@ -252,7 +252,8 @@ def _notes(work: Work, book: PriceBook, unused: str | None) -> tuple[str, ...]:
     ]
     doubtful: dict[str, str] = {}
     for option, _ in _asked_apis(work):
-        sheet = book.sheet(option.model, option.provider, option.tier, work.study.as_of)
+        of = (option.model, option.provider, option.tier)
+        sheet = book.sheet(*of, book.periods(*of, work.study.as_of, (1,) * 24)[0][0])
         first = next(iter(sheet.bands.values()))[0].price
         doubt = first.doubt(sheet.day)
         doubtful |= {option.name: doubt} if doubt else {}

@@ -132,6 +132,31 @@ class PriceBook:
             sheet = self._sheets[key] = self._build(self.name(model, provider), tier, *self.moment(as_of))
         return sheet
 
+    def periods(
+        self, model: str, provider: str | None, tier: str, as_of: AsOf, shares: Sequence[float]
+    ) -> tuple[tuple[AsOf, Decimal], ...]:
+        """The moments that stand for the different prices of a day, and the share of the requests made at each.
+
+        `shares` are the requests of each hour of the day (UTC), in any unit. One moment, `as_of` itself, where the
+        price does not depend on the hour.
+        """
+        try:
+            self.sheet(model, provider, tier, as_of)
+        except TimeNeeded:
+            day = self.moment(as_of)[0]
+        else:
+            return ((as_of, Decimal(1)),)
+        found: dict[frozenset[str], tuple[datetime, float]] = {}
+        for minute in range(24 * 60):
+            at = datetime.combine(day, time(*divmod(minute, 60)), UTC)
+            bands = self.sheet(model, provider, tier, at).bands.values()
+            ids = frozenset(band.price.id for of in bands for band in of)
+            first, share = found.get(ids, (at, 0.0))
+            found[ids] = first, share + shares[minute // 60] / 60
+        parts = [(at, round(Decimal(share / sum(shares)), 9)) for at, share in found.values() if share]
+        at, _ = parts.pop()
+        return (*parts, (at, 1 - sum((share for _, share in parts), Decimal(0))))
+
     def name(self, model: str, provider: str | None = None) -> Name:
         """The model that a name means, at that provider. Raises `UnknownModel` or `UnknownProvider`."""
         known = self._found.get((model, provider))

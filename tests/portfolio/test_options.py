@@ -148,12 +148,17 @@ def test_a_tier_without_a_price_is_a_reason_and_no_price(make_study: MakeStudy) 
     assert (flex.input_usd, flex.output_usd) == (0, 0)
 
 
-def test_a_price_by_the_hour_makes_its_option_ineligible_and_the_plan_goes_on(make_study: MakeStudy) -> None:
+def test_a_price_by_the_hour_is_the_mean_of_the_hours_in_which_a_workload_has_its_requests(
+    make_study: MakeStudy,
+) -> None:
+    """deepseek-v4-pro: 1.32 and 3.96 USD per million from 1 to 4 and from 6 to 10 (UTC), 0.66 and 1.98 else."""
     of = "    provider: {}\n    model: {}\n"
     study = make_study((of.format("anthropic", "claude-fable-5-2"), of.format("deepseek", "deepseek-v4-pro")))
-    found = table(study)
-    assert "this price depends on the hour" in found["bulk", "frontier"].failed["price"]
-    assert found["tail", "small"].eligible
+    offer = table(study)["tail", "frontier"]
+    shares = study.profiles[offer.workload.profile].hourly_share()
+    peak = sum(share for hour, share in enumerate(shares) if 1 <= hour < 4 or 6 <= hour < 10) / sum(shares)
+    assert float(offer.input_usd) == pytest.approx(200 * 0.66 * (1 + peak) / 1e6, rel=1e-8)
+    assert "its price depends on the hour" in offer.note and "price" not in offer.failed
 
 
 @pytest.mark.parametrize(
