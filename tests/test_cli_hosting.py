@@ -153,6 +153,12 @@ def test_an_as_of_day_holds_for_hourly_rates(costlib: Any) -> None:
         assert "the nearest recorded is 3.49 USD for 1 at RunPod Secure" in err
 
 
+def test_the_day_holds_for_the_rate_of_a_measured_device_before_anything_is_measured(costlib: Any) -> None:
+    for words in (("embed", "demo:minilm", "--text", "x.txt"), ("prefix", "demo:gemma-3-270m", "--api", "gpt-4o")):
+        code, _, err = costlib(*words, "--as-of", "2020-01-01", "--device", "cpu")
+        assert code == 2 and "as-of date of on_demand CPU 2 cores is '2020-01-01'; allowed: 2026-10-04" in err
+
+
 def test_a_log_and_an_hourly_profile_size_the_busy_hours(costlib: Any, tmp_path: Path) -> None:
     random = np.random.default_rng(1)
     gaps = [random.exponential(1 / rate, int(3600 * rate)) for rate in (0.1, 2.0, 0.1)]

@@ -37,22 +37,26 @@ def embed(
 
     static = is_static(parse(model))
     name = device_name(settings.get("device") or ("cpu" if static else default_device()))
-    rates = {name: hourly_rate(name, usd_per_hour, rate_kind, rate_provider)}
+    rates = {name: hourly_rate(name, usd_per_hour, rate_kind, rate_provider, as_of)}
     prices = api_prices(load_book(), as_of)
     return priced(measure_embeddings(model, precision, text=text, **settings), rates), prices
 
 
 def hourly_rate(
-    device: str, usd_per_hour: float | None, rate_kind: str = "on_demand", provider: str | None = None
+    device: str,
+    usd_per_hour: float | None,
+    rate_kind: str = "on_demand",
+    provider: str | None = None,
+    as_of: str | None = None,
 ) -> Rental:
-    """$ per hour of a measured device: as given, or the cheapest whole offer in data/rates.csv."""
+    """$ per hour of a measured device: as given, or the cheapest whole offer in data/rates.csv as of a day."""
     from costlib.cost.inputs import number
     from costlib.prices.hardware import measured_rate
     from costlib.prices.rates import rental
 
     if usd_per_hour is not None:
         return rental(number("usd_per_hour", usd_per_hour))
-    return measured_rate(device, rate_kind, provider)
+    return measured_rate(device, rate_kind, provider, as_of)
 
 
 def distill(

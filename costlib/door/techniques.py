@@ -57,7 +57,8 @@ def prefix(
     from costlib.prices.book import load_book
     from costlib.quality.corpus import read_text
 
-    rate = hourly_rate(device_name(settings.get("device") or default_device()), usd_per_hour, rate_kind, rate_provider)
+    name = device_name(settings.get("device") or default_device())
+    rate = hourly_rate(name, usd_per_hour, rate_kind, rate_provider, as_of)
     read = read_text(text)
     book = load_book() if api is not None else None
     if book is not None and api is not None:

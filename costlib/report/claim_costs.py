@@ -110,7 +110,7 @@ def embedding_claim(market: Market, rows: Sequence[Row]) -> Claim:
     apis = [o for o in market.study.options if isinstance(o, ApiOption) and o.capability.startswith("embedding")]
     for row in _fastest(rows):
         try:
-            rate = measured_rate(row["device"])
+            rate = measured_rate(row["device"], as_of=market.study.as_of)
         except InputError:
             continue  # a device nobody has a rate for
         cost = records(priced(pd.DataFrame([row]), {row["device"]: rate}))[0]
@@ -171,7 +171,7 @@ def distillation_claim(market: Market, rows: Sequence[Row], people_hours: float,
         if row["status"] != "ok" or row["retention"] is None or not classes:
             continue
         try:
-            rate = measured_rate(row["device"])
+            rate = measured_rate(row["device"], as_of=market.study.as_of)
         except InputError:
             continue
         parts += _paid_back(market, row, classes[0], float(rate.usd_per_hour), people_hours, retrain_every_weeks)

@@ -73,7 +73,7 @@ class DistillPage(Page):
         """The money around a student at this page's volume, hours and retraining."""
         return price_distillation(
             row,
-            measured_rate(row["device"]).usd_per_hour,
+            measured_rate(row["device"], as_of=self.study.as_of).usd_per_hour,
             self.requests_per_week,
             people_hours=self.people_hours,
             usd_per_people_hour=self.study.assume("human_usd_per_hour"),
@@ -107,7 +107,7 @@ class DistillPage(Page):
         self, row: Mapping[str, Any], get: Callable[[PricedDistillation], float | None], unit: str, reason: str = ""
     ) -> Figure:
         """A derived number about a student, over the interval of its speed-up; `reason` is why it may be unknown."""
-        source = f"run {row['run_id']}; {measured_rate(row['device']).source}"
+        source = f"run {row['run_id']}; {measured_rate(row['device'], as_of=self.study.as_of).source}"
         value, ends = get(self.money[row["run_id"]]), [get(one) for one in self.ends.get(row["run_id"], [])]
         known = [end for end in ends if end is not None]
         if value is None or len(known) < 2:

@@ -216,7 +216,7 @@ def techniques_page(study: str, store: str = "", usd_per_hour: float = 0.0) -> T
     rows = [
         row
         for device in dict.fromkeys(frame["device"])
-        for row in records(priced(frame[frame["device"] == device], given or measured_rate(device)))
+        for row in records(priced(frame[frame["device"] == device], given or measured_rate(device, as_of=found.as_of)))
     ]
     about = f"Study {found.name} · {found.title} · as of {long_date(found.as_of)}"
     return TechniquesPage(about=about, drafts=records(speculations(kept)), kept=rows)
