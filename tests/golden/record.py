@@ -328,7 +328,7 @@ def commands(case: str) -> Callable[[Bench], Documents]:
     return record
 
 
-SLOW = ("plan-apis", "plan-large", "report")
+SLOW = ("plan-apis", "plans", "plan-large", "report")
 CASES: dict[str, Callable[[Bench], Documents]] = {
     **{f"plan-{name}": plan(name) for name in ("demo", "apis", "onprem", "large")},
     "stored": stored,
