@@ -21,6 +21,7 @@ from costlib.isolate import Invalid, step
 from costlib.measure.iteration import WARM_UP_TOKENS
 from costlib.measure.prompts import prompts_of
 from costlib.measure.technique import load_generator
+from costlib.measure.worker import LOADED
 from costlib.models.load import Loaded, load_tokenizer
 
 PROMPT_LOOKUP = "prompt-lookup"
@@ -84,7 +85,7 @@ def assist_once(
         _check_width(loaded, helper, target, draft)
     width = loaded.model.config.get_text_config().vocab_size
     found, most = prompts_of(tokenizer, text, width, prompt_tokens, prompts, process)
-    step("warming up")
+    step(LOADED)
     alone = None if helper is None else generate(helper.model, found[0], output_tokens)
     for count in lengths:
         _assisted(loaded, helper, found[0], min(output_tokens, WARM_UP_TOKENS), count)

@@ -24,6 +24,7 @@ from costlib.measure.iteration import (
 )
 from costlib.measure.llamacpp import LlamaCpp
 from costlib.models.architectures import Architecture
+from costlib.models.upcast import widens
 
 _STEADY_STEPS = 3
 _PROBES = 3
@@ -108,8 +109,9 @@ class Compiled:
             options["mode"] = "reduce-overhead"
         else:
             # Weights are constants here, so inductor may lay them out for the CPU's matrix-vector kernels. The switch
-            # has to be set for the tracer, too, so an option of the one compilation would come too late.
-            torch._inductor.config.freezing = True
+            # has to be set for the tracer, too, so an option of the one compilation would come too late. Constants that
+            # are widened would be kept at fp32.
+            torch._inductor.config.freezing = not widens(self.model)
         skipped = torch._dynamo.utils.counters["inductor"]["cudagraph_skips"]
         self._step = torch.compile(self._decode, **options)
         started = time.perf_counter()

@@ -12,8 +12,11 @@ from typing import Any
 
 from costlib.isolate import Outcome, run_isolated
 from costlib.measure.estimate import MINIMUM_PROCESSES, Estimate, estimate, settled
+from costlib.measure.worker import LOADED
 from costlib.progress import Progress, Step
 
+_LEAST_S = 30.0
+"""Seconds that a process may work in any case: it does a fixed amount, and an interval needs two of them."""
 Sample = dict[str, Any]
 """What one input gave in a process; its `flag` says why it was disturbed, or is empty."""
 
@@ -43,7 +46,8 @@ def repeat(
             tell(Step(f"process {number + 1}: {text}", stage=stage, done=0, total=1))
 
         given = arguments | {"process": number}
-        outcomes.append(run_isolated(target, given, timeout_s=timeout_s, on_progress=show))
+        limits: dict[str, Any] = {"timeout_s": timeout_s, "budget_s": max(budget_s, _LEAST_S), "starts": LOADED}
+        outcomes.append(run_isolated(target, given, **limits, on_progress=show))
     tell(Step("measured", stage=stage, done=1, total=1))
     return outcomes
 

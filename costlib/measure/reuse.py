@@ -15,6 +15,7 @@ from typing import Any
 from costlib.isolate import step
 from costlib.measure.iteration import WARM_UP_TOKENS, Device
 from costlib.measure.technique import load_generator
+from costlib.measure.worker import LOADED
 from costlib.models.load import load_tokenizer
 
 
@@ -55,7 +56,7 @@ def reuse_once(
     config = loaded.model.config.get_text_config()
     prompts, most = _stream(tokenizer, text, config.vocab_size, shared_tokens, prompt_tokens, requests, process)
     usable = usable_tokens(shared_tokens, block, prompt_tokens)
-    step("warming up")
+    step(LOADED)
     _, kept, _ = answer(loaded.model, hardware, prompts[0], WARM_UP_TOKENS, None, usable)
     answer(loaded.model, hardware, prompts[0], WARM_UP_TOKENS, kept, usable)
     answer(loaded.model, hardware, prompts[0], WARM_UP_TOKENS)

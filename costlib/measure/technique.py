@@ -87,7 +87,7 @@ def ending(outcomes: Sequence[Outcome], device: str) -> dict[str, Any]:
     if values:
         environment, fingerprint = values[-1]["environment"], values[-1]["fingerprint"]
         failed = None if last.status == "ok" else f"1 of {len(outcomes)} processes failed: {last.reason}"
-        row = {"status": "ok", "reason": failed, **{name: values[-1][name] for name in _SAME}}
+        row = {"status": "ok", "reason": failed, **{name: values[-1].get(name) for name in _SAME}}
     else:
         environment, fingerprint = describe(device)
         row = {"status": last.status, "reason": last.reason, "verdict_reason": last.reason}

@@ -11,7 +11,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-_MARK = "_costlib_multiplied_at_fp32"
 _BLOCK = 2**18
 """Weights that are widened together: 1 MB at fp32."""
 
@@ -38,16 +37,24 @@ def multiply_at_fp32(model: Any) -> Any:
         elif large:
             module.register_forward_pre_hook(partial(_widen, large))
             module.register_forward_hook(_narrow, always_call=True)
-    setattr(model, _MARK, True)
+    # What asks a model for its dtype (caches, masks) asks for that of its activations.
+    model.__class__ = type(type(model).__name__, (type(model),), {"dtype": torch.float32})
     return model
 
 
 def multiplied_at(model: Any) -> str:
     """fp32, bf16 or fp16: what a loaded model computes at, which need not be how its weights are held."""
-    if getattr(model, _MARK, False):
-        return "fp32"
-    kinds = (str(tensor.dtype) for tensor in model.parameters() if tensor.is_floating_point())
-    return {"torch.float32": "fp32", "torch.float16": "fp16"}.get(next(kinds, ""), "bf16")
+    kinds = (tensor.dtype for tensor in model.parameters() if tensor.is_floating_point())
+    dtype = getattr(model, "dtype", None) or next(kinds, None)
+    return {"torch.float32": "fp32", "torch.float16": "fp16"}.get(str(dtype), "bf16")
+
+
+def widens(model: Any) -> bool:
+    """Whether a model holds matrices at 16 bit that it multiplies at fp32."""
+    import torch
+
+    half = (torch.bfloat16, torch.float16)
+    return multiplied_at(model) == "fp32" and any(one.dim() > 1 and one.dtype in half for one in model.parameters())
 
 
 def _linear(layer: Any, inputs: Any) -> Any:

@@ -237,7 +237,12 @@ def _row(question: _Question, name: _Name, started: str, outcome: Outcome, refer
     if found and reference.value is not None:
         nll = found["nll"]
         kl, top1 = (found["kl"], found["top1"]) if found["kl"] is not None else ([0.0] * len(nll), [True] * len(nll))
-        row |= {"nll": nll, "kl": kl, "top1": top1, **{name: found[name] for name in ("weights_note", "compute_dtype")}}
+        row |= {
+            "nll": nll,
+            "kl": kl,
+            "top1": top1,
+            **{name: found.get(name) for name in ("weights_note", "compute_dtype")},
+        }
         row |= statistics(nll, found["utf8_bytes"], reference.value["nll"], kl, top1, question.rule.name)
     return row
 

@@ -207,7 +207,7 @@ def _ask_child(
         failure = None
         environment = json.dumps(found["environment"], sort_keys=True)
         shared |= {"environment": environment} | {
-            key: found[key] for key in ("fingerprint", "weights_note", "compute_dtype")
+            key: found.get(key) for key in ("fingerprint", "weights_note", "compute_dtype")
         }
     return [
         answered(task, item, shared, questions[item.id], one, failure)
