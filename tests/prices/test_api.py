@@ -250,7 +250,7 @@ NOISY = {
 
 def test_a_price_that_went_through_a_float_is_the_one_that_was_published() -> None:
     assert total("Qwen/Qwen3-VL-8B-Instruct", "huggingface_together", input_tokens=10**6) == Decimal("0.18")
-    assert len(NOISY) < 20
+    assert 0 < len(NOISY) < 100
 
 
 ANSWERED = [

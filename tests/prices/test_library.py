@@ -54,8 +54,6 @@ def test_every_public_token_price_is_in_the_list_or_left_out_by_name() -> None:
     from genai_prices.data import providers
 
     left_out = {
-        "web_searches_kcount",
-        "storage_searches_kcount",
         "audio_hours",
         "input_audio_hours",
         "input_document_kpages",
@@ -63,7 +61,7 @@ def test_every_public_token_price_is_in_the_list_or_left_out_by_name() -> None:
         "input_mchars",
         "input_text_messages_kcount",
     }
-    listed = {(m.provider, m.model): m for m in library.read_public_list().models}
+    listed = {(m.name.provider, m.name.model): m for m in library.read_public_list().models}
     for provider in providers:
         for model in provider.models:
             at = datetime(2026, 11, 10)

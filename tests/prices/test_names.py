@@ -175,7 +175,10 @@ def test_names_of_the_list_mean_what_the_library_says() -> None:
         for model in provider.models:
             for ending in ("-20260101", "@2026-01-01", "-latest", "-v1:0", "-001"):
                 name = f"{model.id}{ending}".lower()
-                for found in _named(BOOK.names, name, provider.id):
+                own = {
+                    model for by, model in BOOK.by_model if by == provider.id
+                }  # a name that moved on is its own model
+                for found in _named(BOOK.names, name, provider.id) if name not in own else ():
                     theirs = provider._match_model(name)
                     checked += 1
                     assert theirs is not None and found.model == theirs.id, name
