@@ -90,7 +90,8 @@ def read_logs(
         try:
             base.execute(f"SET memory_limit = '{_MEMORY_LIMIT}'")
             base.execute("SET threads = 2")
-            base.execute("SET checkpoint_threshold = '128MB'")
+            base.execute("SET checkpoint_threshold = '1TB'")  # nobody opens this file again
+            base.execute("PRAGMA disable_checkpoint_on_shutdown")
             base.execute(f"SET temp_directory = '{folder}'")
             _fill(base, files, columns or {}, tally)
             return _summed(base, tally, invoice, book or load_book(), as_of)
