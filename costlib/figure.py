@@ -7,6 +7,7 @@ has none) and its kind. Unknown is `value=None` with a reason, never 0.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, get_args
@@ -15,6 +16,7 @@ Kind = Literal["measured", "quoted", "assumed", "derived"]
 KINDS: tuple[str, ...] = get_args(Kind)
 
 Number = float | int | Decimal
+_WRITTEN = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
 
 
 @dataclass(frozen=True)
@@ -64,3 +66,11 @@ def plain(number: Number) -> str:
         return f"{value:,.0f}"
     shown = f"{value:,.{digits}f}"
     return shown.rstrip("0").rstrip(".") if "." in shown and digits > 2 else shown
+
+
+def spreadsheet_cell(value: object) -> object:
+    """A value a spreadsheet cannot take for a formula: text that starts like one gets a leading apostrophe."""
+    if not isinstance(value, str) or _WRITTEN.fullmatch(value):
+        return value
+    risky = value[:1] in ("\t", "\r") or value.lstrip()[:1] in ("=", "+", "-", "@")
+    return "'" + value if risky else value

@@ -155,7 +155,10 @@ def test_price_shows_reasoning_and_what_may_not_have_held_yet(costlib: Any) -> N
         (("--capex", "1", "--cloud", "2"), "beside --capex is '--cloud'"),
         (("--capex", "1", "--saving-per-month", "1", "--owned", "2"), "--saving-per-month"),
         (("--effort", "1", "--saving-per-request", "1"), "amounts are missing"),
-        (("--effort", "1", "--saving-per-request", "1", "--requests-per-week", "1", "--capex", "1"), "not both"),
+        (
+            ("--effort", "1", "--saving-per-request", "1", "--requests-per-week", "1", "--capex", "1"),
+            "nothing beside --capex",
+        ),
         (("--capex", "-1", "--saving-per-month", "1"), "capex_usd is -1"),
         (("--capex", "nan", "--saving-per-month", "1"), "capex_usd is nan"),
         (("--capex", "1", "--saving-per-month", "inf"), "saving"),
@@ -355,3 +358,118 @@ def test_a_price_with_float_noise_in_the_list_is_exported(costlib: Any, tmp_path
     assert code == 0, err
     written = pd.read_csv(tmp_path / "focus.csv")
     assert written["ListUnitPrice"].tolist() == [0.18] and written["BilledCost"].tolist() == [0.18]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--retraining", 5), "--retraining is 5.0; allowed: nothing beside --capex"),
+        (("--retrain-every-weeks", 5), "--retrain-every-weeks is 5.0; allowed: nothing beside --capex"),
+        (("--teacher-usd-per-mtok", 5), "--teacher-usd-per-mtok is 5.0; allowed: nothing beside --capex"),
+        (("--gpu-hours", 0), "--gpu-hours is 0.0; allowed: nothing beside --capex"),
+        (("--within-weeks", 5), "--within-weeks is 5.0; allowed: nothing beside --capex"),
+        (("--amortization", 5), "--amortization is 5.0; allowed: nothing beside --saving-per-month"),
+        (("--residual", 5), "--residual is 5.0; allowed: only beside --life-months"),
+    ],
+)
+def test_payback_of_capital_refuses_what_belongs_to_a_project(costlib: Any, words: Any, sentence: str) -> None:
+    refused(costlib("payback", "--capex", 100, "--saving-per-month", 10, *words), sentence)
+
+
+@pytest.mark.parametrize("option", ["--amortization", "--discount-rate", "--residual", "--life-months", "--cloud"])
+def test_payback_of_a_project_refuses_what_belongs_to_capital(costlib: Any, option: str) -> None:
+    project = ("payback", "--effort", 100, "--saving-per-request", 1, "--requests-per-week", 10)
+    refused(costlib(*project, option, 0), f"{option} is 0", "allowed: nothing beside --effort")
+    assert json.loads(costlib(*project, "--json")[1])["weeks"] == 10
+    refused(costlib(*project, "--retrain-every-weeks", 5), "--retrain-every-weeks is 5.0; allowed: only beside")
+    parts = (*project[:1], *project[3:], "--people-hours", 1, "--usd-per-people-hour", 100)
+    assert json.loads(costlib(*parts, "--json")[1])["effort_usd"] == 100
+    refused(costlib(*parts, "--usd-per-gpu-hour", 3), "--usd-per-gpu-hour is 3.0; allowed: only beside --gpu-hours")
+
+
+def test_an_irr_is_shown_in_percent_and_its_field_says_its_unit(costlib: Any) -> None:
+    """100 a month from 250 at once for 60 months: (1 + 0.4)^12 - 1 = 55.7, which is 5,570 %."""
+    words = ("payback", "--capex", 250, "--saving-per-month", 100, "--life-months", 60)
+    found = json.loads(costlib(*words, "--json")[1])
+    assert found["irr_per_year"] == pytest.approx(1.4**12 - 1, rel=1e-6)
+    assert found["units"] == {"irr_per_year": "share per year, 0.25 for 25 %"}
+    assert "5,569 %" in costlib(*words)[1]
+
+
+@pytest.mark.parametrize("rate", ["1e-300", "1e-29", "1e-13", "0"])
+def test_a_tiny_discount_rate_is_no_discount(costlib: Any, rate: str) -> None:
+    owned = ("owned", "--capex", 280000, "--life-years", 4, "--kw", 0, "--usd-per-kwh", 0, "--json")
+    plain = Decimal(280000) / (4 * 8760)
+    capital = Decimal(json.loads(costlib(*owned, "--discount-rate", rate)[1])["capital"])
+    assert abs(capital / plain - 1) < Decimal("1e-12")
+    words = ("payback", "--capex", 1000, "--saving-per-month", 10, "--life-months", 200, "--discount-rate", rate)
+    assert json.loads(costlib(*words, "--json")[1])["discounted_months"] == pytest.approx(100, rel=1e-10)
+
+
+EXTREMES = ("1e-29", "1e308", "nan")
+OWNED = {"capex": 280000, "life-years": 4, "kw": 10, "usd-per-kwh": 0.1, "pue": 1.3, "residual": 1000,
+         "hosting-per-hour": 1, "staff-per-hour": 1, "discount-rate": 0.08}  # fmt: skip
+CAPITAL = {"capex": 1000, "cloud": 100, "owned": 50, "amortization": 10, "life-months": 48, "discount-rate": 0.08,
+           "residual": 10}  # fmt: skip
+PROJECT = {"effort": 1000, "saving-per-request": 0.01, "requests-per-week": 1000, "within-weeks": 100,
+           "retraining": 10, "retrain-every-weeks": 13}  # fmt: skip
+FLEET = {"requests-per-month": 1000000, "requests-per-s": 4, "usd-per-hour": 2, "latency-limit-s": 5,
+         "percentile": 0.9, "batch": 8}  # fmt: skip
+SPEEDS = {"prefill-tokens-per-s": 1000, "decode-tokens-per-s": 100, "usd-per-hour": 2, "utilization": 0.5}
+COST = {**SPEEDS, "prompt-tokens": 100, "output-tokens": 10, "success-rate": 0.9}
+EVEN = {**SPEEDS, "input-tokens": 100, "output-tokens": 10, "cached-tokens": 0}
+
+
+@pytest.mark.parametrize(
+    ("command", "given"),
+    [(("owned",), OWNED), (("payback",), CAPITAL), (("payback",), PROJECT), (("capacity",), FLEET), (("cost",), COST),
+     (("breakeven", "gpt-4o", "--provider", "openai"), EVEN)],
+)  # fmt: skip
+def test_extreme_numbers_get_a_right_number_or_one_sentence(
+    costlib: Any, command: tuple[str, ...], given: dict[str, float]
+) -> None:
+    for name in given:
+        for value in EXTREMES:
+            words = [f"--{key}={value if key == name else usual}" for key, usual in given.items()]
+            code, out, err = costlib(*command, *words, "--json")
+            assert code == 0 or (code == 2 and err.count("\n") <= 1), (name, value, err)
+            if code == 0:
+                json.loads(out, parse_constant=pytest.fail)  # no NaN, no Infinity
+
+
+def test_a_fleet_without_a_latency_limit_says_how_busy_it_gets(costlib: Any) -> None:
+    """2 requests/s fill one replica of 2 requests/s: a queue that grows without end."""
+    words = ("capacity", "--requests-per-month", 2 * 730 * 3600, "--requests-per-s", 2, "--usd-per-hour", 1)
+    found = json.loads(costlib(*words, "--json")[1])
+    assert found["replicas"] == 1 and "100 % busy" in found["warning"]
+    assert "note: no latency limit was given" in costlib(*words)[1]
+    for more in (("--latency-limit-s", 5), ("--utilization", 0.5)):
+        assert json.loads(costlib(*words, *more, "--json")[1])["warning"] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--percentile", 0.5), "percentile is 0.5; allowed: left out: it has no meaning without a latency_limit_s"),
+        (
+            ("--rate-provider", "aws"),
+            "rate_provider is 'aws'; allowed: nothing without a device",
+        ),
+        (("--start-up-s", 60), "start_up_s is 60.0; allowed: left out: it has no meaning at scaling fixed"),
+        (("--scaling", "hourly", "--idle-timeout-s", 60), "idle_timeout_s is 60.0; allowed: left out"),
+    ],
+)
+def test_an_option_without_a_meaning_is_refused_by_name(costlib: Any, words: Any, sentence: str) -> None:
+    base = ("capacity", "--requests-per-month", 1000, "--requests-per-s", 2, "--usd-per-hour", 1)
+    refused(costlib(*base, *words), sentence)
+
+
+def test_focus_takes_model_ids_and_workloads_that_begin_like_a_formula(costlib: Any, tmp_path: Path) -> None:
+    """In CSV an apostrophe keeps a spreadsheet from running it; Parquet has the id as it is."""
+    file = tmp_path / "usage.csv"
+    model = "@cf/aisingapore/gemma-sea-lion-v4-27b-it"
+    file.write_text(f"{USAGE}{model},cloudflare,1000000,0,2026-11-01,=chat\n", encoding="utf-8")
+    for suffix, mark in ((".csv", "'"), (".parquet", "")):
+        assert costlib("focus", "--usage", file, "--out", tmp_path / f"out{suffix}")[0] == 0
+        row = read_back(tmp_path / f"out{suffix}").iloc[0]
+        assert row["x_Model"] == mark + model and row["x_Workload"] == f"{mark}=chat"

@@ -16,21 +16,21 @@ def payback(
     saving_per_month: Annotated[float | None, typer.Option(help="$ a month it saves.")] = None,
     cloud: Annotated[float | None, typer.Option(help="$ a month the cloud costs instead.")] = None,
     owned: Annotated[float | None, typer.Option(help="$ a month owning costs.")] = None,
-    amortization: Annotated[float, typer.Option(help="Part of --owned that is the capital, spread.")] = 0.0,
+    amortization: Annotated[float | None, typer.Option(help="Part of --owned that is the capital, spread.")] = None,
     life_months: Annotated[int | None, typer.Option(help="Months it lasts; NPV and IRR need it.")] = None,
-    discount_rate: Annotated[float, typer.Option(help="Yearly discount rate, e.g. 0.08.")] = 0.0,
-    residual: Annotated[float, typer.Option(help="$ it is sold for in the end.")] = 0.0,
+    discount_rate: Annotated[float | None, typer.Option(help="Yearly discount rate, e.g. 0.08.")] = None,
+    residual: Annotated[float | None, typer.Option(help="$ it is sold for in the end.")] = None,
     effort: Annotated[float | None, typer.Option(help="$ of a distillation or migration; or its parts:")] = None,
-    teacher_mtok: Annotated[float, typer.Option(help="Million tokens a teacher writes.")] = 0.0,
-    teacher_usd_per_mtok: Annotated[float, typer.Option(help="$ per million of them.")] = 0.0,
-    gpu_hours: Annotated[float, typer.Option(help="Hours of training.")] = 0.0,
-    usd_per_gpu_hour: Annotated[float, typer.Option(help="$ of each.")] = 0.0,
-    people_hours: Annotated[float, typer.Option(help="Hours of people.")] = 0.0,
-    usd_per_people_hour: Annotated[float, typer.Option(help="$ of each.")] = 0.0,
+    teacher_mtok: Annotated[float | None, typer.Option(help="Million tokens a teacher writes.")] = None,
+    teacher_usd_per_mtok: Annotated[float | None, typer.Option(help="$ per million of them.")] = None,
+    gpu_hours: Annotated[float | None, typer.Option(help="Hours of training.")] = None,
+    usd_per_gpu_hour: Annotated[float | None, typer.Option(help="$ of each.")] = None,
+    people_hours: Annotated[float | None, typer.Option(help="Hours of people.")] = None,
+    usd_per_people_hour: Annotated[float | None, typer.Option(help="$ of each.")] = None,
     saving_per_request: Annotated[float | None, typer.Option(help="$ it saves on each request.")] = None,
     requests_per_week: Annotated[float | None, typer.Option(help="Requests it serves a week.")] = None,
     within_weeks: Annotated[float | None, typer.Option(help="Asks for the volume that pays it back by then.")] = None,
-    retraining: Annotated[float, typer.Option(help="$ of each retraining.")] = 0.0,
+    retraining: Annotated[float | None, typer.Option(help="$ of each retraining.")] = None,
     retrain_every_weeks: Annotated[float | None, typer.Option(help="Weeks between retrainings.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -43,58 +43,79 @@ def payback(
     from costlib.cost.payback import distillation_effort_usd, owned_payback, project_payback, requests_per_week_needed
     from costlib.cost.payback import payback as capital_payback
 
-    capital = (capex, saving_per_month, cloud, owned, life_months)
-    parts = distillation_effort_usd(
-        teacher_mtok=teacher_mtok,
-        teacher_usd_per_mtok=teacher_usd_per_mtok,
-        gpu_hours=gpu_hours,
-        usd_per_gpu_hour=usd_per_gpu_hour,
-        people_hours=people_hours,
-        usd_per_people_hour=usd_per_people_hour,
-    )
-    if parts and effort is not None:
-        raise bad("--effort and its parts", (effort, parts), "one of the two, not both")
-    effort = parts or effort
-    project = (effort, saving_per_request, requests_per_week, within_weeks, retrain_every_weeks)
+    capital = {"--capex": capex, "--saving-per-month": saving_per_month, "--cloud": cloud, "--owned": owned,
+               "--amortization": amortization, "--life-months": life_months, "--discount-rate": discount_rate,
+               "--residual": residual}  # fmt: skip
+    parts = {"--teacher-mtok": teacher_mtok, "--teacher-usd-per-mtok": teacher_usd_per_mtok,
+             "--gpu-hours": gpu_hours, "--usd-per-gpu-hour": usd_per_gpu_hour,
+             "--people-hours": people_hours, "--usd-per-people-hour": usd_per_people_hour}  # fmt: skip
+    project = {"--effort": effort, **parts, "--saving-per-request": saving_per_request,
+               "--requests-per-week": requests_per_week, "--within-weeks": within_weeks,
+               "--retraining": retraining, "--retrain-every-weeks": retrain_every_weeks}  # fmt: skip
     found: Any
     needed: dict[str, float] = {}
-    volume = requests_per_week
-    if effort is not None and saving_per_request is not None and (volume is not None or within_weeks is not None):
-        if any(given is not None for given in capital):
-            raise bad("--capex and --effort", (capex, effort), "one of the two, not both")
-        cadence: dict[str, Any] = {"retraining_usd": retraining, "retrain_every_weeks": retrain_every_weeks}
+    if capex is not None:
+        _alone(project, "--capex")
+        if residual is not None and life_months is None:
+            raise bad("--residual", residual, "only beside --life-months, at the end of which it is sold")
+        terms: dict[str, Any] = {
+            "life_months": life_months,
+            "discount_rate_per_year": discount_rate or 0,
+            "residual_usd": residual or 0,
+        }
+        if saving_per_month is not None and cloud is None and owned is None:
+            _alone({"--amortization": amortization}, "--saving-per-month")
+            found = capital_payback(capex, saving_per_month, **terms)
+        elif saving_per_month is None and cloud is not None and owned is not None:
+            found = owned_payback(capex, cloud, owned, amortization_usd_per_month=amortization or 0, **terms)
+        else:
+            given = {"--saving-per-month": saving_per_month, "--cloud": cloud, "--owned": owned}
+            shown = ", ".join(name for name, value in given.items() if value is not None) or "nothing"
+            raise bad("beside --capex", shown, "--saving-per-month, or both --cloud and --owned")
+    else:
+        if any(value is not None for value in parts.values()):
+            spent = distillation_effort_usd(**{name[2:].replace("-", "_"): value or 0 for name, value in parts.items()})
+            if effort is not None:
+                raise bad("--effort and its parts", (effort, spent), "one of the two, not both")
+            names = list(parts)
+            for amount, price in zip(names[::2], names[1::2], strict=True):
+                if parts[amount] is None and parts[price] is not None:
+                    raise bad(price, parts[price], f"only beside {amount}")
+            effort = spent
+        volume = requests_per_week
+        if effort is None or saving_per_request is None or (volume is None and within_weeks is None):
+            allowed = "--capex with --saving-per-month, or with --cloud and --owned; or --effort, --saving-per-request "
+            raise InputError(f"amounts are missing; allowed: {allowed}and --requests-per-week or --within-weeks")
+        _alone(capital, "--effort")
+        if retrain_every_weeks is not None and retraining is None:
+            raise bad("--retrain-every-weeks", retrain_every_weeks, "only beside --retraining, what each costs")
+        cadence: dict[str, Any] = {"retraining_usd": retraining or 0, "retrain_every_weeks": retrain_every_weeks}
         needed["effort_usd"] = effort
         if within_weeks is not None:
             least = requests_per_week_needed(effort, saving_per_request, within_weeks, **cadence)
             needed["requests_per_week_needed"] = least
             volume = least if volume is None else volume
         found = project_payback(effort, saving_per_request, volume or 0, **cadence)
-    elif any(given is not None for given in project) or capex is None:
-        allowed = "--capex with --saving-per-month, or with --cloud and --owned; or --effort, --saving-per-request and "
-        raise InputError(f"amounts are missing; allowed: {allowed}--requests-per-week or --within-weeks")
-    else:
-        terms: dict[str, Any] = {
-            "life_months": life_months,
-            "discount_rate_per_year": discount_rate,
-            "residual_usd": residual,
-        }
-        if saving_per_month is not None and cloud is None and owned is None:
-            found = capital_payback(capex, saving_per_month, **terms)
-        elif saving_per_month is None and cloud is not None and owned is not None:
-            found = owned_payback(capex, cloud, owned, amortization_usd_per_month=amortization, **terms)
-        else:
-            given = {"--saving-per-month": saving_per_month, "--cloud": cloud, "--owned": owned}
-            shown = ", ".join(name for name, value in given.items() if value is not None) or "nothing"
-            raise bad("beside --capex", shown, "--saving-per-month, or both --cloud and --owned")
 
     def show() -> None:
         values = {name: value for name, value in (needed | vars(found)).items() if name != "reason"}
-        body = [[name.replace("_", " "), "-" if value is None else plain(value)] for name, value in values.items()]
-        table("payback", ["what", "value"], body, "months, weeks and USD as named; shares per year; derived")
+        shown = {name: "-" if value is None else plain(value) for name, value in values.items()}
+        if values.get("irr_per_year") is not None:
+            shown["irr_per_year"] = f"{plain(100 * values['irr_per_year'])} %"
+        body = [[name.replace("_", " "), text] for name, text in shown.items()]
+        table("payback", ["what", "value"], body, "months, weeks and USD as named; derived")
         if found.reason:
             print(f"  note: {found.reason}")
 
-    answer({**needed, **plain_types(found), "kind": "derived"}, as_json, show)
+    units = {} if capex is None else {"units": {"irr_per_year": "share per year, 0.25 for 25 %"}}
+    answer({**needed, **plain_types(found), **units, "kind": "derived"}, as_json, show)
+
+
+def _alone(others: dict[str, Any], form: str) -> None:
+    """Refuse by its name an option of the other form, which would say nothing here."""
+    for name, value in others.items():
+        if value is not None:
+            raise bad(name, value, f"nothing beside {form}, where it has no meaning")
 
 
 def focus(

@@ -159,8 +159,8 @@ def capacity(
         body.append(["the same if always busy", _between(found.usd_per_1k_requests_at_full_use)])
         table("capacity", ["what", "value"], body, "derived; a list price is exact, until it changes")
         print(f"  rate: {found.rate.sentence()}")
-        if fleet.reason:
-            print(f"  note: {fleet.reason}")
+        for said in filter(None, (fleet.reason, fleet.warning)):
+            print(f"  note: {said}")
 
     document: dict[str, Any] = plain_types(found) | {"rate": plain_types(found.rate.document())}
     answer({**document.pop("fleet"), **document, "currency": "USD", "kind": "derived"}, as_json, show)

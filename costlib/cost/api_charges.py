@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from costlib.cost.focus import AI, Charge
-from costlib.cost.focus_rules import next_month
+from costlib.cost.focus_rules import PLACES, next_month
 from costlib.errors import InputError, bad
 from costlib.figure import Kind
 from costlib.prices.book import AsOf, PriceBook
@@ -41,6 +41,8 @@ METERS = {
     "request": "Requests",
 }
 _MILLION = Decimal(1_000_000)
+_PRICE_PLACES = 12
+"""Decimals of a price in US dollars per million: more are the noise of a float, and a cost has room for 18 in all."""
 _EPOCH = date(1970, 1, 1)
 DISCOUNTS = ("contracted", "promotional")
 """Purposes of own entries that are below the published price for one customer or for a while."""
@@ -73,6 +75,10 @@ def api_charge(
 ) -> Charge:
     """Tokens (or searches, or requests) of one price; `listed` is the published price where another one was paid."""
     what = FEES.get(token_kind, "tokens").capitalize()
+    listed = listed or paid
+    prices = [_rounded(price.usd_per_mtok, _PRICE_PLACES) for price in (listed, paid)]
+    most = max(-int(price.as_tuple().exponent) for price in prices)
+    tokens = _rounded(tokens, PLACES - 6 - max(0, most))
     return Charge(
         model=model,
         workload=workload,
@@ -82,19 +88,24 @@ def api_charge(
         service=f"{provider} model API",
         service_category=AI,
         sku=f"{provider}/{model}:{token_kind}",
-        sku_price=(listed or paid).id,
+        sku_price=listed.id,
         start=start,
         end=end,
         quantity=tokens / _MILLION,
         unit=f"1000000 {what}",
-        listed=(listed or paid).usd_per_mtok,
-        contracted=paid.usd_per_mtok,
+        listed=prices[0],
+        contracted=prices[1],
         kind=paid.kind,
         source=paid.source,
         consumed=(tokens, what),
         price_id=paid.id,
         details=(("x_ModelId", model), ("x_ServiceTier", tier)),
     )
+
+
+def _rounded(value: Decimal, places: int) -> Decimal:
+    """A number with at most so many decimals: some list prices carry the noise of a float."""
+    return value if -int(value.as_tuple().exponent) <= places else round(value, places).normalize()
 
 
 def without_discounts(book: PriceBook) -> PriceBook:

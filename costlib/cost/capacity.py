@@ -89,6 +89,7 @@ class Fleet:
     """Replicas for a profile, what is paid and how well it is used; None with a `reason` where the limit cannot be met.
 
     `devices` is the largest number paid at once; `delayed_share` the share of requests that wait for a start-up.
+    `warning` says what the numbers leave out: without a latency limit, how busy the busiest replica is.
     """
 
     replicas: int | None
@@ -100,6 +101,7 @@ class Fleet:
     utilization: Utilization | None
     delayed_share: float | None
     reason: str | None = None
+    warning: str | None = None
 
 
 @dataclass(frozen=True)
@@ -262,6 +264,15 @@ def fleet(
             paid_s += step.devices * on * duration
             delayed += late * rate * duration
         before = standing
+    warning = None
+    if replica.latency_limit_s is None and utilization is None:
+        loads = [rate / step.replicas for rate, step in zip(arrivals.rates_per_s, steps, strict=True) if step.replicas]
+        busy = max(loads, default=0) / replica.full_speed_per_s
+        warning = (
+            "no latency limit was given, so how long requests wait is not looked at: a replica may be filled to its "
+            f"full speed, and in the busiest hour is {100 * busy:.3g} % busy; near 100 % the queue of random arrivals "
+            "grows without end"
+        )
     requests = arrivals.mean_rate_per_s * arrivals.cycle_s
     possible = replica.full_speed_per_s * paid_s / replica.devices
     return Fleet(
@@ -278,6 +289,7 @@ def fleet(
         else None,
         delayed_share=delayed / requests if requests else 0.0,
         reason=None if possible else "nothing is paid for and nothing is served",
+        warning=warning,
     )
 
 

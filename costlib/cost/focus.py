@@ -30,7 +30,7 @@ import pandas as pd
 
 from costlib.cost.focus_rules import COLUMNS, COSTS, DAYS, DIGITS, NUMBERS, PLACES, added, next_month, problems, times
 from costlib.errors import InputError, bad
-from costlib.figure import Kind
+from costlib.figure import Kind, spreadsheet_cell
 from costlib.output import check_file, write_whole
 
 Category = Literal["Usage", "Purchase"]
@@ -187,7 +187,8 @@ def totals(frame: pd.DataFrame) -> dict[str, Decimal]:
 def write(frame: pd.DataFrame, path: Path | str) -> None:
     """Write a dataset as .csv or .parquet, whole or not at all.
 
-    CSV has plain decimals and days as `2026-11-01T00:00:00Z`; Parquet has decimal128(38, 18) and UTC timestamps.
+    CSV has plain decimals, days as `2026-11-01T00:00:00Z`, and an apostrophe before text that a spreadsheet would take
+    for a formula, such as `@cf/meta/llama`; Parquet has decimal128(38, 18) and UTC timestamps.
     Raises `InputError` for another kind of file, a folder that is not there, or a dataset that breaks a rule.
     """
     path = target(path)
@@ -219,7 +220,7 @@ def _plain(value: object) -> str:
         return (
             text if "." in text else f"{text}.0"
         )  # else readers that guess take a column of whole numbers for integers
-    return f"{value.isoformat()}T00:00:00Z" if isinstance(value, date) else str(value)
+    return f"{value.isoformat()}T00:00:00Z" if isinstance(value, date) else str(spreadsheet_cell(value))
 
 
 def _parquet(frame: pd.DataFrame, file: IO[bytes]) -> None:

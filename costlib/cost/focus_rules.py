@@ -146,8 +146,6 @@ def _types(row: Row) -> Found:
         for name in names:
             if row[name] is not None and (not isinstance(row[name], of) or row[name] == ""):
                 yield name, row[name], f"{what} or null"
-            elif of is str and row[name] is not None and row[name][0] in "=+-@\t\r":
-                yield name, row[name], "a text that a spreadsheet does not take for a formula"
     for name in NUMBERS:
         value = row[name]
         if isinstance(value, Decimal):

@@ -29,7 +29,7 @@ class Payback:
 
     `months` and `discounted_months` count until the savings equal the capital, without and with the discount rate;
     None where that never happens within the life. `irr_per_year` is None where no rate makes the project worth zero.
-    `reason` explains every None.
+    `reason` explains every None. The IRR is a share per year: 0.25 for 25 %.
     """
 
     capex_usd: float
@@ -60,7 +60,7 @@ def payback(
     life = None if life_months is None else whole("life_months", life_months, least=1)
     if life is not None and life > _LONGEST_MONTHS:
         raise bad("life_months", life_months, f"at most {_LONGEST_MONTHS}")
-    monthly = (1 + yearly) ** (1 / 12) - 1
+    monthly = math.expm1(math.log1p(yearly) / 12)
     reasons: list[str] = []
     months = _months(capex, saving, 0.0, life, reasons)
     discounted = _months(capex, saving, monthly, life, reasons)
@@ -116,7 +116,8 @@ def _months(capex: float, saving: float, rate: float, life: int | None, reasons:
     if rate * capex >= saving:
         reasons.append("the savings never earn back the capital at this discount rate")
         return None
-    months = -math.log1p(-rate * capex / saving) / math.log1p(rate) if rate else capex / saving
+    interest = rate * capex / saving  # of a month, over its saving
+    months = -math.log1p(-interest) / math.log1p(rate) if interest > 1e-12 else capex / saving
     if life is not None and months > life:
         reasons.append(f"{kind} would need {months:.1f} months, longer than the life of {life}")
         return None

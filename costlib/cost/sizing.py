@@ -45,6 +45,13 @@ def for_sale(
     return sized
 
 
+def unused(beside: str, **options: object) -> None:
+    """Refuse by its name an option that would say nothing where it was given; None is one that was not."""
+    for name, value in options.items():
+        if value is not None:
+            raise bad(name, value, f"left out: it has no meaning {beside}")
+
+
 def capacity(
     requests_per_month: float | None = None,
     *,
@@ -99,6 +106,13 @@ def capacity(
     found = for_sale(usd_per_hour, device, rate_kind, rate_provider, as_of, node_devices)
     if not found:
         raise InputError(NO_RATE)
+    if latency_limit_s is None:
+        unused("without a latency_limit_s", percentile=None if percentile == 0.95 else percentile)
+    if scaling == "fixed":  # nothing is started, and nothing stops
+        unused("at scaling fixed", start_up_s=start_up_s or None)
+    if scaling == "fixed" or minimum_replicas:
+        unused("unless scaling is hourly and minimum_replicas 0",
+               idle_timeout_s=None if idle_timeout_s == 300 else idle_timeout_s)  # fmt: skip
     return cheapest_bill(
         found,
         arrivals,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, localcontext
 
 from costlib.errors import bad
 from costlib.prices.amounts import Amount, exact
 
 HOURS_PER_YEAR = 8760
+_LARGEST, _HIGHEST_RATE, _SHORTEST = Decimal("1e15"), Decimal("1e3"), Decimal("1e-9")
+_NO_INTEREST = Decimal("1e-60")
+"""Interest over the life up to which capital is its plain share: the two then agree far beyond a cent."""
 
 
 @dataclass(frozen=True)
@@ -56,16 +59,22 @@ def owned_hour(
         "discount_rate": discount_rate,
     }
     numbers = {name: exact(name, value, zero=name != "life_hours") for name, value in given.items()}
+    for name, number in numbers.items():
+        if number >= (most := _HIGHEST_RATE if name == "discount_rate" else _LARGEST):
+            raise bad(name, given[name], f"a number below {most:g}")
+    if numbers["life_hours"] < _SHORTEST:
+        raise bad("life_hours", life_hours, f"at least {_SHORTEST}")
     bought, sold, life = numbers["capex"], numbers["residual"], numbers["life_hours"]
     if sold > bought:
         raise bad("residual", residual, f"at most capex ({capex})")
     if numbers["pue"] < 1:
         raise bad("pue", pue, "a number >= 1 (1 is no overhead)")
     interest = numbers["discount_rate"]
-    if interest == 0:
-        capital = (bought - sold) / life
-    else:
+    capital = (bought - sold) / life
+    with localcontext(prec=120):  # 1 + rate must keep the digits of a tiny rate
         shrunk = (1 + interest) ** -(life / HOURS_PER_YEAR)
-        capital = (bought - sold * shrunk) * interest / (1 - shrunk) / HOURS_PER_YEAR
+        if 1 - shrunk > _NO_INTEREST:
+            capital = (bought - sold * shrunk) * interest / (1 - shrunk) / HOURS_PER_YEAR
+    capital = +capital  # rounded to the digits that all amounts have
     energy = numbers["kw"] * numbers["pue"] * numbers["usd_per_kwh"]
     return OwnedHour(capital, energy, numbers["hosting_per_hour"], numbers["staff_per_hour"])

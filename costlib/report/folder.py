@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from costlib.errors import CostlibError, RunError, bad
+from costlib.figure import spreadsheet_cell
 from costlib.output import PART, check_folder, held, scratch, write_whole
 from costlib.report.checks import Check, check, markup, sha256
 from costlib.report.execute import NotebookError
 from costlib.report.index import index
-from costlib.report.ledger import COLUMNS, spreadsheet_cell
+from costlib.report.ledger import COLUMNS
 from costlib.report.manifest import MANIFEST
 from costlib.report.publish import failure_page, publish
 from costlib.study import Study

@@ -8,7 +8,6 @@ the same inputs give the same page, byte for byte.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -35,7 +34,6 @@ WIDEST = 100
 
 _LARGE = ((1e12, "trillion"), (1e9, "billion"), (1e6, "million"))
 _BYTES = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
-_NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
 NARROW = "\u202f"
 _MINUS = "\u2212"
 DASH = "\u2013"
@@ -250,11 +248,3 @@ def _plain_json(value: object) -> object:
     if value is None or isinstance(value, (int, float, str)):
         return value
     return str(value)
-
-
-def spreadsheet_cell(value: object) -> object:
-    """A value a spreadsheet cannot take for a formula: text that starts like one gets a leading apostrophe."""
-    if not isinstance(value, str) or _NUMBER.fullmatch(value):
-        return value
-    risky = value[:1] in ("\t", "\r") or value.lstrip()[:1] in ("=", "+", "-", "@")
-    return "'" + value if risky else value

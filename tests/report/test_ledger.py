@@ -7,8 +7,8 @@ from decimal import Decimal
 import pytest
 from report.samples import money
 
-from costlib.figure import Figure, Kind
-from costlib.report.ledger import COLUMNS, Ledger, badge, interval, number, spreadsheet_cell, unit_text
+from costlib.figure import Figure, Kind, spreadsheet_cell
+from costlib.report.ledger import COLUMNS, Ledger, badge, interval, number, unit_text
 from costlib.report.ledger import wide as is_wide
 
 
