@@ -34,7 +34,7 @@ def for_sale(
     if device is None:
         if provider is not None:
             raise bad("rate_provider", provider, "nothing without a device")
-        return () if usd_per_hour is None else (given(money("usd_per_hour", usd_per_hour), size or 1, rate_kind),)
+        return () if usd_per_hour is None else (given(money("usd_per_hour", usd_per_hour), size or 1),)
     found = offers(device, rate_kind, provider, as_of=as_of)
     if size is None:
         return found

@@ -151,7 +151,7 @@ class Rental:
             "device": one.device,
             "provider": one.provider or None,
             "region": one.region or None,
-            "commitment": one.rate_kind,
+            "commitment": one.rate_kind or None,
             "devices_per_unit": one.devices,
             "usd_per_unit_hour": one.usd_per_hour,
             "units": self.units,
@@ -223,10 +223,10 @@ def _offer(row: Row) -> Offer:
     )
 
 
-def given(usd_per_device_hour: Number, devices: int = 1, rate_kind: str = "on_demand") -> Offer:
+def given(usd_per_device_hour: Number, devices: int = 1) -> Offer:
     """A rate somebody typed, $ per hour of one device, as an offer of `devices` sold together."""
     usd = Decimal(str(usd_per_device_hour)) * devices
-    return Offer("given rate", rate_kind, "", "", devices, usd, "", GIVEN, "", "assumed")
+    return Offer("given rate", "", "", "", devices, usd, "", GIVEN, "", "assumed")
 
 
 def rental(rate: Rental | Number) -> Rental:
