@@ -117,7 +117,7 @@ def write_all(contents: Mapping[Path, Content], *, field: str = "out", new: bool
     except FileExistsError:
         raise
     except OSError as error:
-        raise cannot_write(field, path, error, f"an older {path.name}") from None
+        raise cannot_write(field, path, error, "what was stored before" if new else f"an older {path.name}") from None
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from costlib.environment import describe
@@ -135,10 +136,13 @@ class Bench:
         kept = LOADS.validate(pd.DataFrame([row], columns=LOADS.names))
         self.rows.append(kept)
         self.traces.append(requests)
+        traced: Path | None = None
         try:
-            self.store.write(LOAD_REQUESTS, requests, run_id)
+            traced = self.store.write(LOAD_REQUESTS, requests, run_id)
             self.store.write(LOADS, kept, run_id)
         except CostlibError as error:
+            if traced is not None:  # a trace without its test would be half a test
+                traced.unlink(missing_ok=True)
             raise Unstored(str(error)) from error
         return {str(name): value for name, value in kept.iloc[0].to_dict().items()}
 
