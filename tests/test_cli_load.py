@@ -91,6 +91,18 @@ def test_the_card_reads_like_that_of_measure(server: ScriptedServer, costlib: An
         assert part in out, part
 
 
+def test_answers_shorter_than_asked_are_said(server: ScriptedServer, costlib: Any, tmp_path: Path) -> None:
+    """Half of the load is not the load that was asked for."""
+    server.tokens = 4
+    words = (server.url, "--model", "m", "--concurrency", "1", "--requests", "3", "--output-tokens", "8")
+    words += ("--self-test", "0", "--store", tmp_path)
+    assert json.loads(costlib(*words, "--json")[1])["rows"][0]["shorter"] == 3
+    _, out, _ = costlib(*words)
+    assert "3 of 3 answers shorter than asked: 4.00 tokens of 8" in out and "ended some answers early" in out
+    server.tokens = 8
+    assert json.loads(costlib(*words, "--json")[1])["rows"][0]["shorter"] == 0
+
+
 def test_what_flatters_and_what_to_do_next_is_said(server: ScriptedServer, costlib: Any) -> None:
     server.script = [server.answer, server.answer, always((429, {}, b""))]
     words = ("--model", "m", "--concurrency", "2", "--requests", "9", "--self-test", "0", "--output-tokens", "2")

@@ -124,6 +124,10 @@ def _cost(row: Row) -> str:
 def flatters(row: Row) -> list[str]:
     """What makes a number look better than it would be in service."""
     found = []
+    if not is_null(row["shorter"]) and row["shorter"]:
+        mean = plain(row["output_tokens"] / row["ok"])
+        asked = f"of {row['output_tokens_asked']}" if row["output_tokens_asked"][:1].isdigit() else "on average"
+        found.append(f"{row['shorter']} of {row['ok']} answers shorter than asked: {mean} tokens {asked}")
     if row["failed"] + row["cut"]:
         found.append("percentiles of whole answers only: those that failed or were cut have none")
     if not is_null(row["cached_tokens"]) and row["cached_tokens"] > 0.05 * row["prompt_tokens"]:
@@ -138,8 +142,8 @@ def next_steps(row: Row) -> list[str]:
         return [text for status, text in _REFUSED.items() if f"status {status}" in str(row["reason"])]
     if isinstance(row["reason"], str):
         found.append(f"{row['reason']}: give it more --time-limit, or fewer --requests")
-    if row["empty"]:
-        found.append("the model ended some answers at once: --extra '{\"ignore_eos\": true}' where the server knows it")
+    if row["empty"] or (not is_null(row["shorter"]) and row["shorter"]):
+        found.append("the model ended some answers early: --extra '{\"ignore_eos\": true}' where the server knows it")
     if isinstance(row["window_reason"], str):
         found.append(f"{row['window_reason']}: give it more --requests")
     if isinstance(row["stationary_reason"], str):

@@ -69,6 +69,7 @@ LOADS = Table(
         Column("kind", "text", "always measured", required=True, allowed=KINDS),
         Column("offered", "integer", "requests that fell due", "requests", minimum=0),
         Column("ok", "integer", "whole answers", "requests", minimum=0),
+        Column("shorter", "integer", "of them with fewer tokens than were asked for", "requests", minimum=0),
         Column("empty", "integer", "whole answers without text, which have no latency", "requests", minimum=0),
         Column("failed", "integer", "requests without an answer", "requests", minimum=0),
         Column("cut", "integer", "answers that ended before their end", "requests", minimum=0),

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 3
 """Version of the stored tables. 1 (2026-11): first version. 2 (2026-11): ceilings, reasons by column, energy twice.
-3 (2026-11): the dtype that weights are multiplied at, apart from how they are held; which product was a ceiling."""
+3 (2026-11): the dtype that weights are multiplied at, apart from how they are held; which product was a ceiling;
+load tests count answers shorter than asked."""
 
 STATUSES = ("ok", "oom", "unsupported", "invalid", "error")
 """ok: measured; oom: did not fit; unsupported: this device or model cannot; invalid: ran, but not what was asked;

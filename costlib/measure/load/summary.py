@@ -65,12 +65,19 @@ def counted(requests: pd.DataFrame) -> dict[str, Any]:
         names = {str(one["tokens_from"]) for one in rows}
         chunks = sum(len(one["chunk_s"]) for one in rows)
         row["output_tokens"] = sum(int(one["output_tokens"]) for one in rows)
+        row["shorter"] = sum(_shorter(one) for one in rows)
         row |= {"tokens_from": names.pop() if len(names) == 1 else "both"}
         row["tokens_per_chunk"] = row["output_tokens"] / chunks
         for name in ("prompt_tokens", "cached_tokens"):
             if not any(is_null(one[name]) for one in rows):
                 row[name] = sum(int(one[name]) for one in rows)
     return row
+
+
+def _shorter(row: dict[str, Any]) -> bool:
+    """Whether the model ended an answer before the tokens asked for, which chunks alone do not tell."""
+    told = row["tokens_from"] == "usage" or row["finish_reason"] == "stop"
+    return told and not is_null(row["output_tokens_asked"]) and row["output_tokens"] < row["output_tokens_asked"]
 
 
 def derived(
