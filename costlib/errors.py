@@ -14,8 +14,6 @@ from costlib.redact import redact
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """What no name holds and no sentence shows as it is: control characters, line ends, halves of characters."""
-_SHOWN = 150
-"""Characters of each end of a value that a sentence shows."""
 _LONG = 12
 """From this many names on, an error shows the nearest ones instead of all."""
 
@@ -28,7 +26,10 @@ class CostlibError(Exception):
 
 
 class InputError(CostlibError):
-    """Bad input: names the field, the value and what is allowed."""
+    """Bad input: names the field, the value and what is allowed; each sentence is one line."""
+
+    def __init__(self, *sentences: str) -> None:
+        super().__init__("\n".join(CONTROL.sub(lambda one: ascii(one[0])[1:-1], text) for text in sentences))
 
 
 class RunError(CostlibError):
@@ -48,15 +49,18 @@ def bad(field: str, value: object, allowed: str | Iterable[str], where: str | No
         if near and len(near) < len(names):
             allowed += f" and {len(names) - len(near)} more"
     prefix = f"{where}: " if where else ""
-    return InputError(
-        CONTROL.sub(lambda one: ascii(one[0])[1:-1], f"{prefix}{field} is {_shown(value)}; allowed: {allowed}")
-    )
+    return InputError(f"{prefix}{_cut(field)} is {_shown(value)}; allowed: {_cut(allowed, 1000)}")
 
 
 def _shown(value: object) -> str:
     """A value as it is written, shortened where it would fill a screen; its type where it cannot be written."""
     try:
-        text = redact(repr(value))  # before it is cut: half a secret is not known as one
+        return _cut(repr(value))
     except (ValueError, RecursionError):  # a number of 5,000 digits, lists 1,000 deep
         return f"an absurd {type(value).__name__}"
-    return text if len(text) <= 2 * _SHOWN else f"{text[:_SHOWN]} ... {text[-_SHOWN:]}"
+
+
+def _cut(text: str, end: int = 150) -> str:
+    """A text without its middle where it would fill a screen; a secret goes first, as half of one is not known."""
+    text = redact(text)
+    return text if len(text) <= 2 * end else f"{text[:end]} ... {text[-end:]}"

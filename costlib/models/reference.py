@@ -15,7 +15,7 @@ from pathlib import Path
 from costlib.errors import bad
 from costlib.models.architectures import Architecture, architectures
 from costlib.models.configs import from_folder
-from costlib.read import read_json
+from costlib.read import is_file, read_json
 
 KINDS = ("demo", "gguf", "hub", "path", "random", "static")
 DEMOS = ("gemma-3-270m", "minilm")
@@ -42,11 +42,11 @@ def parse(text: str) -> Reference:
         raise bad("demo model", name, DEMOS)
     if kind == "random" and name not in architectures():
         raise bad("shape", name, architectures())
-    if kind == "path" and not (Path(name) / "config.json").is_file():
+    if kind == "path" and not is_file(Path(name) / "config.json"):
         raise bad("model", text, "path: of a folder that holds config.json and weights")
     if kind == "static" and not is_static(Reference(kind, name)):
         raise bad("model", text, "static: of a folder model2vec saved")
-    if kind == "gguf" and not Path(name).is_file():
+    if kind == "gguf" and not is_file(name):
         raise bad("model", text, "gguf: of a file that exists")
     if kind == "hub" and (name.count("/") != 1 or name.startswith("/") or name.endswith("/")):
         raise bad("model", text, "hub:ORGANIZATION/NAME")
@@ -66,7 +66,7 @@ def on_disk(reference: str) -> str | None:
 def is_static(reference: Reference) -> bool:
     """Whether a folder holds a static embedding model, which `path:` may name, too."""
     file = Path(reference.name) / "config.json"
-    if reference.kind not in ("path", "static") or not file.is_file():
+    if reference.kind not in ("path", "static") or not is_file(file):
         return False
     config = read_json(file, "model")
     return "embedding_dtype" in config or config.get("model_type") == "model2vec"

@@ -10,8 +10,6 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from pydantic import BaseModel
@@ -19,7 +17,7 @@ from pydantic import BaseModel
 from costlib.errors import bad
 from costlib.figure import Kind
 from costlib.portfolio.problem import Floats
-from costlib.portfolio.routing.policy import checked, read_policy
+from costlib.portfolio.routing.policy import Document, read_policy
 from costlib.portfolio.supply import Supply
 from costlib.portfolio.workloads import Score
 from costlib.quality.compare import wilson
@@ -42,6 +40,10 @@ class _Evidence(BaseModel):
     score: _Rate
 
 
+class _Measured(Document):
+    evidence: _Evidence
+
+
 def together(supply: Supply, option: Together, study: Study) -> Supply:
     """The supply with its stages; with a policy, also with what judging costs and the success rate it measured.
 
@@ -51,11 +53,11 @@ def together(supply: Supply, option: Together, study: Study) -> Supply:
     if option.policy is None:
         stages = tuple((place, stage.ends) for place, stage in zip(places, option.stages, strict=True))
         return replace(supply, stages=stages, usd_per_request=Decimal(repr(option.usd_per_request)))
-    document = _policy(option.policy)
-    models, evidence = document["models"], checked(_Evidence, document["evidence"], option.policy, "evidence")
-    kind = "router" if document["kind"] == "router" else "cascade"
+    document = read_policy(_Measured, option.policy)
+    models, evidence = document.models, document.evidence
+    kind = "router" if document.kind == "router" else "cascade"
     if kind != option.type:
-        raise bad("policy", f"a {document['kind']}", f"a document about a {option.type}", str(option.policy))
+        raise bad("policy", f"a {document.kind}", f"a document about a {option.type}", str(option.policy))
     if len(models) != len(places):
         allowed = f"{len(models)} in the order of the policy: {', '.join(models)}"
         raise bad("stages", len(places), allowed, str(option.policy))
@@ -70,7 +72,7 @@ def together(supply: Supply, option: Together, study: Study) -> Supply:
         ends.append((low, share, high))
     if kind == "router":
         ends[0] = (1.0, 1.0, 1.0)  # it gets what the others leave
-    judged = float(document["score"].get("usd", 0.0)) * sum(asked[:-1])
+    judged = float(document.score.get("usd", 0.0)) * sum(asked[:-1])
     source = f"costlib route on {items} requests that did not choose the rule, {option.policy.name}"
     workload = str(option.workload)
     rate = Score(workload, option.capability, score.value, score.low, score.high, score.kind, source, items)
@@ -97,11 +99,3 @@ def asked(supply: Supply) -> list[tuple[int, float]]:
 def with_rest(shares: Floats) -> Floats:
     """The shares (S,) of a router's stages in which the first one gets what the later ones leave."""
     return np.concatenate([[1.0 - math.fsum(shares[1:])], shares[1:]])
-
-
-def _policy(path: Path) -> dict[str, Any]:
-    document = read_policy(path)
-    needed = {"models", "kind", "score", "evidence"} - document.keys()
-    if needed:
-        raise bad("policy", f"no {', '.join(sorted(needed))}", "a whole document of costlib route --out", str(path))
-    return document

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from costlib.errors import InputError, bad
 from costlib.paths import data_dir
-from costlib.read import read_rows
+from costlib.read import is_file, read_rows
 
 STALE = 45
 """Days after which the last known rate is no longer a rate."""
@@ -61,7 +61,7 @@ def load_exchange_rates(path: Path | None = None) -> ExchangeRates:
     Raises `InputError` naming file, line and field for a repeated date, a rate of zero or less, or a broken cell.
     """
     path = path or data_dir() / "fx.csv"
-    return _load(path, path.stat().st_mtime_ns if path.exists() else 0)
+    return _load(path, path.stat().st_mtime_ns if is_file(path) else 0)
 
 
 @lru_cache(maxsize=4)

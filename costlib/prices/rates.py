@@ -23,8 +23,7 @@ from costlib.figure import Kind, Number
 from costlib.paths import data_dir
 from costlib.prices.book import AsOf, day_and_time
 from costlib.prices.entries import DateOutsideCoverage, price_error
-from costlib.read.table import Row, earliest_date, read_rows
-from costlib.read.tree import near
+from costlib.read import Row, earliest_date, is_file, near, read_rows
 
 RATE_KINDS = ("on_demand", "spot", "reserved_1y", "reserved_3y", "owned")
 GIVEN = "given by the user"
@@ -188,7 +187,7 @@ def load_rates(path: Path | None = None) -> tuple[Offer, ...]:
     a date that is none.
     """
     path = path or data_dir() / "rates.csv"
-    return _load(path, path.stat().st_mtime_ns if path.exists() else 0)
+    return _load(path, path.stat().st_mtime_ns if is_file(path) else 0)
 
 
 @lru_cache(maxsize=8)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from costlib.errors import bad
-from costlib.read import content
+from costlib.read import content, parsing
 
 DEFAULT_TEXT = "pydoc_data.topics"
 """English prose that every Python ships; it differs a little between Python versions, so its hash is stored."""
@@ -39,7 +39,9 @@ def read_text(text: str | Path | None = None) -> Text:
 
         return Text(DEFAULT_TEXT, "\n\n".join(topics[name] for name in sorted(topics)))
     place = Path(text)
-    if not place.is_dir():
+    with parsing("text", place, f"{DEFAULT_TEXT}, or a file or folder that can be read"):
+        folder = place.is_dir()
+    if not folder:
         return _filled(Text(str(text), _read(place)), "a file")
     inside = sorted((file.relative_to(place).as_posix(), file) for file in place.rglob("*") if file.is_file())
     files = {name: file for name, file in inside if not any(part.startswith(".") for part in name.split("/"))}

@@ -6,7 +6,7 @@
 
 from costlib.read.records import SUFFIXES, Places, json_lines, read_frame, read_records
 from costlib.read.table import Row, earliest_date, iso_date, read_cells, read_rows
-from costlib.read.text import content, file_of, json_value, parsing, read_json
+from costlib.read.text import content, file_of, is_file, json_value, parsing, read_json
 from costlib.read.tree import Place, close, extended, files_of, near, place, read_yaml, sentences, validated
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "extended",
     "file_of",
     "files_of",
+    "is_file",
     "iso_date",
     "json_lines",
     "json_value",

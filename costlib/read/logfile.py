@@ -308,7 +308,9 @@ def _parquet(path: Path) -> Iterator[list[Block]]:
     try:
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(_ROWS):
-                yield _arrow(pa.table(batch), row)
+                table = pa.table(batch)
+                table.validate(full=True)  # text that is UTF-8, offsets that lie inside
+                yield _arrow(table, row)
                 row += batch.num_rows
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, OverflowError, MemoryError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]

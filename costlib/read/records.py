@@ -68,8 +68,7 @@ def read_frame(file: Path, field: str) -> tuple[pd.DataFrame, Places]:
     if file.suffix not in (".csv", ".parquet"):
         raise bad(field, str(file), "a .csv or .parquet file")
     if file.suffix == ".parquet":
-        with parsing(field, file, "a Parquet file"):
-            return pd.read_parquet(file), Places(str(file))
+        return _table(file, field).to_pandas(), Places(str(file))
     table = read_cells(file, field)
     rows = list(table.rows)
     frame = pd.DataFrame([cells for _, cells in rows], columns=table.header, dtype="object")
@@ -83,8 +82,15 @@ def _csv(file: Path, field: str) -> Iterator[Record]:
 
 
 def _parquet(file: Path, field: str) -> Iterator[Record]:
+    rows = _table(file, field).to_pylist()
+    yield from ((f"{file}, row {number}", row) for number, row in enumerate(rows, 1))
+
+
+def _table(file: Path, field: str) -> Any:
+    """The Arrow table in a Parquet file, every value of which is one."""
     import pyarrow.parquet as pq
 
     with parsing(field, file, "a Parquet file"):
-        rows = pq.read_table(file).to_pylist()
-    yield from ((f"{file}, row {number}", row) for number, row in enumerate(rows, 1))
+        table = pq.read_table(file)
+        table.validate(full=True)
+        return table.replace_schema_metadata(None)  # what pandas wrote there about itself is not needed

@@ -67,6 +67,14 @@ def file_of(path: str | Path, field: str, allowed: str, where: str | None = None
     raise bad(field, str(path), allowed, where)
 
 
+def is_file(path: str | Path) -> bool:
+    """Whether there is a file at a path; no for what cannot be a path."""
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):  # a name too long, a folder nobody may look into, a zero in it
+        return False
+
+
 def content(file: Path, field: str) -> str:
     """The text of a file; raises `InputError` about `field` for one that cannot be read or is no text."""
     with parsing(field, file, "a file that can be read"):

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from costlib.errors import InputError, bad
-from costlib.read.text import content, parsing
+from costlib.read.text import content, is_file, parsing
 
 Model = TypeVar("Model", bound=BaseModel)
 Place = Callable[[Sequence[str | int]], str]
@@ -78,7 +78,7 @@ def extended(file: Path, name: str) -> Any:
     if other is None:
         return tree
     base = file.parent / str(other)
-    if base.parent != file.parent or not base.is_file() or base == file:
+    if base.parent != file.parent or not is_file(base) or base == file:
         raise bad("extends", other, f"a file beside this one, in {file.parent}", str(file))
     inherited = read_yaml(base, name)
     if "extends" in inherited:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from costlib.errors import InputError
 from costlib.paths import data_dir, measurements_dir
+from costlib.read import is_file
 from costlib.report.checks import Check, check, sha256, sources
 from costlib.report.manifest import read_manifest
 from costlib.report.notebooks import notebook_files
@@ -64,7 +65,7 @@ def _files(study: Study, store: Store) -> Iterator[tuple[str, Path]]:
     for notebook, given in sorted(study.notebook_parameters.items()):
         for name, value in sorted(given.items()):
             named = [study.path.parent / part.strip() for part in str(value).split(",") if part.strip()]
-            yield from ((f"{notebook}/{name}/{file.name}", file) for file in named if name != "out" and file.is_file())
+            yield from ((f"{notebook}/{name}/{file.name}", file) for file in named if name != "out" and is_file(file))
 
 
 def _version(name: str) -> str | None:

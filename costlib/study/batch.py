@@ -33,7 +33,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 
 from costlib.errors import InputError, bad
-from costlib.read import Place, near, place, read_yaml, sentences
+from costlib.read import Place, is_file, near, parsing, place, read_yaml, sentences
 from costlib.study.fields import Part, Positive, Text
 from costlib.study.file import Study, find_file
 
@@ -136,9 +136,10 @@ def load_batch(path: str | Path) -> Batch:
 
 def changes_of(path: str | Path) -> Changes | None:
     """What the batch changes where `path` is a report of it, FILE#NAME; None for any other path."""
-    folder, name = Path(path).expanduser().parent, Path(path).name
+    with parsing("study", path, "a path"):
+        folder, name = Path(path).expanduser().parent, Path(path).name
     file, mark, report = name.rpartition("#")
-    if not mark or (folder / name).is_file() or not (folder / file).is_file():
+    if not mark or is_file(folder / name) or not is_file(folder / file):
         return None
     reports = {one.name: one.changes for one in load_batch(folder / file).reports}
     if report not in reports:
@@ -148,7 +149,7 @@ def changes_of(path: str | Path) -> Changes | None:
 
 def together(mistakes: list[InputError]) -> InputError:
     """Several mistakes as one error, a line for each."""
-    return mistakes[0] if len(mistakes) == 1 else InputError("\n".join(str(one) for one in mistakes))
+    return mistakes[0] if len(mistakes) == 1 else InputError(*map(str, mistakes))
 
 
 def _laid_out(file: Path, spec: _File, index: int, entry: Any, at: Place) -> Iterator[BatchReport]:
@@ -196,7 +197,7 @@ def _one(
     values.setdefault("name", _slug("-".join(words)))
     beside = file.parent / str(study)
     try:
-        found = find_file(beside if beside.is_file() else study)
+        found = find_file(beside if is_file(beside) else study)
     except InputError as error:
         raise InputError(f"{written(('study',))}: {error}") from None
     changes = Changes(found, values, file, written, f"{file}#{values['name']}")
@@ -207,10 +208,12 @@ def _one(
 def _values(file: Path, key: str, given: Any, where: str) -> list[Any]:
     """The values of a key in `for_each`: a list, or the files that a pattern finds, in order of their names."""
     if isinstance(given, str) and key in _PATHS:
-        found: list[Any] = sorted(str(one.relative_to(file.parent)) for one in file.parent.glob(given) if one.is_file())
+        allowed = f"a pattern that finds files in {file.parent}"
+        with parsing(f"for_each.{key}", given, allowed, where):
+            found = sorted(str(one.relative_to(file.parent)) for one in file.parent.glob(given) if one.is_file())
         if not found:
-            raise bad(f"for_each.{key}", given, f"a pattern that finds files in {file.parent}", where)
-        return found
+            raise bad(f"for_each.{key}", given, allowed, where)
+        return list[Any](found)
     plain = isinstance(given, list) and all(isinstance(one, (str, int, float, date)) for one in given)
     if not given or not plain:
         files = " or a pattern of files such as units/*.csv" if key in _PATHS else ""

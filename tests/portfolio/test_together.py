@@ -229,7 +229,7 @@ def test_a_policy_brings_shares_and_the_success_rate_it_measured(make_study: Mak
     [
         ("{", "allowed: a JSON document written by costlib route"),
         ('{"format": "x"}', "policy.format is 'x'; allowed: costlib-route-1"),
-        ('{"format": "costlib-route-1", "kind": "router", "models": [], "score": {}}', "no evidence"),
+        ('{"format": "costlib-route-1", "kind": "router", "models": [], "score": {}}', "policy.models is 'list'"),
     ],
 )
 def test_what_is_no_policy_is_refused(make_study: MakeStudy, tmp_path: Path, text: str, message: str) -> None:

@@ -272,7 +272,7 @@ def test_a_routing_policy_is_replayed_on_its_rows(make_study, model, tmp_path: P
     ("text", "said"),
     [
         ("{", "policy is "),
-        ("[1]", "policy.format is 'list'"),
+        ("[1]", "policy is 'list'"),
         ('{"format": "other"}', "policy.format is 'other'; allowed: costlib-route-1"),
         ('{"format": "costlib-route-1"}', "policy.kind is None"),
     ],

@@ -15,17 +15,19 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from costlib.errors import CostlibError, bad
 from costlib.models.encoder import trained_encoder
 from costlib.output import write_whole
 from costlib.read import read_json
+from costlib.study.fields import Share, one_of
 
 Part = TypeVar("Part", bound=BaseModel)
+Known = TypeVar("Known", bound="Document")
 
 FORMAT = "costlib-route-1"
 WRITTEN = "a JSON document written by costlib route --out"
@@ -61,12 +63,29 @@ def write_policy(document: Mapping[str, Any], path: str | Path) -> Path:
     return write_whole(path, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
 
 
-def read_policy(path: Path) -> dict[str, Any]:
-    """A document that `write_policy` wrote; raises `InputError` for a file that is none. Its parts are not checked."""
+class Document(BaseModel):
+    """What every reader of a policy needs of it."""
+
+    kind: Annotated[str, AfterValidator(one_of(tuple(RULES)))]
+    models: Annotated[list[str], Field(min_length=2)]
+    score: dict[str, Any]
+
+
+def read_policy(model: type[Known], path: Path) -> Known:
+    """A document that `write_policy` wrote; raises `InputError` for any other file."""
     document = read_json(path, "policy", WRITTEN)
     if document.get("format") != FORMAT:
         raise bad("policy.format", document.get("format"), FORMAT, str(path))
-    return document
+    found = checked(model, document, path)
+    rule = checked(_Rule, found.score, path, "score").type
+    if rule not in _PARTS:
+        raise bad("policy.score.type", rule, _PARTS, str(path))
+    return found
+
+
+def check_rule(score: Mapping[str, Any], path: Path) -> None:
+    """Refuse a rule that cannot be applied; raises `InputError` naming what is missing or wrong."""
+    checked(_PARTS[score["type"]], score, path, "score")
 
 
 def checked(model: type[Part], document: Any, path: Path, *place: str) -> Part:
@@ -80,6 +99,46 @@ def checked(model: type[Part], document: Any, path: Path, *place: str) -> Part:
             shown = None if first["type"] == "missing" else type(value).__name__
             raise bad(where, shown, WRITTEN, str(path)) from None
         raise bad(where, value, first["msg"].removeprefix("Input should be "), str(path)) from None
+
+
+_Finite = Annotated[float, Field(strict=True, ge=-1e100, le=1e100)]
+
+
+class _Rule(BaseModel):
+    """What any rule may say: its type, and $ per request of judging."""
+
+    type: str
+    usd: Annotated[float, Field(strict=True, ge=0, le=1e15)] = 0.0
+
+
+class _Judge(_Rule):
+    false_accept: Share
+    false_reject: Share
+
+
+class _Rules(_Rule):
+    patterns: list[re.Pattern[str]]
+
+
+class _Linear(_Rule):
+    token_pattern: re.Pattern[str]
+    terms: dict[str, tuple[_Finite, _Finite]]
+    intercept: _Finite
+
+
+class _Vectors(_Rule):
+    embedding_model: str
+    weights: Annotated[list[_Finite], Field(min_length=1)]
+    intercept: _Finite
+
+
+_PARTS: dict[str, type[_Rule]] = {
+    **dict.fromkeys(("random", "prompt_length", "confidence", "agreement"), _Rule),
+    "judge": _Judge,
+    "rules": _Rules,
+    "tfidf_linear": _Linear,
+    "embedding_logistic": _Vectors,
+}
 
 
 def decide(document: Mapping[str, Any], prompt: str) -> str:

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from costlib.errors import bad
 from costlib.portfolio.routing.candidates import Goal
 from costlib.portfolio.routing.cascades import Judge, Outcome, agreement, escalated, judged
-from costlib.portfolio.routing.policy import RULES, checked, read_policy, scores
+from costlib.portfolio.routing.policy import Document, check_rule, read_policy, scores
 from costlib.portfolio.routing.requests import Requests
 from costlib.quality.bootstrap import Estimate, paired_bootstrap
-from costlib.study.fields import Share, one_of
+from costlib.study.fields import Share
 
 
 class Watch(BaseModel):
@@ -32,12 +32,9 @@ class Watch(BaseModel):
     saving_usd: Annotated[float, Field(allow_inf_nan=False)]
 
 
-class Policy(BaseModel):
+class Policy(Document):
     """The parts of a policy document that replaying needs."""
 
-    kind: Annotated[str, AfterValidator(one_of(tuple(RULES)))]
-    models: Annotated[list[str], Field(min_length=2)]
-    score: dict[str, Any]
     threshold: float | None
     watch: Watch
 
@@ -49,7 +46,9 @@ class Policy(BaseModel):
 
 def policy_of(path: Path) -> Policy:
     """A policy document that `costlib route --out` wrote; raises `InputError` for anything else."""
-    return checked(Policy, read_policy(path), path)
+    found = read_policy(Policy, path)
+    check_rule(found.score, path)
+    return found
 
 
 def floor_of(policy: Policy) -> tuple[float | None, str]:
@@ -83,14 +82,6 @@ def replay(policy: Policy, requests: Requests) -> Outcome:
 
     Raises `InputError` for a model, prompt, confidence or answer the table lacks, or a rule no reference computes.
     """
-    try:
-        return _replay(policy, requests)
-    except (KeyError, TypeError, IndexError) as error:
-        allowed = "what the rule of its kind needs, as costlib route --out writes it"
-        raise bad("policy.score", f"without {error}", allowed) from None
-
-
-def _replay(policy: Policy, requests: Requests) -> Outcome:
     models, rule, at = policy.models, policy.score, policy.threshold
     stages = [requests.of(model) for model in models]
     first, last = stages[0], stages[-1]
@@ -98,13 +89,13 @@ def _replay(policy: Policy, requests: Requests) -> Outcome:
         said = [_column(requests.answer, model, "answer") for model in models[:2]]
         return agreement(first, stages[1], last, np.array([a == b for a, b in zip(*said, strict=True)]))
     if policy.kind == "judged cascade":
-        judge = Judge(rule["false_accept"], rule["false_reject"], rule["usd"])
+        judge = Judge(rule["false_accept"], rule["false_reject"], rule.get("usd", 0.0))
         return judged([one[0] for one in stages], [one[1] for one in stages], judge)
     if at is None:
         raise bad("policy.threshold", None, f"a number, which a {policy.kind} needs")
     if policy.kind == "confidence cascade":
         return escalated(first, last, -_column(requests.confidence, models[0], "confidence") >= at)
-    if rule["type"] == "random":
+    if rule.get("type") == "random":
         return Outcome(first[0] * at + last[0] * (1 - at), first[1] * at + last[1] * (1 - at), (1.0, 1 - at))
     if requests.prompts is None:
         raise bad("column", "no prompt", "a column prompt, which the policy's router reads")
