@@ -11,6 +11,7 @@ from typing import Any
 from costlib.devices import WIDTHS, Resolved, resolve
 from costlib.environment import default_device
 from costlib.errors import InputError, bad
+from costlib.paths import data_dir
 from costlib.read import Place, extended, file_of, files_of, place, validated
 from costlib.study.batch import Changes, changes_of
 from costlib.study.file import Study, check_study, find_file
@@ -33,6 +34,9 @@ def load_study(path: str | Path) -> Study:
 
     def beside(given: Path, *location: str | int) -> Path:
         folder = changes.file.parent if changes and location[0] in changes.values else file.parent
+        shipped = data_dir() / "studies"
+        if location[0] == "tasks" and not (folder / given).exists() and (shipped / given).is_file():
+            folder = shipped  # a copy of a shipped study asks the shipped tasks
         allowed = f"a file that exists, relative to {folder}"
         return file_of(given, str(location[-1]), allowed, at(location), folder).resolve()
 

@@ -9,6 +9,7 @@ import pytest
 from report.samples import notebook, study_in
 
 import costlib as cl
+from costlib.paths import data_dir
 
 
 @pytest.mark.parametrize(
@@ -54,3 +55,11 @@ def test_a_notebook_beside_the_study_runs_with_its_parameters_and_a_day_is_its_t
     assert "2026-08-10" in (tmp_path / "out" / "mine.html").read_text(encoding="utf-8")
     mine.write_text(mine.read_text(encoding="utf-8").replace("About", "Changed"), encoding="utf-8")
     assert [found.name for found in cl.check(tmp_path / "out", study) if not found.ok] == ["sources unchanged"]
+
+
+def test_a_copy_of_the_demo_and_its_tables_is_read_from_any_folder_with_the_tasks_it_names(tmp_path: Path) -> None:
+    for file in (data_dir() / "studies").glob("demo*"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    copied = cl.load_study(tmp_path / "demo.yml")
+    assert [task.file for task in copied.tasks] == [task.file for task in cl.load_study("demo").tasks]
+    assert copied.workloads.parent == tmp_path.resolve()
