@@ -2,7 +2,7 @@
 
     python benchmarks/monitor_simulation.py [--streams 2000] [--items 2000] [--seed 1]
 
-Streams of right and wrong answers, watched after every item by costlib.quality.sequential. The score sits exactly on
+Streams of right and wrong answers, watched after every item by costlib.stats.sequential. The score sits exactly on
 the floor in the streams that count false alarms (the hardest case of "at least the floor"): at most the stated rate
 may alarm at any look. In the others the score is 2 points above the floor for 500 items, then falls 2, 5 or 10 points
 below it. The interval of the mean is looked at after every 100th item; at most the stated rate may ever miss the mean.
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from costlib.quality.sequential import confidence_sequence, e_capital
+from costlib.stats.sequential import confidence_sequence, e_capital
 
 ALPHA, FLOOR, HEALTHY, DROP_AT = 0.05, 0.85, 0.87, 500
 DROPS = (0.02, 0.05, 0.10)

@@ -220,8 +220,8 @@ def _show_tasks(scores: Any) -> None:
 
 def _forecast(who: Any, tasks: list[Any], as_json: bool) -> None:
     """What the tasks could tell apart, and what an endpoint could charge at most."""
-    from costlib.quality.compare import minimum_detectable_accuracy
     from costlib.quality.tasks.endpoint import Endpoint, worst_usd
+    from costlib.stats.paired import minimum_detectable_accuracy
 
     found = []
     for task in tasks:

@@ -59,7 +59,8 @@ def route(
 
     def show() -> None:
         print(f"{'route' if made.routes else 'do not route'}: {made.reason}")
-        print(f"goal: {made.goal}; {made.requests} requests, {made.dropped} left out\n")
+        again = f", {made.repeated:.1%} of them with a prompt that came before" if made.repeated else ""
+        print(f"goal: {made.goal}; {made.requests} requests{again}, {made.dropped} left out\n")
         rows = [[r["model"], number(r, "score"), number(r, "cost_usd")] for r in made.models.to_dict("records")]
         table("Models", ["model", "score", "USD per request"], rows)
         rows = [
@@ -90,6 +91,7 @@ def route(
         "goal": made.goal,
         "requests": made.requests,
         "dropped": made.dropped,
+        "repeated_prompts": made.repeated,
         "kind": "derived",
         "models": made.models,
         "apgr": made.routers,

@@ -160,7 +160,7 @@ class _Tasks:
                 verdict = "quality result", f"{missing[option.precision]} items of task {name} not answered yet"
             else:
                 row = mine.iloc[0]
-                if row["gate"] == "refused":
+                if row["gate"] in ("refused", "too few"):
                     verdict = "quality gate", f"task {name}: {row['gate_reason']}"
                 elif row["status"] != "ok" or pd.isna(row["success"]):
                     verdict = "quality result", f"task {name}: {row['reason']}"

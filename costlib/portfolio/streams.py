@@ -63,10 +63,13 @@ def values_of(study: Study, row: Mapping[str, Any], store: Store) -> Floats:
     """The values behind a MONITORING row, from what is stored now; none where the study no longer has the stream."""
     if row["subject"] == "routing policy":
         found = routing(study)
-        scores = np.zeros(0) if found is None else np.clip(found[2].score, 0, 1)[int(row["skipped"]) :]
+        if found is None:
+            return np.zeros(0)
+        scores = np.clip(found[2].score, 0, 1)[found[1].first][int(row["skipped"]) :]
         return scores[: int(row["n"])]
     for spec in study.tasks:
         if (spec.file.stem, spec.model) == (row["task"], row["model"]) and row["precision"] in spec.precision:
             since = None if is_null(row["since"]) else str(row["since"])
-            return right_answers(spec, row["precision"], store, since)[0][: int(row["n"])]
+            values, skipped = right_answers(spec, row["precision"], store, since)
+            return values[int(row["skipped"]) - skipped :][: int(row["n"])]
     return np.zeros(0)

@@ -20,7 +20,7 @@ from costlib.portfolio.problem import Floats
 from costlib.portfolio.routing.policy import Document, read_policy
 from costlib.portfolio.supply import Supply
 from costlib.portfolio.workloads import Score
-from costlib.quality.compare import wilson
+from costlib.stats.paired import wilson
 from costlib.study import RouterOption, Study, Together
 from costlib.study.fields import Count, Share
 

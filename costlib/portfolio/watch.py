@@ -2,7 +2,7 @@
 
 The decision in force for a workload is the option the first look found; later looks compare with it until a person
 accepts what the plan would choose now. It no longer holds where its stream of answers raises the drift alarm (see
-`quality.sequential`), where the option now fails a requirement of the plan, or where another one is cheaper by more
+`stats.sequential`), where the option now fails a requirement of the plan, or where another one is cheaper by more
 than the 95 % interval of the saving, which is drawn as the plan draws. What cannot be judged has no verdict, and is no
 decision that holds. Every look appends one row per decision and stream to the table `monitoring`.
 
@@ -10,8 +10,9 @@ A floor is the workload's; without one it is the success rate at which the next 
 began, kept from then on. All streams together raise a false alarm with a probability of at most `false_alarm_rate`: it
 is shared equally by all streams the study could watch, so the plan may choose among them by the same answers. An
 acceptance begins a new watch, with a rate of its own, on the answers that come after it. An item that was answered
-again, as another environment does, counts with its newest answer. The test takes items as they come: a block of harder
-items, appended as one, is a drop of the score as well.
+again, as another environment does, counts with its newest answer; a request whose prompt came before counts once. What
+a routing policy saves against its baseline is measured on the same requests, with an interval for every look. The test
+takes items as they come: a block of harder items, appended as one, is a drop of the score as well.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -31,22 +33,24 @@ from costlib.portfolio.offers import UNKNOWN, Offer, offers
 from costlib.portfolio.options import supplies
 from costlib.portfolio.problem import Flags, Floats, Ints
 from costlib.portfolio.routing.cascades import Outcome
-from costlib.portfolio.routing.replay import Policy, floor_of, saving_of
+from costlib.portfolio.routing.replay import Policy, floor_of, saved
 from costlib.portfolio.routing.requests import Requests
 from costlib.portfolio.streams import right_answers, routing, streams, watchable
 from costlib.portfolio.switching import Savings, break_even_success
 from costlib.portfolio.workloads import Workload, load_scores, load_workloads
 from costlib.prices.book import load_book
 from costlib.progress import Progress
-from costlib.quality.sequential import confidence_sequence, drift
 from costlib.quality.tasks.run import answer_tasks
 from costlib.quality.tasks.study import task_of
+from costlib.stats.paired import share_low
+from costlib.stats.sequential import confidence_sequence, drift, mean_sequence
 from costlib.store import Store, new_id
 from costlib.study import Study
 from costlib.tables import MONITORING
 from costlib.tables.schema import is_null
 
 Row = dict[str, Any]
+_BEGINS = "the watch begins with these items: later ones are compared with them"
 
 BEYOND = 1e6
 """E-values from here on are told apart by nobody, and only said to be so large."""
@@ -185,7 +189,8 @@ class _Watch:
                 continue
             who = {"task": spec.file.stem, "model": spec.model, "precision": option.precision}
             last = self._last({"workload": workload.workload, "decision": name, **who})
-            floor, basis = workload.quality_floor, "quality floor of the workload"
+            floor: float | None = workload.quality_floor
+            basis = "quality floor of the workload"
             if not floor and last is not None:
                 floor, basis = last["floor"], last["floor_basis"]
             elif not floor:
@@ -193,8 +198,20 @@ class _Watch:
                 basis = basis if break_even else "no success rate changes the choice"
             since = self._since(last)
             values, skipped = right_answers(spec, option.precision, self.store, since)
-            stream = self._watch(values, last, None if is_null(floor) else floor, str(basis))
-            yield {**who, **stream, "since": since, "skipped": skipped}
+            alpha = self.alpha
+            if self.study.monitor.against == "start":
+                alpha, begun = alpha / 2, 0 if last is None else int(last["skipped"]) - skipped
+                if last is None:
+                    floor, basis = None, _BEGINS
+                elif last["floor_basis"] == _BEGINS:
+                    begun = int(last["n"])
+                    floor = share_low(int(values[:begun].sum()), begun, alpha) if begun else None
+                    basis = f"low end of the score of the {begun} items it began with" if begun else _BEGINS
+                else:
+                    floor, basis = last["floor"], last["floor_basis"]
+                values, skipped = values[begun:], skipped + begun
+            stream = self._watch(values, last, None if is_null(floor) else floor, str(basis), alpha, skipped)
+            yield {**who, **stream, "since": since}
 
     def _last(self, wanted: Mapping[str, str]) -> Row | None:
         """The row of the same stream at the look before; None where the watch begins now."""
@@ -207,22 +224,26 @@ class _Watch:
         """Since when a stream is watched; None: from its first answer on."""
         return self.since if last is None else None if is_null(last["since"]) else str(last["since"])
 
-    def _watch(self, values: Floats, last: Row | None, floor: float | None, why: str) -> Row:
+    def _watch(
+        self, values: Floats, last: Row | None, floor: float | None, why: str, alpha: float, skipped: int
+    ) -> Row:
         """Score, interval, evidence and alarm of a stream; an alarm once raised against a floor stays."""
-        low, high = confidence_sequence(values, self.alpha)
-        found = drift(values, floor, self.alpha) if floor else None
+        low, high = confidence_sequence(values, alpha)
+        found = drift(values, floor, alpha) if floor else None
+        seen = 0 if last is None else int(last["skipped"]) + int(last["n"])
         alarm = None if found is None else found.alarm_at is not None
         if found and last is not None and last["floor"] == floor and not is_null(last["alarm"]):
             alarm = alarm or bool(last["alarm"])
         return {
             "n": len(values),
-            "new_n": max(len(values) - (0 if last is None else int(last["n"])), 0),
+            "skipped": skipped,
+            "new_n": max(skipped + len(values) - max(seen, skipped if last is None else 0), 0),
             "score": float(values.mean()) if len(values) else None,
             "score_low": low,
             "score_high": high,
             "floor": floor or None,
             "floor_basis": why,
-            "alpha": self.alpha,
+            "alpha": alpha,
             "e_value": None if found is None else found.e_value,
             "peak": 1.0 if found is None else max(found.e_values, default=1.0),
             "alarm": alarm,
@@ -260,23 +281,38 @@ class _Watch:
         assert rows is not None
         floor, basis = floor_of(policy)
         who = {"task": rows.stem, "model": policy.models[-1]}
-        last = self._last({"subject": "routing policy", "decision": policy.name, **who})
-        scores = np.clip(outcome.score, 0, 1)
+        last, word = self._last({"subject": "routing policy", "decision": policy.name, **who}), ""
+        first = requests.first  # a prompt that comes again is the same evidence again
+        scores, usd = np.clip(outcome.score, 0, 1)[first], saved(policy, outcome, requests)[first]
+        seen = 0 if last is None else int(last["skipped"]) + int(last["n"])
+        if last is not None and last["rows_sha256"] not in (None, _digest(scores[:seen], usd[:seen])):
+            word = f"its file of rows is not the one of the look before, which had {seen}, so the watch begins again; "
+            last = None
         skipped = int(last["skipped"]) if last is not None else len(scores) if self.since else 0
-        watched = self._watch(scores[skipped:], last, floor, basis)
-        stream = {**who, **watched, "since": self._since(last), "skipped": skipped}
-        saved = saving_of(policy, outcome, requests, skipped)
+        alpha = self.alpha / (2 if floor else 1)  # shared with the saving
+        stream = self._watch(scores[skipped:], last, floor, basis, alpha, skipped)
+        stream |= {**who, "since": self._since(last), "rows_sha256": _digest(scores, usd)}
         baseline = f"always {policy.watch.baseline}"
+        again = len(outcome.score) - len(first)
+        word += f"{again} requests repeat a prompt and count once; " if again else ""
         holds, reason, saving = True, "no request came since it was accepted", {}
-        if saved is not None:
-            shown = f"{plain(saved.mean)} USD a request [{plain(saved.low)}, {plain(saved.high)}] against {baseline}"
-            holds = saved.high >= 0
-            reason = f"it saves {shown}" if holds else f"it no longer pays: it saves {shown}"
-            saving = {"saving_usd": saved.mean, "saving_usd_low": saved.low, "saving_usd_high": saved.high}
-        if stream["alarm"]:
+        if len(usd) > skipped:
+            mean, (low, high) = float(usd[skipped:].mean()), mean_sequence(usd[skipped:], alpha)
+            ended = high < 0 or (last is not None and not floor and not is_null(last["alarm"]) and bool(last["alarm"]))
+            stream["alarm"] = ended or stream["alarm"] if floor else ended
+            shown = f"{plain(mean)} USD a request [{plain(low)}, {plain(high)}] against {baseline}"
+            holds, reason = not ended, f"it no longer pays: it saves {shown}" if ended else f"it saves {shown}"
+            if np.isfinite([low, high]).all():
+                saving = {"saving_usd": mean, "saving_usd_low": low, "saving_usd_high": high}
+        if stream["alarm"] and holds:
             holds, reason = False, f"{_alarmed(stream)}; {baseline} would serve instead"
-        verdict = {"holds": holds, "reason": reason, "instead": None if holds else baseline}
+        verdict = {"holds": holds, "reason": word + reason, "instead": None if holds else baseline}
         yield {**stream, **saving, **verdict, "subject": "routing policy", "decision": policy.name}
+
+
+def _digest(*columns: Floats) -> str:
+    """What a series of requests is known by."""
+    return sha256(np.column_stack(columns).tobytes()).hexdigest()
 
 
 def _alarmed(stream: Row) -> str:

@@ -11,8 +11,8 @@ import numpy as np
 from scipy import stats
 
 from costlib.errors import bad
-from costlib.quality.bootstrap import ENDS, Estimate, block_bootstrap
 from costlib.quality.windows import Rule
+from costlib.stats.bootstrap import ENDS, Estimate, block_bootstrap
 
 _ALIKE = ("text_sha256", "rule", "window", "stride", "tokens")
 _Z = float(stats.norm.ppf(ENDS[1]))

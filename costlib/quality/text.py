@@ -2,7 +2,7 @@
 
 Each precision is scored in a child process of its own (`costlib.quality.score`), the baseline first; every way a child
 can end becomes one row of the QUALITY table, and the next precision goes on. What the store already holds is not
-repeated. The statistics are paired by token, as `costlib.quality.bootstrap` explains.
+repeated. The statistics are paired by token, as `costlib.stats.bootstrap` explains.
 
 Perplexity alone is a weak witness: a variant can change many predictions and keep its perplexity. So a row also holds
 the KL divergence of whole distributions, the share of equal first choices, and every token's negative log-likelihood.
@@ -30,9 +30,9 @@ from costlib.models.precision import precision as known_precision
 from costlib.models.reference import on_disk, parse
 from costlib.output import scratch
 from costlib.progress import Progress, Step, silent
-from costlib.quality.bootstrap import Estimate, block_bootstrap, paired_difference
 from costlib.quality.corpus import Text, read_text
 from costlib.quality.windows import ROLLING, Rule
+from costlib.stats.bootstrap import Estimate, block_bootstrap, paired_difference
 from costlib.store import Store, new_id
 from costlib.tables import QUALITY, RULES
 

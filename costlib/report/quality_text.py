@@ -11,7 +11,6 @@ from functools import cached_property
 
 from costlib.errors import InputError
 from costlib.figure import Figure
-from costlib.quality.compare import holm
 from costlib.quality.depth import Growth, Part, by_depth, growth
 from costlib.report.chart import Chart
 from costlib.report.figures import Panel, bars
@@ -19,6 +18,7 @@ from costlib.report.ledger import DASH, Html
 from costlib.report.lines import profiles
 from costlib.report.measured_rows import Row
 from costlib.report.page import Page, figure_of, listed, long_date
+from costlib.stats.paired import holm
 from costlib.study import Study
 
 _ALPHA = 0.05

@@ -24,12 +24,12 @@ from costlib.portfolio.routing.policy import write_policy
 from costlib.portfolio.routing.requests import read_requests
 from costlib.portfolio.routing.route import route
 from costlib.portfolio.samples import score_table
-from costlib.quality.bootstrap import paired_bootstrap
 from costlib.report.chart import Chart
 from costlib.report.ledger import Html
 from costlib.report.lines import Spot, plane
 from costlib.report.page import End, cited, long_date, records
 from costlib.report.router_page import RouterPage
+from costlib.stats.bootstrap import paired_bootstrap
 from costlib.study import load_study
 
 _GIVEN = "a parameter of the notebook"

@@ -12,9 +12,9 @@ import numpy as np
 from costlib.figure import Figure, Kind
 from costlib.portfolio.problem import Floats
 from costlib.portfolio.watch import BEYOND
-from costlib.quality.sequential import confidence_sequence, drift
 from costlib.report.chart import INK, LINE, PALETTE, SOFT, draw, label, note, plain_axis
 from costlib.report.ledger import Ledger
+from costlib.stats.sequential import confidence_sequence, drift
 
 _POINTS = 40
 """Places at which the interval is drawn."""

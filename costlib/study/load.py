@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +35,8 @@ def load_study(path: str | Path) -> Study:
     def beside(given: Path, *location: str | int) -> Path:
         folder = changes.file.parent if changes and location[0] in changes.values else file.parent
         shipped = data_dir() / "studies"
-        with suppress(OSError):  # a name too long is refused below
-            if location[0] == "tasks" and not (folder / given).exists() and (shipped / given).is_file():
-                folder = shipped  # a copy of a shipped study asks the shipped tasks
+        if location[0] == "tasks" and not (folder / given).exists() and (shipped / given).is_file():
+            folder = shipped  # a copy of a shipped study asks the shipped tasks
         allowed = f"a file that exists, relative to {folder}"
         return file_of(given, str(location[-1]), allowed, at(location), folder).resolve()
 

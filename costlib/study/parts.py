@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -81,6 +81,9 @@ class TaskSpec(Part):
 class MonitorSpec(Part):
     """How `costlib monitor` watches: the false-alarm rate of the whole watch, and a routing policy with its rows.
 
+    `against` says what a stream of answers must not fall below: the `floor` of its workload, or what it was at the
+    `start`, whose items are then the reference.
+
     The rate is shared equally by every stream the study could watch (each measured option on each task of a workload,
     and the policy), whichever the plan chose (Bonferroni). `policy` is a document of `costlib route --out`, `rows` a
     table of requests as `costlib route` reads it, in the order they came; `costs` are $ per request of models without a
@@ -88,6 +91,7 @@ class MonitorSpec(Part):
     """
 
     false_alarm_rate: Annotated[Positive, Field(lt=1)] = 0.05
+    against: Literal["floor", "start"] = "floor"
     policy: Path | None = None
     rows: Path | None = None
     costs: dict[Text, Number] = Field(default_factory=dict)

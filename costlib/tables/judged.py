@@ -131,7 +131,12 @@ TASK_SCORES = Table(
         Column("flip_share", "number", "gained and lost over the items compared", "share", minimum=0),
         Column("detectable", "number", "smallest difference found with 80 % power at this n", "share", minimum=0),
         Column("margin", "number", "largest loss the gate allows", "share", minimum=0),
-        Column("gate", "text", "passed, refused, or unknown without a baseline", allowed=("passed", "refused")),
+        Column(
+            "gate",
+            "text",
+            "passed, refused or too few; unknown without a baseline",
+            allowed=("passed", "refused", "too few"),
+        ),
         Column("gate_reason", "text", "why the gate says so"),
         Column("valid_json", "number", "share of answers that are valid JSON (extraction)", "share", minimum=0),
         Column("recall_at_k", "number", "mean share of the relevant documents in the first k", "share", minimum=0),

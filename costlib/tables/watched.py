@@ -21,6 +21,7 @@ MONITORING = Table(
         Column("precision", "text", "how its weights were held"),
         Column("since", "text", "UTC, ISO 8601: only answers after it count; unknown: all count"),
         Column("skipped", "integer", "items left out, because they came before", "items", minimum=0),
+        Column("rows_sha256", "text", "hash of a policy's requests up to this look, by which they are known again"),
         Column("n", "integer", "items watched", "items", minimum=0),
         Column("new_n", "integer", "of them not seen at the look before", "items", minimum=0),
         Column("score", "number", "share of them answered wholly right, or mean score of a policy", "share", minimum=0),

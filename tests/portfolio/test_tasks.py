@@ -15,8 +15,8 @@ from costlib.portfolio.options import supplies
 from costlib.portfolio.plan import make_plan
 from costlib.portfolio.workloads import load_scores, load_workloads
 from costlib.prices.book import load_book
-from costlib.quality.compare import wilson
 from costlib.quality.tasks.study import task_of
+from costlib.stats.paired import wilson
 from costlib.store import Store
 from costlib.study import Study
 from costlib.tables import ANSWERS
@@ -78,7 +78,7 @@ def test_a_variant_beyond_the_gate_is_shown_and_not_chosen(make_study, store_hol
     answered(study, {"bf16": 400, "int8": 370})
     offer = tiny_private(study)
     assert list(offer.failed) == ["quality gate"]
-    assert offer.failed["quality gate"].startswith("task echo: may lose ")
+    assert offer.failed["quality gate"].startswith("task echo: loses 7.5 points, perhaps ")
     assert offer.score.success_rate == 0.925
     matrix = evaluation_matrix(make_plan(study)).set_index(["workload", "option"])
     cell = matrix.loc[("private", "tiny")]

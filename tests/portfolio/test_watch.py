@@ -18,15 +18,16 @@ from costlib.portfolio.routing.policy import write_policy
 from costlib.portfolio.routing.route import route
 from costlib.portfolio.streams import values_of, watchable
 from costlib.portfolio.watch import look, looks
-from costlib.quality.sequential import confidence_sequence, drift
 from costlib.quality.tasks import run
 from costlib.quality.tasks.answers import answered, asking
+from costlib.stats.sequential import confidence_sequence, drift
 from costlib.store import Store
 from costlib.study import Study, load_study
 
 TASKS = """\
 tasks:
-  - {file: echo.jsonl, model: "demo:gemma-3-270m", precision: [bf16, int8], workload: private, kind: exact}
+  - {file: echo.jsonl, model: "demo:gemma-3-270m", precision: [bf16, int8], workload: private, kind: exact,
+     quality_gate: 0.05}
 monitor: {false_alarm_rate: 0.05}
 workloads: workloads.csv
 """
@@ -233,11 +234,80 @@ def requests(tmp_path: Path, small_on_easy: list[float]) -> None:
     hard = random.random(N) < 0.5
     words = np.where(hard, "prove that the integral converges and explain every single step of it", "say hello")
     table = {
-        "prompt": words,
+        "prompt": [f"{text} {at}" for at, text in enumerate(words)],
         "small_correct": (random.random(N) < np.where(hard, 0.1, share)).astype(int),
         "large_correct": (random.random(N) < 0.97).astype(int),
     }
     pd.DataFrame(table).to_csv(tmp_path / "rows.csv", index=False)
+
+
+def row_of_policy(found: Any) -> dict[str, Any]:
+    (row,) = found.rows[found.rows["subject"] == "routing policy"].to_dict("records")
+    return row
+
+
+@pytest.fixture
+def routed(make_study, model, tmp_path: Path) -> Study:
+    """A study with a policy that pays on its rows."""
+    requests(tmp_path, [0.97])
+    write_policy(route(tmp_path / "rows.csv", costs=COSTS, miss_usd=0.1).policy, tmp_path / "policy.json")
+    return make_study((OLD[0], ROUTED + OLD[0]))
+
+
+def test_the_same_requests_again_are_no_new_evidence(routed: Study, tmp_path: Path) -> None:
+    """Each row five times in a row multiplied every piece of luck by five: 92 % false alarms."""
+    once = row_of_policy(look(routed))
+    rows = pd.read_csv(tmp_path / "rows.csv")
+    rows.loc[rows.index.repeat(5)].to_csv(tmp_path / "rows.csv", index=False)
+    five = row_of_policy(look(again(routed)))
+    same = ["n", "score", "score_low", "score_high", "saving_usd_low", "saving_usd_high", "rows_sha256"]
+    assert [five[name] for name in same] == [once[name] for name in same] and five["new_n"] == 0
+    assert five["reason"].startswith(f"{4 * N} requests repeat a prompt and count once; it saves ")
+
+
+@pytest.mark.parametrize("change", ["shorter", "other"])
+def test_a_file_of_rows_that_changed_begins_the_watch_again_and_says_so(routed: Study, tmp_path: Path, change) -> None:
+    look(routed)
+    rows = pd.read_csv(tmp_path / "rows.csv")
+    kept = rows.head(300) if change == "shorter" else rows.assign(small_correct=1 - rows["small_correct"])
+    kept.to_csv(tmp_path / "rows.csv", index=False)
+    row = row_of_policy(look(again(routed)))
+    assert row["reason"].startswith(f"its file of rows is not the one of the look before, which had {N}, so the watch")
+    assert row["n"] == row["new_n"] == len(kept)
+    assert not row_of_policy(look(again(routed)))["reason"].startswith("its file")
+
+
+def test_a_baseline_that_fell_as_well_is_no_alarm(routed: Study, tmp_path: Path) -> None:
+    """Both models lose 15 points: the policy scores less than ever, and saves what it saved."""
+    before = row_of_policy(look(routed))
+    requests(tmp_path, [0.97])
+    rows = pd.read_csv(tmp_path / "rows.csv")
+    fallen = pd.concat([rows, rows.assign(prompt=rows["prompt"] + " later")])
+    late = np.arange(len(fallen)) >= N
+    lost = late & (np.random.default_rng(4).random(len(fallen)) < 0.15)
+    for name in ("small_correct", "large_correct"):
+        fallen[name] = np.where(lost, 0, fallen[name])
+    fallen.to_csv(tmp_path / "rows.csv", index=False)
+    row = row_of_policy(look(again(routed)))
+    assert row["score"] < before["score"] - 0.05 and row["saving_usd_low"] > 0
+    assert row["holds"] is True and not row["alarm"] and "begins again" not in row["reason"]
+
+
+def test_drift_from_the_level_at_the_start_is_found_far_above_the_floor(make_study, model) -> None:
+    model.items(600)
+    model.right = lambda i: i % 20 > 0 if i < 600 else i % 8 > 0  # 95 %, later 87.5 %; the floor is 80 %
+    study = make_study((OLD[0], TASKS.replace("{false_alarm_rate: 0.05}", "{against: start}")))
+    begun = row_of(look(study))
+    assert begun["holds"] is True and pd.isna(begun["floor"]) and begun["floor_basis"].startswith("the watch begins")
+    model.items(1600)
+    later = row_of(look(again(study)))
+    assert (later["skipped"], later["n"], later["new_n"], later["alpha"]) == (600, 1000, 1000, 0.025)
+    assert (
+        later["floor_basis"] == "low end of the score of the 600 items it began with" and 0.92 < later["floor"] < 0.95
+    )
+    assert later["alarm"] and later["holds"] is False
+    assert row_of(look(make_study(OLD)))["alarm"] is False  # against the floor nothing is found
+    assert values_of(study, later, Store()).mean() == pytest.approx(later["score"])
 
 
 def test_a_routing_policy_is_replayed_on_its_rows(make_study, model, tmp_path: Path) -> None:
@@ -248,7 +318,7 @@ def test_a_routing_policy_is_replayed_on_its_rows(make_study, model, tmp_path: P
     found = look(study)
     (row,) = found.rows[found.rows["subject"] == "routing policy"].to_dict("records")
     watch = made.policy["watch"]
-    assert row["floor"] == pytest.approx(watch["score"] - watch["saving_usd"] / 0.1)
+    assert pd.isna(row["floor"]) and row["floor_basis"].startswith("its saving against always large")
     assert row["holds"] is True and row["n"] == N and row["decision"] == "router of small, large"
     assert row["score"] == pytest.approx(watch["score"], abs=0.02) and row["saving_usd_low"] > 0
     assert found.alpha == 0.05  # no task of a workload: the policy is the only stream
@@ -256,13 +326,15 @@ def test_a_routing_policy_is_replayed_on_its_rows(make_study, model, tmp_path: P
     requests(tmp_path, [0.97, 0.2])
     fallen = look(again(study))
     (sentence,) = fallen.sentences
-    assert sentence.startswith("routing policy: router of small, large no longer holds: drift alarm: within 800 items")
-    assert sentence.endswith("always large would serve instead.")
+    assert "no longer holds: its file of rows is not the one of the look before" in sentence
+    assert "so the watch begins again; it no longer pays: it saves -" in sentence
+    assert sentence.endswith(" against always large.")
+    assert row_of_policy(look(again(study)))["holds"] is False  # until it is accepted
     assert values_of(study, fallen.rows.iloc[-1].to_dict(), Store()).mean() == pytest.approx(
         fallen.rows["score"].iloc[-1]
     )
     anew = look(again(study), accept=True).rows.iloc[-1]
-    assert (anew["skipped"], anew["n"], anew["e_value"]) == (N, 0, 1.0)
+    assert (anew["skipped"], anew["n"]) == (N, 0) and pd.isna(anew["alarm"])
     assert anew["holds"] and anew["reason"] == "no request came since it was accepted"
     later = look(again(study)).rows.iloc[-1]
     assert (later["skipped"], later["n"]) == (N, 0)

@@ -11,10 +11,10 @@ from costlib import isolate
 from costlib.errors import InputError
 from costlib.isolate import Outcome
 from costlib.quality import text as room
-from costlib.quality.bootstrap import block_bootstrap
 from costlib.quality.depth import by_depth
 from costlib.quality.gate import gate
 from costlib.quality.text import measure_text, quality_results, statistics
+from costlib.stats.bootstrap import block_bootstrap
 from costlib.store import Store
 from costlib.tables import QUALITY, RULES
 

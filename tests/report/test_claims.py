@@ -14,7 +14,6 @@ from report.test_look import seen
 from costlib.errors import InputError
 from costlib.figure import Figure
 from costlib.prices.hardware import measured_rate
-from costlib.quality.compare import wilson
 from costlib.report import claims as rules
 from costlib.report.claims_page import ClaimsPage, claims_page
 from costlib.report.publish import page as html_page
@@ -32,6 +31,7 @@ from costlib.report.verdicts import (
     compared,
     within_noise,
 )
+from costlib.stats.paired import wilson
 from costlib.store import Store
 from costlib.tables import DISTILLATIONS, EMBEDDING_RUNS
 

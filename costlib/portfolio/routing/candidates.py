@@ -2,7 +2,8 @@
 
 A candidate is a function from row numbers to expected scores and $ of those requests. The threshold is the one that is
 best on the selection half: the least expected $ per request, cost + miss cost * P(wrong), or the least cost that keeps
-a quality. Equal scores cannot be told apart, so a threshold never cuts through a tie.
+a share of the best model's score with its lower end at 97.5 %. Equal scores cannot be told apart, so a threshold never
+cuts through a tie.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import stats
 
 from costlib.portfolio.routing.cascades import Judge, Outcome, agreement, chains, escalated, judged
 from costlib.portfolio.routing.requests import Requests
@@ -20,33 +22,50 @@ from costlib.portfolio.routing.routers import Fit, cross_fitted
 
 Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
+_Z = float(stats.norm.ppf(0.975))
 
 
 @dataclass(frozen=True)
 class Goal:
-    """What is best: with `miss_usd` the least E[$] per request, else the least cost of at least `quality`."""
+    """What is best: with `miss_usd` the least E[$] per request, else the least cost that keeps a share of a score.
+
+    The score to keep is `keep` times `reference`, the score of the best single model on the same requests. `group`
+    numbers the distinct prompts.
+    """
 
     miss_usd: float | None
-    quality: float
-
-    def best(self, score: Array, cost: Array) -> int | None:
-        """Position of the best of several (mean score, mean cost); None where none keeps the quality."""
-        if self.miss_usd is not None:
-            return int(np.argmin(cost + self.miss_usd * (1 - score)))
-        keeps = score >= self.quality - 1e-12
-        return int(np.argmin(np.where(keeps, cost, np.inf))) if keeps.any() else None
+    keep: float
+    reference: Array
+    group: Rows
 
     def value(self, outcome: Outcome) -> Array:
         """$ per request that the goal counts."""
-        misses: Array = (self.miss_usd or 0.0) * (1 - outcome.score)
-        return outcome.cost + misses
+        return spent(outcome, self.miss_usd)
 
-    def met(self, outcome: Outcome) -> bool:
-        """Whether the quality is kept (always, where a miss has a price)."""
-        return self.miss_usd is not None or float(outcome.score.mean()) >= self.quality - 1e-12
+    def spare(self, score: Array, rows: Rows) -> Array:
+        """Per request, how far a score lies above the one to keep; what counts is the mean."""
+        return np.asarray(score - self.keep * self.reference[rows], dtype=np.float64)
+
+    def best(self, cost: Array, score: Array, spare: Array, square: Array, rows: Rows) -> int | None:
+        """Position of the best of several ways to answer `rows`; None where none keeps the score.
+
+        All arrays are means over the rows: cost, score, `spare` and its square. A way keeps the score where the lower
+        end of its spare at 97.5 % is at least 0, so that the rows which choose do not pick one that kept it by luck.
+        """
+        if self.miss_usd is not None:
+            return int(np.argmin(cost + self.miss_usd * (1 - score)))
+        units = len(np.unique(self.group[rows]))
+        error = np.sqrt(np.maximum(square - spare**2, 0) / max(units - 1, 1))
+        keeps = spare - _Z * error >= -1e-12
+        return int(np.argmin(np.where(keeps, cost, np.inf))) if keeps.any() else None
 
 
-@dataclass(frozen=True)
+def spent(outcome: Outcome, miss_usd: float | None) -> Array:
+    """$ per request, with what its wrong answers cost."""
+    return np.asarray(outcome.cost + (miss_usd or 0.0) * (1 - outcome.score), dtype=np.float64)
+
+
+@dataclass(frozen=True, eq=False)
 class Candidate:
     """One way to answer; `outcome(rows)` is what it gives on those requests."""
 
@@ -83,8 +102,8 @@ def routers(
         if name == "random":
             found += _mixture(w, s, weak, strong, half, goal)
             continue
-        chosen = cross_fitted(fit, prompts, gain[half])
-        at = _cut(chosen, (w[0][half], w[1][half]), (s[0][half], s[1][half]), goal)
+        chosen = cross_fitted(fit, prompts, gain[half], requests.group[half])
+        at = _cut(chosen, (w[0][half], w[1][half]), (s[0][half], s[1][half]), goal, half)
         if at is None:
             continue
         rule, score = fit(prompts, gain[half])
@@ -109,7 +128,7 @@ def cascades(requests: Requests, strong: str, half: Rows, goal: Goal, judge: Jud
         if model in requests.confidence:
             w, doubt = requests.of(model), -requests.confidence[model]
             paid = (s[0][half], w[1][half] + s[1][half])
-            at = _cut(doubt[half], (w[0][half], w[1][half]), paid, goal)
+            at = _cut(doubt[half], (w[0][half], w[1][half]), paid, goal, half)
             if at is not None:
 
                 def sure(rows: Rows, w: Any = w, doubt: Array = doubt, at: float = at) -> Outcome:
@@ -146,11 +165,19 @@ def _judged(requests: Requests, chain: tuple[str, ...], judge: Judge) -> Candida
 
 
 def _mixture(w: Any, s: Any, weak: str, strong: str, half: Rows, goal: Goal) -> list[Candidate]:
-    """A coin: worth it only for a quality between the two models, and then with the least share that keeps it."""
-    low, high = float(w[0][half].mean()), float(s[0][half].mean())
-    if goal.miss_usd is not None or not low < goal.quality < high:
+    """A coin: worth it only for a score between the two models, and then with the least share that keeps it."""
+    shares = np.linspace(0, 1, 1001)[:, None]
+    if goal.miss_usd is not None:
         return []
-    share = (goal.quality - low) / (high - low)
+    cost = w[1][half].mean() * (1 - shares[:, 0]) + s[1][half].mean() * shares[:, 0]
+    low, high = goal.spare(w[0][half], half), goal.spare(s[0][half], half)
+    moments = [float((one * other).mean()) for one, other in ((low, low), (low, high), (high, high))]
+    spare = low.mean() * (1 - shares[:, 0]) + high.mean() * shares[:, 0]
+    weights = np.hstack([(1 - shares) ** 2, 2 * shares * (1 - shares), shares**2])
+    at = goal.best(cost, spare, spare, weights @ np.array(moments), half)
+    if at is None or at in (0, len(shares) - 1):
+        return []
+    share = float(shares[at, 0])
 
     def outcome(rows: Rows) -> Outcome:
         score, cost = (w[i][rows] * (1 - share) + s[i][rows] * share for i in (0, 1))
@@ -159,7 +186,7 @@ def _mixture(w: Any, s: Any, weak: str, strong: str, half: Rows, goal: Goal) -> 
     return [Candidate("random", "router", (weak, strong), outcome, 1 - share, {"type": "random"})]
 
 
-def _cut(asked: Array, stay: tuple[Array, Array], up: tuple[Array, Array], goal: Goal) -> float | None:
+def _cut(asked: Array, stay: tuple[Array, Array], up: tuple[Array, Array], goal: Goal, half: Rows) -> float | None:
     """The threshold (send up from this score on) that is best; None where it sends nothing or everything up."""
     order = np.argsort(-asked, kind="stable")
     ends = np.flatnonzero(np.append(np.diff(asked[order]) != 0, True))
@@ -170,7 +197,8 @@ def _cut(asked: Array, stay: tuple[Array, Array], up: tuple[Array, Array], goal:
         return found
 
     score, cost = (means(stay[i], up[i]) for i in (0, 1))
-    at = goal.best(score, cost)
+    staying, going = goal.spare(stay[0], half), goal.spare(up[0], half)
+    at = goal.best(cost, score, means(staying, going), means(staying**2, going**2), half)
     if at is None or at in (0, len(ends)):
         return None
     return float(asked[order][ends[at - 1]])

@@ -85,6 +85,22 @@ def router_curve(weak: npt.ArrayLike, strong: npt.ArrayLike, score: npt.ArrayLik
     return RouterCurve(share, quality, float(r_w.mean()), float(r_s.mean()))
 
 
+def resampled_apgr(weak: Array, strong: Array, score: Array, counts: Array) -> Array:
+    """`apgr` of each resample; `counts` says how often a resample holds each of the n requests (resamples x n).
+
+    NaN where PGR is undefined.
+    """
+    order = np.argsort(-score, kind="stable")
+    starts = np.flatnonzero(np.append(True, np.diff(score[order]) != 0))
+    held = counts[:, order]
+    size = np.add.reduceat(held, starts, axis=1) / held.sum(axis=1, keepdims=True)
+    gain = np.add.reduceat(held * (strong - weak)[order], starts, axis=1) / held.sum(axis=1, keepdims=True)
+    reached = np.cumsum(gain, axis=1)
+    area = (size * (reached - gain / 2)).sum(axis=1)
+    gap = reached[:, -1]
+    return np.asarray(np.divide(area, gap, out=np.full(len(gap), np.nan), where=gap != 0), dtype=np.float64)
+
+
 def oracle_curve(weak: npt.ArrayLike, strong: npt.ArrayLike) -> RouterCurve:
     """The best any router can reach with at most the share c of strong calls: it keeps what the weak model does better.
 

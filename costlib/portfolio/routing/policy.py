@@ -13,7 +13,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -172,11 +172,11 @@ def _matches(rule: Mapping[str, Any], prompt: str) -> float:
 
 
 def _linear(rule: Mapping[str, Any], prompt: str) -> float:
-    words = re.findall(rule["token_pattern"], prompt.lower())
-    counted = Counter([*words, *(" ".join(pair) for pair in pairwise(words))])
-    found = {term: (1 + math.log(n)) * rule["terms"][term][0] for term, n in counted.items() if term in rule["terms"]}
-    norm = math.sqrt(math.fsum(value**2 for value in found.values())) or 1.0
-    return float(rule["intercept"] + math.fsum(v / norm * rule["terms"][t][1] for t, v in found.items()))
+    words, terms = re.findall(rule["token_pattern"], prompt.lower()), rule["terms"]
+    counted = Counter(filter(terms.__contains__, chain(words, map(" ".join, pairwise(words)))))
+    found = [((1 + math.log(n)) * terms[term][0], terms[term][1]) for term, n in counted.items()]
+    norm = math.sqrt(math.fsum(value * value for value, _ in found)) or 1.0
+    return float(rule["intercept"] + math.fsum(value * weight for value, weight in found) / norm)
 
 
 _SCORES = {"prompt_length": _length, "rules": _matches, "tfidf_linear": _linear}

@@ -14,11 +14,11 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from costlib.errors import bad
-from costlib.portfolio.routing.candidates import Goal
+from costlib.portfolio.problem import Floats
+from costlib.portfolio.routing.candidates import spent
 from costlib.portfolio.routing.cascades import Judge, Outcome, agreement, escalated, judged
 from costlib.portfolio.routing.policy import Document, check_rule, read_policy, scores
 from costlib.portfolio.routing.requests import Requests
-from costlib.quality.bootstrap import Estimate, paired_bootstrap
 from costlib.study.fields import Share
 
 
@@ -54,27 +54,19 @@ def policy_of(path: Path) -> Policy:
 def floor_of(policy: Policy) -> tuple[float | None, str]:
     """The score below which a policy does not hold, and where that comes from.
 
-    The quality it had to keep; with a price on a miss, the score at which its saving over the single model would be
-    used up by misses, q - saving / miss cost, with both as they were when it was chosen.
+    The quality it had to keep; with a price on a miss there is none, because what its saving is worth depends on how
+    the single model does on the same requests, and that is watched itself (`saved`).
     """
     watch = policy.watch
     if watch.miss_usd is None:
         return watch.quality, "the score the policy had to keep"
-    at = watch.score - watch.saving_usd / watch.miss_usd if watch.miss_usd else 0.0
-    if at <= 0:
-        return None, "no score uses its saving up"
-    return min(at, 1.0), f"the score at which it stops saving against always {watch.baseline}"
+    return None, f"its saving against always {watch.baseline} on the same requests is watched instead"
 
 
-def saving_of(policy: Policy, outcome: Outcome, requests: Requests, first: int = 0) -> Estimate | None:
-    """$ per request saved against the single model the policy was compared with, in pairs; positive is a saving.
-
-    Requests before `first` are left out; None where fewer than two are left.
-    """
+def saved(policy: Policy, outcome: Outcome, requests: Requests) -> Floats:
+    """$ saved on each request against the single model the policy was compared with; positive is a saving."""
     alone, paid = requests.of(policy.watch.baseline)
-    goal = Goal(policy.watch.miss_usd, policy.watch.quality)
-    routed, single = goal.value(outcome)[first:], goal.value(Outcome(alone, paid, (1.0,)))[first:]
-    return paired_bootstrap(routed, single) if len(routed) > 1 else None
+    return spent(Outcome(alone, paid, (1.0,)), policy.watch.miss_usd) - spent(outcome, policy.watch.miss_usd)
 
 
 def replay(policy: Policy, requests: Requests) -> Outcome:

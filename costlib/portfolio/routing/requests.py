@@ -7,7 +7,7 @@ is the text routers read. A column named as `drop` (such as `contaminated`) leav
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,12 @@ LEAST_REQUESTS = 40
 
 @dataclass(frozen=True)
 class Requests:
-    """n requests and m models: `score` and `cost` are n x m; `confidence`, `answer` hold the models that have one."""
+    """n requests and m models: `score` and `cost` are n x m; `confidence`, `answer` hold the models that have one.
+
+    `group` numbers the distinct prompts in the order they first come; without prompts every request stands alone. A
+    prompt that comes again (case and white space folded) is the same evidence again, so what splits or resamples
+    requests goes by group.
+    """
 
     prompts: tuple[str, ...] | None
     models: tuple[str, ...]
@@ -36,8 +41,29 @@ class Requests:
     cost: Array
     confidence: Mapping[str, Array]
     answer: Mapping[str, tuple[str, ...]]
+    group: npt.NDArray[np.int64]
     read: int
     dropped: int
+
+    @property
+    def repeated(self) -> float:
+        """Share of requests whose prompt came before."""
+        return 1 - self.distinct / len(self)
+
+    @property
+    def first(self) -> npt.NDArray[np.int64]:
+        """The first request of each distinct prompt, in their order."""
+        return np.sort(np.unique(self.group, return_index=True)[1])
+
+    @property
+    def clusters(self) -> list[int] | None:
+        """`group` as what resampling goes by; None where every request stands alone."""
+        return None if self.distinct == len(self) else self.group.tolist()
+
+    @property
+    def distinct(self) -> int:
+        """Number of distinct prompts."""
+        return int(self.group.max()) + 1
 
     def __len__(self) -> int:
         return len(self.score)
@@ -89,7 +115,12 @@ def read_requests(
     cost = np.column_stack([_cost(frame, model, given, places) for model in scored])
     confidence = {m: _numbers(frame, f"{m}_confidence", places, most=1.0) for m in scored if f"{m}_confidence" in frame}
     answer = {m: tuple(frame[f"{m}_answer"].astype(str)) for m in scored if f"{m}_answer" in frame}
-    return Requests(_prompts(frame, places), tuple(scored), score, cost, confidence, answer, read, read - len(frame))
+    prompts = _prompts(frame, places)
+    group = _groups(prompts, len(frame))
+    found = Requests(prompts, tuple(scored), score, cost, confidence, answer, group, read, read - len(frame))
+    if found.distinct < LEAST_REQUESTS:
+        raise bad("requests", f"{found.distinct} distinct prompts", f"at least {LEAST_REQUESTS}", places.file)
+    return found
 
 
 def _prompts(frame: pd.DataFrame, places: Places) -> tuple[str, ...] | None:
@@ -100,6 +131,12 @@ def _prompts(frame: pd.DataFrame, places: Places) -> tuple[str, ...] | None:
     if blank.any():
         raise bad("prompt", "", "a text that is not blank", places.row(int(frame.index[int(blank.argmax())])))
     return tuple(prompts.astype(str))
+
+
+def _groups(prompts: Sequence[str] | None, count: int) -> npt.NDArray[np.int64]:
+    if prompts is None:
+        return np.arange(count)
+    return np.asarray(pd.factorize(np.array([" ".join(text.casefold().split()) for text in prompts], dtype=object))[0])
 
 
 def _cost(frame: pd.DataFrame, model: str, given: Mapping[str, float], places: Places) -> Array:

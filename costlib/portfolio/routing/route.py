@@ -22,13 +22,23 @@ from costlib.portfolio.routing import candidates as made
 from costlib.portfolio.routing.calibration import brier, calibration_error
 from costlib.portfolio.routing.candidates import Candidate, Goal, Rows
 from costlib.portfolio.routing.cascades import Judge, Outcome
-from costlib.portfolio.routing.curve import THRESHOLDS, RouterCurve, aiq, hull, oracle_curve, router_curve
+from costlib.portfolio.routing.curve import (
+    THRESHOLDS,
+    RouterCurve,
+    aiq,
+    hull,
+    oracle_curve,
+    resampled_apgr,
+    router_curve,
+)
 from costlib.portfolio.routing.policy import policy
 from costlib.portfolio.routing.requests import Requests, read_requests
 from costlib.portfolio.routing.routers import FLOORS, Embed, Fit, available, cross_fitted
-from costlib.quality.bootstrap import Estimate, paired_bootstrap
+from costlib.stats.bootstrap import Estimate, draws, paired_bootstrap, resampled
 
 RESAMPLES = 1000
+Estimates = dict[Candidate, tuple[Estimate, ...]]
+"""Of each candidate on the reporting half: its score, its saving, and how far its score lies above the one to keep."""
 _CURVE = ["router", "share_strong", "pgr", "score"]
 
 
@@ -36,7 +46,8 @@ _CURVE = ["router", "share_strong", "pgr", "score"]
 class Routed:
     """What `route` found. `models`, `routers` and `candidates` are tables; `policy` is None where routing is refused.
 
-    Scores are shares, costs $ per request; ends `_low` and `_high` are 95 % bootstrap intervals over requests.
+    Scores are shares, costs $ per request; ends `_low` and `_high` are 95 % bootstrap intervals over distinct prompts;
+    `repeated` is the share of requests whose prompt came before.
     """
 
     routes: bool
@@ -45,6 +56,7 @@ class Routed:
     strong: str
     requests: int
     dropped: int
+    repeated: float
     goal: str
     models: pd.DataFrame
     routers: pd.DataFrame
@@ -83,10 +95,10 @@ def route(
     for field, model in (("weak", weak), ("strong", strong)):
         if model not in requests.models:
             raise bad(field, model, requests.models)
-    order = np.random.default_rng(seed).permutation(len(requests))
-    choosing, reporting = np.sort(order[::2]), np.sort(order[1::2])
-    chosen_quality = max(float(requests.of(m)[0][choosing].mean()) for m in requests.models)
-    goal = Goal(miss_usd, keep * chosen_quality)
+    order = np.random.default_rng(seed).permutation(requests.distinct)
+    choosing, reporting = (np.flatnonzero(np.isin(requests.group, order[at::2])) for at in (0, 1))
+    reference = _best_single(requests, choosing)
+    goal = Goal(miss_usd, keep, requests.of(reference)[0], requests.group)
     fits = available(requests.prompts or (), rules, embed, seed)
     ranked, curve = _routers(requests, weak, strong, fits, seed)
     every = list(made.singles(requests))
@@ -95,32 +107,37 @@ def route(
         every += made.routers(requests, weak, strong, fits, choosing, goal)
     every += made.cascades(requests, strong, choosing, goal, judge)
     base = _pick([c for c in every if c.kind == "single model"], choosing, goal)
-    picked = _pick([c for c in every if c.kind != "single model"], choosing, goal)
+    # A coin is the floor that a rule has to beat, and no rule.
+    picked = _pick([c for c in every if c.kind != "single model" and c.name != "random"], choosing, goal)
     picked = _no_better_than_a_floor(picked, every, ranked)
-    frame = _candidates(every, base, picked, choosing, reporting, goal)
-    saving = None if picked is None else _saving(base, picked, reporting, goal)
-    reason = refusal or _doubt(picked, base, saving, reporting, goal, ranked, keep)
+    frame, found = _candidates(every, base, picked, choosing, reporting, goal)
+    reason = refusal or _doubt(picked, base, found, reporting, goal, ranked)
     plane = frame[["cost_usd", "score"]].to_numpy()
     singles = frame[frame["kind"] == "single model"]
     ends = float(singles["cost_usd"].min()), float(singles["cost_usd"].max())
     w, s = requests.of(weak)[0], requests.of(strong)[0]
     document = None
-    if not reason and picked is not None and saving is not None:
-        usd = {"low": saving.low, "value": saving.mean, "high": saving.high, "kind": "derived"}
+    said = _said(goal, float(goal.reference[choosing].mean()))
+    if not reason and picked is not None:
+        scored, saving, spare = found[picked]
         outcome = picked.outcome(reporting)
-        scored = paired_bootstrap(np.zeros(len(reporting)), outcome.score)
         evidence = {
             "requests": len(reporting),
-            "goal": _said(goal, keep),
-            "saving_usd_per_request": usd,
-            "score": {"low": scored.low, "value": scored.mean, "high": scored.high, "kind": "derived"},
+            "distinct_prompts": len(np.unique(requests.group[reporting])),
+            "goal": said,
+            "saving_usd_per_request": _figure(saving),
+            "score": _figure(scored),
             "asked": list(outcome.asked),
         }
         document = policy(picked.kind, picked.models, picked.score, picked.threshold, evidence)
-        document["watch"] = {"baseline": base.models[0], "saving_usd": saving.mean, "score": scored.mean, **vars(goal)}
+        quality = keep * float(goal.reference[choosing].mean())
+        watch = {"baseline": base.models[0], "saving_usd": saving.mean, "score": scored.mean, "miss_usd": miss_usd}
+        document["watch"] = watch | {"quality": quality, "keep": keep, "reference": reference}
         reason = f"{picked.name} saves {saving.mean:.3g} $ per request [{saving.low:.3g}, {saving.high:.3g}] against "
         reason += f"{base.name}, on {len(reporting)} requests that did not choose it"
         reason += ", with a judge whose error rates are assumed" if picked.kind == "judged cascade" else ""
+        if miss_usd is None:
+            reason += f"; against the score to keep it has {_interval(spare)}"
     return Routed(
         routes=document is not None,
         reason=reason,
@@ -128,7 +145,8 @@ def route(
         strong=strong,
         requests=len(requests),
         dropped=requests.dropped,
-        goal=_said(goal, keep),
+        repeated=requests.repeated,
+        goal=said,
         models=_models(requests),
         routers=ranked,
         oracle_apgr=oracle_curve(w, s).apgr,
@@ -139,10 +157,24 @@ def route(
     )
 
 
-def _said(goal: Goal, keep: float) -> str:
+def _best_single(requests: Requests, rows: Rows) -> str:
+    """The model with the best score on those rows, of equals the cheapest."""
+    means = {m: tuple(float(one[rows].mean()) for one in requests.of(m)) for m in requests.models}
+    return max(means, key=lambda model: (means[model][0], -means[model][1]))
+
+
+def _said(goal: Goal, best: float) -> str:
     if goal.miss_usd is not None:
         return f"least $ per request with a miss at {goal.miss_usd:g} $"
-    return f"least $ per request at {keep:.0%} of the best model's score, {goal.quality:.3g}"
+    return f"least $ per request at {goal.keep:.0%} of the best model's score, {goal.keep * best:.3g}"
+
+
+def _figure(found: Estimate) -> dict[str, Any]:
+    return {"low": found.low, "value": found.mean, "high": found.high, "kind": "derived"}
+
+
+def _interval(found: Estimate) -> str:
+    return f"{found.mean:.3g} [{found.low:.3g}, {found.high:.3g}]"
 
 
 def _refusal(requests: Requests, weak: str, strong: str) -> str:
@@ -153,10 +185,9 @@ def _refusal(requests: Requests, weak: str, strong: str) -> str:
     if s.mean() <= w.mean():
         price = "costs less and" if cost_w.mean() < cost_s.mean() else "costs as much or more and"
         return f"{weak} {price} scores {w.mean():.3g}, {strong} {s.mean():.3g}: the stronger model must be better"
-    gain = paired_bootstrap(w, s)
+    gain = paired_bootstrap(w, s, clusters=requests.clusters)
     if gain.low <= 0:
-        interval = f"{gain.mean:.3g} [{gain.low:.3g}, {gain.high:.3g}]"
-        return f"{strong} is not shown to be better than {weak}: difference {interval} over {len(w)} requests"
+        return f"{strong} is not shown to be better than {weak}: difference {_interval(gain)} over {len(w)} requests"
     return ""
 
 
@@ -169,14 +200,13 @@ def _routers(
     if requests.prompts is None or weak == strong:
         return pd.DataFrame(columns=columns), pd.DataFrame(columns=_CURVE)
     w, s = requests.of(weak)[0], requests.of(strong)[0]
-    asked = {name: cross_fitted(fit, requests.prompts, s - w, seed) for name, fit in fits.items()}
+    asked = {name: cross_fitted(fit, requests.prompts, s - w, requests.group, seed) for name, fit in fits.items()}
     curves = {name: router_curve(w, s, score) for name, score in asked.items()}
-    draws = np.random.default_rng(seed).integers(0, len(w), size=(RESAMPLES, len(w)))
-
-    def resampled(score: Any) -> Any:
-        return np.array([_apgr(router_curve(w[d], s[d], score[d])) for d in draws])
-
-    spread = {name: resampled(score) for name, score in asked.items()}
+    drawn: dict[str, list[Any]] = {name: [] for name in asked}
+    for counts in draws(requests.distinct, RESAMPLES, seed):
+        for name, score in asked.items():
+            drawn[name].append(resampled_apgr(w, s, score, counts[:, requests.group]))
+    spread = {name: np.concatenate(some) for name, some in drawn.items()}
     floors = {name: _apgr(curves[name]) for name in FLOORS}
     rows = []
     for name, curve in curves.items():
@@ -211,8 +241,9 @@ def _pick(some: Sequence[Candidate], rows: Rows, goal: Goal) -> Any:
     found = [candidate.outcome(rows) for candidate in some]
     if not found:
         return None
-    score = np.array([float(outcome.score.mean()) for outcome in found])
-    at = goal.best(score, np.array([float(outcome.cost.mean()) for outcome in found]))
+    spare = np.array([goal.spare(outcome.score, rows) for outcome in found])
+    score, cost = (np.array([getattr(o, name).mean() for o in found]) for name in ("score", "cost"))
+    at = goal.best(cost, score, spare.mean(axis=1), (spare**2).mean(axis=1), rows)
     if at is None:
         return some[int(score.argmax())] if some[0].kind == "single model" else None
     return some[at]
@@ -228,28 +259,23 @@ def _no_better_than_a_floor(picked: Any, every: Sequence[Candidate], ranked: pd.
     return next((c for c in every if c.name == row["floor_compared"]), picked)
 
 
-def _saving(base: Candidate, picked: Candidate, rows: Rows, goal: Goal) -> Estimate:
-    """$ per request saved on those rows, in pairs; positive is a saving."""
-    return paired_bootstrap(goal.value(picked.outcome(rows)), goal.value(base.outcome(rows)))
-
-
-def _doubt(
-    picked: Candidate | None, base: Candidate, saving: Estimate | None, rows: Rows, goal: Goal, ranked: Any, keep: float
-) -> str:
+def _doubt(picked: Candidate | None, base: Candidate, found: Estimates, rows: Rows, goal: Goal, ranked: Any) -> str:
     """Why the chosen rule is not recommended; empty where it is."""
-    if picked is None or saving is None:
+    if picked is None:
         return f"no router or cascade is better than {base.name} on the selection half"
-    if picked.kind == "router" and picked.name != "random":
+    if picked.kind == "router":
         row = ranked[ranked["router"] == picked.name].iloc[0]
         if row["apgr_low"] is None or row["apgr_low"] <= 0.5:
             apgr = f"APGR {row['apgr']:.3g} [{row['apgr_low']:.3g}, {row['apgr_high']:.3g}], not above 0.5"
             return f"no router beats sending requests at random: {picked.name} has {apgr}"
+    _, saving, spare = found[picked]
     if saving.low <= 0:
-        shown = f"{saving.mean:.3g} $ per request [{saving.low:.3g}, {saving.high:.3g}]"
-        return f"{picked.name} does not pay against {base.name}: it saves {shown} on the reporting half"
-    kept, best = float(picked.outcome(rows).score.mean()), float(base.outcome(rows).score.mean())
-    if goal.miss_usd is None and kept < keep * best - 1e-12:
-        return f"{picked.name} does not keep {keep:.0%} of the score on the reporting half: {kept:.3g} of {best:.3g}"
+        shown = f"it saves {_interval(saving)} $ per request on the reporting half"
+        return f"{picked.name} does not pay against {base.name}: {shown}"
+    if goal.miss_usd is None and spare.high < 0:
+        kept, best = float(picked.outcome(rows).score.mean()), float(goal.reference[rows].mean())
+        shown = f"{kept:.3g} of {best:.3g}, {_interval(spare)} from the score to keep"
+        return f"{picked.name} does not keep {goal.keep:.0%} of the score on the reporting half: {shown}"
     return ""
 
 
@@ -274,13 +300,18 @@ def _models(requests: Requests) -> pd.DataFrame:
 
 def _candidates(
     every: Sequence[Candidate], base: Candidate, picked: Candidate | None, choosing: Rows, reporting: Rows, goal: Goal
-) -> pd.DataFrame:
+) -> tuple[pd.DataFrame, Estimates]:
     """Every candidate on the reporting half, with its paired saving against the best single model."""
+    alone = goal.value(base.outcome(reporting))
+    outcomes: list[Outcome] = [one.outcome(reporting) for one in every]
+    columns = [column for o in outcomes for column in (o.score, alone - goal.value(o), goal.spare(o.score, reporting))]
+    group = goal.group[reporting]
+    clusters = None if len(np.unique(group)) == len(group) else group.tolist()
+    estimates = resampled(np.column_stack(columns), clusters=clusters)
+    found = {one: tuple(estimates[3 * at : 3 * at + 3]) for at, one in enumerate(every)}
     rows = []
-    for one in every:
-        outcome: Outcome = one.outcome(reporting)
-        scored = paired_bootstrap(np.zeros(len(reporting)), outcome.score)
-        saved = _saving(base, one, reporting, goal) if one is not base else None
+    for one, outcome in zip(every, outcomes, strict=True):
+        scored, saved, spare = found[one]
         rows.append(
             {
                 "candidate": one.name,
@@ -292,12 +323,12 @@ def _candidates(
                 "cost_usd": float(outcome.cost.mean()),
                 "goal_usd": float(goal.value(outcome).mean()),
                 "goal_usd_choosing": float(goal.value(one.outcome(choosing)).mean()),
-                "keeps_quality": goal.met(outcome),
+                "keeps_quality": goal.miss_usd is not None or spare.high >= 0,
                 "asked": " ".join(f"{part:.3f}" for part in outcome.asked),
-                "saving_usd": None if saved is None else saved.mean,
-                "saving_usd_low": None if saved is None else saved.low,
-                "saving_usd_high": None if saved is None else saved.high,
+                "saving_usd": None if one is base else saved.mean,
+                "saving_usd_low": None if one is base else saved.low,
+                "saving_usd_high": None if one is base else saved.high,
                 "role": "baseline" if one is base else "chosen" if one is picked else "",
             }
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows), found

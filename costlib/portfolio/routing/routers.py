@@ -37,7 +37,7 @@ def available(
 ) -> dict[str, Fit]:
     """Name and fit function of every router, simplest first; `prompts` are all that will be asked about.
 
-    With `embed` each prompt is encoded once, when the learned router is first fitted.
+    Words are counted, and with `embed` prompts are encoded, once, when a learned router is first fitted.
     """
     found: dict[str, Fit] = {
         # Equal scores: requests that cannot be told apart, which averages over every possible coin.
@@ -47,7 +47,7 @@ def available(
     if rules:
         written = {"type": "rules", "patterns": [_checked(pattern) for pattern in rules], "ignore_case": True}
         found["rules"] = lambda some, gain: _exported(written)
-    found["TF-IDF + linear"] = _tfidf
+    found["TF-IDF + linear"] = _tfidf(prompts)
     if embed is not None:
         found["embedding + logistic"] = _embedding(prompts, embed)
     return found
@@ -65,26 +65,47 @@ def _checked(pattern: str) -> str:
         raise bad("rule", pattern, f"a regular expression ({error})") from None
 
 
-def _tfidf(prompts: Sequence[str], gain: Array) -> tuple[Rule, Callable[[Sequence[str]], Array]]:
-    """Ridge regression of the gain on TF-IDF of words and word pairs: a normalised sum of weights and an intercept."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import Ridge
+def _tfidf(every: Sequence[str]) -> Fit:
+    """Ridge regression of the gain on TF-IDF of words and word pairs: a normalised sum of weights and an intercept.
 
-    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, max_features=_WORDS)
-    ridge = Ridge().fit(words.fit_transform(prompts), gain)
-    weights = zip(words.get_feature_names_out(), words.idf_, ridge.coef_, strict=True)
-    return _exported(
-        {
-            "type": "tfidf_linear",
-            "token_pattern": r"\b\w\w+\b",
-            "lowercase": True,
-            "ngrams": [1, 2],
-            "term_frequency": "1 + ln(count)",
-            "normalised": "l2",
-            "intercept": float(ridge.intercept_),
-            "terms": {str(term): [float(idf), float(weight)] for term, idf, weight in weights},
-        }
-    )
+    What is counted is counted once, for all prompts that will be asked about; a fit knows only the terms of its own.
+    """
+    known: dict[str, Any] = {}
+
+    def counted(prompts: Sequence[str]) -> Any:
+        from sklearn.feature_extraction.text import CountVectorizer
+
+        if not known:
+            once = list(dict.fromkeys([*every, *prompts]))
+            words = CountVectorizer(ngram_range=(1, 2))
+            known.update(rows={text: at for at, text in enumerate(once)}, table=words.fit_transform(once))
+            known["terms"] = words.get_feature_names_out()
+        return known["table"][[known["rows"][text] for text in prompts]]
+
+    def fit(prompts: Sequence[str], gain: Array) -> tuple[Rule, Callable[[Sequence[str]], Array]]:
+        from sklearn.feature_extraction.text import TfidfTransformer
+        from sklearn.linear_model import Ridge
+
+        table = counted(prompts)
+        often = np.asarray(table.sum(axis=0)).ravel()
+        kept = np.sort(np.argsort(-often, kind="stable")[: min(_WORDS, int((often > 0).sum()))])
+        idf = TfidfTransformer(sublinear_tf=True)
+        ridge = Ridge(tol=1e-7).fit(idf.fit_transform(table[:, kept]), gain)
+        weights = zip(known["terms"][kept], idf.idf_, ridge.coef_, strict=True)
+        return _exported(
+            {
+                "type": "tfidf_linear",
+                "token_pattern": r"\b\w\w+\b",
+                "lowercase": True,
+                "ngrams": [1, 2],
+                "term_frequency": "1 + ln(count)",
+                "normalised": "l2",
+                "intercept": float(ridge.intercept_),
+                "terms": {str(term): [float(idf), float(weight)] for term, idf, weight in weights},
+            }
+        )
+
+    return fit
 
 
 def _embedding(every: Sequence[str], embed: Embed) -> Fit:
@@ -112,12 +133,17 @@ def _embedding(every: Sequence[str], embed: Embed) -> Fit:
     return fit
 
 
-def cross_fitted(fit: Fit, prompts: Sequence[str], gain: Array, seed: int = 0) -> Array:
-    """A score for every request from a router fitted on the other folds only, so no request was seen by its own fit."""
+def cross_fitted(fit: Fit, prompts: Sequence[str], gain: Array, group: npt.NDArray[np.int64], seed: int = 0) -> Array:
+    """A score for every request from a router fitted on the other folds only, so no prompt was seen by its own fit.
+
+    `group` says which requests have the same prompt; they lie in one fold.
+    """
     from sklearn.model_selection import KFold
 
     out = np.empty(len(prompts))
-    for train, test in KFold(FOLDS, shuffle=True, random_state=seed).split(gain):
-        _, score = fit([prompts[i] for i in train], gain[train])
-        out[test] = score([prompts[i] for i in test])
+    _, of = np.unique(group, return_inverse=True)
+    for _, held in KFold(FOLDS, shuffle=True, random_state=seed).split(np.arange(of.max() + 1)):
+        test = np.isin(of, held)
+        _, score = fit([text for text, out_ in zip(prompts, test, strict=True) if not out_], gain[~test])
+        out[test] = score([text for text, out_ in zip(prompts, test, strict=True) if out_])
     return out

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from costlib.quality.bootstrap import CONFIDENCE, ENDS, Values, pair, resampled_ratio
-from costlib.quality.compare import agresti_min
+from costlib.stats.bootstrap import CONFIDENCE, ENDS, Values, pair, resampled_ratio
+from costlib.stats.paired import agresti_min
 
 _ROUNDS = 11
 _SHORTEST_PASS_S = 0.05
@@ -41,7 +41,7 @@ def retention(
     if first.sum() <= 0:
         return Ratio(None, None, None, "the teacher scores 0, so there is nothing to retain")
     with np.errstate(divide="ignore", invalid="ignore"):
-        drawn = resampled_ratio(second, first, clusters=clusters, resamples=resamples)
+        drawn = resampled_ratio(second[:, None], first, clusters=clusters, resamples=resamples)[:, 0]
     value = float(second.sum() / first.sum())
     if not np.isfinite(drawn).all():
         return Ratio(value, None, None, "too few items the teacher gets right for an interval")

@@ -5,9 +5,8 @@ over clusters); the clustered bootstrap otherwise. Items without an answer widen
 high end as 1; above 5 % of the items the row is invalid.
 
 A difference is paired by item. Right-or-wrong items are tested by McNemar, others by the bootstrap over items or whole
-clusters. Where nothing or little flipped, the usual interval of a paired difference shrinks to nothing, and ten items
-would prove any variant harmless; so the interval, and with it the gate, is that of Agresti and Min (2005), half an item
-added to each cell of the table, and never narrower than it for other scores.
+clusters. Its interval, and with it the gate, comes from tests that keep their error rate where little or nothing
+flipped (costlib.stats.margin); the gate answers passed, refused, or too few items, with the number needed.
 """
 
 from __future__ import annotations
@@ -20,14 +19,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from costlib.errors import bad
-from costlib.quality.bootstrap import paired_bootstrap
-from costlib.quality.compare import (
-    agresti_min,
+from costlib.stats.bootstrap import paired_bootstrap
+from costlib.stats.margin import NonInferiority, betting_margin, exact_margin
+from costlib.stats.paired import (
     holm,
     mcnemar,
     minimum_detectable_accuracy,
     minimum_detectable_effect,
-    non_inferiority,
     wilson,
 )
 from costlib.tables import TASK_SCORES
@@ -163,29 +161,32 @@ def _paired(baseline: pd.DataFrame, own: pd.DataFrame, margin: float) -> dict[st
     row: dict[str, Any] = {"gained": gained, "lost": lost, "flip_share": (gained + lost) / n}
     clusters = _clusters(answered.reset_index())
     binary = set(first) | set(second) <= {0.0, 1.0} and (weight == weight[0]).all() and clusters is None
-    low, high = agresti_min(gained, lost, n)
     if binary:
         p_value, test = mcnemar(gained, lost)
-        row |= {"difference": (gained - lost) / n, "p_value": p_value, "test": f"McNemar, {test}"}
+        row |= {"p_value": p_value, "test": f"McNemar, {test}"}
         row["detectable"] = minimum_detectable_accuracy(row["flip_share"], n) if gained + lost else None
+        found = exact_margin(gained, lost, n, margin)
     else:
         scale = weight / weight.mean()
         estimate = paired_bootstrap(first * scale, second * scale, clusters=clusters)
         how = "bootstrap over items" if clusters is None else "bootstrap over clusters"
-        row |= {"difference": estimate.mean, "p_value": estimate.p_value, "test": how}
+        row |= {"p_value": estimate.p_value, "test": how}
         spread = estimate.standard_error * math.sqrt(n)
         row["detectable"] = minimum_detectable_effect(spread, n) if spread > 0 else None
-        low, high = (estimate.low, estimate.high) if gained + lost else (low, high)
-    row |= {"difference_low": low, "difference_high": high}
-    if non_inferiority(low, margin):
-        return row | {
-            "gate": "passed",
-            "gate_reason": f"loses at most {-100 * low:.2g} points, {100 * margin:g} allowed",
-        }
-    said = f"may lose {-100 * low:.2g} points, {100 * margin:g} allowed"
-    if high > -margin:
-        said += f"; {n} items cannot tell (more items could)"
-    return row | {"gate": "refused", "gate_reason": said}
+        found = betting_margin(second - first, margin, weights=weight, clusters=clusters)
+    row |= {"difference": found.difference, "difference_low": found.low, "difference_high": found.high}
+    return row | {"gate": found.answer, "gate_reason": _said(found, n, margin)}
+
+
+def _said(found: NonInferiority, n: int, margin: float) -> str:
+    """The gate's answer as a reason."""
+    allowed = f"{100 * margin:g} allowed"
+    if found.answer == "passed":
+        return f"loses at most {max(0.0, -100 * found.low):.2g} points, {allowed}"
+    if found.answer == "refused":
+        return f"loses {-100 * found.difference:.2g} points, perhaps {-100 * found.low:.2g}, {allowed}"
+    more = f"{n} items cannot tell, about {found.needed:,} like them could"
+    return f"may lose {-100 * found.low:.2g} points, {allowed}; {more}"
 
 
 def _judged(own: pd.DataFrame) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from costlib.errors import InputError
-from costlib.quality.sequential import confidence_sequence, drift, e_capital
+from costlib.stats.sequential import confidence_sequence, drift, e_capital, mean_sequence
 
 STREAMS = st.lists(st.floats(0, 1), max_size=40)
 FLOORS = st.sampled_from([0.05, 0.3, 0.5, 0.85, 1.0])
@@ -103,3 +103,23 @@ def test_false_alarms_stay_below_the_rate_and_drops_are_found() -> None:
 def test_bad_input_is_named(values: list[float], floor: float, alpha: float, said: str) -> None:
     with pytest.raises(InputError, match=said):
         drift(values, floor, alpha)
+
+
+def test_an_interval_of_money_may_be_looked_at_again_and_again():
+    """Skewed savings of mean 0, looked at fifteen times: a plain 95 % interval leaves it out in one stream of six."""
+    random = np.random.default_rng(7)
+    streams = random.exponential(1.0, (400, 3000)) - 1
+    ever, plain = 0, 0
+    for stream in streams:
+        looks = range(200, 3001, 200)
+        ends = [mean_sequence(stream[:n]) for n in looks]
+        ever += any(not low <= 0 <= high for low, high in ends)
+        plain += any(abs(stream[:n].mean()) > 1.96 * stream[:n].std() / np.sqrt(n) for n in looks)
+    assert ever / len(streams) <= 0.05 < 0.1 < plain / len(streams)
+
+
+def test_an_interval_of_money_narrows_and_knows_nothing_of_few():
+    assert mean_sequence([1.0] * 9) == (-np.inf, np.inf)
+    stream = np.random.default_rng(8).normal(0.5, 1, 4000)
+    low, high = mean_sequence(stream)
+    assert low < 0.5 < high and high - low < 2.1 * 2 * 1.96 / np.sqrt(4000)

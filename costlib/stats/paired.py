@@ -1,8 +1,8 @@
 """Right and wrong answers to the same items: is a variant worse, by how much, and could so few items tell?
 
 The tests are McNemar's, on the items whose answer changed: b gained (wrong to right), c lost (right to wrong). Beside
-them stand what is decided before and after: the smallest difference that would be found, the margin that a loss must
-stay within, and the price of many comparisons. Scores that are not right or wrong are compared in `bootstrap`.
+them stand what is decided before and after: the smallest difference that would be found, and the price of many
+comparisons. A margin that a loss must stay within is in `margin`, scores that are not right or wrong in `bootstrap`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 import numpy as np
 from scipy import optimize, stats
 
-from costlib.quality.bootstrap import CONFIDENCE, ENDS, Values
+from costlib.stats.bootstrap import CONFIDENCE, ENDS, Values
 
 EXACT_BELOW = 25
 """McNemar's test is exact while fewer items than this changed."""
@@ -48,12 +48,9 @@ def wilson(right: int, n: int) -> tuple[float, float]:
     return float(found.low), float(found.high)
 
 
-def non_inferiority(low: float, margin: float) -> bool:
-    """Whether a difference for which larger is better lies above `-margin` with its whole interval, from `low` on.
-
-    A two-sided 95 % interval makes this a one-sided test at 2.5 %, as ICH E9 (1998, section 3.3.2) asks.
-    """
-    return low > -margin
+def share_low(right: int, n: int, alpha: float) -> float:
+    """Low end of a share that is above the true one with a probability of at most `alpha` (Clopper and Pearson)."""
+    return float(stats.binomtest(right, n, alternative="greater").proportion_ci(1 - alpha).low)
 
 
 def minimum_detectable_effect(standard_deviation: float, n: int) -> float:

@@ -13,8 +13,9 @@ more and shorter blocks hardly sharpen the interval and miss far correlation (Sc
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,8 @@ ENDS = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
 """Shares of a distribution below the low and the high end of an interval."""
 BLOCKS = 32
 _CHUNK = 1_000_000
+_MANY = 2000
+"""Units above which those with the same values are drawn together: the same distribution, from other draws."""
 
 
 @dataclass(frozen=True)
@@ -97,34 +100,72 @@ def paired_bootstrap(
     resample added to each count (Davison and Hinkley 1997, section 4.2), hence never 0.
     """
     first, second = pair(baseline, variant)
-    difference = second - first
-    means = resampled_ratio(difference, np.ones_like(difference), clusters=clusters, resamples=resamples)
-    low, high = np.quantile(means, ENDS)
-    fewer = 1 + min(int((means <= 0).sum()), int((means >= 0).sum()))
-    p_value = min(1.0, 2 * fewer / (resamples + 1))
-    error = float(np.std(means, ddof=1))
-    return Estimate(float(difference.mean()), error, float(low), float(high), p_value, len(difference))
+    return resampled((second - first)[:, None], clusters=clusters, resamples=resamples)[0]
+
+
+def resampled(columns: Array, *, clusters: Sequence[object] | None = None, resamples: int = 10_000) -> list[Estimate]:
+    """The mean of each of k columns of paired differences (n x k) as `paired_bootstrap` gives it, on the same draws."""
+    ratios = resampled_ratio(columns, np.ones(len(columns)), clusters=clusters, resamples=resamples)
+    found = []
+    for column, means in zip(columns.T, ratios.T, strict=True):
+        low, high = np.quantile(means, ENDS)
+        fewer = 1 + min(int((means <= 0).sum()), int((means >= 0).sum()))
+        p_value = min(1.0, 2 * fewer / (resamples + 1))
+        error = float(np.std(means, ddof=1))
+        found.append(Estimate(float(column.mean()), error, float(low), float(high), p_value, len(column)))
+    return found
 
 
 def resampled_ratio(above: Array, below: Array, *, clusters: Sequence[object] | None, resamples: int) -> Array:
-    """sum(above) / sum(below) of each resample; items, or whole clusters where given, are drawn together for both.
+    """sum(above) / sum(below) of each resample, for each column of `above` (n x k): an array of resamples x k.
 
-    Raises `InputError` for clusters that are not one per item, or only one.
+    Items, or whole clusters where given, are drawn together for all. Raises `InputError` for clusters that are not one
+    per item, or only one.
     """
-    if clusters is not None:
-        if len(clusters) != len(above):
-            raise bad("clusters", len(clusters), f"one per item, {len(above)}")
-        index: dict[object, int] = {}
-        membership = [index.setdefault(cluster, len(index)) for cluster in clusters]
-        if len(index) < 2:
-            raise bad("clusters", len(index), "at least 2 different ones")
-        above, below = (np.bincount(membership, each).astype(np.float64) for each in (above, below))
-    random = np.random.default_rng(0)
-    ratios = np.empty(resamples)
-    for start, stop in _chunks(resamples, len(above)):
-        chosen = random.integers(0, len(above), size=(stop - start, len(above)))
-        ratios[start:stop] = above[chosen].sum(axis=1) / below[chosen].sum(axis=1)
+    if clusters is not None and len(set(clusters)) < 2:
+        raise bad("clusters", len(set(clusters)), "at least 2 different ones")
+    columns = clustered(clusters, *above.T, below)
+    values = np.column_stack(columns)
+    ratios = np.empty((resamples, len(columns) - 1))
+    blocks: Iterator[Array] = draws(len(values), resamples)
+    if len(values) > _MANY:
+        values, often = np.unique(values, axis=0, return_counts=True)
+        blocks = alike(often, resamples)
+    start = 0
+    for counts in blocks:
+        sums = counts @ values
+        ratios[start : start + len(counts)] = sums[:, :-1] / sums[:, -1:]
+        start += len(counts)
     return ratios
+
+
+def draws(units: int, resamples: int, seed: int = 0) -> Iterator[Array]:
+    """How often each unit is drawn in each resample, in blocks of some resamples x units."""
+    random = np.random.default_rng(seed)
+    for start, stop in _chunks(resamples, units):
+        chosen = random.integers(0, units, size=(stop - start, units))
+        chosen += units * np.arange(stop - start)[:, None]
+        counts: Any = np.bincount(chosen.ravel(), minlength=chosen.size)
+        yield counts.reshape(chosen.shape).astype(np.float64)
+
+
+def alike(often: npt.NDArray[np.int64], resamples: int) -> Iterator[Array]:
+    """As `draws`, of units that are alike in groups of `often`: how often each group is drawn."""
+    random = np.random.default_rng(0)
+    for start, stop in _chunks(resamples, len(often)):
+        groups: Any = random.multinomial(often.sum(), often / often.sum(), size=stop - start)
+        yield groups.astype(np.float64)
+
+
+def clustered(clusters: Sequence[object] | None, *columns: Array) -> tuple[Array, ...]:
+    """Each column (n values) summed within clusters, in the order they first come; as it is where there are none."""
+    if clusters is None:
+        return columns
+    if len(clusters) != len(columns[0]):
+        raise bad("clusters", len(clusters), f"one per item, {len(columns[0])}")
+    index: dict[object, int] = {}
+    membership = [index.setdefault(cluster, len(index)) for cluster in clusters]
+    return tuple(np.bincount(membership, column).astype(np.float64) for column in columns)
 
 
 def pair(baseline: Values, variant: Values) -> tuple[Array, Array]:

@@ -8,14 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from costlib.quality.bootstrap import block_bootstrap
-from costlib.quality.compare import (
+from costlib.stats.paired import (
     agresti_min,
     holm,
     mcnemar,
     minimum_detectable_accuracy,
     minimum_detectable_effect,
-    non_inferiority,
     wilson,
 )
 
@@ -52,21 +50,6 @@ def test_mcnemar_is_statsmodels_mcnemar(gained, lost):
 
 
 # Decisions
-
-
-def test_non_inferiority_is_the_one_sided_test_against_the_margin():
-    for seed in range(40):
-        difference = np.random.default_rng(seed).normal(0, 1, 60)
-        passed = non_inferiority(block_bootstrap(difference, resamples=20_000).low, 0.3)
-        p_value = stats.ttest_1samp(difference, -0.3, alternative="greater").pvalue
-        if abs(p_value - 0.025) > 0.003:
-            assert passed == (p_value < 0.025)
-
-
-def test_non_inferiority_needs_the_bound_above_the_margin():
-    assert not non_inferiority(-0.0196, 0.01)
-    assert non_inferiority(-0.0196, 0.02)
-    assert not non_inferiority(-0.0196, 0.0196)
 
 
 def test_agresti_min_adds_half_an_item_to_each_cell():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from costlib.errors import InputError
-from costlib.quality.bootstrap import block_bootstrap, paired_bootstrap, paired_difference
+from costlib.stats.bootstrap import block_bootstrap, paired_bootstrap, paired_difference
 
 NUMBERS = st.lists(st.floats(-50, 50), min_size=2, max_size=60)
 
@@ -110,7 +110,7 @@ def test_the_same_seed_gives_the_same_estimate_however_large_the_chunks(monkeypa
     series = autoregressive(0.3, 500, seed=9)
     whole = block_bootstrap(series)
     assert block_bootstrap(series) == whole
-    monkeypatch.setattr("costlib.quality.bootstrap._CHUNK", 1000)
+    monkeypatch.setattr("costlib.stats.bootstrap._CHUNK", 1000)
     assert block_bootstrap(series) == whole
 
 
