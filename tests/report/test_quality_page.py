@@ -74,7 +74,7 @@ def test_gates_flips_and_the_matrix_are_the_stores(page: QualityPage) -> None:
     assert page.flips_table()._repr_html_().count("none") == 5
     measured = [cell for cell in page.cells if cell["success_kind"] == "measured"]
     assert {(cell["workload"], cell["option"]) for cell in measured} == {
-        ("Order data extraction", "Gemma 3 270M bf16"), ("Order data extraction", "Gemma 3 270M nf4"),
+        ("Order data extraction", "Gemma 3 270M, 16-bit"), ("Order data extraction", "Gemma 3 270M, 4-bit"),
     }  # fmt: skip
     assert page.close().facts["complete"]
 
