@@ -68,7 +68,11 @@ def test_the_hash_covers_the_study_and_its_tables(tmp_path: Path) -> None:
     ("old", "new", "message"),
     [
         ("time_budget_s: 45", "time_budget: 40", r"key is 'measure\[0\].time_budget'; .*did you mean time_budget_s"),
-        ("precision: [16-bit, 8-bit, 4-bit]", "precision: [bf16, int9]", r"precision\[1\] is .int9.; .*did you mean int8"),
+        (
+            "precision: [16-bit, 8-bit, 4-bit]",
+            "precision: [bf16, int9]",
+            r"precision\[1\] is .int9.; .*did you mean int8",
+        ),
         ("engine: eager", "engine: eagre", r"engine\[0\] is 'eagre'; .*did you mean eager"),
         ("batch: 1", "batch: 0", r"batch\[0\] is 0; allowed: a whole number from 1 to 10,000,000, or max"),
         ("batch: 1", "batch: true", r"batch\[0\] is True; allowed: a whole number"),
