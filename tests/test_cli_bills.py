@@ -321,7 +321,8 @@ def test_a_rate_of_zero_is_named_by_file_line_and_field(
     lines = file.read_text(encoding="utf-8").splitlines()
     quoted = f'"{rate}"' if "," in rate else rate
     cells = lines[1].split(",")
-    lines[1] = ",".join([*cells[:4], quoted, *cells[5:]])
+    at = lines[0].split(",").index("usd_per_hour")
+    lines[1] = ",".join([*cells[:at], quoted, *cells[at + 1 :]])
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     monkeypatch.setenv("COSTLIB_DATA", str(tmp_path / "data"))
     found = costlib("cost", "--decode-speed", "5", "--device", "H100 SXM")

@@ -34,7 +34,7 @@ def test_an_unknown_number_is_null(tmp_path):
     [
         (ROW.replace("25.5", "fast"), r"speeds.csv:2: decode_tokens_per_s is 'fast'; allowed: a number"),
         (ROW.replace("3200", '"3,200"'), r"speeds.csv:2: prefill_tokens_per_s is '3,200'"),
-        (ROW.replace("25.5", "0"), r":2: decode_tokens_per_s is '0'; allowed: a number > 0"),
+        (ROW.replace("25.5", "0"), r":2: decode_tokens_per_s is '0'; allowed: a number above 0"),
         (ROW.replace("25.5", "nan"), r":2: decode_tokens_per_s is 'nan'"),
         (ROW.replace("25.5", "inf"), r":2: decode_tokens_per_s is 'inf'"),
         (ROW.replace("128", "1.5"), r":2: prompt_tokens is '1.5'; allowed: a whole number"),

@@ -174,7 +174,7 @@ def _one_class(folder: Path) -> Path:
         (None, "soft", {"features": "words"}, "features is 'words'"),
         (None, "static", {"precision": "int8"}, "made from dense weights"),
         (None, "static", {"out": "."}, "does not exist yet"),
-        (None, "static", {"out": "/proc/none/student"}, "a folder that can be made"),
+        (None, "static", {"out": "/proc/none/student"}, "a folder that can be written"),
         (None, "language", {}, "a model that generates text"),
         ("static", "static", {}, "a student already"),
     ],

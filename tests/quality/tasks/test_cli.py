@@ -53,7 +53,7 @@ def test_tasks_of_an_embedding_model_by_precision(tmp_path, call, sort):
     base, variant = json.loads(out)["tasks"]
     assert code == 0
     assert (base["n"], base["failed"], variant["baseline"]) == (30, 0, f"{model} fp32")
-    assert variant["gate"] in ("passed", "refused")
+    assert variant["gate"] in ("passed", "refused", "too few")
     assert variant["difference"] == pytest.approx(variant["score"] - base["score"])
     code, out = call(*given)
     assert code == 0
