@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 
 from costlib.redact import redact
@@ -50,6 +51,17 @@ def bad(field: str, value: object, allowed: str | Iterable[str], where: str | No
             allowed += f" and {len(names) - len(near)} more"
     prefix = f"{where}: " if where else ""
     return InputError(f"{prefix}{_cut(field)} is {_shown(value)}; allowed: {_cut(allowed, 1000)}")
+
+
+def unused(why: str, of: Callable[..., object], given: Mapping[str, object], names: Iterable[str]) -> None:
+    """Refuse by its name an option of `of` that would say nothing as it was `given`; at its default it was not.
+
+    A default is one as text, too: "128" is how a command line has 128.
+    """
+    known = inspect.signature(of).parameters
+    for name in names:
+        if given[name] not in (known[name].default, str(known[name].default)):
+            raise bad(name, given[name], f"left out: it has no meaning {why}")
 
 
 def _shown(value: object) -> str:

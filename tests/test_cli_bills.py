@@ -66,7 +66,7 @@ def test_csv_and_parquet_show_the_same_card(costlib: Any, usage: Path) -> None:
 
 @pytest.mark.parametrize("words", [("gpt-4o",), ("--input", "1"), ("--output", "1"), ("--cached", "1")])
 def test_a_usage_table_stands_alone(costlib: Any, usage: Path, words: tuple[str, ...]) -> None:
-    refused(costlib("price", *words, "--usage", usage), "allowed: nothing beside --usage")
+    refused(costlib("price", *words, "--usage", usage), "it has no meaning beside --usage")
 
 
 def test_a_diff_tells_moves_and_their_effect_on_usage(costlib: Any, usage: Path) -> None:
@@ -157,7 +157,7 @@ def test_price_shows_reasoning_and_what_may_not_have_held_yet(costlib: Any) -> N
         (("--effort", "1", "--saving-per-request", "1"), "amounts are missing"),
         (
             ("--effort", "1", "--saving-per-request", "1", "--requests-per-week", "1", "--capex", "1"),
-            "nothing beside --capex",
+            "no meaning beside --capex",
         ),
         (("--capex", "-1", "--saving-per-month", "1"), "capex_usd is -1"),
         (("--capex", "nan", "--saving-per-month", "1"), "capex_usd is nan"),
@@ -197,7 +197,7 @@ def test_focus_of_a_study_is_its_plan(costlib: Any, tmp_path: Path) -> None:
         (("demo", "--out", "nowhere/focus.csv"), "out is 'nowhere/focus.csv'"),
         (("demo", "--out", "focus.csv", "--month", "2026-13"), "--month is '2026-13'"),
         (("demo", "--out", "focus.csv", "--owned", "nowhere.csv"), "nowhere.csv"),
-        (("--usage", "usage.csv", "--out", "focus.csv", "--month", "2026-01"), "nothing beside --usage"),
+        (("--usage", "usage.csv", "--out", "focus.csv", "--month", "2026-01"), "no meaning beside --usage"),
         (("nowhere.yml", "--out", "focus.csv"), "nowhere.yml"),
     ],
 )
@@ -364,13 +364,19 @@ def test_a_price_with_float_noise_in_the_list_is_exported(costlib: Any, tmp_path
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("--retraining", 5), "--retraining is 5.0; allowed: nothing beside --capex"),
-        (("--retrain-every-weeks", 5), "--retrain-every-weeks is 5.0; allowed: nothing beside --capex"),
-        (("--teacher-usd-per-mtok", 5), "--teacher-usd-per-mtok is 5.0; allowed: nothing beside --capex"),
-        (("--gpu-hours", 0), "--gpu-hours is 0.0; allowed: nothing beside --capex"),
-        (("--within-weeks", 5), "--within-weeks is 5.0; allowed: nothing beside --capex"),
-        (("--amortization", 5), "--amortization is 5.0; allowed: nothing beside --saving-per-month"),
-        (("--residual", 5), "--residual is 5.0; allowed: only beside --life-months"),
+        (("--retraining", 5), "retraining is 5.0; allowed: left out: it has no meaning beside --capex"),
+        (
+            ("--retrain-every-weeks", 5),
+            "retrain_every_weeks is 5.0; allowed: left out: it has no meaning beside --capex",
+        ),
+        (
+            ("--teacher-usd-per-mtok", 5),
+            "teacher_usd_per_mtok is 5.0; allowed: left out: it has no meaning beside --capex",
+        ),
+        (("--gpu-hours", 0), "gpu_hours is 0.0; allowed: left out: it has no meaning beside --capex"),
+        (("--within-weeks", 5), "within_weeks is 5.0; allowed: left out: it has no meaning beside --capex"),
+        (("--amortization", 5), "amortization is 5.0; allowed: left out: it has no meaning beside --saving-per-month"),
+        (("--residual", 5), "residual is 5.0; allowed: left out: it has no meaning without --life-months"),
     ],
 )
 def test_payback_of_capital_refuses_what_belongs_to_a_project(costlib: Any, words: Any, sentence: str) -> None:
@@ -380,12 +386,22 @@ def test_payback_of_capital_refuses_what_belongs_to_a_project(costlib: Any, word
 @pytest.mark.parametrize("option", ["--amortization", "--discount-rate", "--residual", "--life-months", "--cloud"])
 def test_payback_of_a_project_refuses_what_belongs_to_capital(costlib: Any, option: str) -> None:
     project = ("payback", "--effort", 100, "--saving-per-request", 1, "--requests-per-week", 10)
-    refused(costlib(*project, option, 0), f"{option} is 0", "allowed: nothing beside --effort")
+    refused(
+        costlib(*project, option, 0),
+        f"{option[2:].replace('-', '_')} is 0",
+        "no meaning beside --effort",
+    )
     assert json.loads(costlib(*project, "--json")[1])["weeks"] == 10
-    refused(costlib(*project, "--retrain-every-weeks", 5), "--retrain-every-weeks is 5.0; allowed: only beside")
+    refused(
+        costlib(*project, "--retrain-every-weeks", 5),
+        "retrain_every_weeks is 5.0; allowed: left out: it has no meaning without --retraining",
+    )
     parts = (*project[:1], *project[3:], "--people-hours", 1, "--usd-per-people-hour", 100)
     assert json.loads(costlib(*parts, "--json")[1])["effort_usd"] == 100
-    refused(costlib(*parts, "--usd-per-gpu-hour", 3), "--usd-per-gpu-hour is 3.0; allowed: only beside --gpu-hours")
+    refused(
+        costlib(*parts, "--usd-per-gpu-hour", 3),
+        "usd_per_gpu_hour is 3.0; allowed: left out: it has no meaning without --gpu-hours",
+    )
 
 
 def test_an_irr_is_shown_in_percent_and_its_field_says_its_unit(costlib: Any) -> None:
@@ -454,7 +470,7 @@ def test_a_fleet_without_a_latency_limit_says_how_busy_it_gets(costlib: Any) -> 
         (("--percentile", 0.5), "percentile is 0.5; allowed: left out: it has no meaning without a latency_limit_s"),
         (
             ("--rate-provider", "aws"),
-            "rate_provider is 'aws'; allowed: nothing without a device",
+            "rate_provider is 'aws'; allowed: left out: it has no meaning without a device",
         ),
         (("--start-up-s", 60), "start_up_s is 60.0; allowed: left out: it has no meaning at scaling fixed"),
         (("--scaling", "hourly", "--idle-timeout-s", 60), "idle_timeout_s is 60.0; allowed: left out"),

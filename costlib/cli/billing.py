@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from costlib.cli.show import AsOf, Columns, Json, Provider, StoreOption, answer, columns_of, plain_types, table, usd
-from costlib.errors import InputError, bad
+from costlib.errors import InputError, bad, unused
 from costlib.figure import plain
 
 
@@ -40,31 +40,29 @@ def payback(
 
     Example: costlib payback --effort 20000 --saving-per-request 0.002 --requests-per-week 500000
     """
+    asked = dict(locals())
     from costlib.cost.payback import distillation_effort_usd, owned_payback, project_payback, requests_per_week_needed
     from costlib.cost.payback import payback as capital_payback
 
-    capital = {"--capex": capex, "--saving-per-month": saving_per_month, "--cloud": cloud, "--owned": owned,
-               "--amortization": amortization, "--life-months": life_months, "--discount-rate": discount_rate,
-               "--residual": residual}  # fmt: skip
+    capital = ["capex", "saving_per_month", "cloud", "owned", "amortization", "life_months"]
+    capital += ["discount_rate", "residual"]
     parts = {"--teacher-mtok": teacher_mtok, "--teacher-usd-per-mtok": teacher_usd_per_mtok,
              "--gpu-hours": gpu_hours, "--usd-per-gpu-hour": usd_per_gpu_hour,
              "--people-hours": people_hours, "--usd-per-people-hour": usd_per_people_hour}  # fmt: skip
-    project = {"--effort": effort, **parts, "--saving-per-request": saving_per_request,
-               "--requests-per-week": requests_per_week, "--within-weeks": within_weeks,
-               "--retraining": retraining, "--retrain-every-weeks": retrain_every_weeks}  # fmt: skip
+    project = [name for name in asked if name not in (*capital, "as_json")]
     found: Any
     needed: dict[str, float] = {}
     if capex is not None:
-        _alone(project, "--capex")
-        if residual is not None and life_months is None:
-            raise bad("--residual", residual, "only beside --life-months, at the end of which it is sold")
+        unused("beside --capex", payback, asked, project)
+        if life_months is None:
+            unused("without --life-months, at the end of which it is sold", payback, asked, ["residual"])
         terms: dict[str, Any] = {
             "life_months": life_months,
             "discount_rate_per_year": discount_rate or 0,
             "residual_usd": residual or 0,
         }
         if saving_per_month is not None and cloud is None and owned is None:
-            _alone({"--amortization": amortization}, "--saving-per-month")
+            unused("beside --saving-per-month", payback, asked, ["amortization"])
             found = capital_payback(capex, saving_per_month, **terms)
         elif saving_per_month is None and cloud is not None and owned is not None:
             found = owned_payback(capex, cloud, owned, amortization_usd_per_month=amortization or 0, **terms)
@@ -79,16 +77,16 @@ def payback(
                 raise bad("--effort and its parts", (effort, spent), "one of the two, not both")
             names = list(parts)
             for amount, price in zip(names[::2], names[1::2], strict=True):
-                if parts[amount] is None and parts[price] is not None:
-                    raise bad(price, parts[price], f"only beside {amount}")
+                if parts[amount] is None:
+                    unused(f"without {amount}", payback, asked, [price[2:].replace("-", "_")])
             effort = spent
         volume = requests_per_week
         if effort is None or saving_per_request is None or (volume is None and within_weeks is None):
             allowed = "--capex with --saving-per-month, or with --cloud and --owned; or --effort, --saving-per-request "
             raise InputError(f"amounts are missing; allowed: {allowed}and --requests-per-week or --within-weeks")
-        _alone(capital, "--effort")
-        if retrain_every_weeks is not None and retraining is None:
-            raise bad("--retrain-every-weeks", retrain_every_weeks, "only beside --retraining, what each costs")
+        unused("beside --effort", payback, asked, capital)
+        if retraining is None:
+            unused("without --retraining, what each costs", payback, asked, ["retrain_every_weeks"])
         cadence: dict[str, Any] = {"retraining_usd": retraining or 0, "retrain_every_weeks": retrain_every_weeks}
         needed["effort_usd"] = effort
         if within_weeks is not None:
@@ -111,13 +109,6 @@ def payback(
     answer({**needed, **plain_types(found), **units, "kind": "derived"}, as_json, show)
 
 
-def _alone(others: dict[str, Any], form: str) -> None:
-    """Refuse by its name an option of the other form, which would say nothing here."""
-    for name, value in others.items():
-        if value is not None:
-            raise bad(name, value, f"nothing beside {form}, where it has no meaning")
-
-
 def focus(
     study: Annotated[str | None, typer.Argument(help="Study whose plan is exported; leave out with --usage.")] = None,
     out: Annotated[str | None, typer.Option(help="File to write, .csv or .parquet.")] = None,
@@ -138,6 +129,7 @@ def focus(
 
     Example: costlib focus --usage requests.csv --out focus.parquet
     """
+    asked = dict(locals())
     from costlib.cost.focus import dataset, target, totals, write
 
     if (study is None) == (usage is None):
@@ -145,12 +137,11 @@ def focus(
     if out is None:
         raise InputError("Missing --out; allowed: a file that ends in .csv or .parquet")
     target(out)
-    if column and usage is None:
-        raise bad("--column", column[0], "nothing without --usage")
+    if usage is None:
+        unused("without --usage", focus, asked, ("column", "provider", "tier", "as_of"))
+    else:
+        unused("beside --usage", focus, asked, ("month", "owned", "store"))
     if usage is not None:
-        for name, given in {"--month": month, "--owned": owned}.items():
-            if given is not None:
-                raise bad(name, given, "nothing beside --usage")
         from costlib.cost.api_charges import usage_charges
         from costlib.prices.book import load_book
 

@@ -20,9 +20,16 @@ from costlib.cli.show import (
     table,
     watching,
 )
-from costlib.errors import bad
+from costlib.errors import bad, unused
 from costlib.tables.schema import is_null
 
+_OF_TEXT = ("baseline_model", "tokens", "rule", "window", "stride", "max_perplexity_ratio")
+_OF_TASKS = ("kind", "prompt", "shots", "max_tokens", "limit", "chat", "margin", "against", "dry_run")
+_OF_ENDPOINTS = ("api_key_env", "concurrency", "requests_per_minute", "attempts", "provider", "usd_per_mtok", "as_of",
+                 "max_usd", "extra", "completions", "allow_remote_http")  # fmt: skip
+_OF_MODELS_HERE = ("precision", "baseline", "device", "fresh", "chat")
+"""Options that have a meaning for one part of the work only."""
+_MOST_REQUEST_S = 600.0
 _TEXT = ("ppl_ratio", "ppl_p_value", "kl_mean", "top1_agreement", "bits_per_byte")
 
 
@@ -78,16 +85,37 @@ def quality(
 
     Example: costlib quality demo:gemma-3-270m --precision bf16,nf4 --task data/tasks/order_data.jsonl --shots 4
     """
+    asked = dict(locals())
     from costlib.door import evaluate
+    from costlib.models.load import is_encoder
+    from costlib.models.reference import parse
     from costlib.quality.gate import check_limit
     from costlib.quality.tasks.endpoint import Endpoint
     from costlib.quality.tasks.file import read_task
 
+    for why, no, names_of in (
+        ("without a task", not task, _OF_TASKS),
+        ("with tasks and no text", task and text is None, _OF_TEXT),
+        ("without an endpoint", endpoint is None, _OF_ENDPOINTS),
+        ("beside an endpoint", endpoint is not None, _OF_MODELS_HERE),
+        ("beside against, unless a text is scored, too", against is not None and text is None, ["baseline"]),
+        ("beside usd_per_mtok", usd_per_mtok is not None, ["provider", "as_of"]),
+        ("without a provider, whose list has days", provider is None, ["as_of"]),
+    ):
+        if no:
+            unused(why, quality, asked, names_of)
     settings: dict[str, Any] = {"kind": kind, "prompt": prompt, "shots": shots, "max_tokens": max_tokens}
     settings |= {"limit": limit, "chat": chat, "margin": margin}
     tasks = [read_task(file, **settings) for file in task or ()]
+    if endpoint is None and tasks and is_encoder(parse(model)):
+        learns = ("prompt", "shots", "chat", "max_tokens")
+        unused("for an embedding model, which learns from the train split", quality, asked, learns)
+    if endpoint is None and tasks and {one.kind for one in tasks} <= {"classification", "retrieval"}:
+        unused("where every answer is one of the choices", quality, asked, ["max_tokens"])
     who: str | Endpoint = model
     if endpoint is not None:
+        if timeout > _MOST_REQUEST_S:
+            unused(f"above {_MOST_REQUEST_S:g} for a request", quality, asked, ["timeout"])
         if text is not None or not tasks:
             raise bad("text" if text else "task", text or "none", "tasks only: an endpoint tells no likelihoods")
         who = Endpoint(
@@ -96,7 +124,7 @@ def quality(
             api_key_env,
             concurrency,
             requests_per_minute,
-            min(timeout, 600.0),
+            min(timeout, _MOST_REQUEST_S),
             attempts,
             _price(model, provider, usd_per_mtok, as_of),
             json_object("extra", extra),

@@ -25,7 +25,7 @@ from costlib.cli.show import (
     plain_types,
     table,
 )
-from costlib.errors import InputError, bad
+from costlib.errors import InputError, unused
 from costlib.figure import plain
 
 if TYPE_CHECKING:
@@ -75,12 +75,11 @@ def price(
     asked = dict(locals())
     for name in ("usage", "column", "as_json"):
         del asked[name]
-    if column and usage is None:
-        raise bad("--column", column[0], "nothing without --usage")
-    if usage is not None:
-        for name, given in asked.items():
-            if given and name not in ("provider", "tier", "as_of") and (name, given) != ("requests", 1):
-                raise bad(name, given, "nothing beside --usage, whose columns say it")
+    if usage is None:
+        unused("without --usage", price, {"column": column}, ["column"])
+    else:
+        said = [name for name in asked if name not in ("provider", "tier", "as_of")]
+        unused("beside --usage, whose columns say it", price, asked, said)
         _price_usage(usage, columns_of(column), provider, tier, as_of, as_json)
         return
     if model is None or input_tokens is None or output_tokens is None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from costlib.cli.show import Json, StoreOption, answer, table
-from costlib.errors import InputError, bad
+from costlib.errors import InputError, bad, unused
 
 if TYPE_CHECKING:
     from costlib.prices.book import PriceBook
@@ -31,10 +31,12 @@ def diff(
 
     Example: costlib prices diff 2026-09-01 2026-11-10 --study demo
     """
-    from costlib.prices.changes import diff as changed
-
+    if study is None:
+        unused("without a study", diff, locals(), ["store"])
     if study is not None and usage is not None:
         raise bad("--study and --usage", (study, usage), "one of the two, not both")
+    from costlib.prices.changes import diff as changed
+
     old, new = (_book(name, given) for name, given in (("BEFORE", before), ("AFTER", after)))
     days = {"before_day": old[1], "after_day": new[1]}
     rows = changed(old[0], new[0], usage=usage, **days).sort_values(["provider", "model", "tier"], ignore_index=True)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from costlib.cli.show import Device, Json, StoreOption, answer, number, table, watching
-from costlib.errors import bad
+from costlib.errors import bad, unused
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -34,11 +34,14 @@ def monitor(
 
     Example: costlib monitor data/studies/demo.yml --no-answer
     """
+    asked = dict(locals())
     from costlib.portfolio.watch import look
     from costlib.prices.book import day_and_time
     from costlib.store import Store
     from costlib.study import load_study
 
+    if no_answer:
+        unused("beside no_answer, as no model runs", monitor, asked, ("device", "timeout"))
     pause = _seconds(every, times)
     dated = {} if as_of is None else {"as_of": day_and_time(as_of)[0]}
     with watching(as_json) as progress:

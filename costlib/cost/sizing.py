@@ -8,7 +8,7 @@ from costlib.cost.arrivals import from_file, steady
 from costlib.cost.arrivals import hourly as profile
 from costlib.cost.capacity import FleetBill, Replica, cheapest_bill, service_seconds
 from costlib.cost.inputs import money, number, whole
-from costlib.errors import InputError, bad
+from costlib.errors import InputError, bad, unused
 from costlib.prices.book import AsOf
 from costlib.prices.rates import Offer, given, offers
 
@@ -18,8 +18,8 @@ NO_RATE = "the rate is missing; allowed: usd_per_hour, or a device of data/rates
 def for_sale(
     usd_per_hour: float | None,
     device: str | None,
-    rate_kind: str,
-    provider: str | None,
+    rate_kind: str = "on_demand",
+    rate_provider: str | None = None,
     as_of: AsOf = None,
     sold_by: int | None = None,
 ) -> tuple[Offer, ...]:
@@ -32,10 +32,9 @@ def for_sale(
         raise bad("usd_per_hour and device", (usd_per_hour, device), "one of the two, not both")
     size = None if sold_by is None else whole("node_devices", sold_by, least=1)
     if device is None:
-        if provider is not None:
-            raise bad("rate_provider", provider, "nothing without a device")
+        unused("without a device", for_sale, locals(), ("rate_kind", "rate_provider", "as_of"))
         return () if usd_per_hour is None else (given(money("usd_per_hour", usd_per_hour), size or 1),)
-    found = offers(device, rate_kind, provider, as_of=as_of)
+    found = offers(device, rate_kind, rate_provider, as_of=as_of)
     if size is None:
         return found
     sized = tuple(one for one in found if one.devices == size)
@@ -43,13 +42,6 @@ def for_sale(
         sizes = sorted({one.devices for one in found})
         raise bad(f"node_devices of {rate_kind} {device}", sold_by, f"as it is sold: {', '.join(map(str, sizes))}")
     return sized
-
-
-def unused(beside: str, **options: object) -> None:
-    """Refuse by its name an option that would say nothing where it was given; None is one that was not."""
-    for name, value in options.items():
-        if value is not None:
-            raise bad(name, value, f"left out: it has no meaning {beside}")
 
 
 def capacity(
@@ -85,6 +77,7 @@ def capacity(
     of `device` as of a day (or of those of `node_devices` sold together) the one whose whole bill for the fleet is
     least is rented. A typed `utilization` is assumed, and takes the place of the profile and of the limit.
     """
+    asked = dict(locals())
     speeds = (prefill_tokens_per_s, decode_tokens_per_s, prompt_tokens, output_tokens)
     if log is not None:
         if requests_per_month is not None or hourly_weights is not None:
@@ -107,12 +100,11 @@ def capacity(
     if not found:
         raise InputError(NO_RATE)
     if latency_limit_s is None:
-        unused("without a latency_limit_s", percentile=None if percentile == 0.95 else percentile)
+        unused("without a latency_limit_s", capacity, asked, ["percentile"])
     if scaling == "fixed":  # nothing is started, and nothing stops
-        unused("at scaling fixed", start_up_s=start_up_s or None)
+        unused("at scaling fixed", capacity, asked, ["start_up_s"])
     if scaling == "fixed" or minimum_replicas:
-        unused("unless scaling is hourly and minimum_replicas 0",
-               idle_timeout_s=None if idle_timeout_s == 300 else idle_timeout_s)  # fmt: skip
+        unused("unless scaling is hourly and minimum_replicas 0", capacity, asked, ["idle_timeout_s"])
     return cheapest_bill(
         found,
         arrivals,

@@ -291,7 +291,7 @@ def breakeven(
     prefill = number("prefill_tokens_per_s", prefill_tokens_per_s)
     decode = number("decode_tokens_per_s", decode_tokens_per_s)
     used = share("utilization", utilization, zero=False)
-    offers = for_sale(usd_per_hour, device, rate_kind, rate_provider, as_of)
+    offers = for_sale(usd_per_hour, device, rate_kind, rate_provider, as_of if device else None)
     if not offers:
         raise InputError(NO_RATE)
     priced = price(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from costlib.errors import bad
+from costlib.errors import bad, unused
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,6 +48,7 @@ def load(
     `device` in data/rates.csv counts. `settings` are those of `costlib.measure.load.settings.Settings`: `requests`,
     `prompt_tokens`, `output_tokens`, `time_limit_s`, ... Raises `InputError` for bad input before anything is sent.
     """
+    asked = dict(locals())
     from costlib.cost.inputs import number, whole
     from costlib.cost.serving import price_loads
     from costlib.cost.sizing import for_sale
@@ -64,6 +65,11 @@ def load(
     if device is None and count != 1:
         raise bad("devices", devices, "1 without a device: usd_per_hour is that of the whole server")
     offers = for_sale(usd_per_hour, device, rate_kind, rate_provider)
+    if not offers:
+        unused("without a rate: usd_per_hour, or a device", load, asked, ["price_ratio"])
+    promised = Slo(slo_ttft_s, slo_tpot_s, slo_e2e_s, slo_share)
+    if not promised.given:
+        unused("without a promise: slo_ttft_s, slo_tpot_s or slo_e2e_s", load, asked, ["slo_share"])
     if price_ratio is not None:
         number("price_ratio", price_ratio)
     found = run_load(
@@ -72,7 +78,7 @@ def load(
         rate=rate,
         concurrency=concurrency,
         trace=trace,
-        slo=Slo(slo_ttft_s, slo_tpot_s, slo_e2e_s, slo_share),
+        slo=promised,
         store=store,
         progress=progress,
     )

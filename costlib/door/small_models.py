@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from costlib.errors import unused
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -46,7 +48,7 @@ def hourly_rate(
     device: str,
     usd_per_hour: float | None,
     rate_kind: str = "on_demand",
-    provider: str | None = None,
+    rate_provider: str | None = None,
     as_of: str | None = None,
 ) -> Rental:
     """$ per hour of a measured device: as given, or the cheapest whole offer in data/rates.csv as of a day."""
@@ -55,8 +57,9 @@ def hourly_rate(
     from costlib.prices.rates import rental
 
     if usd_per_hour is not None:
+        unused("beside usd_per_hour", hourly_rate, locals(), ("rate_kind", "rate_provider"))
         return rental(number("usd_per_hour", usd_per_hour))
-    return measured_rate(device, rate_kind, provider, as_of)
+    return measured_rate(device, rate_kind, rate_provider, as_of)
 
 
 def distill(
@@ -79,6 +82,7 @@ def distill(
     The money is None where the distillation failed; the row says why. `settings` are those of
     `costlib.quality.distill.run.distill`. Raises `InputError` for bad input before anything is trained.
     """
+    asked = dict(locals())
     from costlib.cost.distillation import price_distillation
     from costlib.cost.inputs import number
     from costlib.environment import default_device, device_name
@@ -91,6 +95,10 @@ def distill(
     for field, given in (("teacher_usd_per_mtok", teacher_usd_per_mtok), ("retrain_every_weeks", retrain_every_weeks)):
         if given is not None:
             number(field, given)
+    if retrain_every_weeks is None:
+        unused("without retrain_every_weeks", distill, asked, ["retraining_people_hours"])
+    if not people_hours and not retraining_people_hours:
+        unused("without people_hours", distill, asked, ["usd_per_people_hour"])
     name = device_name(settings.get("device") or default_device())
     found = hourly_rate(name, usd_per_hour, rate_kind, rate_provider)
     row = {str(key): value for key, value in make_student(teacher, student, **settings).iloc[0].to_dict().items()}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from costlib.errors import unused
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -50,6 +52,7 @@ def prefix(
     whose prompt cache is priced for the same stream. `settings` are those of `costlib.measure.prefix.prefix`. Raises
     `InputError` for bad input, also a rate or price nobody knows, before measuring.
     """
+    asked = dict(locals())
     from costlib.cost.prefix import api_stream, priced
     from costlib.door.small_models import hourly_rate
     from costlib.environment import default_device, device_name
@@ -57,6 +60,8 @@ def prefix(
     from costlib.prices.book import load_book
     from costlib.quality.corpus import read_text
 
+    if api is None:
+        unused("without api", prefix, asked, ["provider"] if usd_per_hour is None else ["provider", "as_of"])
     name = device_name(settings.get("device") or default_device())
     rate = hourly_rate(name, usd_per_hour, rate_kind, rate_provider, as_of)
     read = read_text(text)

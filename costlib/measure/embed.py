@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from costlib.devices import resolve
 from costlib.environment import default_device, describe, device_name
-from costlib.errors import bad
+from costlib.errors import bad, unused
 from costlib.isolate import run_isolated
 from costlib.measure.embed_summarise import Row, compared, embeddings_row, fidelity_columns, use_columns
 from costlib.measure.estimate import settled
@@ -69,6 +69,10 @@ def embed(
     Failures become rows with a status and a reason. Raises `InputError` for bad input before anything is measured.
     """
     reference = parse(model)
+    if is_static(reference):
+        if device not in (None, "cpu"):
+            raise bad("device", device, "cpu, where a static model looks up its table")
+        unused("with a static model, whose documents are looked up one by one", embed, locals(), ["batch"])
     device = device or ("cpu" if is_static(reference) else default_device())
     asked = [precision] if isinstance(precision, str) else precision
     names = list(dict.fromkeys(resolve(name, model, device).name for name in asked))

@@ -96,7 +96,7 @@ def test_what_is_stored_is_not_measured_again_unless_fresh_or_changed(
     assert ran("fp32", "fp16", fresh=True) == {"fp32", "fp16"}
     assert ran("fp32", "fp16", "int8") == {"fp32", "int8"}
     assert ran("fp32", "int8") == {"fp32", "int8"}, "a crash is tried again"
-    assert ran("fp32", batch=2) == ran("fp32", task=texts) == {"fp32"}
+    assert ran("fp32", documents=9) == ran("fp32", task=texts) == {"fp32"}
     write_documents(texts, documents(seed=8))
     assert ran("fp32") == {"fp32"}
 

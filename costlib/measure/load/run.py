@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from costlib.errors import bad
-from costlib.measure.load.arrivals import drawn, open_loop, read_trace
+from costlib.errors import bad, unused
+from costlib.measure.load.arrivals import Planned, drawn, open_loop, read_trace
 from costlib.measure.load.bench import Bench, Unstored
 from costlib.measure.load.dialects import dialects
 from costlib.measure.load.latency import latencies
@@ -82,6 +82,14 @@ def load(
     kind = arrivals_of(
         bool(rates) or searched, concurrency, bool(lines) and lines[0].at_s is not None, given.arrival_scv
     )
+    for why, no, names in (
+        ("beside a trace, whose lines say it", bool(lines), ["prompt_tokens", "output_tokens"]),
+        ("where the trace says every prompt", all(one.prompt for one in lines) and lines, ["shared_prefix_tokens"]),
+        ("beside a concurrency, which is the most at once", concurrency is not None, ["most_at_once"]),
+        ("where neither arrivals nor lengths are drawn", not _draws(given, rates or searched, lines), ["seed"]),
+    ):
+        if no:
+            unused(why, Settings, vars(given), names)
     count = given.requests or min(len(lines) or 100, MOST_REQUESTS)
     if kind == "trace" and count > len(lines):
         raise bad("requests", count, f"at most {len(lines):,}, which the trace holds")
@@ -143,6 +151,10 @@ def load(
         unstored = str(error)
     rows, traces = (pd.concat(frames, ignore_index=True) for frames in (bench.rows, bench.traces))
     return LoadTest(rows, traces, promised, highest, unstored)
+
+
+def _draws(given: Settings, rated: object, lines: Sequence[Planned]) -> bool:
+    return bool(rated) or (not lines and "-" in f"{given.prompt_tokens}{given.output_tokens}")
 
 
 def _doubted(found: Highest, rows: Sequence[pd.DataFrame], share: float) -> Highest:

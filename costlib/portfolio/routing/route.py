@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from costlib.cost.inputs import number, share
-from costlib.errors import bad
+from costlib.errors import bad, unused
 from costlib.portfolio.routing import candidates as made
 from costlib.portfolio.routing.calibration import brier, calibration_error
 from costlib.portfolio.routing.candidates import Candidate, Goal, Rows
@@ -86,8 +86,12 @@ def route(
     With `miss_usd` the goal is the least expected $ per request, else the least cost that keeps the share `keep` of the
     best single model's quality. `embed` is (model name, encoder of prompts). Kind of every number: derived.
     """
+    asked = dict(locals())
     requests = read_requests(table, costs=costs, drop=drop)
+    if requests.prompts is None:
+        unused("where no column holds the prompt", route, {**asked, "rules": tuple(rules)}, ("rules", "embed"))
     if miss_usd is not None:
+        unused("beside miss_usd, which sets the goal", route, asked, ["keep"])
         number("miss_usd", miss_usd, zero=True)
     share("keep", keep, zero=False)
     cheapest, best = made.order_of(requests.models, requests)

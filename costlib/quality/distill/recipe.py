@@ -19,6 +19,13 @@ _SETTINGS = {
 _LEAST = {"steps": 1, "every": 2, "width": 1, "window": 8, "batch": 1, "held_out": 2}
 
 
+def idle(student: str, features: str) -> list[str]:
+    """Options of `distill` that say nothing for this kind of student."""
+    used = (*_SETTINGS[student], *(() if student == "language" else ("test",)), *(["unlabelled"] * (student == "soft")))
+    every = [*dict.fromkeys(name for names in _SETTINGS.values() for name in names), "test", "unlabelled"]
+    return [name for name in every if name not in used or (name == "width" and features == "tfidf")]
+
+
 def recipe_of(student: str, device: str, precision: str, given: dict[str, Any]) -> dict[str, Any]:
     """The teacher's precision and those of the settings `given` that this kind of student has.
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from costlib.environment import default_device, describe, device_name
-from costlib.errors import bad
+from costlib.errors import bad, unused
 from costlib.isolate import run_isolated
 from costlib.models import demo
 from costlib.models.encoder import refuse_other_models
@@ -25,7 +25,7 @@ from costlib.models.reference import is_static, parse
 from costlib.output import cannot_write, check_folder, scratch
 from costlib.progress import Progress, Step, silent
 from costlib.quality.distill.material import labelled_material, text_material
-from costlib.quality.distill.recipe import recipe_of
+from costlib.quality.distill.recipe import idle, recipe_of
 from costlib.store import Store, new_id
 from costlib.tables import DISTILLATIONS
 
@@ -69,6 +69,7 @@ def distill(
     What the store holds is not made again, unless it ended as an error, or `fresh`.
     Failures become a row with a status and a reason. Raises `InputError` for bad input before anything is loaded.
     """
+    asked = dict(locals())
     reference = parse(teacher)
     if reference.kind == "random":
         raise bad("teacher", teacher, "a model with trained weights: random ones have nothing to teach")
@@ -76,6 +77,7 @@ def distill(
     given = {"steps": steps, "every": every, "width": width, "features": features, "temperature": temperature}
     given |= {"alpha": alpha, "window": window, "batch": batch, "held_out": held_out}
     recipe = recipe_of(student, device, precision, given)
+    unused(f"for a {student} student", distill, asked, idle(student, features))
     if not 0 < timeout_s < math.inf:
         raise bad("timeout_s", timeout_s, "a number of seconds above 0")
     if out is not None:

@@ -131,12 +131,12 @@ def test_a_trace_is_replayed_or_gives_the_lengths(server: ScriptedServer, tmp_pa
     file = tmp_path / "t.jsonl"
     lines = [{"arrival_s": 7 + 0.1 * n, "prompt": f"Question {n}?", "output_tokens": 1 + n} for n in range(4)]
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    found = load(server, trace=file, requests=None, warmup=0)
+    found = load(server, trace=file, requests=None, warmup=0, output_tokens=64)
     assert found.rows["arrivals"].iloc[0] == "trace" and found.rows["prompt_tokens_asked"].iloc[0] == "as in the trace"
     assert found.requests["scheduled_s"].tolist() == pytest.approx([0, 0.1, 0.2, 0.3])
     assert found.requests["output_tokens"].tolist() == [1, 2, 3, 4]
     assert [body["messages"][0]["content"] for body in server.bodies] == [f"Question {n}?" for n in range(4)]
-    found = load(server, trace=file, concurrency=1, requests=6, warmup=0)
+    found = load(server, trace=file, concurrency=1, requests=6, warmup=0, output_tokens=64)
     assert found.rows["arrivals"].iloc[0] == "closed"
     assert found.requests["output_tokens"].tolist() == [1, 2, 3, 4, 1, 2]
 

