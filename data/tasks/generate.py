@@ -202,7 +202,7 @@ def _classified(text: str, queue: str) -> dict[str, Any]:
 
 
 def order_data() -> Iterator[dict[str, Any]]:
-    """Six messages as examples, 80 to score."""
+    """Six messages as examples, 240 to score: enough to pass a loss of two points, where next to none is lost."""
     draw = random.Random(3)
     texts = [
         "On {day} {month} I ordered a {product} for {amount} euros, order {order}, and I have a question.",
@@ -211,7 +211,7 @@ def order_data() -> Iterator[dict[str, Any]]:
         "I paid {amount} euros for a {product} on {day} {month}. The confirmation says {order}.",
         "Regarding the {product} ({order}) which cost me {amount} euros on {day} {month}: can it be changed?",
     ]
-    for number in range(86):
+    for number in range(246):
         fields = {
             "order": f"{draw.choice('ABKR')}{draw.randrange(10000, 99999)}",
             "date": f"{draw.randrange(1, 29)} {draw.choice(MONTHS)}",
