@@ -121,7 +121,7 @@ def _report(folder: Path, seen: int, on_progress: Callable[[str], None]) -> int:
     progress = folder / "progress"
     if not progress.exists():
         return seen
-    lines = progress.read_text(encoding="utf-8").splitlines()
+    lines = progress.read_text(encoding="utf-8", errors="replace").splitlines()
     for line in lines[seen:]:
         on_progress(line)
     return len(lines)

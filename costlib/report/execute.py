@@ -25,6 +25,7 @@ import costlib
 from costlib.errors import InputError, RunError, bad
 from costlib.output import scratch, write_whole
 from costlib.progress import Progress, Step
+from costlib.read.text import parsing
 
 END = "application/vnd.costlib.report+json"
 """MIME type of what the last cell displays: the report's ledger and facts. Without it a notebook has not succeeded."""
@@ -187,10 +188,12 @@ def title_of(notebook: Any) -> str:
 def _read(notebook: Path) -> Any:
     import nbformat
 
-    try:
-        return nbformat.read(notebook, as_version=4)
-    except (OSError, ValueError) as error:
-        raise bad("notebook", notebook.name, "a readable Jupyter notebook, format 4") from error
+    with parsing("notebook", notebook.name, "a readable Jupyter notebook, format 4"):
+        found = nbformat.read(notebook, as_version=4)
+        for cell in found.cells:
+            cell.source = str(cell.source)
+            cell.metadata.get("tags")
+        return found
 
 
 def _failed(name: str, executed: Any, failure: Exception | None) -> NotebookError:

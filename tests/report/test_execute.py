@@ -124,3 +124,14 @@ def test_metadata_that_says_completed_is_not_the_end_marker(tmp_path: Path) -> N
     made = nbformat.read(file, as_version=4)
     made.metadata["papermill"] = {"exception": False, "status": "completed"}
     assert end_marker(made) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["null", '{"cells": [1], "nbformat": 4, "nbformat_minor": 5, "metadata": {}}', "[" * 9999]
+)
+def test_a_file_that_is_no_notebook_is_one_sentence(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "own.ipynb"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=r"notebook is 'own.ipynb'; allowed: a readable Jupyter notebook") as refused:
+        parameters_of(file)
+    assert "\n" not in str(refused.value)
