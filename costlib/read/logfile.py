@@ -156,8 +156,16 @@ def _csv(text: io.TextIOWrapper, path: Path, reject: Reject) -> Iterator[list[Bl
     lines: list[int] = []
     size = 0
     while True:
+        if len(rows) >= _ROWS or size >= _CHARACTERS:
+            yield _table(header, rows, lines, nested)
+            rows, lines, size = [], [], 0
         if not held.again:  # whole lines at once, where no record spans several
             some = _some(text)
+            if (columns := _unquoted(header, some, separator, nested)) is not None:
+                before = _table(header, rows, lines, nested) if rows else []
+                yield [*before, Block(columns, range(line, line + len(some)))]
+                rows, lines, size, line = [], [], 0, line + len(some)
+                continue
             try:
                 whole = list(csv.reader(some, delimiter=separator, strict=True))
             except csv.Error:
@@ -166,9 +174,6 @@ def _csv(text: io.TextIOWrapper, path: Path, reject: Reject) -> Iterator[list[Bl
                 rows += whole
                 lines += range(line, line + len(some))
                 line, size = line + len(some), size + sum(map(len, some))
-                if len(rows) >= _ROWS or size >= _CHARACTERS:
-                    yield _table(header, rows, lines, nested)
-                    rows, lines, size = [], [], 0
                 continue
             held.again.extend(some)
         held.begin()
@@ -192,9 +197,6 @@ def _csv(text: io.TextIOWrapper, path: Path, reject: Reject) -> Iterator[list[Bl
             rows.append(cells)
             lines.append(line)
             size += sum(map(len, held.held))
-            if len(rows) >= _ROWS or size >= _CHARACTERS:
-                yield _table(header, rows, lines, nested)
-                rows, lines, size = [], [], 0
         line += len(held.held)
     if rows:
         yield _table(header, rows, lines, nested)
@@ -211,6 +213,27 @@ def _some(text: io.TextIOWrapper) -> list[str]:
         some += more
         size += sum(map(len, more))
     return some
+
+
+def _unquoted(header: list[str], some: list[str], separator: str, nested: bool) -> dict[str, Any] | None:
+    """The columns of lines without a quote, for which Arrow takes a quarter of the time; None: for the csv module."""
+    import pyarrow as pa
+    import pyarrow.csv as arrow
+
+    joined = "".join(some)
+    if len(header) < 2 or joined[:1] in ("", "\ufeff") or '"' in joined or (nested and "{" in joined):
+        return None
+    try:
+        table = arrow.read_csv(
+            pa.BufferReader(joined.encode()),
+            arrow.ReadOptions(use_threads=False, block_size=4 * len(joined) + 1, column_names=header),
+            arrow.ParseOptions(delimiter=separator, quote_char=False),
+            arrow.ConvertOptions(column_types=dict.fromkeys(header, pa.string())),
+        )
+    except (pa.ArrowException, OverflowError):
+        return None
+    whole = len(table) == len(some)
+    return dict(zip(header, (column.to_pandas() for column in table.columns), strict=True)) if whole else None
 
 
 def _table(header: list[str], rows: list[list[str]], lines: list[int], nested: bool) -> list[Block]:
