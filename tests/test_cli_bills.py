@@ -351,6 +351,26 @@ def test_a_bill_below_a_cent_is_not_shown_as_nothing(costlib: Any, tmp_path: Pat
     assert code == 0 and "bill priced again: 0.00005 USD" in out and "0.00012 USD, difference +0.00007 USD" in out
 
 
+def test_a_row_without_a_price_is_no_charge_and_is_reported(costlib: Any, tmp_path: Path) -> None:
+    """One workload of two has no priced row at all; the other has one in the middle."""
+    file, out = tmp_path / "usage.csv", tmp_path / "focus.csv"
+    rows = ["our-own,80,8,2026-11-09,a", "gpt-4o,20,0,2026-11-10,b", "our-own,9,9,2026-11-10,b", "o3,10,0,2026-11-10,b"]
+    file.write_text("\n".join(["model,input_tokens,output_tokens,date,workload", *rows, ""]), encoding="utf-8")
+    code, said, _ = costlib("focus", "--usage", file, "--out", out, "--json")
+    found, priced = json.loads(said), json.loads(costlib("price", "--usage", file, "--json")[1])
+    assert code == 0 and Decimal(found["totals"]["BilledCost"]) == Decimal(priced["total"])
+    assert Decimal(priced["total"]) == Decimal("0.00007")
+    assert found["unpriced"] == priced["unpriced"] and found["notes"] == priced["notes"]
+    assert [(row["rows"], row["first_row"]) for row in found["unpriced"]] == [(2, f"{file}:2")]
+    assert "our-own" in found["unpriced"][0]["reason"]
+    assert pd.read_csv(out)["x_Model"].tolist() == ["gpt-4o", "o3"]
+    said = costlib("focus", "--usage", file, "--out", out)[1]
+    assert "not priced: 2 rows of our-own, the first" in said
+    file.write_text(file.read_text(encoding="utf-8").replace("gpt-4o", "ours").replace("o3", "ours"), encoding="utf-8")
+    refused(costlib("focus", "--usage", file, "--out", tmp_path / "none.csv"), f"{file}:2:")
+    assert not (tmp_path / "none.csv").exists()
+
+
 def test_a_price_with_float_noise_in_the_list_is_exported(costlib: Any, tmp_path: Path) -> None:
     file = tmp_path / "usage.csv"
     row = "Qwen/Qwen3-VL-8B-Instruct,huggingface_together,1000000,0,2026-11-10"

@@ -6,7 +6,19 @@ from typing import Annotated, Any
 
 import typer
 
-from costlib.cli.show import AsOf, Columns, Json, Provider, StoreOption, answer, columns_of, plain_types, table, usd
+from costlib.cli.show import (
+    AsOf,
+    Columns,
+    Json,
+    Provider,
+    StoreOption,
+    answer,
+    columns_of,
+    plain_types,
+    remarks,
+    table,
+    usd,
+)
 from costlib.errors import InputError, bad, unused
 from costlib.figure import plain
 
@@ -146,9 +158,10 @@ def focus(
         from costlib.prices.book import load_book
 
         named: dict[str, Any] = {"provider": provider, "tier": tier, "as_of": as_of}
-        charges = usage_charges(load_book(), usage, columns=columns_of(column), **named)
+        charged = usage_charges(load_book(), usage, columns=columns_of(column), **named)
+        charges, left_out = charged.charges, {"unpriced": charged.unpriced, "notes": charged.notes}
     else:
-        charges = _plan_charges(str(study), store, month, owned)
+        charges, left_out = _plan_charges(str(study), store, month, owned), {}
     frame = dataset(charges, account=account)
     write(frame, out)
     costs = totals(frame)
@@ -158,6 +171,8 @@ def focus(
         body = [[name, usd(total)] for name, total in costs.items()]
         body.append(["ListCost less ContractedCost", usd(costs["ListCost"] - costs["ContractedCost"])])
         table(f"FOCUS 1.2, {len(frame)} rows", ["cost", "USD"], body, f"billing periods from {', '.join(periods)}")
+        if left_out:
+            remarks(**left_out)
         print(f"  wrote {out}")
 
     document = {
@@ -167,6 +182,7 @@ def focus(
         "billing_periods": periods,
         "currency": "USD",
         "totals": costs,
+        **left_out,
         "kind": "derived",
         "source": f"study {study}" if usage is None else usage,
     }

@@ -53,12 +53,13 @@ def usage(
         headings = ["workload", "requests/month", "input", "cached", "output", "model", "USD of the log"]
         caption = f"means per request, measured over {found.observed_hours:,.0f} hours; USD priced again, derived"
         table("Workloads", headings, rows, caption)
-        print(f"  bill priced again: {usd(found.usd)} USD")
+        print("  bill priced again: " + (f"unknown: {found.reason}" if found.reason else f"{usd(found.usd)} USD"))
         if found.logged_usd is not None:
             print(f"  the log's own cost: {usd(found.logged_usd)} USD")
-        if found.difference_usd is not None:
-            sign = "+" if found.difference_usd > 0 else ""
-            print(f"  invoice: {usd(found.invoice_usd)} USD, difference {sign}{usd(found.difference_usd)} USD")
+        if found.invoice_usd is not None:
+            sign = "+" if (found.difference_usd or 0) > 0 else ""
+            less = "unknown" if found.difference_usd is None else f"{sign}{usd(found.difference_usd)} USD"
+            print(f"  invoice: {usd(found.invoice_usd)} USD, difference {less}")
         for note in found.price_notes:
             print(f"  note: {note}")
         for row in found.unpriced.to_dict("records"):
@@ -79,6 +80,7 @@ def usage(
         "models": found.models,
         "profiles": found.profiles,
         "usd": found.usd,
+        "reason": found.reason,
         "logged_usd": found.logged_usd,
         "invoice_usd": found.invoice_usd,
         "difference_usd": found.difference_usd,

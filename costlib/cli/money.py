@@ -23,6 +23,7 @@ from costlib.cli.show import (
     columns_of,
     number,
     plain_types,
+    remarks,
     table,
 )
 from costlib.errors import InputError, unused
@@ -126,12 +127,7 @@ def _price_usage(
             f"USD; {dated.get(priced.dated_by, f'prices of the day in column {priced.dated_by}')}; {priced.source}"
         )
         table(Path(usage).name, ["model, tier and bucket", "tokens", "USD per million", "USD"], body, caption)
-        for note in priced.notes:
-            print(f"  note: {note}")
-        for row in priced.unpriced.to_dict("records"):
-            print(
-                f"  not priced: {row['rows']:,} rows of {row['model']}, the first {row['first_row']}: {row['reason']}"
-            )
+        remarks(priced.notes, priced.unpriced)
 
     document = {
         "total": priced.total,

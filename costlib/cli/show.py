@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date, datetime
 from decimal import Decimal
@@ -125,6 +125,14 @@ def table(title: str, columns: list[str], rows: list[list[str]], caption: str = 
     for row in rows:
         table.add_row(*map(shown, row))
     Console(file=raw(sys.stdout), markup=False).print(table)
+
+
+def remarks(notes: Sequence[str], unpriced: Any) -> None:
+    """What a reader of a bill must know, and the rows of its table that have no price."""
+    for note in notes:
+        print(f"  note: {note}")
+    for row in unpriced.to_dict("records"):
+        print(f"  not priced: {row['rows']:,} rows of {row['model']}, the first {row['first_row']}: {row['reason']}")
 
 
 def number(row: Any, name: str, unit: str = "", scale: float = 1.0) -> str:

@@ -18,7 +18,7 @@ import pandas as pd
 
 from costlib.cost.focus import AI, Charge
 from costlib.cost.focus_rules import PLACES, next_month
-from costlib.errors import InputError, bad
+from costlib.errors import bad
 from costlib.figure import Kind
 from costlib.prices.book import AsOf, PriceBook
 from costlib.prices.entries import FEES, Price, PriceError
@@ -58,6 +58,15 @@ class Priced:
     usd_per_mtok: Decimal
     kind: Kind
     source: str
+
+
+@dataclass(frozen=True)
+class ChargedUsage:
+    """Charges of a usage table; rows without a price make none and are in `unpriced`, as in `PricedUsage`."""
+
+    charges: list[Charge]
+    unpriced: pd.DataFrame
+    notes: tuple[str, ...]
 
 
 def api_charge(
@@ -122,7 +131,7 @@ def usage_charges(
     tier: str = "standard",
     as_of: AsOf = None,
     columns: Mapping[str, str] | None = None,
-) -> list[Charge]:
+) -> ChargedUsage:
     """A usage table (as in `price_usage`) by month; an optional column `workload` tells workloads apart.
 
     Rows belong to the month of their timestamp or date (UTC); without one, to that of `as_of` or the book's snapshot.
@@ -131,13 +140,15 @@ def usage_charges(
     frame, places, _ = read_usage(usage, columns)
     # names what is wrong by its line
     whole = price_usage(book, usage, provider=provider, tier=tier, as_of=as_of, columns=columns)
-    for row in whole.unpriced.to_dict("records"):
-        raise InputError(f"{row['first_row']}: {row['reason']}")
     named = next((name for name in ("timestamp", "date") if name in frame.columns), None)
     if named is None:
         days = np.full(len(frame), (book.moment(as_of)[0] - _EPOCH).days)
     else:
-        days = minutes(frame[named], named, places) // (24 * 60)
+        days, of_day = np.divmod(minutes(frame[named], named, places), 24 * 60)
+        if of_day.any():  # a part of the table may hold midnights only
+            frame = frame.rename(columns={named: "timestamp"})
+    known = whole.amounts.notna().to_numpy()
+    frame, days = frame[known].reset_index(drop=True), days[known]
     workloads = (
         frame["workload"].fillna(NO_WORKLOAD).astype(str)
         if "workload" in frame.columns
@@ -166,7 +177,7 @@ def usage_charges(
                     listed=published,
                 )
             )
-    return charges
+    return ChargedUsage(charges, whole.unpriced, whole.notes)
 
 
 def _lines(

@@ -35,7 +35,7 @@ class Bill(Page):
     def usd(self, value: Any, unpriced: int = 0) -> Figure:
         """$ at list prices, or why there are none."""
         missing = "a request has no price" if unpriced == 1 else f"{unpriced or 'some'} requests have no price"
-        reason = LIST_PRICE if value is not None else missing
+        reason = LIST_PRICE if value is not None else self.usage.reason or missing
         return self.derived(value, "USD", reason, f"{self.named}; {self.book.source}")
 
     def monthly(self, requests: float) -> Figure:
@@ -55,13 +55,24 @@ class Bill(Page):
     @cached_property
     def difference(self) -> Figure | None:
         """Invoice less the bill computed here."""
-        value = self.usage.difference_usd
-        return None if value is None else self.derived(value, "USD", "follows exactly from the two amounts")
+        if self.usage.invoice_usd is None:
+            return None
+        return self.derived(
+            self.usage.difference_usd, "USD", self.usage.reason or "follows exactly from the two amounts"
+        )
+
+    def share(self, usd: float | None, what: str) -> Figure:
+        """A part of the bill, where there is one."""
+        if self.usage.usd is None:
+            return self.derived(None, "share", self.usage.reason or "")
+        return self.derived(float(usd or 0) / (float(self.usage.usd) or 1), "share", what)
 
     def spend_heading(self) -> Html:
         """The model most is spent on."""
+        if self.usage.usd is None:
+            return self.heading("No request of the log has a price, so its bill is unknown")
         usd = self.usage.models.groupby("model")["usd"].sum()
-        share = self.derived(float(usd.max()) / (float(self.usage.usd) or 1), "share", "a sum over a sum")
+        share = self.share(usd.max(), "a sum over a sum")
         return self.heading("{model} takes {share} of the spend", model=str(usd.idxmax()), share=share)
 
     def spend_table(self) -> Html:
@@ -93,8 +104,10 @@ class Bill(Page):
 
     def invoice_heading(self) -> Html:
         """Whether the invoice agrees."""
-        if self.difference is None or self.difference.value is None:
+        if self.difference is None:
             return self.heading("No invoice was given to compare with")
+        if self.difference.value is None:
+            return self.heading("The invoice has no bill to be compared with")
         if not self.difference.value:
             return self.heading("The invoice agrees with the log to the cent")
         more = self.derived(abs(self.difference.value), "USD", "the difference of two amounts")

@@ -54,14 +54,17 @@ class UsagePage(Bill):
     def opening(self) -> Html:
         """The executive summary."""
         top = max(self.rows, key=lambda row: row["usd"] or 0)
-        share = self.derived(float(top["usd"] or 0) / (float(self.usage.usd) or 1), "share", "a ratio of two sums")
+        share = self.share(top["usd"], "a ratio of two sums")
         month = self.monthly(sum(row["requests_per_month"] for row in self.rows))
         cards = [("Requests in a month", month), ("The log at list prices", self.usd(self.usage.usd))]
         if self.difference:
             cards.append(("Invoice beyond that", self.difference))
         cards.append((f"Spent on {top['workload']}", share))
+        costs = "costs {usd} at list prices; {name} takes {share} of it."
+        if self.usage.usd is None:
+            costs = "has no known cost: no request of it has a list price."
         return self.summary(
-            "The log holds {n} of {m} workloads in {hours} and costs {usd} at list prices; {name} takes {share} of it.",
+            f"The log holds {{n}} of {{m}} workloads in {{hours}} and {costs}",
             cards,
             "Read from {files}.",
             n=self.counted(int(self.usage.workloads["requests"].sum()), "requests"),

@@ -62,6 +62,21 @@ def test_the_end_ties_what_was_read_and_what_was_billed(page: UsagePage) -> None
     assert Decimal(ties[1]["total"]) == sum(map(Decimal, ties[1]["parts"])) == Decimal("0.02")
 
 
+@pytest.mark.parametrize("invoice", [0.0, 9.0])
+def test_a_log_of_own_servers_has_no_bill_and_says_why(study: Path, invoice: float) -> None:
+    call = {"model": "our-own-7b", "input_tokens": 1000, "output_tokens": 100, "timestamp": "2026-11-02T09:00:00Z"}
+    (study.parent / "own.jsonl").write_text(json.dumps(call) + "\n", encoding="utf-8")
+    page = usage_page(str(study), "own.jsonl", invoice)
+    html = "".join(piece._repr_html_() for piece in pieces(page))
+    explained(page.ledger, html)
+    rows = {row["what"]: row for row in page.ledger.rows()}
+    for what in ("The log at list prices", "Spent on unnamed", *(["Invoice beyond that"] if invoice else [])):
+        assert rows[what]["value"] is None and rows[what]["reason"] == "no request of the log has a price"
+    assert "has no known cost" in page.answer and "its bill is unknown" in html
+    assert ("No invoice was given" in html) == (not invoice)
+    assert [tie["what"] for tie in page.close().facts["ties"]] == ["records"]
+
+
 def test_without_a_log_a_synthetic_one_is_read_and_named(study: Path, tmp_path: Path) -> None:
     page = usage_page(str(study))
     html = "".join(piece._repr_html_() for piece in pieces(page))

@@ -26,9 +26,10 @@ _SUMMED = "add up many requests"
 
 @dataclass(frozen=True)
 class Bill:
-    """`usd`, exactly; by workload, provider and model in `models`; what has no price, and why, in `unpriced`."""
+    """`usd`, exactly, None where nothing has a price; by workload, provider and model in `models`; what has none, and
+    why, in `unpriced`."""
 
-    usd: Decimal
+    usd: Decimal | None
     models: pd.DataFrame
     unpriced: pd.DataFrame
     notes: tuple[str, ...]
@@ -64,7 +65,7 @@ def priced(base: Any, book: PriceBook, as_of: str | None) -> Bill:
     unpriced = lost.groupby(["model", "provider", "tier", "reason"], sort=False)["requests"].sum().reset_index()
     unpriced = unpriced[["model", "provider", "tier", "requests", "reason"]]
     models = groups.groupby(_KEY)["usd"].sum(min_count=1).reset_index()
-    return Bill(usd, models, unpriced, tuple(notes))
+    return Bill(usd if len(lost) < len(groups) else None, models, unpriced, tuple(notes))
 
 
 def _bills(book: PriceBook, part: pd.DataFrame, as_of: str | None) -> Iterator[tuple[PricedUsage | InputError, Any]]:

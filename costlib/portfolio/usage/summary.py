@@ -56,16 +56,21 @@ class Usage:
     workloads: pd.DataFrame
     models: pd.DataFrame
     profiles: dict[str, dict[str, Any]]
-    usd: Decimal
+    usd: Decimal | None
     unpriced: pd.DataFrame
     price_notes: tuple[str, ...]
     logged_usd: float | None
     invoice_usd: Decimal | None
 
     @property
+    def reason(self) -> str | None:
+        """Why there is no bill."""
+        return "no request of the log has a price" if self.usd is None else None
+
+    @property
     def difference_usd(self) -> Decimal | None:
-        """Invoice minus the bill computed here; None without an invoice."""
-        return None if self.invoice_usd is None else self.invoice_usd - self.usd
+        """Invoice minus the bill computed here; None without one of the two."""
+        return None if self.invoice_usd is None or self.usd is None else self.invoice_usd - self.usd
 
 
 def read_logs(

@@ -211,3 +211,22 @@ def test_one_reader_for_one_kind_of_file(costlib: Any, tmp_path: Path, command: 
     found = costlib(*words, *columns)
     bill = found["totals"]["BilledCost"] if command == "focus" else found["usd" if command == "usage" else "total"]
     assert Decimal(str(bill)) == Decimal("0.0035")
+
+
+def test_a_bill_of_nothing_that_has_a_price_is_unknown(
+    costlib: Any, usage: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = called(model="our-own-7b", input_tokens=10, output_tokens=1)
+    file = tmp_path / "own.jsonl"
+    file.write_text(f"{json.dumps(own)}\n" * 3, encoding="utf-8")
+    found = costlib("usage", file, "--invoice", "9")
+    assert found["usd"] is None and found["difference_usd"] is None and Decimal(found["invoice_usd"]) == 9
+    assert found["reason"] == "no request of the log has a price"
+    assert [(row["requests"], row["model"]) for row in found["unpriced"]] == [(3, "our-own-7b")]
+    monkeypatch.setattr("sys.argv", ["costlib", "usage", str(file), "--invoice", "9"])
+    with pytest.raises(SystemExit):
+        main()
+    said = capsys.readouterr().out
+    assert "bill priced again: unknown: no request of the log has a price" in said and "difference unknown" in said
+    half = usage(own, called(model="gpt-4o", input_tokens=1000, output_tokens=0))
+    assert Decimal(half["usd"]) == usd((1000, "2.5")) and half["reason"] is None and len(half["unpriced"]) == 1

@@ -212,6 +212,23 @@ def test_the_bill_is_the_price_books_and_reconciles_with_the_invoice(tmp_path: P
     assert logged.logged_usd == 0.0033 and logged.usd == Decimal("0.0033")
 
 
+def test_lines_without_quotes_are_the_records_of_lines_with_them(tmp_path: Path) -> None:
+    """A bad record, a blank line and a line with another number of cells in the middle of 60,000."""
+    rows = [f"{at},2026-10-05T10:00:{at % 60:02}Z,gpt-4o,{at % 900},7,desk" for at in range(60_000)]
+    rows[30_001], rows[30_003] = rows[30_001].replace("gpt-4o", ""), ""
+    rows[45_000] += ",more"
+    text = "\n".join(["id,time,model,input_tokens,output_tokens,workload", *rows])
+    plain, quoted = tmp_path / "plain.csv", tmp_path / "quoted.csv"
+    plain.write_text(text, encoding="utf-8")
+    quoted.write_text(text.replace("desk", '"desk"'), encoding="utf-8")
+    found, other = read_logs([plain]), read_logs([quoted])
+    assert found.rejected == {"no model": 1, "a line with another number of cells": 1} and found.used == 59_997
+    assert found.places["no model"] == f"{plain}:30003"
+    assert found.places["a line with another number of cells"] == f"{plain}:45002"
+    assert (found.usd, found.rejected) == (other.usd, other.rejected)
+    pd.testing.assert_frame_equal(found.workloads, other.workloads)
+
+
 def test_workloads_hold_volume_hours_and_quantiles(tmp_path: Path) -> None:
     lines = [
         {"workload": name, "timestamp": f"2026-10-{day:02d}T{hour:02d}:00:00Z", "model": "gpt-4o",
