@@ -149,11 +149,9 @@ def focus(
     if out is None:
         raise InputError("Missing --out; allowed: a file that ends in .csv or .parquet")
     target(out)
-    if usage is None:
-        unused("without --usage", focus, asked, ("column", "provider", "tier", "as_of"))
-    else:
-        unused("beside --usage", focus, asked, ("month", "owned", "store"))
+    left_out: dict[str, Any] = {}
     if usage is not None:
+        unused("beside --usage", focus, asked, ("month", "owned", "store"))
         from costlib.cost.api_charges import usage_charges
         from costlib.prices.book import load_book
 
@@ -161,7 +159,8 @@ def focus(
         charged = usage_charges(load_book(), usage, columns=columns_of(column), **named)
         charges, left_out = charged.charges, {"unpriced": charged.unpriced, "notes": charged.notes}
     else:
-        charges, left_out = _plan_charges(str(study), store, month, owned), {}
+        unused("without --usage", focus, asked, ("column", "provider", "tier", "as_of"))
+        charges = _plan_charges(str(study), store, month, owned)
     frame = dataset(charges, account=account)
     write(frame, out)
     costs = totals(frame)

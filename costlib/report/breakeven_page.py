@@ -17,7 +17,6 @@ from costlib.cost.uncertainty import CheaperProbability
 from costlib.errors import bad
 from costlib.figure import Figure, plain
 from costlib.portfolio.options import supplies
-from costlib.portfolio.plan import make_plan
 from costlib.report.chart import Chart
 from costlib.report.contest import UNITS, Contest
 from costlib.report.decisions import tornado
@@ -26,6 +25,7 @@ from costlib.report.lines import Curve, curves
 from costlib.report.market import Duel
 from costlib.report.market_page import MarketPage
 from costlib.report.page import End, cited, long_date, records
+from costlib.report.shared_plan import report_plan
 from costlib.store import Store
 from costlib.study import load_study
 
@@ -253,7 +253,7 @@ def breakeven_page(study: str, store: str = "", own: str = "") -> BreakevenPage:
     kept = Store(store or None)
     return BreakevenPage(
         about=f"Study {found.name} · {found.title} · as of {long_date(found.as_of)}",
-        plan=make_plan(found, kept),
+        plan=report_plan(found, kept),
         found=supplies(found, kept),
         own=own,
     )

@@ -16,7 +16,6 @@ from costlib.figure import Figure
 from costlib.measure.embed import embeddings
 from costlib.models.precision import PRECISIONS
 from costlib.portfolio.options import supplies
-from costlib.portfolio.plan import make_plan
 from costlib.prices.book import load_book
 from costlib.quality.distill.run import distillations
 from costlib.quality.tasks.answers import stored_answers
@@ -28,6 +27,7 @@ from costlib.report.chart import Chart
 from costlib.report.figures import matrix
 from costlib.report.ledger import Html
 from costlib.report.page import End, Page, cited, long_date, records
+from costlib.report.shared_plan import report_plan
 from costlib.report.verdicts import HOLDS, NOT, PARTLY, UNTESTED, VERDICTS, Claim, Part
 from costlib.store import Store
 from costlib.study import load_study
@@ -132,7 +132,7 @@ def claims_page(study: str, store: str = "", people_hours: float = 40, retrain_e
     hours = float(number("people_hours", people_hours, zero=True))
     cadence = float(number("retrain_every_weeks", retrain_every_weeks))
     found, kept = load_study(study), Store(store or None)
-    market = costs.Market(found, make_plan(found, kept), supplies(found, kept), load_book())
+    market = costs.Market(found, report_plan(found, kept), supplies(found, kept), load_book())
     quality, scores = records(quality_results(kept)), scores_of(kept)
     vectors, students = records(embeddings(kept)), records(distillations(kept))
     made = [

@@ -15,7 +15,6 @@ from typing import Any
 
 from costlib.figure import Figure
 from costlib.portfolio.options import supplies
-from costlib.portfolio.plan import make_plan
 from costlib.report.chart import PALETTE, Chart, short
 from costlib.report.doubt_page import DoubtPage
 from costlib.report.figures import Part, matrix, stacked, waterfall
@@ -24,6 +23,7 @@ from costlib.report.market_page import MarketPage
 from costlib.report.measure_page import MeasurePage, NothingMeasured, measure_page
 from costlib.report.page import End, listed, long_date, records
 from costlib.report.plan_page import PlanPage
+from costlib.report.shared_plan import report_plan
 from costlib.report.value_page import ValuePage
 from costlib.store import Store
 from costlib.study import BaselineException, load_study
@@ -298,7 +298,7 @@ def portfolio_page(study: str, store: str = "") -> PortfolioPage:
     found, kept = load_study(study), Store(store or None)
     return PortfolioPage(
         f"Study {found.name} · {found.title} · as of {long_date(found.as_of)}",
-        plan=make_plan(found, kept),
+        plan=report_plan(found, kept),
         found=supplies(found, kept),
         measured=measure_page(study, store),
     )

@@ -14,7 +14,6 @@ from typing import Any
 from costlib.errors import InputError, bad
 from costlib.figure import Figure
 from costlib.portfolio.options import supplies
-from costlib.portfolio.plan import make_plan
 from costlib.prices.api import PricedRequest, cache_break_even, price_request
 from costlib.prices.book import Sheet
 from costlib.read import iso_date
@@ -24,6 +23,7 @@ from costlib.report.ledger import Html
 from costlib.report.market import LIST_PRICE
 from costlib.report.moves_page import MovesPage
 from costlib.report.page import End, long_date
+from costlib.report.shared_plan import report_plan
 from costlib.store import Store
 from costlib.study import ApiOption, load_study
 
@@ -266,7 +266,7 @@ def prices_page(study: str, store: str = "", since: str = "") -> PricesPage:
         raise bad("since", since, f"a day as YYYY-MM-DD before the study's date, {found.as_of}")
     return PricesPage(
         about=f"Study {found.name} · {found.title} · as of {long_date(found.as_of)}",
-        plan=make_plan(found, kept),
+        plan=report_plan(found, kept),
         found=supplies(found, kept),
         since=day,
     )

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from costlib.figure import Figure
-from costlib.portfolio.plan import Plan, make_plan
+from costlib.portfolio.plan import Plan
 from costlib.quality.gate import gate
 from costlib.quality.tasks.items import Item, as_text
 from costlib.quality.tasks.study import study_answers, study_scores, task_of
@@ -26,6 +26,7 @@ from costlib.report.measured_rows import Row, configurations, qualities
 from costlib.report.page import End, cited, figure_of, listed, long_date, records
 from costlib.report.quality_matrix import Matrix
 from costlib.report.quality_text import Text
+from costlib.report.shared_plan import report_plan
 from costlib.store import Store
 from costlib.study import Study, TaskSpec, load_study
 
@@ -264,5 +265,5 @@ def quality_page(study: str, store: str = "") -> QualityPage:
         text_rows=qualities(found, place, speeds),
         speeds=speeds,
         tasks=tasks,
-        plan=make_plan(found, place),
+        plan=report_plan(found, place),
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from costlib.environment import git_commit
-from costlib.output import NoRoomError, cannot_write
+from costlib.output import NoRoomError, cannot_write, scratch
 from costlib.paths import notebooks_dir
 from costlib.portfolio.plan import check_tables
 from costlib.progress import Progress, Step, silent
@@ -26,6 +26,7 @@ from costlib.report.inputs import inputs_hash, packages
 from costlib.report.manifest import MANIFEST
 from costlib.report.notebooks import notebook_files, page_of
 from costlib.report.publish import scrub
+from costlib.report.shared_plan import PLACE
 from costlib.store import Store, new_id
 from costlib.study import Study, load_study
 
@@ -94,7 +95,7 @@ def _report(study: Study, store: Store, folder: Path, progress: Progress) -> Run
     """Run the study's notebooks on what is stored and publish them into `folder`."""
     run_id, generated = new_id(), datetime.now(UTC).isoformat(timespec="seconds")
     made_from = inputs_hash(study, store)  # before the work: what changes during it makes the report outdated
-    with _room(folder), staged(folder) as (work, stage):
+    with _room(folder), staged(folder) as (work, stage), scratch() as plans:
         facts: dict[str, dict[str, Any]] = {}
         files, named = notebook_files(study), {page_of(name): name for name in study.notebooks}
         for notebook, file in files.items():
@@ -102,7 +103,9 @@ def _report(study: Study, store: Store, folder: Path, progress: Progress) -> Run
             given: dict[str, object] = {**study.notebook_parameters.get(named[notebook], {})}
             given |= {name: value for name, value in ours.items() if name in parameters_of(file)}
             try:
-                facts[notebook] = execute(file, work / f"{notebook}.ipynb", given, progress=progress)
+                facts[notebook] = execute(
+                    file, work / f"{notebook}.ipynb", given, environment={PLACE: str(plans)}, progress=progress
+                )
             except NotebookError as error:
                 raise failed(error, folder) from error
         progress(Step("publishing", stage="report", done=0, total=1))
