@@ -131,13 +131,13 @@ def move_in(stage: Path, folder: Path) -> None:
     for attempt in range(_ATTEMPTS):
         old = stage.parent / ("old" if attempt == 0 else f"old{attempt}")
         if folder.exists():
-            for file in _strangers(folder):
-                _refuse_meeting(file, pages)
-                if file.is_dir() and not file.is_symlink():
-                    shutil.copytree(file, stage / file.name, symlinks=True, dirs_exist_ok=True)
-                else:
-                    shutil.copy2(file, stage / file.name, follow_symlinks=False)
             try:
+                for file in _strangers(folder):
+                    _refuse_meeting(file, pages)
+                    if file.is_dir() and not file.is_symlink():
+                        shutil.copytree(file, stage / file.name, symlinks=True, dirs_exist_ok=True)
+                    else:
+                        shutil.copy2(file, stage / file.name, follow_symlinks=False)
                 folder.replace(old)
             except FileNotFoundError:  # another one is between its two moves
                 continue

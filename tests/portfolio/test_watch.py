@@ -294,17 +294,15 @@ def test_a_baseline_that_fell_as_well_is_no_alarm(routed: Study, tmp_path: Path)
 
 
 def test_drift_from_the_level_at_the_start_is_found_far_above_the_floor(make_study, model) -> None:
-    model.items(600)
-    model.right = lambda i: i % 20 > 0 if i < 600 else i % 8 > 0  # 95 %, later 87.5 %; the floor is 80 %
+    model.items(400)
+    model.right = lambda i: i % 20 > 0 if i < 400 else i % 8 > 0  # 95 %, later 87.5 %; the floor is 80 %
     study = make_study((OLD[0], TASKS.replace("{false_alarm_rate: 0.05}", "{against: start}")))
     begun = row_of(look(study))
     assert begun["holds"] is True and pd.isna(begun["floor"]) and begun["floor_basis"].startswith("the watch begins")
-    model.items(1600)
+    model.items(1000)
     later = row_of(look(again(study)))
-    assert (later["skipped"], later["n"], later["new_n"], later["alpha"]) == (600, 1000, 1000, 0.025)
-    assert (
-        later["floor_basis"] == "low end of the score of the 600 items it began with" and 0.92 < later["floor"] < 0.95
-    )
+    assert (later["skipped"], later["n"], later["new_n"], later["alpha"]) == (400, 600, 600, 0.025)
+    assert later["floor_basis"] == "low end of the score of the 400 items it began with" and 0.9 < later["floor"] < 0.95
     assert later["alarm"] and later["holds"] is False
     assert row_of(look(make_study(OLD)))["alarm"] is False  # against the floor nothing is found
     assert values_of(study, later, Store()).mean() == pytest.approx(later["score"])
