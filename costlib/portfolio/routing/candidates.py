@@ -204,9 +204,9 @@ def _cut(asked: Array, stay: tuple[Array, Array], up: tuple[Array, Array], goal:
     return float(asked[order][ends[at - 1]])
 
 
-def order_of(models: Sequence[str], requests: Requests) -> tuple[str, str]:
-    """The default pair: the cheapest model, and the best one (of equals the cheaper)."""
-    cost = {model: float(requests.of(model)[1].mean()) for model in models}
-    score = {model: float(requests.of(model)[0].mean()) for model in models}
+def order_of(models: Sequence[str], requests: Requests, rows: Rows | slice = slice(None)) -> tuple[str, str]:
+    """The default pair, on those rows: the cheapest model, and the best one (of equals the cheaper)."""
+    cost = {model: float(requests.of(model)[1][rows].mean()) for model in models}
+    score = {model: float(requests.of(model)[0][rows].mean()) for model in models}
     weak = min(models, key=lambda model: (cost[model], -score[model]))
     return weak, max(models, key=lambda model: (score[model], -cost[model]))

@@ -101,7 +101,7 @@ def route(
             raise bad(field, model, requests.models)
     order = np.random.default_rng(seed).permutation(requests.distinct)
     choosing, reporting = (np.flatnonzero(np.isin(requests.group, order[at::2])) for at in (0, 1))
-    reference = _best_single(requests, choosing)
+    reference = made.order_of(requests.models, requests, choosing)[1]
     goal = Goal(miss_usd, keep, requests.of(reference)[0], requests.group)
     fits = available(requests.prompts or (), rules, embed, seed)
     ranked, curve = _routers(requests, weak, strong, fits, seed)
@@ -159,12 +159,6 @@ def route(
         aiq=aiq(plane[:, 0], plane[:, 1], *ends),
         policy=document,
     )
-
-
-def _best_single(requests: Requests, rows: Rows) -> str:
-    """The model with the best score on those rows, of equals the cheapest."""
-    means = {m: tuple(float(one[rows].mean()) for one in requests.of(m)) for m in requests.models}
-    return max(means, key=lambda model: (means[model][0], -means[model][1]))
 
 
 def _said(goal: Goal, best: float) -> str:
