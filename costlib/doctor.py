@@ -9,7 +9,8 @@ from importlib.util import find_spec
 from typing import Any
 
 from costlib.devices import WIDTHS, resolve
-from costlib.environment import cpu_count, cpu_model, default_device, device_name, gpu_facts, native, nvml_handle
+from costlib.environment import cpu_count, cpu_model, default_device, device_name, native
+from costlib.gpu import Gpu, handle_of, look
 from costlib.models import demo
 from costlib.paths import cache_dir, store_dir
 from costlib.room import callable_as
@@ -49,7 +50,7 @@ def doctor() -> dict[str, Any]:
     """
     import psutil
 
-    gpu = gpu_facts()
+    gpu = look()
     resolved = {width: asdict(resolve(width, "", default_device())) for width in WIDTHS}
     packages = {name: _package(name) for name in _NEEDED}
     return {
@@ -61,8 +62,8 @@ def doctor() -> dict[str, Any]:
             "available": psutil.virtual_memory().available,
             "scope": "host",
         },
-        "cuda": _cuda(gpu),
-        "nvml": {"available": gpu is not None, "gpu": gpu, "reason": None if gpu else "no NVIDIA driver answers here"},
+        "cuda": {"available": gpu.unusable is None, "reason": gpu.unusable},
+        "nvml": {"available": gpu.reason is None, "gpu": gpu.facts, "reason": gpu.reason},
         "energy": _energy(gpu),
         "python": platform.python_version(),
         "packages": packages,
@@ -94,26 +95,19 @@ def _package(name: str, add: str = "") -> dict[str, str | None]:
         return {"version": None, "add": add or f"pip install {name}"}
 
 
-def _cuda(gpu: dict[str, Any] | None) -> dict[str, Any]:
-    if gpu is None:
-        return {"available": False, "reason": "no NVIDIA GPU or driver; measurements run on the CPU"}
-    local = (_package("torch")["version"] or "").partition("+")[2]
-    if local == "cpu":
-        return {"available": False, "reason": "a GPU is here, but this torch is a CPU build; install one with CUDA"}
-    return {"available": True, "reason": None}
-
-
-def _energy(gpu: dict[str, Any] | None) -> dict[str, Any]:
+def _energy(gpu: Gpu) -> dict[str, Any]:
     from costlib.measure.energy import NoEnergy, cpu_energy, gpu_energy
     from costlib.measure.sampler import Sampler
 
-    if gpu is None:
+    if gpu.unusable:
         meter, scope = cpu_energy(), "CPU package"
+    elif gpu.reason:
+        meter, scope = gpu_energy(None, gpu.reason, None), "GPU board"
     else:
         import pynvml
 
         pynvml.nvmlInit()
-        handle = nvml_handle()
+        handle = handle_of("cuda")
         meter, scope = gpu_energy(handle, None, Sampler(handle)), "GPU board"
     reason = meter.reason if isinstance(meter, NoEnergy) else None
     return {"available": reason is None, "scope": scope, "reason": reason}

@@ -18,6 +18,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from costlib.gpu import REASONS, look, optional
+
 _PACKAGES = ("costlib", "torch", "transformers", "bitsandbytes", "accelerate", "numpy")
 _EXTRAS = ("torchao", "llama-cpp-python")
 """Packages that run a model where they are installed, and are not named where they are not."""
@@ -63,8 +65,7 @@ def native(device: str) -> Native:
     that oneDNN is given by `ONEDNN_MAX_CPU_ISA` holds here, too.
     """
     if device.startswith("cuda"):
-        gpu = gpu_facts(gpu_index(device))
-        capability = tuple((gpu or {}).get("capability") or (8, 0))
+        capability = tuple((look(device).facts or {}).get("capability") or (8, 0))
         said = "compute capability " + ".".join(map(str, capability))
         return Native(capability >= (8, 0), capability >= (5, 3), said)
     flags = _cpu_flags()
@@ -84,78 +85,39 @@ def cpu_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def nvml_handle(index: int = 0) -> Any:
-    """NVML's handle of torch's `cuda:index`: torch counts what CUDA_VISIBLE_DEVICES shows, NVML counts all.
-
-    Raises `pynvml.NVMLError` where there is none; NVML must be initialized.
-    """
-    import pynvml
-
-    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if shown is None:
-        return pynvml.nvmlDeviceGetHandleByIndex(index)
-    names = [name.strip() for name in shown.split(",") if name.strip()]
-    if index >= len(names):
-        raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
-    if names[index].isdecimal():
-        return pynvml.nvmlDeviceGetHandleByIndex(int(names[index]))
-    return pynvml.nvmlDeviceGetHandleByUUID(names[index])
-
-
-def gpu_facts(index: int = 0) -> dict[str, Any] | None:
-    """Name, driver, memory, power limit and clocks of torch's `cuda:index`; None where no NVIDIA driver answers."""
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return None
-    try:
-        handle = nvml_handle(index)
-        return {
-            "name": _text(pynvml.nvmlDeviceGetName(handle)),
-            "driver": _text(pynvml.nvmlSystemGetDriverVersion()),
-            "memory_bytes": int(pynvml.nvmlDeviceGetMemoryInfo(handle).total),
-            "capability": _optional(lambda: list(pynvml.nvmlDeviceGetCudaComputeCapability(handle))),
-            "power_limit_w": _optional(lambda: pynvml.nvmlDeviceGetPowerManagementLimit(handle) / 1000),
-            "sm_clock_mhz": _optional(lambda: pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM)),
-            "memory_clock_mhz": _optional(lambda: pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_MEM)),
-        }
-    except pynvml.NVMLError:
-        return None
-    finally:
-        pynvml.nvmlShutdown()
-
-
-def gpu_index(device: str) -> int:
-    """The number in `cuda:NUMBER`, 0 in `cuda`."""
-    number = device.partition(":")[2]
-    return int(number) if number.isdecimal() else 0
-
-
 def default_device() -> str:
-    """`cuda` where an NVIDIA driver answers, else `cpu`."""
-    return "cuda" if gpu_facts() else "cpu"
+    """`cuda` where torch can use an NVIDIA GPU, else `cpu`."""
+    return "cpu" if look().unusable else "cuda"
 
 
-def device_name(device: str) -> str:
+def gpu_unused() -> str | None:
+    """Why the GPU or driver of this machine is not the default device; None where it is, and where there is none."""
+    why = look().unusable
+    absent = (REASONS["NVML_ERROR_LIBRARY_NOT_FOUND"], REASONS["NVML_ERROR_DRIVER_NOT_LOADED"])
+    return None if why in absent else why
+
+
+def device_name(device: str, gpu: dict[str, Any] | None = None) -> str:
     """What a reader calls the device: the GPU's name, or the CPU's with the cores in use."""
     if device.startswith("cuda"):
-        gpu = gpu_facts(gpu_index(device))
+        gpu = gpu or look(device).facts
         return str(gpu["name"]) if gpu else "CUDA device without NVML"
     return f"CPU, {cpu_count()} cores ({cpu_model()})"
 
 
-def describe(device: str | None = None) -> tuple[dict[str, Any], str]:
-    """The environment as JSON types, and its fingerprint (16 hexadecimal digits)."""
+def describe(device: str | None = None, properties: Any = None) -> tuple[dict[str, Any], str]:
+    """The environment as JSON types, and its fingerprint (16 hexadecimal digits).
+
+    `properties` are what torch tells of the device, where it has opened it: the description is of that one.
+    """
     import psutil
 
     device = device or default_device()
-    gpu = gpu_facts(gpu_index(device)) if device.startswith("cuda") else None
+    gpu = look(device, properties).facts if device.startswith("cuda") else None
     packages = {name: _version(name) for name in _PACKAGES}
     packages |= {name: found for name in _EXTRAS if (found := _version(name))}
     environment = {
-        "device": device_name(device),
+        "device": device_name(device, gpu),
         "device_kind": "cuda" if device.startswith("cuda") else "cpu",
         "gpu": gpu,
         "cpu": cpu_model(),
@@ -163,13 +125,15 @@ def describe(device: str | None = None) -> tuple[dict[str, Any], str]:
         "threads": _threads(),
         "thread_limit": os.environ.get("OMP_NUM_THREADS"),
         "memory_bytes": psutil.virtual_memory().total,
-        "cpu_clock_mhz": _optional(lambda: round(psutil.cpu_freq().current)),
+        "cpu_clock_mhz": optional(lambda: round(psutil.cpu_freq().current)),
         "load_average_1min": round(psutil.getloadavg()[0], 2),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()}",
         "packages": packages,
         "git_commit": git_commit(),
     }
+    if environment["device_kind"] == "cpu" and (why := gpu_unused()):
+        environment["gpu_unused"] = why
     kinds = native(device)
     if not kinds.bf16:  # said where it changes what is measured, so that older runs elsewhere may be continued
         environment["native_16_bit"] = "fp16" if kinds.fp16 else "none"
@@ -210,16 +174,4 @@ def _version(name: str) -> str | None:
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
-        return None
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value
-
-
-def _optional(read: Any) -> Any:
-    """A reading the driver may not support: None rather than a failure of the whole description."""
-    try:
-        return read()
-    except Exception:
         return None

@@ -31,6 +31,8 @@ _POLL_S = 0.1
 GRACE_S = (5.0, 30.0)
 """Seconds above its budget in which a child may still end by itself: as long as it took to start, within these."""
 _TAIL = 2000
+_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+"""GPUs are counted as the driver counts them: CUDA would call the fastest one number 0."""
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "std::bad_alloc")
 """How torch's own errors say that the host ran out of memory; it has no class for that on a CPU."""
 
@@ -80,7 +82,7 @@ def run_isolated(
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **(environment or {})},
+                env={**os.environ, **_ORDER, **(environment or {})},
                 start_new_session=True,
             )
             seen, begun, doing = 0, math.inf, "starting"

@@ -61,6 +61,8 @@ def card(row: Row) -> list[str]:
     lines.append(f"  {'sure because':<18}{', '.join(counted)}, stopped by {row['stopped_by']}")
     if isinstance(row["reason"], str):
         lines.append(f"  {'note':<18}{row['reason']}")
+    if why := json.loads(row["environment"]).get("gpu_unused"):
+        lines.append(f"  {'note':<18}measured on the CPU: {why}")
     lines += [f"  {'flattered by':<18}{text}" for text in flatters(row)]
     lines += [f"  {'next':<18}{text}" for text in next_steps(row)]
     return lines

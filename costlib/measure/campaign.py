@@ -185,6 +185,7 @@ class Campaign:
         if environment is None:
             environment, values["fingerprint"] = describe(self._device)
         row |= values
+        row["device"] = environment.get("device", row["device"])  # the one it ran on
         row["environment"] = json.dumps(environment, sort_keys=True)
         frame = pd.DataFrame([row])
         if configuration not in self._refused:  # what the caller can mend is no result

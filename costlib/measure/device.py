@@ -10,6 +10,8 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
+from costlib.gpu import handle_of, reason
+from costlib.isolate import Unsupported
 from costlib.measure.disturbance import CpuDisturbance, Disturbance, GpuDisturbance
 from costlib.measure.energy import EnergyMeter, cpu_energy, gpu_energy
 from costlib.measure.sampler import Sampler
@@ -18,6 +20,7 @@ REASON_CODES = {
     "cpu_allocator": "torch's CPU allocator keeps no peak",
     "host_memory": "the memory of a host is shared by everything on it",
     "no_driver": "NVML does not answer",
+    "no_memory_info": "the driver does not tell how much of the GPU's memory is used, as where it is the host's",
     "no_process_list": "NVML does not list processes here",
     "container_pids": "NVML does not see this process id, as usual in containers",
     "mig": "on a MIG slice NVML shows no memory per process",
@@ -41,6 +44,8 @@ class CpuDevice:
     """The host processor."""
 
     name = "cpu"
+    properties: Any = None
+    """What torch tells of a GPU."""
 
     def synchronize(self) -> None:
         """CPU kernels have finished when their call returns."""
@@ -80,7 +85,11 @@ class CudaDevice:
         import torch
 
         self.name, self._torch = name, torch
-        self._handle, self._reason = _nvml_handle(torch, name)
+        try:
+            self.properties = torch.cuda.get_device_properties(name)
+        except (AssertionError, RuntimeError) as error:
+            raise Unsupported(f"torch cannot use the GPU: {str(error).strip().splitlines()[0]}") from error
+        self._handle, self._reason = _nvml(name, self.properties)
         self._sampler = None if self._handle is None else Sampler(self._handle)
         self._idle_bytes: int | None = None
         if self._sampler is not None:
@@ -118,7 +127,7 @@ class CudaDevice:
         used = [sample.used_bytes for sample in samples if sample.used_bytes is not None]
         over = max(used) - self._idle_bytes if used and self._idle_bytes is not None else None
         if over is None:
-            reasons["device_over_idle"] = "no_driver"
+            reasons["device_over_idle"] = "no_driver" if self._handle is None else "no_memory_info"
         return Peaks(allocated, reserved, process, over, reasons)
 
     def _process_bytes(self) -> tuple[int | None, str | None]:
@@ -145,17 +154,13 @@ class CudaDevice:
         return CpuDisturbance() if self._sampler is None else GpuDisturbance(self._sampler)
 
 
-def _nvml_handle(torch: Any, name: str) -> tuple[Any, str | None]:
-    """The NVML handle of a torch device, matched by PCI bus id because the two number devices differently."""
+def _nvml(name: str, properties: Any) -> tuple[Any, str | None]:
+    """NVML's handle of a torch device, or why there is none."""
     import pynvml
-
-    from costlib.measure.nvml import reason
 
     try:
         pynvml.nvmlInit()
-        properties = torch.cuda.get_device_properties(name)
-        bus = f"{properties.pci_domain_id:08x}:{properties.pci_bus_id:02x}:{properties.pci_device_id:02x}.0"
-        return pynvml.nvmlDeviceGetHandleByPciBusId(bus.encode()), None
+        return handle_of(name, properties), None
     except pynvml.NVMLError as error:
         return None, f"NVML does not answer: {reason(error)}"
 

@@ -225,6 +225,7 @@ class _Campaign:
         environment, row["fingerprint"] = describe(self.device)
         row |= {"run_id": new_id(), "status": outcome.status, "reason": outcome.reason, "wall_s": outcome.seconds}
         row |= {"environment": environment} | (outcome.value or {})
+        row["device"] = row["environment"].get("device", row["device"])  # the one it ran on
         row["environment"] = json.dumps(row["environment"], sort_keys=True)
         if keep and outcome.status == "ok":
             row |= fidelity_columns(self.place, base, precision, parse(model).kind == "random")

@@ -74,7 +74,7 @@ def encode_once(
     finally:
         hardware.unwatch()
     peaks = hardware.peaks()
-    environment, fingerprint = describe(device)
+    environment, fingerprint = describe(device, hardware.properties)
     lengths = encoder.tokens(texts)
     return {
         "pass_s": times,

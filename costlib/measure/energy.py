@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from costlib.gpu import reason, sliced
 from costlib.measure.sampler import PERIOD_S, Sampler, integrated_j
 
 RAPL_ROOT = Path("/sys/class/powercap")
@@ -139,8 +140,6 @@ class GpuEnergy:
 
     def stop(self) -> Energy:
         """Close the window: the counter, refused where integrated power contradicts it or the driver was lost."""
-        from costlib.measure.nvml import reason
-
         end = time.perf_counter()
         if self._sampler.lost:
             return Energy(None, end - self._started, None, "GPU board", f"{self._sampler.lost} during the window")
@@ -165,15 +164,10 @@ def gpu_energy(handle: Any, unavailable: str | None, sampler: Sampler | None) ->
     """The meter of a GPU: none without a driver, on a MIG slice (the counter is the whole board's), or a counter."""
     import pynvml
 
-    from costlib.measure.nvml import reason
-
     if handle is None or sampler is None:
         return NoEnergy(str(unavailable), "GPU board")
-    try:
-        if pynvml.nvmlDeviceGetMigMode(handle)[0] == pynvml.NVML_DEVICE_MIG_ENABLE:
-            return NoEnergy("this is a MIG slice, and the energy counter is that of the whole board", "GPU board")
-    except pynvml.NVMLError:
-        pass  # a GPU without MIG
+    if sliced(handle):
+        return NoEnergy("this is a MIG slice, and the energy counter is that of the whole board", "GPU board")
     try:
         pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
     except pynvml.NVMLError as error:

@@ -10,8 +10,8 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from costlib.environment import gpu_index, nvml_handle
 from costlib.errors import InputError
+from costlib.gpu import handle_of, unified
 from costlib.measure.estimate import CONFIGURATION
 from costlib.models.architectures import Architecture
 from costlib.models.memory import predict
@@ -83,12 +83,19 @@ def largest_batches(runs: pd.DataFrame) -> dict[tuple[object, ...], int]:
 
 
 def free_memory(device: str) -> int:
-    """Bytes free on the device now, as the driver or the operating system says."""
+    """Bytes free on the device now, as the driver or the operating system says; 0 where the driver does not.
+
+    The memory of a GPU that has none of its own is the host's.
+    """
     if device.startswith("cuda"):
         import pynvml
 
-        pynvml.nvmlInit()
-        return int(pynvml.nvmlDeviceGetMemoryInfo(nvml_handle(gpu_index(device))).free)
+        try:
+            pynvml.nvmlInit()
+            return int(pynvml.nvmlDeviceGetMemoryInfo(handle_of(device)).free)
+        except pynvml.NVMLError as error:
+            if not unified(error):
+                return 0
     import psutil
 
     return int(psutil.virtual_memory().available)

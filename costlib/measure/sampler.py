@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from costlib.gpu import reason
+
 PERIOD_S = 0.05
 FOREIGN_GPU = "another process used the GPU"
 _THROTTLES = (
@@ -71,8 +73,6 @@ class Sampler:
 
     def read(self) -> None:
         """Take one sample now."""
-        from costlib.measure.nvml import reason
-
         nvml = self._nvml
         try:
             sample = Sample(time.perf_counter(), self._power_w(), self._used_bytes(), self._disturbed())

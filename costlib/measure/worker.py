@@ -46,8 +46,8 @@ def measure_once(
     from costlib.measure.engines import open_engine
     from costlib.measure.iteration import Shape
 
-    environment, fingerprint = describe(device)
     hardware = open_device(device)
+    environment, fingerprint = describe(device, hardware.properties)
     meter = hardware.energy()
     meter.idle(_IDLE_S)
     shape = Shape(batch, prompt_tokens, output_tokens)

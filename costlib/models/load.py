@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from costlib.environment import gpu_facts
 from costlib.errors import InputError, bad
+from costlib.gpu import look
 from costlib.isolate import Invalid, Unsupported, step
 from costlib.models import demo, gguf, random_weights
 from costlib.models.architectures import ENCODERS
@@ -48,7 +48,7 @@ def load_model(
     import torch
 
     if device.startswith("cuda") and not torch.cuda.is_available():
-        raise Unsupported("this build of torch has no CUDA; install one that has to measure on the GPU")
+        raise Unsupported(f"torch cannot use the GPU: {_refusal(torch)}")
     _quiet()
     if held.needs == "gptqmodel":
         workers()
@@ -228,15 +228,24 @@ def check_device(held: Precision, device: str) -> None:
     if kind not in ("cpu", "cuda") or (index and not index.isdigit()) or (kind == "cpu" and index):
         raise bad("device", device, "cpu, cuda or cuda:NUMBER")
     if kind == "cuda":
-        gpu = gpu_facts(int(index or 0))
-        if gpu is None:
-            raise bad("device", device, "cpu (no NVIDIA driver answers here for that device)")
-        capability = tuple(gpu["capability"] or ())
+        gpu = look(device)
+        if gpu.unusable:
+            raise bad("device", device, f"cpu ({gpu.unusable})")
+        facts = gpu.facts or {}
+        capability = tuple(facts.get("capability") or ())
         if held.minimum_capability and capability and capability < held.minimum_capability:
             has, needed = (".".join(map(str, version)) for version in (capability, held.minimum_capability))
-            raise bad(
-                "precision", held.name, f"precisions that {gpu['name']} can run (this one needs {needed}, it has {has})"
-            )
+            name = facts["name"]
+            raise bad("precision", held.name, f"precisions that {name} can run (this one needs {needed}, it has {has})")
+
+
+def _refusal(torch: Any) -> str:
+    """Why torch has no CUDA, in its own words."""
+    try:
+        torch.cuda.init()
+    except (AssertionError, RuntimeError) as error:
+        return str(error).strip().splitlines()[0]
+    return "it finds none"
 
 
 def _quiet() -> None:

@@ -24,7 +24,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 @pytest.fixture
 def nvml(monkeypatch: pytest.MonkeyPatch, clock: list[float]) -> FakeNvml:
-    """One quiet H100 at 100 W, its counter in step."""
+    """One quiet H100 at 100 W, its counter in step, and a torch that is built for its CUDA."""
+    import torch
+
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
     fake = FakeNvml(lambda: clock[0])
     monkeypatch.setitem(sys.modules, "pynvml", fake.module)
     return fake

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from ctypes import c_uint
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import create_autospec
@@ -30,6 +31,10 @@ class FakeNvml:
             if name.startswith(("nvmlClocksThrottleReason", "NVML_")) and isinstance(getattr(pynvml, name), int):
                 setattr(fake, name, getattr(pynvml, name))
         fake.nvmlDeviceGetHandleByPciBusId.return_value = "handle"
+        fake.nvmlDeviceGetHandleByUUID.side_effect = pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
+        fake.nvmlDeviceIsMigDeviceHandle.side_effect = lambda handle: c_uint("MIG" in str(handle))
+        fake.nvmlSystemGetCudaDriverVersion.return_value = 13000
+        fake.nvmlSystemGetDriverVersion.return_value = "580"
         fake.nvmlDeviceGetTotalEnergyConsumption.side_effect = lambda handle: self.millijoules(self.now())
         fake.nvmlDeviceGetFieldValues.side_effect = lambda handle, fields: [self._power(self.watts(self.now()))]
         fake.nvmlDeviceGetPowerUsage.side_effect = lambda handle: int(1000 * self.watts(self.now()))

@@ -20,6 +20,7 @@ import costlib as cl
 from costlib.devices import resolve
 from costlib.environment import describe, native
 from costlib.errors import InputError
+from costlib.gpu import Gpu
 from costlib.models.load import load_model
 from costlib.models.precision import compute_dtype, precision
 from costlib.paths import data_dir
@@ -86,7 +87,8 @@ def test_native_follows_the_instructions(
 def test_a_gpu_without_bfloat16_means_fp16_by_16_bit(
     capability: tuple[int, int] | None, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("costlib.environment.gpu_facts", lambda index=0: {"capability": capability})
+    facts = {"capability": capability}
+    monkeypatch.setattr("costlib.environment.look", lambda device="cuda": Gpu(facts, None, None))
     assert resolve("16-bit", "random:llama-3.1-8b", "cuda").name == name
     assert compute_dtype(precision("nf4"), "cuda") == name
     assert compute_dtype(precision("bf16"), "cuda") == "bf16"  # asked for by name

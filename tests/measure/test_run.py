@@ -10,6 +10,7 @@ import pytest
 from samples import run_row
 
 from costlib.errors import InputError
+from costlib.gpu import Gpu
 from costlib.isolate import Outcome
 from costlib.measure import campaign as module
 from costlib.measure.run import measure, measurements
@@ -169,7 +170,7 @@ def test_another_environment_is_not_pooled(
 def test_bad_input_is_refused_before_anything_runs(
     tiny_model: Path, worker: FakeWorker, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], message: str
 ) -> None:
-    monkeypatch.setattr("costlib.models.load.gpu_facts", lambda index: None)
+    monkeypatch.setattr("costlib.models.load.look", lambda device: Gpu(None, "no driver", "no driver"))
     arguments: dict[str, Any] = {"device": "cpu"} | changes
     with pytest.raises(InputError, match=message):
         measure(f"path:{tiny_model}", "bf16", **arguments)

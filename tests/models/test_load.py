@@ -9,6 +9,7 @@ import pytest
 from small_models import write_gguf
 
 from costlib.errors import InputError
+from costlib.gpu import Gpu
 from costlib.isolate import Invalid, Unsupported
 from costlib.models import gguf
 from costlib.models.configs import from_folder
@@ -124,14 +125,14 @@ def test_an_unknown_device_is_refused(device: str) -> None:
 
 def test_a_precision_the_gpu_cannot_run_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     facts = {"name": "Tesla V100", "capability": [7, 0]}
-    monkeypatch.setattr("costlib.models.load.gpu_facts", lambda index: facts)
+    monkeypatch.setattr("costlib.models.load.look", lambda device: Gpu(facts, None, None))
     check_device(precision("nf4"), "cuda")
     with pytest.raises(InputError, match=r"precision is 'int8'; allowed: precisions that Tesla V100 can run .*7\.5"):
         check_device(precision("int8"), "cuda:0")
 
 
 def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("costlib.models.load.gpu_facts", lambda index: None)
+    monkeypatch.setattr("costlib.models.load.look", lambda device: Gpu(None, "no driver", "no driver"))
     with pytest.raises(InputError, match="device is 'cuda'; allowed: cpu"):
         check_device(precision("bf16"), "cuda")
 
