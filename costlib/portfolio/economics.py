@@ -50,11 +50,16 @@ def between(ends: Floats, quantile: float | Floats) -> Floats:
     6 (1 - m): as spread out as the PERT distribution of project planning, whose value is the mode instead.
     """
     low, value, high = ends
-    found = np.array(value, dtype=float)
-    wide = high > low
+    wide, shape = np.asarray(high > low), np.broadcast_shapes(np.shape(quantile), np.shape(value))
+    found = np.array(np.broadcast_to(value, shape))
+    if not wide.any():
+        return found
     low, width = low[wide], high[wide] - low[wide]
-    place = np.clip((value[wide] - low) / width, 0.05, 0.95)
-    found[wide] = low + width * betaincinv(6 * place, 6 * (1 - place), np.broadcast_to(quantile, wide.shape)[wide])
+    place = np.clip((value[wide] - low) / width, 0.05, 0.95).round(13)
+    asked = np.broadcast_to(quantile, shape)[..., wide].reshape(-1, len(place))
+    _, first, same = np.unique(np.stack([place, *asked[:2]]), axis=1, return_index=True, return_inverse=True)
+    distinct = betaincinv(6 * place[first], 6 * (1 - place[first]), asked[:, first])  # 2 microseconds each
+    found[..., wide] = (low + width * distinct[:, same.ravel()]).reshape(*shape[: len(shape) - wide.ndim], -1)
     return found
 
 
@@ -109,60 +114,65 @@ class Economy:
         return bool((self.asked[0] != self.asked[2]).any())
 
     def at(self, quantiles: Mapping[str, float | Floats] | None = None, **values: Floats) -> Scenario:
-        """The scenario with the named factors at `quantiles`, or at given `values`, and all others as stated."""
+        """The scenario with the named factors at `quantiles`, or at given `values`, and all others as stated.
+
+        Quantiles may have the draws as their first axis; then all that follows from them has.
+        """
         given = quantiles or {}
         level = {
             name: between(ends, given[name]) if name in given else ends[1] for name, ends in self.ends.items()
         } | values
         slow = given.get("speed")
-        seconds = np.stack([s[1] if slow is None else between(s, slow) for s in self.seconds])
-        requests = level["requests_per_month"][:, None]
-        lengths = (level["input_tokens"][:, None], level["output_tokens"][:, None])
+        slow = None if slow is None else _row(slow)
+        seconds = [s[1] if slow is None else between(s, slow) for s in self.seconds]
+        requests = level["requests_per_month"][..., None]
+        lengths = (level["input_tokens"][..., None], level["output_tokens"][..., None])
         asked = self._asked(given.get("escalation"))
+        stages, at_pool = np.swapaxes(asked, -1, -2), self.pool_option[self.pool]
         busy_h = requests * (seconds[0] * lengths[0] + seconds[1] * lengths[1]) / 3600
-        use_h = busy_h[:, self.pool_option[self.pool]] * asked[self.user, self.pool_option[self.pool]]
-        hour_usd = self.replica_hour_usd * level["device_rate"][:, None]
-        people_h = requests * level["human_minutes"][:, None] / 60 * self.people
-        own = np.where(self.minimum > 0, self.minimum, np.round(level["minimum_replicas"]))
+        use_h = busy_h[..., at_pool] * asked[..., None, self.user, at_pool]
+        hour_usd = self.replica_hour_usd * level["device_rate"][..., None]
+        people_h = requests * level["human_minutes"][..., None] / 60 * self.people
+        own = np.where(self.minimum > 0, self.minimum, np.round(level["minimum_replicas"])[..., None])
         parts = {
-            "api": requests * (self.usd[0] * lengths[0] + self.usd[1] * lengths[1]) @ asked.T
+            "api": requests * (self.usd[0] * lengths[0] + self.usd[1] * lengths[1]) @ stages
             + requests * self.usd_per_request,
-            "busy": (busy_h * hour_usd.min(axis=1)) @ asked.T,
-            "human": people_h @ asked.T * level["human_usd_per_hour"],
-            "misses": requests * (1 - level["success_rate"]) * level["miss_cost_usd"][:, None],
-            "evaluation": np.broadcast_to(
-                level["evaluation_usd_per_month"] * self.kept.sum(axis=1), self.eligible.shape
-            ),
+            "busy": (busy_h * hour_usd.min(axis=-1)[..., None, :]) @ stages,
+            "human": people_h @ stages * level["human_usd_per_hour"][..., None, None],
+            "misses": requests * (1 - level["success_rate"]) * level["miss_cost_usd"][..., None],
         }
+        tests = _row(level["evaluation_usd_per_month"][..., None] * self.kept.sum(axis=1))
+        parts["evaluation"] = np.broadcast_to(tests, parts["misses"].shape)
         cash = parts["api"] + parts["human"] + parts["evaluation"]
         problem = Problem(
             usd=cash + parts["misses"],
             cash=cash,
             eligible=self.eligible,
-            load=use_h / level["max_utilization"],
+            load=use_h / level["max_utilization"][..., None, None],
             user=self.user,
             pool=self.pool,
             hours=self.deciding,
-            replica_usd=(hour_usd * level["hours_per_month"])[self.pool_option],
-            minimum=own[self.pool_option].astype(np.int64),
+            replica_usd=(hour_usd * level["hours_per_month"][..., None, None])[..., self.pool_option, :],
+            minimum=own[..., self.pool_option].astype(np.int64),
             maximum=self.maximum[self.pool_option],
             kept=self.kept,
-            model_usd=float(level["operations_usd_per_month"]) + self.effort_usd,
+            model_usd=level["operations_usd_per_month"][..., None] + self.effort_usd,
             budget=self.budget,
             node=self.node[self.pool_option],
         )
-        return Scenario(problem, parts, use_h, hour_usd[self.pool_option], level)
+        return Scenario(problem, parts, use_h, hour_usd[..., self.pool_option, :], level)
 
     def _asked(self, quantile: float | Floats | None) -> Floats:
         """(O, O): share of an option's requests that each option is asked."""
-        share = self.asked[1].copy() if quantile is None else between(self.asked, _column(quantile))
+        share = self.asked[1].copy() if quantile is None else between(self.asked, np.asarray(quantile)[..., None])
         for router, stages in self.routers.items():
-            share[router, stages] = with_rest(share[router, stages])
+            share[..., router, stages] = with_rest(share[..., router, stages])
         return share
 
 
-def _column(quantile: float | Floats) -> float | Floats:
-    return quantile if np.ndim(quantile) == 0 else np.asarray(quantile)[:, None]
+def _row(values: float | Floats) -> Floats:
+    """One number for each option (O,), as a row of a table of workloads (1, O)."""
+    return np.asarray(values)[..., None, :] if np.ndim(values) else np.asarray(values)
 
 
 @dataclass(frozen=True)
@@ -181,7 +191,10 @@ class Scenario:
         """(W, P) $ of the busy hours of a choice at the offers it rents, who uses which pool, and (P,) pools' bills."""
         hours, used = on_pools(self.problem, choice, self.use_h)
         _, usd, best = rent(self.problem, choice)
-        return hours * self.hour_usd[np.arange(len(best)), best], used, usd
+        price = np.take_along_axis(
+            np.broadcast_to(self.hour_usd, (*best.shape, self.hour_usd.shape[-1])), best[..., None], -1
+        )
+        return hours * np.swapaxes(price, -1, -2), used, usd
 
     def split(self, choice: Ints) -> Floats:
         """(6, W): what each workload pays of each of `PARTS`, $ per month.
@@ -189,14 +202,15 @@ class Scenario:
         A pool's idle hours are shared among its workloads by their busy hours, a model's operations equally.
         """
         problem, rows = self.problem, np.arange(len(choice))
-        taken = {name: values[rows, choice] for name, values in self.parts.items()}
+        taken = {name: values[..., rows, choice] for name, values in self.parts.items()}
         busy, _, bills = self.busy(choice)
-        whole = busy.sum(axis=0)
-        idle = busy @ np.divide(bills - whole, whole, out=np.zeros(len(bills)), where=whole > 0)
+        whole = busy.sum(axis=-2)
+        idle = busy @ np.divide(bills - whole, whole, out=np.zeros(whole.shape), where=whole > 0)[..., None]
         kept = problem.kept[choice]
-        operations = kept @ (problem.model_usd / np.maximum(kept.sum(axis=0), 1))
-        inference = taken["api"] + busy.sum(axis=1)
-        return np.stack([inference, idle, taken["human"], taken["misses"], taken["evaluation"], operations])
+        operations = (problem.model_usd / np.maximum(kept.sum(axis=0), 1)) @ kept.T
+        inference = taken["api"] + busy.sum(axis=-1)
+        parts = (inference, idle[..., 0], taken["human"], taken["misses"], taken["evaluation"], operations)
+        return np.stack(np.broadcast_arrays(*parts), axis=-2)
 
 
 def economy(study: Study, supplies: Sequence[Supply], table: Sequence[Sequence[Offer]]) -> Economy:

@@ -104,9 +104,8 @@ def _questions(
         elif factor == "success_rate":
             for w in every:
                 open_ = [o for o in able[w] if ends[0, w, o] < ends[2, w, o]]  # type: ignore[index]
-                one_each = np.unique(economy.capability[open_], return_index=True)[1]
                 if len(open_):
-                    yield factor, w, quantile[:, w, np.array(open_)[one_each]], [w]
+                    yield factor, w, quantile[:, w, np.unique(economy.capability[open_])], [w]
         elif factor in ("speed", "device_rate"):
             group = economy.device if factor == "device_rate" else np.arange(economy.eligible.shape[1])
             wide = economy.seconds.sum(axis=0).max(axis=1) if ends is None else ends

@@ -8,7 +8,7 @@ cheaper model may not be worth keeping for one workload alone. assign.py finds t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,8 @@ class Problem:
     A pool has up to J offers: `node` (P, J) is how many replicas of it are only to be had together, `replica_usd`
     (P, J) the price of each of them; one offer per pool may be given as (P,). Whole nodes of one of them are rented:
     of the one whose bill is least and that `maximum` (P,) replicas allow.
+    Draws are axes before these: `usd`, `load`, `replica_usd`, `minimum` and `model_usd` may have them, and then what is
+    computed of a choice has them, too.
     """
 
     usd: Floats
@@ -53,17 +55,21 @@ class Problem:
 
     def __post_init__(self) -> None:
         """One offer per pool as (P, 1); without nodes each replica alone."""
-        usd = self.replica_usd if np.ndim(self.replica_usd) == 2 else np.asarray(self.replica_usd)[:, None]
-        node = np.ones(usd.shape, dtype=np.int64) if self.node is None else np.reshape(self.node, usd.shape)
+        usd = self.replica_usd if np.ndim(self.replica_usd) >= 2 else np.asarray(self.replica_usd)[:, None]
+        node = np.ones(usd.shape[-2:], dtype=np.int64) if self.node is None else np.reshape(self.node, usd.shape[-2:])
         object.__setattr__(self, "replica_usd", usd)
         object.__setattr__(self, "node", node)
 
     def rented(self, load: Any, pool: Any) -> tuple[Any, Any, Any]:
         """(replicas, $ per month, offer) of pools for loads in replicas: the least whole bill, at least the minimum."""
         assert self.node is not None
-        need = np.asarray(np.maximum(load, self.minimum[pool]))[..., None]
+        one = (..., None) if np.ndim(pool) == 0 and not isinstance(pool, slice) else (...,)  # all loads are of it
+        minimum, price = self.minimum[..., pool][one], self.replica_usd[..., pool, :]
+        need = np.asarray(np.maximum(load, minimum))[..., None]
         counts = self.node[pool] * whole(need / self.node[pool])
-        usd = counts * self.replica_usd[pool]
+        usd = counts * (price[..., None, :] if one[1:] else price)
+        if usd.shape[-1] == 1:
+            return counts[..., 0], usd[..., 0], np.zeros(usd.shape[:-1], dtype=np.int64)
         over = counts > np.asarray(self.maximum[pool])[..., None]
         best = np.where(over, _OVER_LIMIT_USD * counts, usd).argmin(axis=-1)[..., None]
         counts, usd = (np.take_along_axis(part, best, axis=-1)[..., 0] for part in (counts, usd))
@@ -90,11 +96,11 @@ def whole(load: Any) -> Any:
 
 def on_pools(problem: Problem, choice: Ints, values: Floats) -> tuple[Floats, Flags]:
     """Values of uses (W, U) as (W, P) under a choice, and which workload uses which pool."""
-    found = np.zeros((len(choice), len(problem.replica_usd)))
-    used = np.zeros(found.shape, dtype=bool)
+    used = np.zeros((len(choice), len(problem.maximum)), dtype=bool)
+    found = np.zeros((*values.shape[:-2], *used.shape))
     for use, (option, pool) in enumerate(zip(problem.user, problem.pool, strict=True)):
         rows = choice == option
-        found[rows, pool] = values[rows, use]
+        found[..., rows, pool] = values[..., rows, use]
         used[rows, pool] = True
     return found, used
 
@@ -105,7 +111,8 @@ def rent(problem: Problem, choice: Ints) -> tuple[Ints, Floats, Ints]:
     The busiest hour counts, or the minimum, in whole nodes.
     """
     load, used = on_pools(problem, choice, problem.load)
-    counts, usd, best = problem.rented((load.T @ problem.hours).max(axis=1, initial=0), slice(None))
+    busiest = (np.swapaxes(load, -1, -2) @ problem.hours).max(axis=-1, initial=0)
+    counts, usd, best = problem.rented(busiest, slice(None))
     open_ = used.any(axis=0)
     return np.where(open_, counts, 0).astype(np.int64), np.where(open_, usd, 0.0), best
 
@@ -115,11 +122,16 @@ def replicas(problem: Problem, choice: Ints) -> Ints:
     return rent(problem, choice)[0]
 
 
+def totals(problem: Problem, choice: Ints, *, cash: bool = False) -> Floats:
+    """$ per month of a choice, in each draw; `cash` leaves expected misses out."""
+    variable = (problem.cash if cash else problem.usd)[..., np.arange(len(choice)), choice].sum(axis=-1)
+    shared = rent(problem, choice)[1].sum(axis=-1)
+    return np.asarray(variable + shared + problem.model_usd[..., problem.kept[choice].any(axis=0)].sum(axis=-1))
+
+
 def total_usd(problem: Problem, choice: Ints, *, cash: bool = False) -> float:
-    """$ per month of a choice; `cash` leaves expected misses out."""
-    variable = (problem.cash if cash else problem.usd)[np.arange(len(choice)), choice].sum()
-    shared = rent(problem, choice)[1].sum()
-    return float(variable + shared + problem.model_usd[problem.kept[choice].any(axis=0)].sum())
+    """The same where nothing is drawn."""
+    return float(totals(problem, choice, cash=cash))
 
 
 def limited_usd(problem: Problem, choice: Ints) -> float:
@@ -132,10 +144,11 @@ def limited_usd(problem: Problem, choice: Ints) -> float:
 
 def alone_usd(problem: Problem) -> Floats:
     """(W, O): $ per month of serving a workload with an option that pays for its replicas and models alone."""
-    found = problem.usd + (problem.kept @ problem.model_usd)[None, :]
-    for use, usd in enumerate(_alone(problem)[1].T):
-        found[:, problem.user[use]] += usd
-    return found
+    found = problem.usd + (problem.model_usd @ problem.kept.T)[..., None, :]
+    usd = _alone(problem)[1]
+    for use, option in enumerate(problem.user):
+        found[..., option] += usd[..., use]
+    return np.asarray(found)
 
 
 def alone_replicas(problem: Problem) -> Floats:
@@ -150,7 +163,10 @@ def alone_replicas(problem: Problem) -> Floats:
 def _alone(problem: Problem) -> tuple[Any, Any, Any]:
     """(W, U) each: replicas of each use when a workload is alone on it, their $ per month, and the offer."""
     peak = problem.load * problem.hours.max(axis=1, initial=0)[:, None]
-    return problem.rented(peak, problem.pool)
+    each = replace(
+        problem, minimum=problem.minimum[..., None, :], replica_usd=problem.replica_usd[..., None, :, :]
+    )  # the same for every workload
+    return each.rented(peak, problem.pool)
 
 
 def switch_usd(problem: Problem, choice: Ints) -> Floats:
@@ -159,25 +175,22 @@ def switch_usd(problem: Problem, choice: Ints) -> Floats:
     Counts replicas freed and added and models dropped and added; infinite where the option is not eligible.
     """
     rows = np.arange(len(choice))
-    change = problem.usd - problem.usd[rows, choice][:, None]
     own = problem.kept[choice]
     needed_by_others = own.sum(axis=0) - own > 0
-    models = np.where(needed_by_others, 0.0, problem.model_usd) @ problem.kept.T  # models that come for this workload
-    change = change + models - models[rows, choice][:, None]
+    models = np.where(needed_by_others, 0.0, problem.model_usd[..., None, :]) @ problem.kept.T  # come for this workload
+    change = problem.usd + models
+    change -= change[..., rows, choice][..., None]
     load, used = on_pools(problem, choice, problem.load)
-    for pool in range(len(problem.replica_usd)):
-        own_load = load[:, pool, None] * problem.hours
-        rest = own_load.sum(axis=0) - own_load
-        others = used[:, pool].sum() - used[:, pool]
-        without = _pool_usd(problem, pool, rest, others)
-        change += (without - _pool_usd(problem, pool, own_load.sum(axis=0), np.asarray(used[:, pool].sum())))[:, None]
+    for pool in range(len(problem.maximum)):
+        own_load = load[..., pool, None] * problem.hours
+        every = own_load.sum(axis=-2, keepdims=True)
+        rest, others = every - own_load, used[:, pool].sum() - used[:, pool]
+        without = np.where(others > 0, problem.rented(rest.max(axis=-1), pool)[1], 0.0)
+        if used[:, pool].any():
+            change += (without - problem.rented(every.max(axis=-1), pool)[1])[..., None]
         for use in np.flatnonzero(problem.pool == pool):
-            with_it = rest + problem.load[:, use, None] * problem.hours
-            change[:, problem.user[use]] += _pool_usd(problem, pool, with_it, others + 1) - without
-    change[~problem.eligible] = np.inf
-    change[rows, choice] = 0.0
+            with_it = (rest + problem.load[..., use, None] * problem.hours).max(axis=-1)
+            change[..., problem.user[use]] += problem.rented(with_it, pool)[1] - without
+    change[..., ~problem.eligible] = np.inf
+    change[..., rows, choice] = 0.0
     return np.asarray(change)
-
-
-def _pool_usd(problem: Problem, pool: int, load: Floats, users: Any) -> Any:
-    return np.where(users > 0, problem.rented(load.max(axis=-1), pool)[1], 0.0)

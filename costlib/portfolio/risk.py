@@ -8,17 +8,18 @@ hard the work is. `sensitivity` moves one factor to its ends; `information` says
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import ndtr
 
 from costlib.portfolio.assign import Infeasible, solve
-from costlib.portfolio.economics import FACTORS, PARTS, Economy
+from costlib.portfolio.economics import FACTORS, PARTS, Economy, Scenario
 from costlib.portfolio.problem import Floats, Ints, Problem, switch_usd, total_usd
 
-_MULTIPLES = np.geomspace(0.01, 100, 81)
+_CELLS = 100_000
+"""Draws times workloads times options that are computed at a time."""
 
 
 @dataclass(frozen=True)
@@ -39,43 +40,64 @@ class Simulation:
     """(D, W, O): $ per month by which one workload's move to an option changes the total; infinite: not eligible."""
 
 
-def draw(economy: Economy, rng: np.random.Generator, correlation: float) -> dict[str, Floats]:
-    """Quantiles of every factor: one draw per workload, device, option or workload and capability."""
+def draw(economy: Economy, count: int, seed: int, correlation: float, more: int = 0) -> dict[str, Floats]:
+    """Quantiles of every factor in `count` draws: one per workload, device, option or workload and capability.
+
+    `more` numbers of each draw besides, drawn last, are the quantiles of the factor "more".
+    """
+    rng = np.random.default_rng(seed)
     workloads, options = economy.eligible.shape
-    devices, capabilities = economy.device.max() + 1, economy.capability.max() + 1
-    shared = rng.standard_normal((workloads, 1))
-    own = rng.standard_normal((workloads, capabilities))
-    found: dict[str, Floats] = {
-        "success_rate": ndtr(np.sqrt(correlation) * shared + np.sqrt(1 - correlation) * own)[:, economy.capability],
-        "device_rate": np.asarray(rng.random(devices))[economy.device],
-        "speed": np.asarray(rng.random(options)),
-    }
-    if economy.staged:
-        found["escalation"] = np.asarray(rng.random(options))
-    for name in (*economy.ends, "speed"):
-        if name not in found:
-            found[name] = np.asarray(rng.random(workloads if economy.ends[name].ndim == 2 else None))
-    return found
+    sizes: dict[str, int | None] = {"device_rate": economy.device.max() + 1, "speed": options}
+    sizes |= {"escalation": options} if economy.staged else {}
+    for name, ends in economy.ends.items():
+        if name != "success_rate":
+            sizes.setdefault(name, workloads if ends.ndim == 2 else None)
+    sizes |= {"more": more} if more else {}
+    normal = (1 + economy.capability.max() + 1) * workloads
+    rates, drawn = np.zeros((count, normal)), {name: np.zeros((count, size or 1)) for name, size in sizes.items()}
+    for index in range(count):
+        rates[index] = rng.standard_normal(normal)
+        for name, size in sizes.items():
+            drawn[name][index] = rng.random(size)
+    shared, own = rates[:, :workloads, None], rates[:, workloads:].reshape(count, workloads, -1)
+    found = {name: values if sizes[name] else values[:, 0] for name, values in drawn.items()}
+    found["device_rate"] = found["device_rate"][:, economy.device]
+    return found | {"success_rate": ndtr(np.sqrt(correlation) * shared + np.sqrt(1 - correlation) * own)}
+
+
+def scenarios(economy: Economy, quantiles: Mapping[str, Floats]) -> Iterator[tuple[slice, Scenario]]:
+    """The draws in blocks that fit into the cache of a processor, each with its scenarios."""
+    count, size = len(quantiles["speed"]), max(1, _CELLS // economy.eligible.size)
+    for start in range(0, count, size):
+        block = slice(start, min(start + size, count))
+        each = {name: values[block] for name, values in quantiles.items()}
+        each["success_rate"] = each["success_rate"][:, :, economy.capability]
+        yield block, economy.at(each)
 
 
 def simulate(
     economy: Economy, choice: Ints, baseline: Ints, floors: Floats, *, draws: int, seed: int, correlation: float
 ) -> Simulation:
     """`draws` scenarios with the plan and the baseline kept as they are; replicas follow the load of each draw."""
-    rng = np.random.default_rng(seed)
     rows = np.arange(len(choice))
     plan, base = np.zeros((draws, len(PARTS), len(choice))), np.zeros((draws, len(PARTS), len(choice)))
-    floor_met, change, drawn = np.zeros(len(choice)), np.zeros((draws, *economy.eligible.shape)), []
-    for index in range(draws):
-        drawn.append(draw(economy, rng, correlation))
-        scenario = economy.at(drawn[-1])
-        plan[index], base[index] = scenario.split(choice), scenario.split(baseline)
-        change[index] = switch_usd(scenario.problem, choice)
-        floor_met += scenario.level["success_rate"][rows, choice] >= floors
+    floor_met, change = np.zeros(len(choice)), np.zeros((draws, *economy.eligible.shape))
+    quantiles = draw(economy, draws, seed, correlation)
+    for block, scenario in scenarios(_asked_only(economy, choice, baseline), quantiles):
+        plan[block], base[block] = scenario.split(choice), scenario.split(baseline)
+        change[block] = switch_usd(scenario.problem, choice)
+        floor_met += (scenario.level["success_rate"][:, rows, choice] >= floors).sum(axis=0)
     gain = -change.min(axis=2)
-    quantiles = {name: np.array([one[name] for one in drawn]) for name in drawn[0]}
     best, regret = (gain <= 1e-9).mean(axis=0), np.maximum(gain, 0).mean(axis=0)
     return Simulation(plan, base, best, regret, floor_met / draws, quantiles, change)
+
+
+def _asked_only(economy: Economy, *choices: Ints) -> Economy:
+    """The economy without the ranges of success rates that no draw needs: of what is neither eligible nor chosen."""
+    needed, ends = economy.eligible.copy(), economy.ends["success_rate"]
+    for choice in choices:
+        needed[np.arange(len(choice)), choice] = True
+    return replace(economy, ends={**economy.ends, "success_rate": np.where(needed, ends, ends[1])})
 
 
 @dataclass(frozen=True)

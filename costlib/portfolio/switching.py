@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from costlib.portfolio.economics import Economy
-from costlib.portfolio.problem import Ints, switch_usd, total_usd
-from costlib.portfolio.risk import draw
+from costlib.portfolio.problem import Floats, Ints, Problem, switch_usd, totals
+from costlib.portfolio.risk import draw, scenarios
 from costlib.study import Study
 
 
@@ -36,17 +35,16 @@ class Savings:
         old = choice.copy()
         old[self.moved] = list(moved.values())
         single = [np.where(np.arange(len(choice)) == w, choice, old) for w in self.moved]
-        rng = np.random.default_rng(study.seed)
-        correlation = study.assume("quality_correlation")
 
-        def saved(problem: Any) -> list[float]:
-            paid = total_usd(problem, old)
-            return [paid - total_usd(problem, other) for other in (choice, *single)]
+        def saved(problem: Problem) -> list[Floats]:
+            paid = totals(problem, old)
+            return [paid - totals(problem, other) for other in (choice, *single)]
 
         if self.moved:
             self.stated = saved(money.at().problem)
-            drawn = [saved(money.at(draw(money, rng, correlation)).problem) for _ in range(study.draws)]
-            self.low, self.high = np.percentile(drawn, [2.5, 97.5], axis=0)
+            quantiles = draw(money, study.draws, study.seed, study.assume("quality_correlation"))
+            drawn = [saved(scenario.problem) for _, scenario in scenarios(money, quantiles)]
+            self.low, self.high = np.percentile(np.concatenate(drawn, axis=1), [2.5, 97.5], axis=1)
 
     def of(self, w: int) -> tuple[float, float, float, bool]:
         """Saving of moving one workload alone, its interval, and whether the move surely saves.

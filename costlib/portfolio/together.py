@@ -97,5 +97,6 @@ def asked(supply: Supply) -> list[tuple[int, float]]:
 
 
 def with_rest(shares: Floats) -> Floats:
-    """The shares (S,) of a router's stages in which the first one gets what the later ones leave."""
-    return np.concatenate([[1.0 - math.fsum(shares[1:])], shares[1:]])
+    """The shares (..., S) of a router's stages in which the first one gets what the later ones leave."""
+    rest = 1.0 - np.apply_along_axis(math.fsum, -1, shares[..., 1:])
+    return np.concatenate([rest[..., None], shares[..., 1:]], axis=-1)

@@ -17,7 +17,7 @@ import pandas as pd
 from costlib.portfolio.economics import Scenario, between, economy
 from costlib.portfolio.offers import Offer
 from costlib.portfolio.problem import Floats, Ints, alone_usd
-from costlib.portfolio.risk import draw
+from costlib.portfolio.risk import draw, scenarios
 from costlib.portfolio.supply import Supply
 from costlib.study import Study
 
@@ -41,12 +41,13 @@ def value_table(
     worth = np.array([float(table[w][0].workload.value_usd or 0) for w in valued])
     rule = study.workload_columns["value_usd"]
     ends = np.stack([worth * rule.low_factor, worth, worth * rule.high_factor])
-    rng, nets = np.random.default_rng(study.seed), []
-    for _ in range(min(study.draws, _DRAWS)):
-        scenario = money.at(draw(money, rng, study.assume("quality_correlation")))
-        nets.append(_net(scenario, between(ends, np.asarray(rng.random(len(valued))))))
+    count = min(study.draws, _DRAWS)
+    quantiles = draw(money, count, study.seed, study.assume("quality_correlation"), more=len(valued))
+    drawn, nets = between(ends, quantiles["more"]), np.zeros((count, *money.eligible.shape))
+    for block, scenario in scenarios(money, quantiles):
+        nets[block] = _net(scenario, drawn[block])
     spread = np.percentile(nets, [2.5, 97.5], axis=0)
-    chance = (np.array(nets) >= 0).mean(axis=0)
+    chance = (nets >= 0).mean(axis=0)
     now = money.at()
     net, total, misses = (
         _net(now, worth),
@@ -91,12 +92,12 @@ def value_table(
 
 
 def _per_request(scenario: Scenario, usd: Floats) -> Floats:
-    return np.asarray(usd / scenario.level["requests_per_month"][:, None])
+    return np.asarray(usd / scenario.level["requests_per_month"][..., None])
 
 
 def _net(scenario: Scenario, worth: Floats) -> Floats:
     """(W, O): $ per request that an option earns."""
-    return scenario.level["success_rate"] * worth[:, None] - _per_request(scenario, alone_usd(scenario.problem))
+    return scenario.level["success_rate"] * worth[..., None] - _per_request(scenario, alone_usd(scenario.problem))
 
 
 def _reason(offer: Offer, most: float, use: float) -> str | None:
