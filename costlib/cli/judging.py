@@ -195,10 +195,9 @@ def _gate(row: dict[Any, Any], most: float) -> str:
     from costlib.quality.gate import gate
 
     verdict = gate(row, most, rule=row["rule"])
-    name = "passed" if verdict.passed else "refused"
-    if (row["model"], row["precision"]) == (row["baseline_model"], row["baseline"]) and verdict.passed:
+    if (row["model"], row["precision"]) == (row["baseline_model"], row["baseline"]) and verdict.answer == "passed":
         return "baseline"
-    return f"{name}: {verdict.reason}"
+    return f"{verdict.answer}: {verdict.reason}"
 
 
 def _rows(frame: Any, gates: list[str]) -> list[dict[str, Any]]:

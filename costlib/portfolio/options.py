@@ -130,7 +130,7 @@ def _gated(supply: Supply, study: Study, frame: pd.DataFrame) -> Supply:
         return replace(supply, failed={**failed, "quality gate": "text quality not measured yet"})
     row = {str(name): value for name, value in frame.iloc[-1].to_dict().items()}
     verdict = gate(row, spec.max_perplexity_ratio)
-    if not verdict.passed:
+    if verdict.answer != "passed":
         failed["quality gate"] = verdict.reason
     return replace(supply, failed=failed or None)
 

@@ -1,9 +1,10 @@
-"""The quality gate: whether a measured variant may appear in a recommendation.
+"""The gate on text: whether a measured variant may appear in a recommendation.
 
 A cheap variant that answers worse than agreed is not cheap, and a broken checkpoint is the cheapest of all. The gate
-looks at one QUALITY row and refuses in four cases: there is no result, the weights are garbage, the perplexity ratio
-is unknown, or the variant is not shown to be non-inferior, i.e. the upper end of the ratio's 95 % interval is above the
-limit. So a noisy measurement is refused too, until more tokens settle it.
+looks at one QUALITY row and gives one of three answers, as the gate on tasks does; only `passed` is eligible. It passes
+a ratio whose 95 % interval lies within the limit, so at most 2.5 % of the variants at the limit. Where the ratio is
+within and its interval is not, there are too few tokens, and the answer says about how many would do: the interval of
+the logarithm narrows with their root. Refused is a ratio above the limit, garbage, and what is not known.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 from costlib.errors import bad
 from costlib.quality.windows import ROLLING
+from costlib.stats.margin import Answer
 from costlib.tables.schema import is_null
 
 GARBAGE_PERPLEXITY = 200.0
@@ -25,10 +27,11 @@ GARBAGE_RATIO = 5.0
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the gate says, and why, in words for a reader."""
+    """The gate's answer, and why, in words for a reader; `needed` is about how many tokens would pass, if too few."""
 
-    passed: bool
+    answer: Answer
     reason: str
+    needed: int | None = None
 
 
 def gate(row: Mapping[str, Any], max_perplexity_ratio: float, *, rule: str = ROLLING) -> Verdict:
@@ -39,27 +42,35 @@ def gate(row: Mapping[str, Any], max_perplexity_ratio: float, *, rule: str = ROL
     """
     check_limit(max_perplexity_ratio)
     if row.get("status") != "ok":
-        return Verdict(False, f"no quality result: it ended as {row.get('status')} ({row.get('reason')})")
+        return Verdict("refused", f"no quality result: it ended as {row.get('status')} ({row.get('reason')})")
     if isinstance(found := row.get("rule"), str) and found != rule:
-        return Verdict(False, f"its perplexity is {found}, and the gate is about {rule}")
+        return Verdict("refused", f"its perplexity is {found}, and the gate is about {rule}")
     perplexity, ratio, high = (_number(row.get(name)) for name in (rule, "ppl_ratio", "ppl_ratio_high"))
     if perplexity is None or ratio is None or high is None:
-        return Verdict(False, "its perplexity against the baseline is unknown")
+        return Verdict("refused", "its perplexity against the baseline is unknown")
     baseline, model = row.get("baseline", "the baseline"), row.get("baseline_model")
     if isinstance(model, str) and model != row.get("model"):
         baseline = f"{model} at {baseline}"
     if perplexity >= GARBAGE_PERPLEXITY:
-        return Verdict(
-            False, f"garbage: perplexity {perplexity:,.1f}, and weights that work stay below {GARBAGE_PERPLEXITY:g}"
-        )
+        allowed = f"weights that work stay below {GARBAGE_PERPLEXITY:g}"
+        return Verdict("refused", f"garbage: perplexity {perplexity:,.1f}, and {allowed}")
     if ratio >= GARBAGE_RATIO:
-        return Verdict(False, f"garbage: perplexity is {ratio:,.1f} times that of {baseline}")
+        return Verdict("refused", f"garbage: perplexity is {ratio:,.1f} times that of {baseline}")
     shown = f"perplexity is {ratio:.3f} times that of {baseline}, at most {high:.3f} at 95 %"
+    limit = f"the gate of {max_perplexity_ratio:g}"
     if high <= max_perplexity_ratio:
-        return Verdict(True, f"{shown}, within the gate of {max_perplexity_ratio:g}")
-    if ratio <= max_perplexity_ratio:
-        return Verdict(False, f"{shown}, so a loss above the gate of {max_perplexity_ratio:g} is not ruled out")
-    return Verdict(False, f"{shown}, above the gate of {max_perplexity_ratio:g}")
+        return Verdict("passed", f"{shown}, within {limit}")
+    if ratio >= max_perplexity_ratio:
+        return Verdict("refused", f"{shown}, {'at' if ratio == max_perplexity_ratio else 'above'} {limit}")
+    needed = _needed(row, math.log(high / ratio) / max(math.log(max_perplexity_ratio / ratio), 1e-6))
+    shown += f", so a loss above {limit} is not ruled out"
+    return Verdict("too few", shown if needed is None else f"{shown}; about {needed:,} tokens would tell", needed)
+
+
+def _needed(row: Mapping[str, Any], times_narrower: float) -> int | None:
+    """Tokens, in whole windows, whose interval is that many times narrower; None where the row does not say its own."""
+    tokens, window = _number(row.get("tokens")), _number(row.get("window")) or 1
+    return None if tokens is None else int(math.ceil(tokens * times_narrower**2 / window) * window)
 
 
 def check_limit(max_perplexity_ratio: float) -> None:

@@ -67,18 +67,18 @@ class QualityPage(Text, Matrix):
     plan: Plan | None = field(kw_only=True)
 
     @cached_property
-    def verdicts(self) -> list[tuple[str, bool, str]]:
-        """What each gate says: variant, passed, reason."""
-        found = []
+    def verdicts(self) -> list[tuple[str, str, str]]:
+        """What each gate says: variant, answer (passed, refused or too few), reason."""
+        found: list[tuple[str, str, str]] = []
         spec = self.study.quality
         for name, row in self.text_rows.items():
             if spec is not None and row["precision"] != spec.baseline:
                 verdict = gate(row, spec.max_perplexity_ratio)
-                found.append((f"{name} on text", verdict.passed, verdict.reason))
+                found.append((f"{name} on text", verdict.answer, verdict.reason))
         for task in self.tasks:
             for row in task.variants:
                 name = f"{row['precision']} on {task.name}"
-                found.append((name, row["gate"] == "passed", str(row["gate_reason"])))
+                found.append((name, str(row["gate"]), str(row["gate_reason"])))
         return found
 
     def scored(self, task: Judged, row: Mapping[str, Any], column: str, unit: str = "share") -> Figure:
@@ -90,13 +90,20 @@ class QualityPage(Text, Matrix):
 
     def opening(self) -> Html:
         """The executive summary."""
-        passed = [name for name, ok, _ in self.verdicts if ok]
-        refused = [name for name, ok, _ in self.verdicts if not ok]
+        named = {
+            "refused": [name for name, answer, _ in self.verdicts if answer == "refused"],
+            "few": [name for name, answer, _ in self.verdicts if answer == "too few"],
+            "passed": [name for name, answer, _ in self.verdicts if answer == "passed"],
+        }
         if not self.verdicts:
             return self.summary("No variant has been compared with its baseline yet; costlib run does it.", [])
-        sentence = "{refused} fails its gate" if len(refused) == 1 else "{refused} fail their gates"
-        sentence = sentence if refused else "Every variant passes its gate"
-        sentence += "; {passed} passes" if len(passed) == 1 else "; {passed} pass" if passed and refused else ""
+        said = {
+            "refused": ("fails its gate", "fail their gates"),
+            "few": ("was asked too little to pass", "were asked too little to pass"),
+            "passed": ("passes", "pass"),
+        }
+        parts = [f"{{{key}}} {said[key][len(names) > 1]}" for key, names in named.items() if names]
+        sentence = "; ".join(parts) if len(named["passed"]) < len(self.verdicts) else "Every variant passes its gate"
         cards = []
         worst = max(
             (n for n, r in self.text_rows.items() if r["ppl_ratio"] is not None),
@@ -113,24 +120,24 @@ class QualityPage(Text, Matrix):
         if answered:
             count = Figure(answered, "items", "measured", "table answers", reason="a count")
             cards.append(("Items answered", count))
-        return self.summary(sentence + ".", cards, refused=listed(refused), passed=listed(passed))
+        return self.summary(sentence + ".", cards, **{key: listed(names) for key, names in named.items()})
 
     def gates_table(self) -> Html:
         """What each gate says, with its reason."""
-        rows = [
-            {"Variant": name, "Gate": "passed" if ok else "refused", "Reason": cited(reason)}
-            for name, ok, reason in self.verdicts
-        ]
-        return self.table("gates", "A variant that fails a gate is recommended nowhere it applies", rows)
+        rows = [{"Variant": name, "Gate": answer, "Reason": cited(reason)} for name, answer, reason in self.verdicts]
+        return self.table("gates", "A variant that does not pass a gate is recommended nowhere it applies", rows)
 
     def tasks_heading(self) -> Html:
         """Which variants the tasks tell from their baseline."""
-        refused = [f"{r['precision']} on {t.name}" for t in self.tasks for r in t.variants if r["gate"] == "refused"]
+        gates = [(r["gate"], f"{r['precision']} on {t.name}") for t in self.tasks for r in t.variants]
+        refused, few = ([name for gate, name in gates if gate == answer] for answer in ("refused", "too few"))
         if not any(task.scores for task in self.tasks):
             return self.heading("No task has been answered")
-        if not refused:
-            return self.heading("Tasks: every variant answers as well as its baseline")
-        return self.heading("Tasks refuse {refused}", refused=listed(refused))
+        if refused:
+            return self.heading("Tasks refuse {refused}", refused=listed(refused))
+        if few:
+            return self.heading("Tasks have too few items to pass {few}", few=listed(few))
+        return self.heading("Tasks: every variant answers as well as its baseline")
 
     def tasks_chart(self) -> Chart | Html:
         """Success of each precision on each task, and its difference."""
