@@ -9,8 +9,10 @@ Columns ending in `_low` and `_high` are the 2.5 and 97.5 percentiles over the d
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -25,22 +27,23 @@ from costlib.portfolio.flips import flips, searched
 from costlib.portfolio.information import information
 from costlib.portfolio.offers import CACHE_LIFETIME_S, UNKNOWN, Offer, cold_cache, offers
 from costlib.portfolio.options import supplies
-from costlib.portfolio.problem import Ints
+from costlib.portfolio.problem import Floats, Ints
 from costlib.portfolio.risk import sensitivity, simulate
 from costlib.portfolio.supply import Supply
 from costlib.portfolio.value import value_table
-from costlib.portfolio.workloads import Scores, Workload, load_scores, load_use_cases, load_workloads, unused_scores
+from costlib.portfolio.workloads import Workload, load_scores, load_use_cases, load_workloads, unused_scores
 from costlib.prices.book import PriceBook, load_book
 from costlib.store import Store
 from costlib.study import ApiOption, Study
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Plan:
-    """A plan as tables; columns and units are described by the functions below that build them.
+    """A plan as tables; columns and units are described by the functions that build them.
 
     `probability_saves` is the share of draws in which the plan costs less than the baseline, `gap` the proven relative
-    distance to the best possible plan; `notes` are sentences a reader must see with it.
+    distance to the best possible plan; `notes` are sentences a reader must see with it. A table may be given as the
+    `partial` that makes it, which is called when the table is first read.
     """
 
     study: Study
@@ -61,6 +64,29 @@ class Plan:
     probability_saves: float
     gap: float
     notes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Keep apart how the tables are made that nobody has read yet."""
+        later = {name: value for name, value in vars(self).items() if isinstance(value, partial)}
+        for name in later:
+            object.__delattr__(self, name)
+        object.__setattr__(self, "_later", later)
+
+    def __repr__(self) -> str:
+        """One line: the study, how many workloads, and the cost."""
+        usd = self.assignments["usd_per_month"].sum()
+        return f"<plan of {self.study.name}: {len(self.workloads)} workloads, {usd:,.2f} USD a month>"
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> pd.DataFrame:
+            """A table that is read for the first time."""
+            later = self.__dict__.get("_later", {})
+            if name not in later:
+                raise AttributeError(f"a plan has no {name!r}", name=name, obj=self)
+            object.__setattr__(self, name, later[name]())
+            del later[name]
+            return self.__dict__[name]
 
 
 def check_tables(study: Study, store: Store | None = None) -> None:
@@ -103,13 +129,13 @@ def make_plan(study: Study, store: Store | None = None) -> Plan:
         alternatives=frames.alternatives(work),
         baseline=frames.baseline(work, compared),
         totals=frames.totals(work, planned, compared),
-        flips=findings.flip_table(work, flips(money, choice, floors)),
+        flips=_later(_flips, work, floors),
         saving_by_cause=findings.causes(work, planned, compared),
         prices=inventory.prices(work, book),
         pools=inventory.pools(work),
-        sensitivity=findings.sensitivity_table(work, sensitivity(money, choice, base)),
-        information=findings.information_table(work, information(money, drawn)),
-        value=_value(work, cases, scores, book),
+        sensitivity=_later(_sensitivity, work),
+        information=_later(_information, work),
+        value=_later(_value, work, offers(study, cases, scores, found, book)),
         assumptions=inventory.assumption_table(study, cases, scores),
         workloads=pd.DataFrame([vars(workload) for workload in workloads]),
         probability_saves=float(np.mean(drawn.plan.sum(axis=(1, 2)) < drawn.baseline.sum(axis=(1, 2)))),
@@ -118,13 +144,29 @@ def make_plan(study: Study, store: Store | None = None) -> Plan:
     )
 
 
-def _value(work: Work, cases: tuple[Workload, ...], scores: Scores, book: PriceBook) -> pd.DataFrame:
+def _later(make: Callable[..., pd.DataFrame], *of: object) -> Any:
+    """A table that is made when it is first read."""
+    return partial(make, *of)
+
+
+def _flips(work: Work, floors: Floats) -> pd.DataFrame:
+    return findings.flip_table(work, flips(work.economy, work.choice, floors))
+
+
+def _sensitivity(work: Work) -> pd.DataFrame:
+    return findings.sensitivity_table(work, sensitivity(work.economy, work.choice, work.baseline))
+
+
+def _information(work: Work) -> pd.DataFrame:
+    return findings.information_table(work, information(work.economy, work.simulation))
+
+
+def _value(work: Work, cases: list[list[Offer]]) -> pd.DataFrame:
     """What pays, of the workloads and of the use cases nobody serves yet."""
     tables = [value_table(work.study, work.found, work.table, work.baseline, served=True)]
     if cases:
         base = [supply.name for supply in work.found].index(work.study.baseline.option)
-        offered = offers(work.study, cases, scores, work.found, book)
-        tables.append(value_table(work.study, work.found, offered, np.full(len(cases), base), served=False))
+        tables.append(value_table(work.study, work.found, cases, np.full(len(cases), base), served=False))
     return pd.concat(tables, ignore_index=True)
 
 

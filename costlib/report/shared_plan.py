@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from dataclasses import fields
 from hashlib import sha256
 from pathlib import Path
 
@@ -29,5 +30,7 @@ def report_plan(study: Study, store: Store) -> Plan:
         found: Plan = pickle.loads(file.read_bytes())
         return found
     plan = make_plan(study, store)
+    for each in fields(plan):
+        getattr(plan, each.name)  # so that no other notebook computes what this one does not read
     write_whole(file, pickle.dumps(plan))
     return plan

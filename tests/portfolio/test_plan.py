@@ -44,6 +44,16 @@ def row(frame: pd.DataFrame, **values: object) -> pd.Series:
     return frame.iloc[0]
 
 
+def test_what_is_costly_is_computed_where_it_is_read_and_kept(make_study: MakeStudy) -> None:
+    plan = make_plan(make_study())
+    costly = {"flips", "sensitivity", "information", "value"}
+    assert str(plan).startswith("<plan of ") and not costly & vars(plan).keys()
+    assert all(getattr(plan, name) is getattr(plan, name) for name in costly)
+    assert costly <= vars(plan).keys()
+    with pytest.raises(AttributeError, match="a plan has no 'flip'"):
+        plan.flip  # type: ignore[attr-defined]  # noqa: B018
+
+
 @pytest.mark.parametrize("name", FRAMES)
 def test_every_row_has_its_kind_and_source(demo: Plan, name: str) -> None:
     frame = getattr(demo, name)
