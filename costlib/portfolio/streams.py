@@ -10,9 +10,10 @@ import numpy as np
 from costlib.errors import bad
 from costlib.portfolio.problem import Floats
 from costlib.portfolio.routing.cascades import Outcome
-from costlib.portfolio.routing.replay import Policy, policy_of, replay
+from costlib.portfolio.routing.replay import Policy, floor_of, policy_of, replay
 from costlib.portfolio.routing.requests import Requests, read_requests
 from costlib.quality.tasks.study import study_stream
+from costlib.stats.sequential import Floor
 from costlib.store import Store
 from costlib.study import MeasuredOption, Study, TaskSpec
 from costlib.tables.schema import is_null
@@ -53,23 +54,26 @@ def routing(study: Study) -> tuple[Policy, Requests, Outcome] | None:
         return None
     policy = policy_of(spec.policy)
     requests = read_requests(spec.rows, costs=spec.costs)
-    for model in (*policy.models, policy.watch.baseline):
+    for model in (*policy.models, policy.watch.baseline, policy.watch.reference):
         if model not in requests.models:
             raise bad("policy.models", model, requests.models, str(spec.policy))
     return policy, requests, replay(policy, requests)
 
 
-def values_of(study: Study, row: Mapping[str, Any], store: Store) -> Floats:
-    """The values behind a MONITORING row, from what is stored now; none where the study no longer has the stream."""
+def values_of(study: Study, row: Mapping[str, Any], store: Store) -> tuple[Floats, Floor]:
+    """The values behind a MONITORING row and their floor, from what is stored now; none where the stream is no more."""
+    floor = None if is_null(row["floor"]) else float(row["floor"])
     if row["subject"] == "routing policy":
         found = routing(study)
         if found is None:
-            return np.zeros(0)
-        scores = np.clip(found[2].score, 0, 1)[found[1].first][int(row["skipped"]) :]
-        return scores[: int(row["n"])]
+            return np.zeros(0), floor
+        policy, requests, outcome = found
+        shown = requests.first[int(row["skipped"]) :][: int(row["n"])]
+        floors, _ = floor_of(policy, requests)
+        return np.clip(outcome.score, 0, 1)[shown], None if floors is None else floors[shown]
     for spec in study.tasks:
         if (spec.file.stem, spec.model) == (row["task"], row["model"]) and row["precision"] in spec.precision:
             since = None if is_null(row["since"]) else str(row["since"])
             values, skipped = right_answers(spec, row["precision"], store, since)
-            return values[int(row["skipped"]) - skipped :][: int(row["n"])]
-    return np.zeros(0)
+            return values[int(row["skipped"]) - skipped :][: int(row["n"])], floor
+    return np.zeros(0), floor

@@ -43,7 +43,7 @@ from costlib.progress import Progress
 from costlib.quality.tasks.run import answer_tasks
 from costlib.quality.tasks.study import task_of
 from costlib.stats.paired import share_low
-from costlib.stats.sequential import confidence_sequence, drift, mean_sequence
+from costlib.stats.sequential import Floor, confidence_sequence, drift, mean_sequence
 from costlib.store import Store, new_id
 from costlib.study import Study
 from costlib.tables import MONITORING
@@ -224,15 +224,15 @@ class _Watch:
         """Since when a stream is watched; None: from its first answer on."""
         return self.since if last is None else None if is_null(last["since"]) else str(last["since"])
 
-    def _watch(
-        self, values: Floats, last: Row | None, floor: float | None, why: str, alpha: float, skipped: int
-    ) -> Row:
+    def _watch(self, values: Floats, last: Row | None, against: Floor, why: str, alpha: float, skipped: int) -> Row:
         """Score, interval, evidence and alarm of a stream; an alarm once raised against a floor stays."""
         low, high = confidence_sequence(values, alpha)
-        found = drift(values, floor, alpha) if floor else None
+        floor = None if against is None or not np.size(against) else float(np.mean(against))
+        found = drift(values, against, alpha) if floor else None
+        same = last is not None and (isinstance(against, np.ndarray) or last["floor"] == floor)
         seen = 0 if last is None else int(last["skipped"]) + int(last["n"])
         alarm = None if found is None else found.alarm_at is not None
-        if found and last is not None and last["floor"] == floor and not is_null(last["alarm"]):
+        if found and last is not None and same and not is_null(last["alarm"]):
             alarm = alarm or bool(last["alarm"])
         return {
             "n": len(values),
@@ -279,27 +279,30 @@ class _Watch:
         """The row of the study's routing policy, whose outcome on the requests is given."""
         rows = self.study.monitor.rows
         assert rows is not None
-        floor, basis = floor_of(policy)
+        floors, basis = floor_of(policy, requests)
         who = {"task": rows.stem, "model": policy.models[-1]}
         last, word = self._last({"subject": "routing policy", "decision": policy.name, **who}), ""
         first = requests.first  # a prompt that comes again is the same evidence again
         scores, usd = np.clip(outcome.score, 0, 1)[first], saved(policy, outcome, requests)[first]
+        known = [scores, usd] if floors is None else [scores, usd, floors := floors[first]]
         seen = 0 if last is None else int(last["skipped"]) + int(last["n"])
-        if last is not None and last["rows_sha256"] not in (None, _digest(scores[:seen], usd[:seen])):
+        if last is not None and last["rows_sha256"] not in (None, _digest(known, seen)):
             word = f"its file of rows is not the one of the look before, which had {seen}, so the watch begins again; "
             last = None
         skipped = int(last["skipped"]) if last is not None else len(scores) if self.since else 0
-        alpha = self.alpha / (2 if floor else 1)  # shared with the saving
-        stream = self._watch(scores[skipped:], last, floor, basis, alpha, skipped)
-        stream |= {**who, "since": self._since(last), "rows_sha256": _digest(scores, usd)}
+        alpha = self.alpha / (1 if floors is None else 2)  # shared with the saving
+        against = None if floors is None else floors[skipped:]
+        stream = self._watch(scores[skipped:], last, against, basis, alpha, skipped)
+        stream |= {**who, "since": self._since(last), "rows_sha256": _digest(known)}
         baseline = f"always {policy.watch.baseline}"
         again = len(outcome.score) - len(first)
         word += f"{again} requests repeat a prompt and count once; " if again else ""
         holds, reason, saving = True, "no request came since it was accepted", {}
         if len(usd) > skipped:
             mean, (low, high) = float(usd[skipped:].mean()), mean_sequence(usd[skipped:], alpha)
-            ended = high < 0 or (last is not None and not floor and not is_null(last["alarm"]) and bool(last["alarm"]))
-            stream["alarm"] = ended or stream["alarm"] if floor else ended
+            before = last is not None and floors is None and not is_null(last["alarm"]) and bool(last["alarm"])
+            ended = high < 0 or before
+            stream["alarm"] = ended or bool(stream["alarm"])
             shown = f"{plain(mean)} USD a request [{plain(low)}, {plain(high)}] against {baseline}"
             holds, reason = not ended, f"it no longer pays: it saves {shown}" if ended else f"it saves {shown}"
             if np.isfinite([low, high]).all():
@@ -310,15 +313,15 @@ class _Watch:
         yield {**stream, **saving, **verdict, "subject": "routing policy", "decision": policy.name}
 
 
-def _digest(*columns: Floats) -> str:
-    """What a series of requests is known by."""
-    return sha256(np.column_stack(columns).tobytes()).hexdigest()
+def _digest(columns: list[Floats], seen: int | None = None) -> str:
+    """What a series of requests, up to the last one seen, is known by."""
+    return sha256(np.column_stack(columns)[:seen].tobytes()).hexdigest()
 
 
 def _alarmed(stream: Row) -> str:
     """Why a stream alarms."""
     if stream["peak"] < 1 / stream["alpha"]:
-        return "its drift alarm of an earlier look was not accepted yet"
+        return "its alarm of an earlier look was not accepted yet"
     peak = plain(stream["peak"]) if stream["peak"] < BEYOND else "over a million"
     reached = f"{peak} (an alarm from {plain(1 / stream['alpha'])} on)"
     return (

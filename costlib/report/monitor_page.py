@@ -194,10 +194,10 @@ def monitor_page(study: str, store: str = "") -> MonitorPage:
     history = looks(found, place)
     rows = records(history[history["run_id"] == history["run_id"].iloc[-1]]) if len(history) else []
     watched = [
-        Stream(f"{_name(row)}: {row['task']}", values, row["floor"], row["alpha"],
+        Stream(f"{_name(row)}: {row['task']}", *behind, row["alpha"],
                "measured" if row["workload"] else "derived", f"look {row['run_id']}")
         for row in rows
-        if row["n"] and len(values := values_of(found, row, place))
+        if row["n"] and len((behind := values_of(found, row, place))[0])
     ]  # fmt: skip
     return MonitorPage(
         about=f"Study {found.name} · {found.title} · as of {long_date(found.as_of)}",

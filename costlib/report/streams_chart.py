@@ -14,7 +14,7 @@ from costlib.portfolio.problem import Floats
 from costlib.portfolio.watch import BEYOND
 from costlib.report.chart import INK, LINE, PALETTE, SOFT, draw, label, note, plain_axis
 from costlib.report.ledger import Ledger
-from costlib.stats.sequential import confidence_sequence, drift
+from costlib.stats.sequential import Floor, confidence_sequence, drift
 
 _POINTS = 40
 """Places at which the interval is drawn."""
@@ -24,11 +24,11 @@ _LONGEST = 40
 
 @dataclass(frozen=True)
 class Stream:
-    """Scores in their order, the floor they are watched against (None: without), and the stream's false-alarm rate."""
+    """Scores in their order, what they are watched against, and the stream's false-alarm rate."""
 
     name: str
     values: Floats
-    floor: float | None
+    against: Floor
     alpha: float
     kind: Kind
     source: str
@@ -36,7 +36,12 @@ class Stream:
     @cached_property
     def capital(self) -> Floats:
         """The e-value after each item."""
-        return np.array(drift(self.values, self.floor, self.alpha).e_values if self.floor else [1.0] * len(self.values))
+        return np.array(drift(self.values, self.against, self.alpha).e_values)
+
+    @property
+    def floor(self) -> float | None:
+        """The score below which it has fallen; of a floor for each value their mean."""
+        return None if self.against is None else float(np.mean(self.against))
 
     @property
     def evidence(self) -> float:

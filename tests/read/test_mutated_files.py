@@ -138,12 +138,12 @@ SEEDS = {
         {"format": "costlib-route-1", "kind": "router", "rule": "", "models": ["a", "b"], "weak": "a", "strong": "b",
          "score": {"type": "tfidf_linear", "token_pattern": r"\b\w+\b", "terms": {"request": [1.5, 0.5], "7": [2, 1]},
                    "intercept": 0.1}, "threshold": 0.4, "evidence": {},
-         "watch": {"baseline": "b", "miss_usd": 0.05, "quality": 0.9, "score": 0.95, "saving_usd": 0.001}}
+         "watch": {"baseline": "b", "miss_usd": 0.05, "keep": 0.9, "reference": "b"}}
     ),
     "rules.json": json.dumps(
         {"format": "costlib-route-1", "kind": "router", "rule": "", "models": ["a", "b"], "weak": "a", "strong": "b",
          "score": {"type": "rules", "patterns": ["request 1", "7"]}, "threshold": 1.0, "evidence": {},
-         "watch": {"baseline": "b", "miss_usd": None, "quality": 0.9, "score": 0.95, "saving_usd": 0.001}}
+         "watch": {"baseline": "b", "miss_usd": None, "keep": 0.9, "reference": "b"}}
     ),
 }  # fmt: skip
 
@@ -283,7 +283,8 @@ def policy(path: Path) -> object:
     found = policy_of(path)
     if not {*found.models, found.watch.baseline} <= {"a", "b"}:
         return None  # the study that names both files is told
-    return floor_of(found), replay(found, read_requests(frame("requests")))
+    requests = read_requests(frame("requests"))
+    return floor_of(found, requests), replay(found, requests)
 
 
 @reader("snapshot.json", "json")

@@ -1,7 +1,8 @@
 """An exported routing policy on later requests: what it scores and costs now, and the score below which it fails.
 
-The policy document says what was true when it was chosen (`watch`): the single model it was compared with, the goal,
-its score. `replay` applies its rule to a table of requests as `costlib route` reads it, without choosing anything anew.
+The policy document says what was true when it was chosen (`watch`): the single model it was compared with, and the goal
+with the model whose score it keeps a share of. `replay` applies its rule to a table of requests as `costlib route`
+reads it, without choosing anything anew.
 """
 
 from __future__ import annotations
@@ -27,9 +28,8 @@ class Watch(BaseModel):
 
     baseline: str
     miss_usd: Annotated[float, Field(ge=0)] | None
-    quality: Share
-    score: Share
-    saving_usd: Annotated[float, Field(allow_inf_nan=False)]
+    keep: Share
+    reference: str
 
 
 class Policy(Document):
@@ -51,15 +51,16 @@ def policy_of(path: Path) -> Policy:
     return found
 
 
-def floor_of(policy: Policy) -> tuple[float | None, str]:
-    """The score below which a policy does not hold, and where that comes from.
+def floor_of(policy: Policy, requests: Requests) -> tuple[Floats | None, str]:
+    """What a policy has to score on the mean of the requests, given for each of them, and where that comes from.
 
-    The quality it had to keep; with a price on a miss there is none, because what its saving is worth depends on how
-    the single model does on the same requests, and that is watched itself (`saved`).
+    The share it had to keep of what the reference scores on the same requests, so the floor moves with it. With a price
+    on a miss there is none: what counts is the saving against a single model, which is watched itself (`saved`).
     """
     watch = policy.watch
     if watch.miss_usd is None:
-        return watch.quality, "the score the policy had to keep"
+        share = f"{watch.keep:.0%} of the score of always {watch.reference} on the same requests"
+        return watch.keep * requests.of(watch.reference)[0], share
     return None, f"its saving against always {watch.baseline} on the same requests is watched instead"
 
 

@@ -134,9 +134,7 @@ def route(
             "asked": list(outcome.asked),
         }
         document = policy(picked.kind, picked.models, picked.score, picked.threshold, evidence)
-        quality = keep * float(goal.reference[choosing].mean())
-        watch = {"baseline": base.models[0], "saving_usd": saving.mean, "score": scored.mean, "miss_usd": miss_usd}
-        document["watch"] = watch | {"quality": quality, "keep": keep, "reference": reference}
+        document["watch"] = {"baseline": base.models[0], "miss_usd": miss_usd, "keep": keep, "reference": reference}
         reason = f"{picked.name} saves {saving.mean:.3g} $ per request [{saving.low:.3g}, {saving.high:.3g}] against "
         reason += f"{base.name}, on {len(reporting)} requests that did not choose it"
         reason += ", with a judge whose error rates are assumed" if picked.kind == "judged cascade" else ""
