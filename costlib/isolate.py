@@ -13,6 +13,7 @@ import importlib
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -33,8 +34,15 @@ GRACE_S = (5.0, 30.0)
 _TAIL = 2000
 _ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 """GPUs are counted as the driver counts them: CUDA would call the fastest one number 0."""
-_NO_MEMORY = ("can't allocate memory", "not enough memory", "std::bad_alloc")
-"""How torch's own errors say that the host ran out of memory; it has no class for that on a CPU."""
+_NO_MEMORY = re.compile(
+    r"out of memory|cannot allocate memory|can't allocate memory|not enough memory|std::bad_alloc|_ALLOC_FAILED|"
+    r"cudaErrorMemoryAllocation|failed to allocate|NOT_INITIALIZED when calling .cublasCreate|NVML_SUCCESS == r",
+    re.IGNORECASE,
+)
+"""How errors say that memory ran out where they have no class for it: torch's of the host, CUDA's (`AcceleratorError`),
+Triton's, those of cuBLAS and cuDNN, which allocate by themselves, and ggml's."""
+_NO_KERNELS = "no kernel image is available"
+"""How CUDA says that nothing was compiled for the GPU at hand."""
 
 
 class Unsupported(Exception):  # noqa: N818 - an outcome of a run, not a defect
@@ -147,6 +155,9 @@ def _outcome(folder: Path, returncode: int, seconds: float, kills_before: int | 
                 return Outcome("error", None, "killed from outside (signal 9), not by the kernel for memory", seconds)
             return Outcome("oom", None, "killed by the operating system, which does so when memory runs out", seconds)
         tail = (folder / "log").read_text(encoding="utf-8", errors="replace")[-_TAIL:].strip().splitlines()
+        full = next(filter(_NO_MEMORY.search, tail), None)  # a library that aborts says why first
+        if full:
+            return Outcome("oom", None, full.strip(), seconds)
         last = tail[-1] if tail else "no output"
         return Outcome("error", None, f"the process ended with code {returncode}: {last}", seconds)
     answer = json.loads(output.read_text(encoding="utf-8"))
@@ -163,10 +174,12 @@ def step(text: str) -> None:
             progress.write(text.replace("\n", " ") + "\n")
 
 
-def no_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, of the host or of a GPU."""
+def no_memory(error: BaseException | None) -> bool:
+    """Whether an error, or one that it was raised from or for, says that memory ran out, of the host or of a GPU."""
+    if error is None:
+        return False
     named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    return named or any(words in str(error) for words in _NO_MEMORY)
+    return named or bool(_NO_MEMORY.search(str(error))) or no_memory(error.__cause__ or error.__context__)
 
 
 def _answer(function: Callable[..., dict[str, Any]], arguments: dict[str, Any]) -> dict[str, Any]:
@@ -181,6 +194,9 @@ def _answer(function: Callable[..., dict[str, Any]], arguments: dict[str, Any]) 
     except Exception as error:  # the boundary of the process: whatever happened becomes a row with its reason
         if no_memory(error):
             return {"status": "oom", "reason": (str(error) or "the host ran out of memory").splitlines()[0]}
+        if _NO_KERNELS in str(error):
+            why = f"this build of torch has no kernels for this GPU: {error}"
+            return {"status": "unsupported", "reason": why.splitlines()[0]}
         traceback.print_exc()
         return {"status": "error", "reason": f"{type(error).__name__}: {error}".splitlines()[0]}
 

@@ -42,6 +42,19 @@ def invalid():
 def bad():
     raise InputError("batch is 0; allowed: 1 or more")
 
+def says(text):
+    raise RuntimeError(text)
+
+def wraps(text):
+    try:
+        says(text)
+    except RuntimeError as error:
+        raise ValueError("backend='inductor' raised:") from error
+
+def aborts(text):
+    print(text, "\\nlast line", flush=True)
+    os.abort()
+
 def hang():
     time.sleep(60)
 
@@ -56,6 +69,35 @@ def overrun():
 def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "child_work.py").write_text(CHILD)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("function", "text"),
+    [
+        ("says", "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 14.56 GiB"),
+        ("says", "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported"),
+        ("says", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        ("says", "cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        ("says", "Triton Error [CUDA]: out of memory"),
+        ("wraps", "Triton Error [CUDA]: out of memory"),
+        ("aborts", "ggml_backend_cuda_buffer_type_alloc_buffer: allocating 9 MiB on device 0: cudaMalloc failed: "
+         "out of memory"),
+    ],
+)  # fmt: skip
+@pytest.mark.usefixtures("child")
+def test_out_of_memory_in_all_its_forms_is_a_status(function: str, text: str) -> None:
+    outcome = run_isolated(f"child_work:{function}", {"text": text}, timeout_s=30)
+    assert outcome.status == "oom" and outcome.reason
+
+
+@pytest.mark.usefixtures("child")
+def test_a_gpu_that_nothing_was_compiled_for_is_unsupported() -> None:
+    text = "CUDA error: no kernel image is available for execution on the device"
+    outcome = run_isolated("child_work:says", {"text": text}, timeout_s=30)
+    assert (outcome.status, outcome.reason) == (
+        "unsupported", f"this build of torch has no kernels for this GPU: {text}"
+    )  # fmt: skip
+    assert run_isolated("child_work:says", {"text": "out of resource: shared memory"}, timeout_s=30).status == "error"
 
 
 @pytest.mark.usefixtures("child")

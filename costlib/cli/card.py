@@ -12,7 +12,6 @@ _NEXT = {
     "time budget": "the interval is wider than 2 %: give it more --time-budget",
     "other processes used the CPU": "close other programs and measure again with --fresh",
     "CPU time stolen by the host": "the virtual machine shares its cores: measure on a quieter one, or for longer",
-    "power cap held the clocks": "the board's power limit bounds it: normal at full load, else raise the limit",
     "another process used the GPU": "stop the other process and measure again with --fresh",
     "thermal slowdown": "cool the machine and measure again with --fresh",
 }
@@ -61,8 +60,12 @@ def card(row: Row) -> list[str]:
     lines.append(f"  {'sure because':<18}{', '.join(counted)}, stopped by {row['stopped_by']}")
     if isinstance(row["reason"], str):
         lines.append(f"  {'note':<18}{row['reason']}")
-    if why := json.loads(row["environment"]).get("gpu_unused"):
+    facts = json.loads(row["environment"])
+    gpu = facts.get("gpu")
+    if why := facts.get("gpu_unused"):
         lines.append(f"  {'note':<18}measured on the CPU: {why}")
+    if gpu and facts.get("native_16_bit"):
+        lines.append(f"  {'note':<18}this GPU has no bf16, so 16-bit means fp16")
     lines += [f"  {'flattered by':<18}{text}" for text in flatters(row)]
     lines += [f"  {'next':<18}{text}" for text in next_steps(row)]
     return lines
@@ -106,7 +109,9 @@ def flatters(row: Row) -> list[str]:
     facts = json.loads(row["environment"])
     gpu = facts.get("gpu") or {}
     if gpu.get("power_limit_w"):
-        found.append(f"a power limit of {gpu['power_limit_w']:.0f} W")
+        share = row.get("power_capped_share")
+        held = "" if share is None or share != share else f", which held the clocks in {share:.0%} of the samples"
+        found.append(f"a power limit of {gpu['power_limit_w']:.0f} W{held}")
     return found
 
 

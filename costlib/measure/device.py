@@ -7,7 +7,10 @@ answers with a reason, so that no caller needs an `if` and no unknown becomes 0.
 from __future__ import annotations
 
 import os
+import re
+import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from costlib.gpu import handle_of, reason
@@ -19,6 +22,7 @@ from costlib.measure.sampler import Sampler
 REASON_CODES = {
     "cpu_allocator": "torch's CPU allocator keeps no peak",
     "host_memory": "the memory of a host is shared by everything on it",
+    "loading": "it lies below the peak of loading, which this system does not let a process forget",
     "no_driver": "NVML does not answer",
     "no_memory_info": "the driver does not tell how much of the GPU's memory is used, as where it is the host's",
     "no_process_list": "NVML does not list processes here",
@@ -50,8 +54,19 @@ class CpuDevice:
     def synchronize(self) -> None:
         """CPU kernels have finished when their call returns."""
 
+    def __init__(self) -> None:
+        self._before: int | None = None
+
     def reset_peaks(self) -> None:
-        """The peak resident set of a process cannot be reset without privileges; one process per configuration."""
+        """Forget the peak so far where the kernel lets a process do so; else note it."""
+        try:
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+            self._before = None
+        except OSError:
+            self._before = _resident_peak()
+
+    def capped_share(self) -> float | None:
+        """A CPU's power limit is not read."""
 
     def watch(self) -> None:
         """Nothing has to be sampled."""
@@ -60,14 +75,12 @@ class CpuDevice:
         """Nothing was sampled."""
 
     def peaks(self) -> Peaks:
-        """Peak resident set of this process."""
-        import resource
-        import sys
-
-        used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        unit = 1 if sys.platform == "darwin" else 1024
+        """Peak resident set of this process since the last reset."""
+        used: int | None = _resident_peak()
         unknown = {"allocated": "cpu_allocator", "reserved": "cpu_allocator", "device_over_idle": "host_memory"}
-        return Peaks(None, None, used * unit, None, unknown)
+        if used == self._before:
+            used, unknown["process"] = None, "loading"
+        return Peaks(None, None, used, None, unknown)
 
     def energy(self) -> EnergyMeter:
         """RAPL where the kernel lets us read it, else the reason."""
@@ -115,6 +128,10 @@ class CudaDevice:
         if self._sampler is not None:
             self._sampler.stop()
 
+    def capped_share(self) -> float | None:
+        """Share of the samples in which the board's power limit held the clocks; None where nobody tells."""
+        return None if self._sampler is None else self._sampler.capped_share()
+
     def peaks(self) -> Peaks:
         """Allocator peaks, what NVML says this process holds, and how far the device rose above idle."""
         allocated = int(self._torch.cuda.max_memory_allocated(self.name))
@@ -152,6 +169,17 @@ class CudaDevice:
     def disturbance(self) -> Disturbance:
         """Throttling, foreign processes and CPU contention; CPU contention alone where NVML does not answer."""
         return CpuDisturbance() if self._sampler is None else GpuDisturbance(self._sampler)
+
+
+def _resident_peak() -> int:
+    """Bytes of the largest resident set of this process, of which `getrusage` knows no reset."""
+    status = Path("/proc/self/status")
+    if status.is_file() and (found := re.search(r"VmHWM:\s*(\d+) kB", status.read_text(encoding="ascii"))):
+        return 1024 * int(found[1])
+    import resource
+
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return used * (1 if sys.platform == "darwin" else 1024)
 
 
 def _nvml(name: str, properties: Any) -> tuple[Any, str | None]:

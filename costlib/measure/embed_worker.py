@@ -14,6 +14,7 @@ from costlib.environment import describe
 from costlib.errors import InputError
 from costlib.isolate import step
 from costlib.measure.device import open_device
+from costlib.measure.iteration import iterate
 from costlib.measure.roofline import limits_of, reading
 from costlib.measure.worker import LOADED
 from costlib.models.configs import from_config
@@ -54,25 +55,16 @@ def encode_once(
         if task:
             np.save(place / f"{precision}-task.npy", encoder.encode(task, batch))
     hardware.reset_peaks()
-    hardware.watch()
-    disturbance = hardware.disturbance()
-    meter.start()
     times: list[float] = []
-    flags: list[str] = []
-    began = time.perf_counter()
-    least_s = min(max(slice_s, meter.minimum_window_s * 1.02), until - began)
-    try:
-        while not times or (len(times) < _MAXIMUM_PASSES and time.perf_counter() - began < least_s):
-            hardware.synchronize()
-            started = time.perf_counter()
-            encoder.encode(texts, batch)
-            hardware.synchronize()
-            times.append(time.perf_counter() - started)
-            flags.append(disturbance.reason())
-            step(f"pass {len(times)}")
-        energy = meter.stop()
-    finally:
-        hardware.unwatch()
+
+    def once() -> None:
+        hardware.synchronize()
+        started = time.perf_counter()
+        encoder.encode(texts, batch)
+        hardware.synchronize()
+        times.append(time.perf_counter() - started)
+
+    flags, energy = iterate(hardware, meter, once, slice_s, _MAXIMUM_PASSES, until)
     peaks = hardware.peaks()
     environment, fingerprint = describe(device, hardware.properties)
     lengths = encoder.tokens(texts)

@@ -7,6 +7,7 @@ believed and the row says so.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -178,8 +179,7 @@ def gpu_energy(handle: Any, unavailable: str | None, sampler: Sampler | None) ->
 def cpu_energy() -> EnergyMeter:
     """RAPL of every processor package where the kernel lets us read it, else the reason."""
     scope = "CPU package"
-    packages = sorted(RAPL_ROOT.glob("intel-rapl:[0-9]*"))
-    packages = [package for package in packages if package.name.count(":") == 1]
+    packages = _packages()
     try:
         wraps = [int((package / "max_energy_range_uj").read_text(encoding="ascii")) / 1e6 for package in packages]
         for package in packages:
@@ -195,3 +195,20 @@ def cpu_energy() -> EnergyMeter:
         return lambda: int((package / "energy_uj").read_text(encoding="ascii")) / 1e6
 
     return CounterEnergy([reader(package) for package in packages], scope, wraps)
+
+
+def _packages() -> list[Path]:
+    """The zone of each processor package, once.
+
+    A part of a package is counted in it, and the platform (`psys`) counts the packages again. One counter can be shown
+    as two zones: under one name by the registers (`intel-rapl`) and by memory (`intel-rapl-mmio`), or as a link.
+    """
+    found: dict[str, Path] = {}
+    for control in ("intel-rapl", "intel-rapl-mmio"):
+        for zone in sorted(RAPL_ROOT.glob(f"{control}:*")):
+            name = zone / "name"
+            label = name.read_text(encoding="ascii").strip() if name.is_file() else ""
+            if re.fullmatch(r"\d+", zone.name.partition(":")[2]) and not label.startswith("psys"):
+                found.setdefault(label or str(zone.resolve()), zone)
+    places = {zone.resolve(): zone for zone in reversed(found.values())}
+    return sorted(places.values())

@@ -11,7 +11,8 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from costlib.isolate import Invalid, Unsupported
+from costlib.environment import native
+from costlib.isolate import Invalid, Unsupported, no_memory
 from costlib.measure.iteration import (
     WARM_UP_TOKENS,
     Device,
@@ -24,10 +25,12 @@ from costlib.measure.iteration import (
 )
 from costlib.measure.llamacpp import LlamaCpp
 from costlib.models.architectures import Architecture
-from costlib.models.upcast import widens
+from costlib.models.upcast import multiplied_at, widens
 
 _STEADY_STEPS = 3
 _PROBES = 3
+_COMPILERS = ("torch._dynamo", "torch._inductor", "triton")
+"""Modules whose errors say that something cannot be compiled."""
 
 
 class Eager:
@@ -103,6 +106,9 @@ class Compiled:
         """Compile and capture, until steps are steady; afterwards a recompilation is an error, not a slow sample."""
         import torch
 
+        kinds = native(self.device.name)
+        if self.device.name.startswith("cuda") and multiplied_at(self.model) == "bf16" and not kinds.bf16:
+            raise Unsupported(f"torch.compile has no bf16 on this GPU ({kinds.said}); fp16 runs")
         torch._dynamo.reset()
         options: dict[str, Any] = {"dynamic": False, "fullgraph": True}
         if self.device.name.startswith("cuda"):
@@ -121,8 +127,10 @@ class Compiled:
             compiled_s = time.perf_counter() - started
             room = self.shape.output_tokens - new + 1  # steps the static cache still has a place for
             again = self._run(seed, new, probes=min(_PROBES, room))
-        except (torch._dynamo.exc.TorchDynamoException, torch._inductor.exc.InductorError) as error:
-            reason = str(error).strip().splitlines()[0]
+        except Exception as error:
+            if no_memory(error) or not type(error).__module__.startswith(_COMPILERS):
+                raise
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise Unsupported(f"torch.compile cannot make one graph of this model's decode step: {reason}") from error
         self.compile_s = max(0.0, compiled_s - again.ttft_s - again.decode_s)
         if torch._dynamo.utils.counters["inductor"]["cudagraph_skips"] > skipped:  # torch only logs it
@@ -224,10 +232,17 @@ class Batched:
             reason = str(error).strip().splitlines()[0]
             raise Unsupported(f"transformers cannot run this model with continuous batching: {reason}") from error
         outputs = list(found.values())
+        errors = [str(out.error) for out in outputs if out.error]
+        manager = getattr(self.model, "_cached_continuous_batching_manager", None)
+        if fatal := getattr(getattr(manager, "background_thread_status", None), "fatal_error", None):
+            errors.append(str(fatal))
+        if full := next((text for text in errors if no_memory(RuntimeError(text))), None):
+            raise MemoryError(full)  # transformers keeps the words of an error only
         wrong = [out for out in outputs if out.error or len(out.generated_tokens) != self.shape.output_tokens]
         if len(outputs) != self.shape.batch or wrong:
             raise Invalid(
-                f"{len(wrong)} of {self.shape.batch} requests did not return {self.shape.output_tokens} tokens"
+                f"{self.shape.batch - len(outputs) + len(wrong)} of {self.shape.batch} requests did not return "
+                f"{self.shape.output_tokens} tokens" + "".join(f": {text}".splitlines()[0] for text in errors[:1])
             )
         first = max(out.timestamps[0] for out in outputs)
         last = max(out.timestamps[-1] for out in outputs)

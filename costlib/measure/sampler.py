@@ -19,7 +19,6 @@ from costlib.gpu import reason
 PERIOD_S = 0.05
 FOREIGN_GPU = "another process used the GPU"
 _THROTTLES = (
-    ("nvmlClocksThrottleReasonSwPowerCap", "power cap held the clocks"),
     ("nvmlClocksThrottleReasonHwSlowdown", "hardware slowdown"),
     ("nvmlClocksThrottleReasonHwPowerBrakeSlowdown", "power brake held the clocks"),
     ("nvmlClocksThrottleReasonSwThermalSlowdown", "thermal slowdown"),
@@ -29,12 +28,16 @@ _THROTTLES = (
 
 @dataclass(frozen=True)
 class Sample:
-    """One reading; `time` by the monotonic clock, unknown parts None."""
+    """One reading; `time` by the monotonic clock, unknown parts None.
+
+    `capped`: the board's power limit held the clocks. At full load that is a board's normal state and disturbs nothing.
+    """
 
     time: float
     power_w: float | None
     used_bytes: int | None
     disturbed: str
+    capped: bool | None = None
 
 
 class Sampler:
@@ -64,6 +67,11 @@ class Sampler:
             self._thread.join()
             self._thread = None
 
+    def capped_share(self) -> float | None:
+        """Share of the samples in which the power limit held the clocks; None where the driver does not say."""
+        known = [sample.capped for sample in self.samples if sample.capped is not None]
+        return sum(known) / len(known) if known else None
+
     def _run(self) -> None:
         while not self._stop.is_set():
             self.read()
@@ -75,7 +83,12 @@ class Sampler:
         """Take one sample now."""
         nvml = self._nvml
         try:
-            sample = Sample(time.perf_counter(), self._power_w(), self._used_bytes(), self._disturbed())
+            held = self._optional(lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(self._handle))
+            if held is None:  # the name of newer drivers
+                held = self._optional(lambda: nvml.nvmlDeviceGetCurrentClocksEventReasons(self._handle))
+            capped = None if held is None else bool(held & nvml.nvmlClocksThrottleReasonSwPowerCap)
+            disturbed = self._disturbed(held or 0)
+            sample = Sample(time.perf_counter(), self._power_w(), self._used_bytes(), disturbed, capped)
         except nvml.NVMLError as error:
             self.lost = reason(error)
             return
@@ -108,8 +121,7 @@ class Sampler:
         used: int | None = self._optional(lambda: int(self._nvml.nvmlDeviceGetMemoryInfo(self._handle).used))
         return used
 
-    def _disturbed(self) -> str:
-        bits = self._optional(lambda: self._nvml.nvmlDeviceGetCurrentClocksThrottleReasons(self._handle)) or 0
+    def _disturbed(self, bits: int) -> str:
         for name, meaning in _THROTTLES:
             if bits & getattr(self._nvml, name):
                 return meaning

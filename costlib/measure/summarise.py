@@ -32,7 +32,7 @@ _LAST = (
     "weight_bytes", "weight_bytes_expected", "kv_cache_bytes", "kv_cache_bytes_expected", "memory_reasons",
     "modules_converted", "modules_total", "bytes_by_dtype", "kernel", "attention", "compute_dtype", "weights_note",
     "energy_scope", "energy_reason", "spec_bytes_per_s", "spec_flops_per_s", "decode_bytes", "decode_flops",
-    "prefill_bytes", "prefill_flops",
+    "prefill_bytes", "prefill_flops", "power_limit_w",
 )  # fmt: skip
 """Columns that are the same in every process, read from the last one."""
 _LARGEST = (
@@ -72,6 +72,7 @@ def summarise(runs: pd.DataFrame, largest_batch: int | None = None) -> dict[str,
     row |= {name: (limited if len(limited) else ok).iloc[-1][name] for name in ("ceiling_reason", "ceiling_product")}
     row |= {name: ok[name].max() for name in _LARGEST}
     row |= {name: float(ok[name].median()) for name in _MEDIAN if ok[name].notna().any()}
+    row["power_capped_share"] = ok["power_capped_share"].mean()
     reserved = row["allocator_reserved_peak_bytes"]
     row["peak_bytes"] = row["process_peak_bytes"] if pd.isna(reserved) else reserved
     row["environment"], row["fingerprint"] = last["environment"], last["fingerprint"]
@@ -172,6 +173,10 @@ def _why(row: dict[str, Any], host_share: float | None) -> dict[str, Any]:
     return out | judged({name: share for name, share in out.items() if not name.endswith("bound")}, hard)
 
 
+def _on_gpu(row: dict[str, Any]) -> bool:
+    return bool(json.loads(row["environment"]).get("device_kind") == "cuda")
+
+
 def _reasons(row: dict[str, Any]) -> dict[str, str]:
     """Why each unknown number is unknown, and why a known one has no interval."""
     memory = json.loads(row["memory_reasons"]) if isinstance(row["memory_reasons"], str) else {}
@@ -191,6 +196,8 @@ def _reasons(row: dict[str, Any]) -> dict[str, str]:
             found[name] = "fewer than two processes with energy above idle"
         elif name.startswith("energy_"):
             found[name] = energy
+        elif name.startswith("power_"):
+            found[name] = "the driver does not tell" if _on_gpu(row) else "the power limit of a CPU is not read"
         elif name == "largest_batch":
             found[name] = "no larger batch was seen not to fit; batch max searches for one"
         elif name.startswith(("spec_", "mbu_spec", "mfu_spec")):

@@ -36,15 +36,15 @@ def measure_once(
 ) -> dict[str, Any]:
     """Measure one configuration in this process for about `slice_s` seconds of timed iterations.
 
-    A device with an energy counter gets as many iterations as the counter needs. `budget_s` bounds what follows the
-    loading (or compiling), as the steps `LOADED` and `COMPILED` tell the parent. `ceilings` are those measured before
-    in this call. Returns columns of the runs table, and the ceilings. Called through `costlib.isolate.run_isolated`.
+    A device with an energy counter gets as many as the counter needs, however short they are. `budget_s` bounds what
+    follows the loading (or compiling), as the steps `LOADED` and `COMPILED` tell the parent. `ceilings` are those
+    measured before in this call. Returns columns of the runs table, and the ceilings. The target of `run_isolated`.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from costlib.environment import describe
     from costlib.measure.device import open_device
     from costlib.measure.engines import open_engine
-    from costlib.measure.iteration import Shape
+    from costlib.measure.iteration import Shape, iterate
 
     hardware = open_device(device)
     environment, fingerprint = describe(device, hardware.properties)
@@ -58,8 +58,6 @@ def measure_once(
     running = open_engine(engine, loaded["model"], hardware, shape)
     ttft: list[float] = []
     decode: list[float] = []
-    flags: list[str] = []
-    kv_bytes: int | None = None
     step(COMPILING if engine == "compiled" else LOADED)
     started = time.perf_counter()
     until = started + budget_s
@@ -68,23 +66,17 @@ def measure_once(
     if engine == "compiled":
         step(COMPILED)
         until = time.perf_counter() + budget_s
-    hardware.watch()
-    disturbance = hardware.disturbance()
-    meter.start()
-    began = time.perf_counter()
-    least_s = min(max(slice_s, meter.minimum_window_s * 1.02), until - began)
-    try:
-        while not ttft or (len(ttft) < maximum_iterations and time.perf_counter() - began < least_s):
-            seed += 1
-            timed = running.run(seed)
-            ttft.append(timed.ttft_s)
-            decode.append(timed.decode_s)
-            flags.append(disturbance.reason())
-            kv_bytes = timed.kv_cache_bytes
-            step(f"iteration {len(ttft)}")
-        energy = meter.stop()
-    finally:
-        hardware.unwatch()
+    kv_bytes: int | None = None
+
+    def once() -> None:
+        nonlocal seed, kv_bytes
+        seed += 1
+        timed = running.run(seed)
+        ttft.append(timed.ttft_s)
+        decode.append(timed.decode_s)
+        kv_bytes = timed.kv_cache_bytes
+
+    flags, energy = iterate(hardware, meter, once, slice_s, maximum_iterations, until)
     peaks = hardware.peaks()
     codes = {f"{name}_peak_bytes": code for name, code in peaks.reasons.items()}
     codes = {
@@ -106,6 +98,8 @@ def measure_once(
         "device_over_idle_peak_bytes": peaks.device_over_idle,
         "load_peak_bytes": load_peak,
         "memory_reasons": json.dumps(codes, sort_keys=True),
+        "power_limit_w": (environment["gpu"] or {}).get("power_limit_w"),
+        "power_capped_share": hardware.capped_share(),
         "host_share": host_share(running.host_s, decode, output_tokens - 1),
         "energy_j": energy.joules,
         "energy_integrated_j": energy.integrated_j,

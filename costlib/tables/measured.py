@@ -64,6 +64,10 @@ _CEILINGS = (
     Column("ceiling_reason", "text", "why there is no ceiling"),
 )
 
+_POWER = (
+    Column("power_limit_w", "number", "power limit of the GPU board", "W"),
+    Column("power_capped_share", "number", "share of the samples in which that limit held the clocks", "share"),
+)
 RUNS = Table(
     "runs",
     "One child process that measured one configuration; raw samples, immutable.",
@@ -83,6 +87,7 @@ RUNS = Table(
         Column("wall_s", "number", "whole life of the child process", "s"),
         *_MEMORY,
         *_PROOF,
+        *_POWER,
         Column("host_share", "number", "share of the decode time the host needed to launch it", "share"),
         *_CEILINGS,
         Column("energy_j", "number", "gross energy of the timed iterations", "J"),
@@ -142,6 +147,7 @@ MEASUREMENTS = Table(
         *interval("energy_j_per_token", METRICS["energy_j_per_token"].meaning, "J/token"),
         Column("energy_scope", "text", "what the energy covers"),
         Column("energy_reason", "text", "why energy is unknown, or not checked by a second reading"),
+        *_POWER,
         Column("reasons", "text", "JSON: why a number of this row is unknown or has no interval, by column"),
         Column("weights_note", "text", "what a reader must know about the weights"),
         Column("campaign", "text", "id of the measurement", required=True),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import pynvml
 import pytest
 from fake_nvml import FakeNvml
 
-from costlib.measure.device import REASON_CODES, CpuDevice, CudaDevice
+from costlib.isolate import Unsupported
+from costlib.measure.device import REASON_CODES, CpuDevice, CudaDevice, Peaks
 from costlib.measure.disturbance import CpuDisturbance, GpuDisturbance
 from costlib.measure.energy import GpuEnergy, NoEnergy
 
@@ -19,6 +22,35 @@ def test_the_cpu_knows_its_peak_and_says_what_it_cannot_know() -> None:
     assert (peaks.allocated, peaks.reserved, peaks.device_over_idle) == (None, None, None)
     assert set(peaks.reasons) == {"allocated", "reserved", "device_over_idle"}
     assert set(peaks.reasons.values()) <= set(REASON_CODES)
+
+
+def _peak_after_loading(device: CpuDevice, running: int) -> Peaks:
+    """Loading takes 400 MB and gives them back; running takes `running` bytes."""
+    loaded = bytearray(b"1") * 400_000_000
+    del loaded
+    device.reset_peaks()
+    work = bytearray(b"1") * running
+    del work
+    return device.peaks()
+
+
+@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="the kernel does not let it be reset")
+def test_the_peak_of_a_cpu_is_that_of_running_and_not_of_loading() -> None:
+    device = CpuDevice()
+    before, after = device.peaks().process, _peak_after_loading(device, 1000).process
+    assert before is not None and after is not None and after < before + 200_000_000
+    again = _peak_after_loading(device, 300_000_000).process
+    assert again is not None and 250_000_000 < again - after < 350_000_000
+
+
+def test_a_peak_below_that_of_loading_is_unknown_where_it_cannot_be_reset(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> int:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    below = _peak_after_loading(CpuDevice(), 1000)
+    assert below.process is None and below.reasons["process"] == "loading"
+    assert _peak_after_loading(CpuDevice(), 700_000_000).process is not None
 
 
 @pytest.fixture
@@ -75,3 +107,20 @@ def test_a_driver_that_does_not_answer_leaves_memory_of_torch_alone(gpu: CudaDev
     meter = dark.energy()
     assert isinstance(meter, NoEnergy) and meter.reason == "NVML does not answer: no NVIDIA driver is loaded"
     assert isinstance(dark.disturbance(), CpuDisturbance)
+
+
+def test_memory_that_is_the_hosts_has_a_code_of_its_own(gpu: CudaDevice, nvml: FakeNvml) -> None:
+    nvml.unsupported("nvmlDeviceGetMemoryInfo")
+    shared = CudaDevice("cuda:0")
+    assert shared.peaks().reasons["device_over_idle"] == "no_memory_info"
+
+
+def test_a_gpu_that_torch_refuses_is_unsupported_in_its_words(nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    def refuse(name: str) -> None:
+        raise RuntimeError("The NVIDIA driver on your system is too old (found version 12040).\nPlease update")
+
+    monkeypatch.setattr(torch.cuda, "get_device_properties", refuse)
+    with pytest.raises(Unsupported, match=r"torch cannot use the GPU: The NVIDIA driver .* \(found version 12040\)\.$"):
+        CudaDevice("cuda")

@@ -42,7 +42,7 @@ def test_cpu_contention_and_steal_are_seen(
 @pytest.mark.parametrize(
     ("bit", "reason"),
     [
-        (pynvml.nvmlClocksThrottleReasonSwPowerCap, "power cap held the clocks"),
+        (pynvml.nvmlClocksThrottleReasonSwPowerCap, ""),  # a board's normal state at full load
         (pynvml.nvmlClocksThrottleReasonHwThermalSlowdown, "thermal slowdown"),
         (pynvml.nvmlClocksThrottleReasonGpuIdle, ""),
     ],
@@ -77,3 +77,15 @@ def test_on_a_gpu_the_cpu_is_watched_too(nvml: FakeNvml, monkeypatch: pytest.Mon
     watched = GpuDisturbance(Sampler("handle"))
     monkeypatch.setattr(watched, "_cpu", SimpleNamespace(reason=lambda: "other processes used the CPU: 40%"))
     assert watched.reason() == "other processes used the CPU: 40%"
+
+
+def test_a_power_cap_is_counted_and_disturbs_nothing(nvml: FakeNvml) -> None:
+    """Dropping capped samples made 1.067 s into 1.00 s."""
+    sampler = Sampler("handle")
+    assert sampler.capped_share() is None
+    for throttle in (pynvml.nvmlClocksThrottleReasonSwPowerCap, 0, 0, 0):
+        nvml.throttle = throttle
+        sampler.read()
+    assert sampler.capped_share() == 0.25 and not any(sample.disturbed for sample in sampler.samples)
+    nvml.unsupported("nvmlDeviceGetCurrentClocksThrottleReasons", "nvmlDeviceGetCurrentClocksEventReasons")
+    assert Sampler("handle").capped_share() is None

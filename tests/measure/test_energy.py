@@ -164,6 +164,15 @@ def test_a_window_left_open_by_a_crash_can_be_started_again(clock: list[float]) 
     assert meter.stop().joules == 500
 
 
+def _zone(root: Path, zone: str, name: str | None = None, joules: int = 1) -> Path:
+    (root / zone).mkdir()
+    (root / zone / "energy_uj").write_text(str(joules * 10**6))
+    (root / zone / "max_energy_range_uj").write_text("9000000000")
+    if name:
+        (root / zone / "name").write_text(f"{name}\n")
+    return root / zone / "energy_uj"
+
+
 def test_rapl_of_two_packages_is_read_and_its_absence_is_a_reason(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -171,11 +180,39 @@ def test_rapl_of_two_packages_is_read_and_its_absence_is_a_reason(
     meter = cpu_energy()
     assert isinstance(meter, NoEnergy) and "no energy counter (RAPL)" in meter.reason
     for name in ("intel-rapl:0", "intel-rapl:1", "intel-rapl:0:0"):  # the last is a part of the first
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "energy_uj").write_text("1000000")
-        (tmp_path / name / "max_energy_range_uj").write_text("9000000")
+        _zone(tmp_path, name)
     meter = cpu_energy()
     assert isinstance(meter, CounterEnergy) and len(meter._read) == 2
+
+
+def test_each_joule_of_a_cpu_is_counted_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, clock: list[float]
+) -> None:
+    """psys holds the packages, a package its cores; one counter is shown as two zones, by name or as a link."""
+    monkeypatch.setattr(module, "RAPL_ROOT", tmp_path)
+    _zone(tmp_path, "intel-rapl")  # the control type itself
+    counters = [
+        _zone(tmp_path, "intel-rapl:0", "package-0"),
+        _zone(tmp_path, "intel-rapl:0:0", "core"),
+        _zone(tmp_path, "intel-rapl:1", "psys"),
+        _zone(tmp_path, "intel-rapl:10", "package-1"),
+        _zone(tmp_path, "intel-rapl-mmio:0", "package-0"),
+    ]
+    (tmp_path / "intel-rapl:2").symlink_to(tmp_path / "intel-rapl:10")
+    meter = cpu_energy()
+    meter.start()
+    for counter in counters:
+        counter.write_text("11000000")  # 10 J more in each
+    clock[0] += 10
+    assert meter.stop().joules == pytest.approx(20)
+
+
+def test_a_package_that_only_memory_shows_is_counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(module, "RAPL_ROOT", tmp_path)
+    _zone(tmp_path, "intel-rapl:0", "psys")
+    assert isinstance(cpu_energy(), NoEnergy)
+    _zone(tmp_path, "intel-rapl-mmio:0", "package-0")
+    assert isinstance(cpu_energy(), CounterEnergy)
 
 
 def test_no_counter_answers_with_its_reason() -> None:

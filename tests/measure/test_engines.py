@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from costlib.isolate import Unsupported
+from costlib.gpu import Gpu
+from costlib.isolate import Unsupported, no_memory
 from costlib.measure.device import CpuDevice
 from costlib.measure.engines import Compiled, Eager, open_engine
 from costlib.measure.iteration import Shape
@@ -85,6 +86,58 @@ def test_continuous_batching_gives_the_tokens_of_eager() -> None:
     found = batched.run(4)
     assert torch.equal(found.tokens, Eager(model, CpuDevice(), shape).run(4).tokens)
     assert found.ttft_s > 0 and found.decode_s > 0 and found.kv_cache_bytes is None
+
+
+def test_memory_that_runs_out_in_continuous_batching_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """transformers catches the error in a thread of its own and returns requests that failed, with its words."""
+    import torch
+
+    def full(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+
+    model = _model("llama")
+    monkeypatch.setattr(model, "forward", full)
+    with pytest.raises(MemoryError, match=r"CUDA out of memory\. Tried to allocate 20\.00 MiB"):
+        open_engine("batched", model, CpuDevice(), Shape(2, 4, 2)).prepare(0)
+
+
+@pytest.mark.parametrize(
+    ("inside", "raised", "match"),
+    [
+        ("SkipFrame", Unsupported, "cannot make one graph of this model's decode step: .*BF16 is not supported"),
+        ("full", RuntimeError, "CUDA out of memory"),
+        ("broken", Unsupported, "cannot make one graph of this model's decode step: .*ptxas"),
+    ],
+)
+def test_a_step_that_cannot_be_compiled_says_so_and_is_never_run_eagerly(
+    inside: str, raised: type[Exception], match: str, monkeypatch: pytest.MonkeyPatch, compiler: None
+) -> None:
+    """As inductor raises them in the middle of its work, the first for a graph with bf16 on a GPU without it."""
+    import torch
+    import torch._inductor.compile_fx
+    from torch._dynamo.exc import SkipFrame
+
+    errors = {
+        "SkipFrame": SkipFrame("BF16 is not supported"),
+        "full": torch.OutOfMemoryError("CUDA out of memory"),
+        "broken": RuntimeError("ptxas fatal"),
+    }
+
+    def fails(*_: Any, **__: Any) -> None:
+        raise errors[inside]
+
+    monkeypatch.setattr(torch._inductor.compile_fx, "_check_triton_bf16_support", fails)
+    with torch.compiler.config.patch(force_disable_caches=True), pytest.raises(raised, match=match) as found:
+        Compiled(_model("llama"), CpuDevice(), Shape(1, 4, 3)).prepare(0)
+    assert no_memory(found.value) is (inside == "full")
+
+
+def test_bf16_is_not_compiled_for_a_gpu_without_it(monkeypatch: pytest.MonkeyPatch, compiler: None) -> None:
+    gpu = Gpu({"name": "Tesla T4", "capability": [7, 5]}, None, None)
+    monkeypatch.setattr("costlib.environment.look", lambda device="cuda": gpu)
+    model = _model("llama").bfloat16()
+    with pytest.raises(Unsupported, match=r"no bf16 on this GPU \(compute capability 7\.5\); fp16 runs"):
+        Compiled(model, QueueDevice(monkeypatch), Shape(1, 4, 3)).prepare(0)
 
 
 def test_one_new_token_takes_no_decode_time() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from samples import run_row, runs_frame
 from costlib.isolate import Unsupported
 from costlib.measure import roofline, worker
 from costlib.measure.device import CpuDevice, Peaks
+from costlib.measure.energy import CounterEnergy
+from costlib.measure.iteration import Iteration
 from costlib.measure.summarise import summarise
 from costlib.measure.worker import measure_once
 
@@ -96,3 +99,17 @@ def test_more_tokens_than_the_context_are_refused_before_anything_is_loaded(
         once(f"path:{tiny_model}", prompt_tokens=250, output_tokens=7)
     with pytest.raises(Unsupported, match=r"exceed the model's context of 131072"):
         once("random:llama-3.1-8b", prompt_tokens=131_072)
+
+
+def test_short_iterations_fill_the_window_of_the_energy_counter(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred of them are over long before the five seconds that a counter needs."""
+    joules = iter(range(1000))
+    monkeypatch.setattr("costlib.measure.engines.Eager.run", lambda self, seed: time.sleep(0.001) or Iteration(1, 2, 3))
+    monkeypatch.setattr(CounterEnergy, "minimum_window_s", 0.5)
+    monkeypatch.setattr("costlib.measure.energy.MINIMUM_WINDOW_S", 0.5)
+    monkeypatch.setattr(CpuDevice, "energy", lambda self: CounterEnergy([lambda: next(joules)], "CPU package"))
+    found = once(f"path:{tiny_model}", maximum_iterations=2)
+    assert found["energy_window_s"] >= 0.5 and found["energy_j"] is not None and found["energy_reason"] is None
+    assert len(found["decode_s"]) == len(found["ttft_s"]) == len(found["flags"]) > 2
