@@ -5,24 +5,26 @@ This is the public door. Names are resolved on first use, so that `import costli
 
 from __future__ import annotations
 
+import ast
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the list of all public names, read by `_door`
     from costlib.cost.sizing import capacity as capacity
     from costlib.doctor import doctor as doctor
-    from costlib.door import breakeven as breakeven
-    from costlib.door import cost as cost
-    from costlib.door import distill as distill
-    from costlib.door import embed as embed
-    from costlib.door import evaluate as evaluate
-    from costlib.door import load as load
-    from costlib.door import memory as memory
-    from costlib.door import prefix as prefix
-    from costlib.door import price as price
-    from costlib.door import price_usage as price_usage
-    from costlib.door import rates as rates
-    from costlib.door import speculate as speculate
+    from costlib.door.answers import evaluate as evaluate
+    from costlib.door.hosting import breakeven as breakeven
+    from costlib.door.hosting import cost as cost
+    from costlib.door.hosting import memory as memory
+    from costlib.door.hosting import price as price
+    from costlib.door.hosting import price_usage as price_usage
+    from costlib.door.hosting import rates as rates
+    from costlib.door.serving import load as load
+    from costlib.door.small_models import distill as distill
+    from costlib.door.small_models import embed as embed
+    from costlib.door.techniques import prefix as prefix
+    from costlib.door.techniques import speculate as speculate
     from costlib.errors import CostlibError as CostlibError
     from costlib.errors import InputError as InputError
     from costlib.errors import RunError as RunError
@@ -42,40 +44,21 @@ if TYPE_CHECKING:
     from costlib.store import Store as Store
     from costlib.study import load_study as load_study
 
-_DOOR = {
-    "CostlibError": ("costlib.errors", "CostlibError"),
-    "Figure": ("costlib.figure", "Figure"),
-    "InputError": ("costlib.errors", "InputError"),
-    "RunError": ("costlib.errors", "RunError"),
-    "Store": ("costlib.store", "Store"),
-    "batch": ("costlib.report.batch", "batch"),
-    "breakeven": ("costlib.door", "breakeven"),
-    "capacity": ("costlib.cost.sizing", "capacity"),
-    "check": ("costlib.report.batch_folder", "check"),
-    "compare": ("costlib.measure.compare", "compare"),
-    "distill": ("costlib.door", "distill"),
-    "embed": ("costlib.door", "embed"),
-    "evaluate": ("costlib.door", "evaluate"),
-    "load": ("costlib.door", "load"),
-    "offer": ("costlib.prices.rates", "offer"),
-    "measurements": ("costlib.measure.run", "measurements"),
-    "memory": ("costlib.door", "memory"),
-    "plan": ("costlib.portfolio.plan", "make_plan"),
-    "prefix": ("costlib.door", "prefix"),
-    "price": ("costlib.door", "price"),
-    "price_usage": ("costlib.door", "price_usage"),
-    "price_book": ("costlib.prices.book", "load_book"),
-    "quality_results": ("costlib.quality.text", "quality_results"),
-    "rates": ("costlib.door", "rates"),
-    "run": ("costlib.report.run", "run"),
-    "speculate": ("costlib.door", "speculate"),
-    "load_study": ("costlib.study", "load_study"),
-}
-
 _ROOMS = ("cost", "doctor", "measure", "quality", "report")
 """Modules that can be called like their front function (see costlib/room.py)."""
 
-__all__ = sorted([*_DOOR, *_ROOMS, "__version__"])
+
+def _door() -> dict[str, tuple[str, str]]:
+    """Every public name, with the module and the name it has there."""
+    lines = [
+        node for node in ast.walk(ast.parse(Path(__file__).read_text("utf-8"))) if isinstance(node, ast.ImportFrom)
+    ]
+    inside = [node for node in lines if str(node.module).startswith("costlib.")]
+    return {str(one.asname): (str(node.module), one.name) for node in inside for one in node.names}
+
+
+DOOR = _door()
+__all__ = sorted([*DOOR, "__version__"])
 
 
 def __getattr__(name: str) -> Any:
@@ -85,9 +68,9 @@ def __getattr__(name: str) -> Any:
         return version("costlib")
     if name in _ROOMS:
         return import_module(f"costlib.{name}")
-    if name not in _DOOR:
+    if name not in DOOR:
         raise AttributeError(f"module 'costlib' has no attribute {name!r}")
-    module, attribute = _DOOR[name]
+    module, attribute = DOOR[name]
     return getattr(import_module(module), attribute)
 
 

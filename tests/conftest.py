@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,20 @@ def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("costlib.redact._known", {})
     monkeypatch.setattr("costlib.redact._pattern", None)
     monkeypatch.setattr("costlib.measure.run.measurements_dir", lambda: tmp_path / "committed")
+
+
+@pytest.fixture
+def costlib(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
+    """The command line in this process: its words in, its exit code, stdout and stderr out."""
+    from costlib.cli.main import main
+
+    def call(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["costlib", *map(str, words)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return int(end.value.code or 0), *capsys.readouterr()
+
+    return call
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from decimal import Decimal
@@ -11,20 +12,7 @@ from typing import Any
 
 import pytest
 
-from costlib.cli import main as cli
-
-
-def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[int, str, str]:
-    monkeypatch.setattr(sys, "argv", ["costlib", *words])
-    with pytest.raises(SystemExit) as end:
-        cli.main()
-    out, err = capsys.readouterr()
-    return int(end.value.code or 0), out, err
-
-
-@pytest.fixture
-def costlib(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
-    return lambda *words: call(capsys, monkeypatch, *words)
+import costlib as cl
 
 
 def test_json_is_exactly_one_document(costlib: Any) -> None:
@@ -38,8 +26,8 @@ def test_json_is_exactly_one_document(costlib: Any) -> None:
 
 def test_what_a_native_library_prints_is_not_part_of_the_document() -> None:
     script = (
-        "import os, sys; from costlib.cli import main as cli; whole = cli.app\n"
-        "cli.app = lambda **how: (os.write(1, b'solver says\\n'), whole(**how))[1]\n"
+        "import os, sys; from costlib.cli import main as cli; whole = cli.run\n"
+        "cli.run = lambda words: (os.write(1, b'solver says\\n'), whole(words))[1]\n"
         "sys.argv = 'costlib price gpt-4o --provider openai --input 1 --output 1 --json'.split(); cli.main()"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -114,9 +102,8 @@ def test_breakeven_answers_with_crossings_and_words(costlib: Any) -> None:
     assert found["crossings"][0]["requests_per_month"] == pytest.approx(730 * 2 / 0.0045, abs=1)
     never = json.loads(costlib(*words, *speeds, "--usd-per-hour", "200000")[1])
     assert never["verdict"] == "never" and never["crossings"] == []
-    words_max = (*words, *speeds, "--usd-per-hour", "2", "--maximum-replicas", "1")
-    small = ("--prefill-speed", "3", "--decode-speed", "3")
-    beyond = json.loads(costlib(*words_max, *small)[1])
+    small = ("--prefill-speed", "3", "--decode-speed", "3", "--maximum-replicas", "1", "--usd-per-hour", "2", "--json")
+    beyond = json.loads(costlib(*words, *small)[1])
     assert beyond["verdict"] in ("beyond capacity", "never")
 
 
@@ -176,20 +163,54 @@ def test_measure_and_cost_from_the_command_line(tiny_model: Path, tmp_path: Path
     assert code == 0 and priced["output_usd_per_mtok"] == pytest.approx(by_hand, rel=1e-9)
 
 
-def test_every_command_has_help_with_an_example() -> None:
-    commands = [
-        command.name or command.callback.__name__ for command in cli.app.registered_commands if command.callback
-    ]
-    assert set(commands) >= {
-        *("doctor", "measure", "memory", "price", "cost", "breakeven", "payback", "focus", "plan", "run", "report"),
-        *("rates", "owned", "capacity", "compare"),
+def test_every_command_has_help_with_an_example_and_a_line_for_each_option(costlib: Any, monkeypatch: Any) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    code, out, _ = costlib("--help")
+    listed = re.findall(r"^│ ([a-z]+) ", out, re.M)
+    assert code == 0 and set(listed) >= {
+        *("doctor", "measure", "memory", "quality", "embed", "load", "speculate", "prefix", "distill", "price"),
+        *("prices", "rates", "owned", "cost", "capacity", "breakeven", "payback", "focus", "usage", "route", "plan"),
+        *("run", "report", "batch", "check", "monitor", "compare"),
     }
-    assert {command.callback.__name__ for command in cli.book.registered_commands if command.callback} == {
-        "diff",
-        "save",
-    }
-    for command in (*cli.app.registered_commands, *cli.book.registered_commands):
-        assert command.callback is not None and "Example: costlib " in (command.callback.__doc__ or "")
+    for command in [*((name,) for name in listed if name != "prices"), ("prices", "diff"), ("prices", "save")]:
+        code, out, _ = costlib(*command, "--help")
+        assert code == 0 and f"Example: costlib {' '.join(command)}" in out and "--json" in out, command
+        for line in re.findall(r"^│.*--[a-z].*│$", out, re.M):
+            assert re.search(r"(STR|INT|FLOAT|--[a-z0-9-]+|\.\.\.)\s{2,}\S", line), (command, line)
+
+
+def test_help_fits_the_terminal(costlib: Any, monkeypatch: Any) -> None:
+    for width in (60, 140):
+        monkeypatch.setenv("COLUMNS", str(width))
+        assert max(map(len, costlib("price", "--help")[1].splitlines())) == width
+
+
+def test_the_version_is_printed(costlib: Any) -> None:
+    assert costlib("--version")[:2] == (0, f"{cl.__version__}\n")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (
+            ("price", "gpt-4o", "--provider", "openai", "--input", "900", "--output=9", "--cached", "3"),
+            ("price", "gpt-4o", "--provider", "openai", "--prompt-tokens", "900", "--output-tokens", "9",
+             "--cached-tokens", "3"),
+        ),
+        (
+            ("cost", "--prefill-speed", "9", "--decode-speed", "9", "--usd-per-hour", "1"),
+            ("cost", "--prefill-tokens-per-s", "9", "--decode-tokens-per-s", "9", "--usd-per-hour", "1"),
+        ),
+    ],
+)  # fmt: skip
+def test_an_old_spelling_still_works_and_is_not_shown(costlib: Any, old: tuple[str, ...], new: tuple[str, ...]) -> None:
+    before, after = costlib(*old, "--json"), costlib(*new, "--json")
+    assert before == after and before[0] == 0
+    shown = costlib(new[0], "--help")[1]
+    for word, now in zip(old, new, strict=False):
+        option = word.partition("=")[0]
+        if option.startswith("--") and option != now:
+            assert not re.search(rf"{option}[ ,]", shown) and now in shown
 
 
 def test_help_comes_without_loading_a_room() -> None:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-from costlib.cli import main as cli
 
 URL = ("http://127.0.0.1:9/v1", "--model", "m")
 LOAD = ("load", *URL, "--rate", "1")
@@ -94,11 +91,10 @@ FLAGS = [
 ]
 
 
-@pytest.fixture
-def costlib(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """The command in a folder with one file of each kind; its exit code, stdout and stderr."""
+@pytest.fixture(autouse=True)
+def _files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A folder with one file of each kind."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COSTLIB_STORE", str(tmp_path / "store"))
     items = [{"input": f"text {n}", "expected": "ab"[n % 2], "kind": "classification"} for n in range(8)]
     Path("t.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
     Path("d.txt").write_text("one\ntwo\n")
@@ -107,14 +103,6 @@ def costlib(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
     Path("folder").mkdir()
     Path("folder", "config.json").write_text('{"model_type": "model2vec"}')
     Path("r.csv").write_text("a_score,b_score\n" + "0,1\n" * 50)
-
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["costlib", *words])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        return int(end.value.code or 0), *capsys.readouterr()
-
-    return call
 
 
 @pytest.mark.parametrize(("words", "option", "value", "name"), CASES)

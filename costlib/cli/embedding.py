@@ -48,7 +48,7 @@ def embed(
 
     Example: costlib embed demo:minilm --precision fp32,bf16,int8 --text tickets.txt
     """
-    from costlib.door import embed as run_embed
+    from costlib.door.small_models import embed as run_embed
 
     with watching(as_json) as progress:
         found = run_embed(
@@ -152,7 +152,7 @@ def distill(
 
     Example: costlib distill demo:minilm --student static --task tickets.jsonl --requests-per-week 1000000
     """
-    from costlib.door import distill as run_distill
+    from costlib.door.small_models import distill as run_distill
 
     with watching(as_json) as progress:
         row, money = run_distill(

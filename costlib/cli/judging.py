@@ -86,7 +86,7 @@ def quality(
     Example: costlib quality demo:gemma-3-270m --precision bf16,nf4 --task data/tasks/order_data.jsonl --shots 4
     """
     asked = dict(locals())
-    from costlib.door import evaluate
+    from costlib.door.answers import evaluate
     from costlib.models.load import is_encoder
     from costlib.models.reference import parse
     from costlib.quality.gate import check_limit

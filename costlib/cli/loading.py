@@ -83,7 +83,7 @@ def load(
     Example: costlib load http://127.0.0.1:8000/v1 --model NAME --rate 2 --requests 200 --slo-ttft-s 1
     """
     from costlib.cli.load_card import card
-    from costlib.door import load as run_load
+    from costlib.door.serving import load as run_load
 
     with watching(as_json) as progress:
         found, costs = run_load(

@@ -18,19 +18,17 @@ import typer
 from costlib.cli import (
     billing,
     embedding,
-    hosting,
     judging,
     loading,
     logs,
     measuring,
-    money,
     portfolio,
-    prices,
     reporting,
     routing,
     techniques,
     watching,
 )
+from costlib.cli.commands import run
 from costlib.cli.screen import safe_output
 from costlib.errors import CostlibError, InputError
 from costlib.redact import remember_words
@@ -43,11 +41,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for part in (
+PARTS = (
     measuring,
     judging,
-    money,
-    hosting,
     billing,
     portfolio,
     reporting,
@@ -57,14 +53,10 @@ for part in (
     embedding,
     loading,
     techniques,
-):
+)
+for part in PARTS:
     for command in part.COMMANDS:
         app.command()(command)
-
-book = typer.Typer(name="prices", help="The price book over time: diff, save.", rich_markup_mode=None)
-for command in prices.COMMANDS:
-    book.command()(command)
-app.add_typer(book)
 
 _UsageError: Any = typer.BadParameter.__mro__[1]
 """Typer carries its own copy of click, whose error classes it does not export; this is the base of usage errors."""
@@ -89,7 +81,8 @@ def main() -> None:
 def _run(wants_json: bool) -> int:
     code: Any
     try:
-        code = app(standalone_mode=False)
+        old = sys.argv[1:2] and sys.argv[1] in {one.__name__ for part in PARTS for one in part.COMMANDS}
+        code = app(standalone_mode=False) if old else run(sys.argv[1:])
         if code == _INTERRUPTED:
             raise KeyboardInterrupt
         sys.stdout.flush()

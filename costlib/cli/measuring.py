@@ -137,7 +137,7 @@ def memory(
 
     Example: costlib memory llama-3.1-70b --precision bf16,nf4 --batch 8 --context 8192
     """
-    from costlib.door import memory as predict
+    from costlib.door.hosting import memory as predict
 
     rows = predict(model, names(precision), batch=batch, context=context)
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from costlib.cli.show import Json, StoreOption, answer, table
+from costlib.cli.show import Card, Table, records
 from costlib.errors import InputError, bad, unused
 
 if TYPE_CHECKING:
@@ -19,20 +17,25 @@ _SHOWN = 30
 _ORDER = ("moved", "corrected", "unclear", "removed", "added")
 
 
-def diff(
-    before: Annotated[str, typer.Argument(help="Day of the price book (YYYY-MM-DD), or a file of `prices save`.")],
-    after: Annotated[str, typer.Argument(help="Another day or file.")],
-    study: Annotated[str | None, typer.Option(help="Effect on what this study's plan sends to APIs.")] = None,
-    usage: Annotated[str | None, typer.Option(help="Effect on a CSV or Parquet of requests.")] = None,
-    store: StoreOption = None,
-    as_json: Json = False,
-) -> None:
+def ask_prices_diff(
+    before: str,
+    after: str,
+    *,
+    study: str | None = None,
+    usage: str | None = None,
+    store: str | None = None,
+) -> dict[str, Any]:
     """Prices that changed between two days or saved books: moves told from corrections, and their effect in $.
 
-    Example: costlib prices diff 2026-09-01 2026-11-10 --study demo
+    Args:
+        before: Day of the price book (YYYY-MM-DD), or a file of `prices save`.
+        after: Another day or file.
+        study: Effect on what this study's plan sends to APIs.
+        usage: Effect on a CSV or Parquet of requests.
+        store: Folder of measurements [default: data/store].
     """
     if study is None:
-        unused("without a study", diff, locals(), ["store"])
+        unused("without a study", ask_prices_diff, locals(), ["store"])
     if study is not None and usage is not None:
         raise bad("--study and --usage", (study, usage), "one of the two, not both")
     from costlib.prices.changes import diff as changed
@@ -51,30 +54,35 @@ def diff(
     }
     if usage is not None:
         document |= _usage_effect(usage, old, new)
-    effect = _study_effect(study, store, old[0], new[0], days) if study is not None else None
-    if effect is not None:
+    if study is not None:
+        effect = _study_effect(study, store, old[0], new[0], days)
         document |= {"workloads": effect, **_known(effect["effect_usd"])}
-
-    def show() -> None:
-        _show_changes(document, rows, effect)
-        if effect is not None:
-            body = []
-            for row in effect.to_dict("records"):
-                amounts = [_usd(row[f"{name}_usd"]) for name in ("before", "after", "effect")]
-                body.append([f"{row['workload']}: {row['option']}", *amounts])
-            table(f"study {study}", ["workload", "before", "after", "effect"], body, "USD per month; derived")
-            for reason in dict.fromkeys(reason for reason in effect["reason"] if reason):
-                print(f"  note: {reason}")
-        if "effect_usd" in document:
-            unknown = f"; unknown for {document['unknown']} workloads" if document.get("unknown") else ""
-            print(f"  effect: {_usd(document['effect_usd'])} USD{' per month' if study else ''}{unknown}")
-        if document.get("reason"):
-            print(f"  note: {document['reason']}")
-
-    answer(document, as_json, show)
+    return document
 
 
-def _show_changes(document: dict[str, Any], rows: Any, effect: Any) -> None:
+def prices_diff(document: dict[str, Any], asked: Any) -> Card:
+    """Example: costlib prices diff 2026-09-01 2026-11-10 --study demo"""
+    yield document
+    effect = document.get("workloads")
+    yield from _changes(document, document["changes"], effect)
+    if effect is not None:
+        body = [
+            [
+                f"{row['workload']}: {row['option']}",
+                *(_usd(row[f"{name}_usd"]) for name in ("before", "after", "effect")),
+            ]
+            for row in records(effect)
+        ]
+        yield Table(f"study {asked.study}", ["workload", "before", "after", "effect"], body, "USD per month; derived")
+        yield from (f"  note: {reason}" for reason in dict.fromkeys(reason for reason in effect["reason"] if reason))
+    if "effect_usd" in document:
+        unknown = f"; unknown for {document['unknown']} workloads" if document.get("unknown") else ""
+        yield f"  effect: {_usd(document['effect_usd'])} USD{' per month' if asked.study else ''}{unknown}"
+    if document.get("reason"):
+        yield f"  note: {document['reason']}"
+
+
+def _changes(document: dict[str, Any], rows: Any, effect: Any) -> Card:
     """What a reader looks for first: changes with an effect, or of the study's models, else moves before new prices."""
     with_effect = "effect_usd" in rows
     if with_effect:
@@ -87,7 +95,7 @@ def _show_changes(document: dict[str, Any], rows: Any, effect: Any) -> None:
             models = set(zip(effect["provider"], effect["model"], strict=True))
             kept = kept[[key in models for key in zip(kept["provider"], kept["model"], strict=True)]]
     body = []
-    for row in kept.head(_SHOWN).to_dict("records"):
+    for row in records(kept.head(_SHOWN)):
         above = f" above {row['above_input_tokens']:,} tokens" if row["above_input_tokens"] else ""
         name = f"{row['provider']}/{row['model']} {row['tier']} {row['token_kind']}{above}"
         amounts = [_usd(row["usd_per_mtok_before"]), _usd(row["usd_per_mtok_after"])]
@@ -96,9 +104,9 @@ def _show_changes(document: dict[str, Any], rows: Any, effect: Any) -> None:
     counts = document["counts"]
     counted = ", ".join(f"{counts[name]} {name}" for name in _ORDER if name in counts) or "nothing changed"
     title = f"{document['before']} to {document['after']}: {counted}"
-    table(title, columns, body, "USD per million tokens or requests; quoted")
+    yield Table(title, columns, body, "USD per million tokens or requests; quoted")
     if len(kept) > _SHOWN:
-        print(f"  and {len(kept) - _SHOWN} more; --json lists all")
+        yield f"  and {len(kept) - _SHOWN} more; --json lists all"
 
 
 def _known(effects: Any) -> dict[str, Any]:
@@ -156,13 +164,11 @@ def _book(name: str, given: str) -> tuple[PriceBook, date]:
     return book, day
 
 
-def save(
-    file: Annotated[str, typer.Argument(help="JSON file to write.")],
-    as_json: Json = False,
-) -> None:
+def ask_prices_save(file: str) -> dict[str, Any]:
     """Save the whole price book, for a later `prices diff`.
 
-    Example: costlib prices save prices-2026-11-10.json
+    Args:
+        file: JSON file to write.
     """
     from costlib.output import check_file
     from costlib.prices.book import load_book
@@ -171,11 +177,10 @@ def save(
     path, book = check_file(file, "FILE"), load_book()
     save_snapshot(book, path)
     found = {"file": path, "prices": len(book.prices), "snapshot_date": book.snapshot_date, "snapshot": book.snapshot}
-    answer(
-        {**found, "source": book.source},
-        as_json,
-        lambda: print(f"  {len(book.prices)} prices as of {book.snapshot_date} in {path}"),
-    )
+    return {**found, "source": book.source}
 
 
-COMMANDS = (diff, save)
+def prices_save(document: dict[str, Any], asked: Any) -> Card:
+    """Example: costlib prices save prices-2026-11-10.json"""
+    yield document
+    yield f"  {document['prices']} prices as of {document['snapshot_date']} in {document['file']}"

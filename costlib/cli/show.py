@@ -67,6 +67,38 @@ def plain_types(value: Any) -> Any:
     return str(value)
 
 
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table of a card; the first column is text, the others are numbers."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    caption: str = ""
+
+
+Card = Iterator[dict[str, Any] | Table | str]
+"""What a command says: the JSON document first, then the tables and lines of its card."""
+
+
+def tell(card: Card, as_json: bool) -> None:
+    """Print the document as one JSON line, or the rest of the card."""
+    document = next(card)
+    if as_json:
+        answer(document, True, print)  # type: ignore[arg-type]
+        return
+    for part in card:
+        if isinstance(part, Table):
+            table(part.title, list(part.columns), [list(row) for row in part.rows], part.caption)
+        else:
+            print(part)
+
+
+def records(frame: Any) -> list[dict[str, Any]]:
+    """The rows of a frame."""
+    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+
+
 def answer(document: dict[str, Any], as_json: bool, show: Callable[[], None]) -> None:
     """Print the document as one JSON line, or let `show` draw it."""
     if as_json:
@@ -127,12 +159,11 @@ def table(title: str, columns: list[str], rows: list[list[str]], caption: str = 
     Console(file=raw(sys.stdout), markup=False).print(table)
 
 
-def remarks(notes: Sequence[str], unpriced: Any) -> None:
+def remarks(notes: Sequence[str], unpriced: Any) -> Iterator[str]:
     """What a reader of a bill must know, and the rows of its table that have no price."""
-    for note in notes:
-        print(f"  note: {note}")
+    yield from (f"  note: {note}" for note in notes)
     for row in unpriced.to_dict("records"):
-        print(f"  not priced: {row['rows']:,} rows of {row['model']}, the first {row['first_row']}: {row['reason']}")
+        yield f"  not priced: {row['rows']:,} rows of {row['model']}, the first {row['first_row']}: {row['reason']}"
 
 
 def number(row: Any, name: str, unit: str = "", scale: float = 1.0) -> str:

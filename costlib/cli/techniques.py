@@ -52,7 +52,7 @@ def speculate(
 
     Example: costlib speculate demo:gemma-3-270m --draft prompt-lookup --draft-tokens 2,4,8
     """
-    from costlib.door import speculate as run_speculate
+    from costlib.door.techniques import speculate as run_speculate
 
     with watching(as_json) as progress:
         rows = run_speculate(
@@ -189,7 +189,7 @@ def prefix(
     Example: costlib prefix demo:gemma-3-270m --shared-tokens 512 --prompt-tokens 640 --usd-per-hour 0.10
     """
     from costlib.cost.prefix import PER
-    from costlib.door import prefix as run_prefix
+    from costlib.door.techniques import prefix as run_prefix
 
     with watching(as_json) as progress:
         rows, stream = run_prefix(

@@ -76,6 +76,31 @@ def capacity(
     answers `requests_per_s`, or what its speeds (tokens/s of the whole batch) and the mean lengths give. Of the offers
     of `device` as of a day (or of those of `node_devices` sold together) the one whose whole bill for the fleet is
     least is rented. A typed `utilization` is assumed, and takes the place of the profile and of the limit.
+
+    Args:
+        requests_per_month: Requests in a month of 730 hours.
+        hourly_weights: 24 or 168 weights, by hour of day or week.
+        log: CSV or Parquet with a column timestamp instead.
+        requests_per_s: Requests/s of a full replica; or both speeds with both lengths.
+        prefill_tokens_per_s: Prompt tokens/s of the whole batch.
+        decode_tokens_per_s: New tokens/s of the whole batch.
+        prompt_tokens: Mean prompt tokens of a request.
+        output_tokens: Mean new tokens of a request.
+        batch: Requests a replica answers at a time.
+        usd_per_hour: $ per hour of one device, instead of device.
+        device: Device of data/rates.csv, e.g. 'H100 SXM'.
+        rate_kind: on_demand, spot, reserved_1y, reserved_3y or owned.
+        rate_provider: Provider of the rate [default: the cheapest].
+        as_of: Date of the prices, YYYY-MM-DD, or UTC moment [default: the snapshot].
+        devices_per_replica: Devices one replica needs.
+        node_devices: Devices sold together [default: as each offer is].
+        minimum_replicas: Replicas kept for availability; 0 scales to zero.
+        scaling: fixed (at the busiest hour's size) or hourly.
+        start_up_s: Paid seconds before a new replica serves.
+        idle_timeout_s: Idle seconds before it scales to zero.
+        latency_limit_s: Seconds within which to answer.
+        percentile: Share of requests that must meet the limit.
+        utilization: Typed instead of derived (assumed).
     """
     asked = dict(locals())
     speeds = (prefill_tokens_per_s, decode_tokens_per_s, prompt_tokens, output_tokens)

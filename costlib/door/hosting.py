@@ -26,6 +26,12 @@ def memory(
     `model` is a reference (`random:llama-3.1-70b`, `path:DIR`, ...) or the name of a shape. `fits_on` lists devices of
     data/rates.csv that hold weights and key-value cache; activations and the CUDA context come on top. `uniform_bytes`
     is what headlines count, every parameter at the bits of the precision; it is no part of the total. Kind: derived.
+
+    Args:
+        model: A shape (llama-3.1-70b), or a random:SHAPE, demo:, path: or hub: model.
+        precision: Precisions, or 16-bit, 8-bit, 4-bit.
+        batch: Sequences held at once.
+        context: Tokens of each sequence in the key-value cache.
     """
     import pandas as pd
 
@@ -98,6 +104,30 @@ def price(
 
     `input_tokens` and `output_tokens` include all of their parts, cached tokens the cached audio and images. `as_of` is
     a day, or a moment where the price depends on the hour (UTC); None is the day of the price snapshot.
+
+    Args:
+        model: API model, e.g. gpt-4o.
+        provider: API provider, e.g. anthropic; needed where several offer a model.
+        input_tokens: Input tokens, cached and cache-write ones included.
+        output_tokens: Output tokens, reasoning included.
+        cached_tokens: Input tokens read from a prompt cache.
+        cache_write_tokens: Input tokens written to a cache.
+        cache_write_1h_tokens: Those of them written for one hour.
+        input_audio_tokens: Input tokens that are audio.
+        input_image_tokens: Input tokens that are images.
+        input_video_tokens: Input tokens that are video.
+        cached_audio_tokens: Cached tokens that are audio.
+        cached_image_tokens: Cached tokens that are images.
+        reasoning_tokens: Output tokens that are reasoning.
+        citation_tokens: Output tokens that are citations.
+        output_audio_tokens: Output tokens that are audio.
+        output_image_tokens: Output tokens that are images.
+        output_video_tokens: Output tokens that are video.
+        searches: Web searches.
+        storage_searches: Searches of stored files.
+        requests: Requests that all these counts add up; their mean sets a tier.
+        tier: standard, batch, flex or priority.
+        as_of: Date of the prices, YYYY-MM-DD, or UTC moment [default: the snapshot].
     """
     request = locals().copy()
     from costlib.prices.api import price_request
@@ -118,6 +148,13 @@ def price_usage(
 
     Columns `model`, `input_tokens` and `output_tokens`; optional `provider`, `tier`, `timestamp` or `date` and the
     other counts, `requests` among them for rows that add up many. A row without a price is in `unpriced`.
+
+    Args:
+        usage: A frame, or a file.
+        provider: Provider of rows that name none.
+        tier: Tier of rows that name none.
+        as_of: Date of the prices [default: the day of each row, else the snapshot].
+        columns: Column of the file for each field it does not name so.
     """
     from costlib.prices.book import load_book
     from costlib.prices.usage import price_usage as priced
@@ -138,6 +175,12 @@ def rates(
     the cheapest whole offer for one, which is all `devices` sold together; `low` and `high` are what one device costs
     at the cheapest and at the dearest provider, for reading. Devices without that kind of rate on that day are left
     out. Raises `InputError` for an unknown device, rate kind or date.
+
+    Args:
+        device: Device of data/rates.csv; leave out to list them all.
+        rate_kind: on_demand, spot, reserved_1y, reserved_3y or owned.
+        devices: Only offers of that many sold together, e.g. 8.
+        as_of: Date of the prices, YYYY-MM-DD, or UTC moment [default: the snapshot].
     """
     import pandas as pd
 
@@ -193,6 +236,23 @@ def cost(
     day, or, for measurements, of the device they ran on: one of eight sold together costs all eight. With a
     `success_rate` also $ per good answer; without output tokens, $ per million embedded documents. Kind: derived.
     Raises `InputError` where neither a measurement nor a speed is given or no rate is known.
+
+    Args:
+        model: A measured model; leave out to give speeds.
+        prefill_tokens_per_s: Prompt tokens/s of the whole batch.
+        decode_tokens_per_s: New tokens/s of the whole batch.
+        prompt_tokens: Prompt tokens of a request.
+        output_tokens: New tokens of a request; 0 for an embedding.
+        usd_per_hour: $ per hour of one device, instead of device.
+        device: Device of data/rates.csv, e.g. 'H100 SXM'.
+        rate_kind: on_demand, spot, reserved_1y, reserved_3y or owned.
+        rate_provider: Provider of the rate [default: the cheapest].
+        as_of: Date of the prices, YYYY-MM-DD, or UTC moment [default: the snapshot].
+        devices: Devices that give the speeds together.
+        output_to_input_price_ratio: Output over input price: adds that split.
+        utilization: Share of paid time that serves tokens (assumed).
+        success_rate: Share of answers that are good.
+        store: Folder of measurements [default: data/store].
     """
     import pandas as pd
 
@@ -283,6 +343,25 @@ def breakeven(
     (assumed) of the month; a rented hour costs the same busy or idle. Of the offers of `device`, the one that pays
     first is rented, in whole units as they are sold; `as_of` holds for it and for the API. Volumes are requests (and
     tokens) per month.
+
+    Args:
+        api_model: API model to compare with.
+        provider: API provider, e.g. anthropic; needed where several offer a model.
+        input_tokens: Input tokens of a request.
+        output_tokens: Output tokens of a request.
+        prefill_tokens_per_s: Prompt tokens/s of one replica.
+        decode_tokens_per_s: New tokens/s of one replica.
+        usd_per_hour: $ per hour of one device, instead of device.
+        device: Device of data/rates.csv, e.g. 'H100 SXM'.
+        rate_kind: on_demand, spot, reserved_1y, reserved_3y or owned.
+        rate_provider: Provider of the rate [default: the cheapest].
+        devices_per_replica: Devices one replica needs.
+        utilization: Share of the month a replica may be busy (assumed).
+        minimum_replicas: Replicas kept for availability.
+        maximum_replicas: Replicas that can be had [default: no limit].
+        cached_tokens: Input tokens the API reads from its cache.
+        tier: standard, batch, flex or priority.
+        as_of: Date of the prices, YYYY-MM-DD, or UTC moment [default: the snapshot].
     """
     from costlib.cost.breakeven import Api, break_even_as_sold
     from costlib.cost.inputs import SECONDS_PER_MONTH, number, share

@@ -13,10 +13,8 @@ import pytest
 from genai_prices.types import Usage
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
 import costlib as cl
-from costlib.cli.main import app
 from costlib.prices.book import load_book
 from costlib.prices.entries import TOKEN_KINDS, MissingPrice
 
@@ -204,16 +202,14 @@ def test_counts_that_nobody_knows_and_totals_that_do_not_add_up_are_said() -> No
         price_request(BOOK, "gpt-4o", input_tokens=1, audio_tokens=1)
 
 
-def test_the_command_takes_every_count() -> None:
-    said = CliRunner().invoke(
-        app,
-        [
+def test_the_command_takes_every_count(costlib: Any) -> None:
+    document = json.loads(
+        costlib(
             *("price", "gpt-realtime", "--provider", "openai", "--input", "900", "--output", "90", "--cached", "30"),
             *("--input-audio", "20", "--cached-audio", "10", "--input-image", "8", "--cached-image", "4"),
             *("--output-audio", "50", "--reasoning", "7", "--requests", "3", "--json"),
-        ],
+        )[1]
     )
-    document = json.loads(said.stdout)
     assert {line["kind"]: line["tokens"] for line in document["lines"]} == {
         "input": 856,
         "cache_read": 16,
@@ -227,7 +223,7 @@ def test_the_command_takes_every_count() -> None:
     assert document["requests"] == 3 and "7 reasoning_tokens have no price of their own" in document["notes"][0]
 
 
-def test_a_deprecated_model_says_so_everywhere() -> None:
+def test_a_deprecated_model_says_so_everywhere(costlib: Any) -> None:
     counts = {"input_tokens": 1, "output_tokens": 0}
     said = "google/gemini-2.0-flash is deprecated by its provider"
     assert cl.price("gemini-2.0-flash-001", "google", **counts).notes == (said,)
@@ -235,8 +231,8 @@ def test_a_deprecated_model_says_so_everywhere() -> None:
     assert old.lines["deprecated"].all() and old.notes == (said,)
     assert not new.lines["deprecated"].any() and new.notes == ()
     words = ["price", "gemini-2.0-flash", "--input", "1", "--output", "0"]
-    assert said in CliRunner().invoke(app, words).stdout
-    assert json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)["deprecated"] is True
+    assert said in costlib(*words)[1]
+    assert json.loads(costlib(*words, "--json")[1])["deprecated"] is True
 
 
 def test_a_month_that_ends_after_the_lists_last_day_is_billed_up_to_it_and_the_nearest_day_is_offered() -> None:
@@ -277,10 +273,10 @@ def test_what_is_sold_by_something_else_than_tokens_is_refused_by_name(model: st
         request(model, provider, input_tokens=1)
 
 
-def test_an_effect_on_a_bill_with_rows_that_have_no_price_is_unknown(tmp_path: Path) -> None:
+def test_an_effect_on_a_bill_with_rows_that_have_no_price_is_unknown(tmp_path: Path, costlib: Any) -> None:
     file = tmp_path / "usage.csv"
     file.write_text("model,input_tokens,output_tokens\no3,1000,0\nnobody,1,0\n", encoding="utf-8")
     words = ["prices", "diff", "2025-06-01", "2025-07-01", "--usage", str(file), "--json"]
-    document = json.loads(CliRunner().invoke(app, words).stdout)
+    document = json.loads(costlib(*words)[1])
     assert (document["before_usd"], document["after_usd"], document["effect_usd"]) == (None, None, None)
     assert document["reason"].startswith(f"1 rows have no price, the first {file}:3: model is 'nobody'")

@@ -1,0 +1,161 @@
+"""The commands by what a person wants, and how one runs: ask the public function, print its document or its card.
+
+A command is a public function of the same name (or `ask_NAME` beside its card, where a command joins several), and a
+card: a function of the same name in a module of this room, given the answer and what was asked. It yields the JSON
+document first, then tables and lines. What its docstring holds is printed below the help: examples.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from types import SimpleNamespace
+from typing import Annotated, Any
+
+from cyclopts import App, Group, Parameter
+from cyclopts.exceptions import CycloptsError, MissingArgumentError
+
+from costlib import DOOR
+from costlib.cli.options import Declared, declared, old_spellings, option_name, parameters
+from costlib.cli.screen import raw
+from costlib.cli.show import tell, watching
+from costlib.errors import InputError, bad
+
+GROUPS: dict[str, dict[str, str]] = {
+    "Look at this machine and at prices": {
+        "doctor": "measuring", "price": "money", "prices": "prices", "rates": "money",
+    },
+    "Measure models": {
+        "measure": "measuring", "memory": "measuring", "compare": "measuring", "quality": "judging",
+        "embed": "embedding", "load": "loading", "speculate": "techniques", "prefix": "techniques",
+        "distill": "embedding", "quantize": "measuring",
+    },
+    "Calculate costs": {
+        "cost": "money", "capacity": "money", "owned": "money", "breakeven": "money", "payback": "money",
+    },
+    "Read logs and decide": {
+        "usage": "logs", "route": "routing", "focus": "billing", "plan": "portfolio", "monitor": "watching",
+    },
+    "Report": {"run": "portfolio", "report": "portfolio", "batch": "reporting", "check": "reporting"},
+}  # fmt: skip
+"""Every command by what a person wants, and the module of its card."""
+PRICES = ("diff", "save")
+"""What `costlib prices` can do."""
+CARDS = {name: f"costlib.cli.{module}" for group in GROUPS.values() for name, module in group.items()}
+
+
+def run(words: list[str]) -> int:
+    """Run the command of these words; what it prints is its answer, what it returns the exit code."""
+    name = words[0] if words and not words[0].startswith("-") else None
+    if name is not None and name not in CARDS:
+        raise bad("command", name, CARDS)
+    if words == ["prices"]:
+        raise InputError("Missing command; allowed: prices diff, or prices save")
+    every = "--install-completion" in words
+    app = App(name="costlib", version=_version, console=_console(), help_format="plaintext", help=_HELP)
+    book = App(name="prices", help="The price book over time.")
+    for inner in PRICES if name == "prices" or every else ():
+        book.command(_command(f"prices {inner}"), name=inner)
+    for place, (title, names) in enumerate(GROUPS.items()):
+        group = Group(title, sort_key=place)
+        for one in names:
+            if one == "prices":
+                book.group = (group,)
+                app.command(book)
+            elif one == name or every:
+                app.command(_command(one), name=one, group=group)
+            elif name is None:
+                app.command(lambda: None, name=one, group=group, help=_declared(one).summary)
+    full = " ".join(words[: 2 if name == "prices" else 1])
+    if name == "prices" and (words[1:] or ["-"])[0][:1] != "-" and words[1] not in PRICES:
+        raise bad("command", full, [f"prices {inner}" for inner in PRICES])
+    if (full in CARDS and full != "prices") or full in [f"prices {inner}" for inner in PRICES]:
+        words = _one_spelling(full, words)
+    if every:
+        app.register_install_completion_command()
+    try:
+        code = app(words, exit_on_error=False, print_error=False, result_action="return_value")
+    except MissingArgumentError as error:
+        missing = error.argument.names[0] if error.argument else "an argument"
+        raise InputError(f"Missing {missing}; allowed: a value, see costlib {full} --help") from None
+    except CycloptsError as error:
+        raise InputError(" ".join(str(error).split())) from None
+    return code if isinstance(code, int) else 0
+
+
+_HELP = "Measures what language models cost to run and writes portfolio cost reports."
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("costlib")
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console(file=raw(sys.stdout), highlight=False)
+
+
+def _target(name: str) -> tuple[str, str]:
+    """The module and name of the function a command asks."""
+    card, ask = CARDS[name.split()[0]], "ask_" + name.replace(" ", "_")
+    return (card, ask) if declared(card, ask) else DOOR.get(name, (card, name))
+
+
+def _declared(name: str) -> Declared:
+    found = declared(*_target(name))
+    assert found is not None, name
+    return found
+
+
+def _one_spelling(name: str, words: list[str]) -> list[str]:
+    """The words with each option as it is written today."""
+    known = [one.name for one in _declared(name).parameters]
+    now = {old: option_name(one) for one in known for old in old_spellings(one)}
+    for one in known:
+        now.pop(option_name(one), None)
+    split = [word.partition("=") for word in words]
+    return [now.get(option, option) + equals + value for option, equals, value in split]
+
+
+def _command(name: str) -> Callable[..., int]:
+    """What cyclopts calls: a function with the parameters of the public one, and `--json`."""
+    source, (module, attribute) = _declared(name), _target(name)
+    room, shows = CARDS[name.split()[0]], name.replace(" ", "_")
+    card = declared(room, shows)
+    own = parameters(source)
+    json = Annotated[
+        bool, Parameter(name="--json", negative="", show_default=False, help="Print one JSON document on stdout.")
+    ]
+    own.append(inspect.Parameter("json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=json))
+
+    def command(*args: Any, **named: Any) -> int:
+        bound = inspect.signature(command).bind(*args, **named)
+        as_json = bool(bound.arguments.pop("json", False))
+        function = getattr(import_module(module), attribute)
+        if any(one.name == "progress" for one in source.parameters):
+            with watching(as_json) as progress:
+                value = function(*bound.args, **bound.kwargs, progress=progress)
+        else:
+            value = function(*bound.args, **bound.kwargs)
+        bound.apply_defaults()
+        said = getattr(import_module(room), shows)
+        tell(said(value, SimpleNamespace(**bound.arguments)), as_json)
+        return _code(value)
+
+    command.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
+    command.__annotations__ = {one.name: one.annotation for one in own}
+    command.__doc__ = f"{source.summary}\n\n{card.text if card else ''}"
+    return command
+
+
+def _code(value: Any) -> int:
+    """1 where the answer says that it is not ok, or where no row of it is."""
+    first = value[0] if isinstance(value, tuple) and value else value
+    if hasattr(first, "columns") and "status" in first.columns:
+        return int(not (first["status"] == "ok").any())
+    return int(getattr(first, "ok", True) is False)
