@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import betaincinv
 
 from costlib.portfolio.offers import Offer
 from costlib.portfolio.problem import Flags, Floats, Ints, Problem, busiest_hours, on_pools, rent
+from costlib.portfolio.ranges import Draws, between, draws
 from costlib.portfolio.supply import Ends, Supply
 from costlib.portfolio.together import splits, with_rest
 from costlib.study import HumanOption, SelfHosted, Study
@@ -41,26 +41,6 @@ FACTORS: Mapping[str, str] = {
     "operations_usd_per_month": "operations",
 }
 """Uncertain factors: id and what a reader calls them. `speed` is seconds per request, so its high end is slow."""
-
-
-def between(ends: Floats, quantile: float | Floats) -> Floats:
-    """Quantile of a beta distribution over `ends` = (low, value, high) on the first axis, with the value as its mean.
-
-    With m the place of the value between the ends (kept 5 % of the range away from them) the shapes are 6 m and
-    6 (1 - m): as spread out as the PERT distribution of project planning, whose value is the mode instead.
-    """
-    low, value, high = ends
-    wide, shape = np.asarray(high > low), np.broadcast_shapes(np.shape(quantile), np.shape(value))
-    found = np.array(np.broadcast_to(value, shape))
-    if not wide.any():
-        return found
-    low, width = low[wide], high[wide] - low[wide]
-    place = np.clip((value[wide] - low) / width, 0.05, 0.95).round(13)
-    asked = np.broadcast_to(quantile, shape)[..., wide].reshape(-1, len(place))
-    _, first, same = np.unique(np.stack([place, *asked[:2]]), axis=1, return_index=True, return_inverse=True)
-    distinct = betaincinv(6 * place[first], 6 * (1 - place[first]), asked[:, first])  # 2 microseconds each
-    found[..., wide] = (low + width * distinct[:, same.ravel()]).reshape(*shape[: len(shape) - wide.ndim], -1)
-    return found
 
 
 @dataclass(frozen=True)
@@ -113,35 +93,54 @@ class Economy:
         """Whether any share of the requests a stage is asked has a range."""
         return bool((self.asked[0] != self.asked[2]).any())
 
-    def at(self, quantiles: Mapping[str, float | Floats] | None = None, **values: Floats) -> Scenario:
+    def drawn(self, quantiles: Mapping[str, Floats]) -> dict[str, Draws]:
+        """Draws of every factor from its quantiles, as risk.py draws them; speed as one number in two."""
+        workloads, options = self.eligible.shape
+        stage = np.arange(options)
+        columns = {
+            "success_rate": np.arange(workloads)[:, None] * (self.capability.max() + 1) + self.capability,
+            "escalation": np.repeat(stage[:, None], options, axis=1),
+        }
+        ends = {**self.ends, "escalation": self.asked}
+        found = {}
+        for name, quantile in quantiles.items():
+            if name in ends:
+                flat, shape = quantile.reshape(len(quantile), -1), ends[name].shape[1:]
+                of = columns[name] if name in columns else np.arange(flat.shape[1]).reshape(shape)
+                found[name] = draws(ends[name], flat, of)
+        both = np.broadcast_to(stage, self.seconds.shape[:1] + self.eligible.shape)
+        return found | {"speed": draws(self.seconds.swapaxes(0, 1), quantiles["speed"], both)}
+
+    def at(self, quantiles: Mapping[str, float | Draws] | None = None, **values: Floats) -> Scenario:
         """The scenario with the named factors at `quantiles`, or at given `values`, and all others as stated.
 
-        Quantiles may have the draws as their first axis; then all that follows from them has.
+        With draws all that follows from them has the draws as its first axis.
         """
         given = quantiles or {}
         level = {
             name: between(ends, given[name]) if name in given else ends[1] for name, ends in self.ends.items()
         } | values
         slow = given.get("speed")
-        slow = None if slow is None else _row(slow)
-        seconds = [s[1] if slow is None else between(s, slow) for s in self.seconds]
+        ends = self.seconds.swapaxes(0, 1)
+        seconds = ends[1] if slow is None else between(ends, slow)
         requests = level["requests_per_month"][..., None]
         lengths = (level["input_tokens"][..., None], level["output_tokens"][..., None])
         asked = self._asked(given.get("escalation"))
-        stages, at_pool = np.swapaxes(asked, -1, -2), self.pool_option[self.pool]
-        busy_h = requests * (seconds[0] * lengths[0] + seconds[1] * lengths[1]) / 3600
+        at_pool = self.pool_option[self.pool]
+        per_request = seconds[..., 0, :, :] * lengths[0] + seconds[..., 1, :, :] * lengths[1]
+        busy_h = requests / 3600 * per_request
         use_h = busy_h[..., at_pool] * asked[..., None, self.user, at_pool]
         hour_usd = self.replica_hour_usd * level["device_rate"][..., None]
         people_h = requests * level["human_minutes"][..., None] / 60 * self.people
         own = np.where(self.minimum > 0, self.minimum, np.round(level["minimum_replicas"])[..., None])
         parts = {
-            "api": requests * (self.usd[0] * lengths[0] + self.usd[1] * lengths[1]) @ stages
-            + requests * self.usd_per_request,
-            "busy": (busy_h * hour_usd.min(axis=-1)[..., None, :]) @ stages,
-            "human": people_h @ stages * level["human_usd_per_hour"][..., None, None],
+            "api": requests
+            * (self._with_stages(self.usd[0] * lengths[0] + self.usd[1] * lengths[1], asked) + self.usd_per_request),
+            "busy": self._with_stages(busy_h * hour_usd.min(axis=-1)[..., None, :], asked),
+            "human": self._with_stages(people_h * level["human_usd_per_hour"][..., None, None], asked),
             "misses": requests * (1 - level["success_rate"]) * level["miss_cost_usd"][..., None],
         }
-        tests = _row(level["evaluation_usd_per_month"][..., None] * self.kept.sum(axis=1))
+        tests = level["evaluation_usd_per_month"][..., None, None] * self.kept.sum(axis=1)
         parts["evaluation"] = np.broadcast_to(tests, parts["misses"].shape)
         cash = parts["api"] + parts["human"] + parts["evaluation"]
         problem = Problem(
@@ -162,17 +161,19 @@ class Economy:
         )
         return Scenario(problem, parts, use_h, hour_usd[..., self.pool_option, :], level)
 
-    def _asked(self, quantile: float | Floats | None) -> Floats:
+    def _with_stages(self, alone: Floats, asked: Floats) -> Floats:
+        """(W, O): what each option costs, of those with stages by the shares that their stages are `asked` (O, O)."""
+        staged = np.flatnonzero(self.asked[1].diagonal() == 0)
+        found = np.array(np.broadcast_to(alone, np.broadcast_shapes(alone.shape, (*asked.shape[:-2], 1, 1))))
+        found[..., staged] = alone @ np.swapaxes(asked[..., staged, :], -1, -2)
+        return found
+
+    def _asked(self, quantile: float | Draws | None) -> Floats:
         """(O, O): share of an option's requests that each option is asked."""
-        share = self.asked[1].copy() if quantile is None else between(self.asked, np.asarray(quantile)[..., None])
+        share = self.asked[1].copy() if quantile is None else between(self.asked, quantile)
         for router, stages in self.routers.items():
             share[..., router, stages] = with_rest(share[..., router, stages])
         return share
-
-
-def _row(values: float | Floats) -> Floats:
-    """One number for each option (O,), as a row of a table of workloads (1, O)."""
-    return np.asarray(values)[..., None, :] if np.ndim(values) else np.asarray(values)
 
 
 @dataclass(frozen=True)

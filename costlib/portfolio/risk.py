@@ -60,19 +60,20 @@ def draw(economy: Economy, count: int, seed: int, correlation: float, more: int 
         for name, size in sizes.items():
             drawn[name][index] = rng.random(size)
     shared, own = rates[:, :workloads, None], rates[:, workloads:].reshape(count, workloads, -1)
+    own *= np.sqrt(1 - correlation)
+    own += np.sqrt(correlation) * shared
     found = {name: values if sizes[name] else values[:, 0] for name, values in drawn.items()}
     found["device_rate"] = found["device_rate"][:, economy.device]
-    return found | {"success_rate": ndtr(np.sqrt(correlation) * shared + np.sqrt(1 - correlation) * own)}
+    return found | {"success_rate": np.asarray(ndtr(own, out=own))}
 
 
 def scenarios(economy: Economy, quantiles: Mapping[str, Floats]) -> Iterator[tuple[slice, Scenario]]:
     """The draws in blocks that fit into the cache of a processor, each with its scenarios."""
     count, size = len(quantiles["speed"]), max(1, _CELLS // economy.eligible.size)
+    drawn = economy.drawn(quantiles)
     for start in range(0, count, size):
         block = slice(start, min(start + size, count))
-        each = {name: values[block] for name, values in quantiles.items()}
-        each["success_rate"] = each["success_rate"][:, :, economy.capability]
-        yield block, economy.at(each)
+        yield block, economy.at({name: each[block] for name, each in drawn.items()})
 
 
 def simulate(

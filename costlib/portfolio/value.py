@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from costlib.portfolio.economics import Scenario, between, economy
+from costlib.portfolio.economics import Scenario, economy
 from costlib.portfolio.offers import Offer
 from costlib.portfolio.problem import Floats, Ints, alone_usd
+from costlib.portfolio.ranges import between, draws
 from costlib.portfolio.risk import draw, scenarios
 from costlib.portfolio.supply import Supply
 from costlib.study import Study
@@ -43,7 +44,8 @@ def value_table(
     ends = np.stack([worth * rule.low_factor, worth, worth * rule.high_factor])
     count = min(study.draws, _DRAWS)
     quantiles = draw(money, count, study.seed, study.assume("quality_correlation"), more=len(valued))
-    drawn, nets = between(ends, quantiles["more"]), np.zeros((count, *money.eligible.shape))
+    drawn = between(ends, draws(ends, quantiles["more"], np.arange(len(valued))))
+    nets = np.zeros((count, *money.eligible.shape))
     for block, scenario in scenarios(money, quantiles):
         nets[block] = _net(scenario, drawn[block])
     spread = np.percentile(nets, [2.5, 97.5], axis=0)
