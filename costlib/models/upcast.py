@@ -57,6 +57,11 @@ def widens(model: Any) -> bool:
     return multiplied_at(model) == "fp32" and any(one.dim() > 1 and one.dtype in half for one in model.parameters())
 
 
+def casts(model: Any) -> bool:
+    """Whether a model holds 8-bit weights that torch widens before it multiplies, as those of torchao."""
+    return any(type(one).__name__ == "Int8Tensor" for one in model.parameters())
+
+
 def _linear(layer: Any, inputs: Any) -> Any:
     """`torch.nn.functional.linear`, a block of rows after another."""
     import torch

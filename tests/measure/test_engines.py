@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,8 @@ from costlib.measure.iteration import Shape
 from costlib.measure.roofline import bound_of
 from costlib.measure.worker import host_share
 from costlib.models.configs import from_config
+from costlib.models.precision import precision
+from costlib.models.random_weights import quantize_linear
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -138,6 +141,81 @@ def test_bf16_is_not_compiled_for_a_gpu_without_it(monkeypatch: pytest.MonkeyPat
     model = _model("llama").bfloat16()
     with pytest.raises(Unsupported, match=r"no bf16 on this GPU \(compute capability 7\.5\); fp16 runs"):
         Compiled(model, QueueDevice(monkeypatch), Shape(1, 4, 3)).prepare(0)
+
+
+def _cuda_code(weight: Any, tuning: bool, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What inductor generates for one token through a layer on an H100; the code is not compiled, so no GPU is needed.
+
+    Of the weight only its kind and shape are used.
+    """
+    import torch
+    import torch._inductor.compile_fx
+    import torch.utils._triton
+    from torch._inductor.debug import DebugContext
+    from torch._inductor.decomposition import select_decomp_table
+    from torch._inductor.graph import GraphLowering
+    from torch._inductor.runtime.hints import DeviceProperties
+    from torch._inductor.virtualized import V
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    h100 = DeviceProperties("cuda", 0, 132, 90, 9, 65536, 2048, warp_size=32, max_threads_per_block=1024)
+    monkeypatch.setattr(DeviceProperties, "create", classmethod(lambda cls, device: h100))
+    monkeypatch.setattr(torch.cuda, "_is_compiled", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: (9, 0))
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr("torch._inductor.scheduler.has_triton", lambda: True)
+    monkeypatch.setattr(torch.utils._triton, "triton_hash_with_backend", lambda: "")
+    names, context = weight.__tensor_flatten__()
+
+    def layer(token: Any, *parts: Any) -> Any:
+        held = type(weight).__tensor_unflatten__(
+            dict(zip(names, parts, strict=True)), context, weight.shape, weight.stride()
+        )
+        return torch.nn.functional.linear(token, held)
+
+    with torch.no_grad(), torch._inductor.config.patch(coordinate_descent_tuning=tuning), FakeTensorMode() as fake:
+        parts = [torch.empty_strided(p.shape, p.stride(), dtype=p.dtype, device="cuda")
+                 for p in (getattr(weight, name) for name in names)]  # fmt: skip
+        given = [torch.empty(1, weight.shape[1], dtype=torch.bfloat16, device="cuda"), *parts]
+        traced = make_fx(layer, decomposition_table=select_decomp_table(), tracing_mode="fake")(*given)
+        graph = GraphLowering(traced, example_inputs=given)
+        with V.set_graph_handler(graph), V.set_debug_handler(DebugContext()), V.set_fake_mode(fake):
+            graph.run(*given)
+            return str(graph.codegen()[0].value)
+
+
+def test_int8_weights_are_widened_where_they_are_read(monkeypatch: pytest.MonkeyPatch, compiler: None) -> None:
+    """One fused reduction at one token: no kernel of cuBLAS, and no weight is written at 16 bit before it."""
+    import torch
+
+    tuned: list[bool] = []
+
+    def compile_(function: Any, **_: Any) -> Any:
+        def step(*arguments: Any) -> Any:  # torch compiles when it is called
+            tuned.append(torch._inductor.config.coordinate_descent_tuning)
+            return function(*arguments)
+
+        return step
+
+    monkeypatch.setattr(torch, "compile", compile_)
+    model = _model("llama").bfloat16()
+    Compiled(model, QueueDevice(monkeypatch), Shape(1, 4, 3)).prepare(0)
+    assert set(tuned) == {False}
+    for layer in list(model.modules()):
+        if isinstance(layer, torch.nn.Linear) and layer is not model.lm_head:
+            quantize_linear(layer, precision("int8wo"), torch.bfloat16)
+    tuned.clear()
+    Compiled(model, QueueDevice(monkeypatch), Shape(1, 4, 3)).prepare(0)
+    assert set(tuned) == {True} and torch._inductor.config.coordinate_descent_tuning is False
+
+    large = torch.nn.Linear(2048, 4096, bias=False).bfloat16()
+    quantize_linear(large, precision("int8wo"), torch.bfloat16)
+    fused, apart = (_cuda_code(large.weight, tuning, monkeypatch) for tuning in (True, False))
+    written = [re.findall(r"empty_strided_cuda\(\((\d+), (\d+)\)", code) for code in (fused, apart)]
+    assert "triton_red_fused" in fused and "extern_kernels.mm" not in fused and written[0] == [("1", "4096")]
+    assert "extern_kernels.mm" in apart and ("2048", "4096") in written[1]
 
 
 def test_one_new_token_takes_no_decode_time() -> None:
