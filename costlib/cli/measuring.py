@@ -130,7 +130,7 @@ def memory(
     model: Annotated[str, typer.Argument(help="A shape (llama-3.1-70b), random:SHAPE, demo:, path: or hub: model.")],
     precision: Annotated[str, typer.Option(help="Comma-separated precisions.")] = "bf16,int8,nf4",
     batch: Annotated[int, typer.Option(help="Sequences held at once.")] = 1,
-    context: Annotated[int, typer.Option(help="Tokens of each sequence in the key-value cache.")] = 4096,
+    context: Annotated[int, typer.Option(help="Tokens of each sequence, all of them in the key-value cache.")] = 4096,
     as_json: Json = False,
 ) -> None:
     """Predict bytes of weights and key-value cache; needs no weights.
@@ -143,15 +143,17 @@ def memory(
 
     def show() -> None:
         found = [{str(key): value for key, value in row.items()} for row in rows.to_dict("records")]
-        every = ("linear", "quantization_state", "expert", "embedding", "other", "weight", "kv_cache", "total")
+        every = ["linear", "quantization_state", "expert", "embedding", "other", "weight", "kv_cache", "total"]
+        every.append("activation")
         parts = [part for part in every if part != "expert" or any(row["expert_bytes"] for row in found)]
         body = [[part.replace("_", " "), *(f"{row[f'{part}_bytes'] / 1e9:,.3f}" for row in found)] for part in parts]
         body.append(["smallest GPU that holds it", *((row["fits_on"] or ["none"])[0] for row in found)])
         for label, field in (("every weight at its bits", "uniform"), ("the same with state", "uniform_with_state")):
             body.append([label, *(f"{row[f'{field}_bytes'] / 1e9:,.3f}" for row in found)])
         caption = (
-            "GB (10^9 bytes); derived; activations and the CUDA context come on top; the last two lines are "
-            "what headlines count (nothing left at 16 bit) and no part of the total"
+            "GB (10^9 bytes); derived; activations are of one prompt as long as the context and no part of the total; "
+            "a GPU holds both with 10 % of its memory to spare for the CUDA context and workspace; the last two lines "
+            "are what headlines count (nothing left at 16 bit)"
         )
         table(
             f"{model}, batch {batch}, {context} tokens", ["part", *(row["precision"] for row in found)], body, caption

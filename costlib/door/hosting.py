@@ -24,14 +24,15 @@ def memory(
     """Predicted bytes of a model, part by part, one row per precision; no weights are loaded.
 
     `model` is a reference (`random:llama-3.1-70b`, `path:DIR`, ...) or the name of a shape. `fits_on` lists devices of
-    data/rates.csv that hold weights and key-value cache; activations and the CUDA context come on top. `uniform_bytes`
-    is what headlines count, every parameter at the bits of the precision; it is no part of the total. Kind: derived.
+    data/rates.csv that hold weights, key-value cache and the activations of one prompt of `context` tokens, with 10 %
+    of their memory to spare for the CUDA context and workspace. `uniform_bytes` is what headlines count, every
+    parameter at the bits of the precision; it is no part of the total, nor are the activations. Kind: derived.
 
     Args:
         model: A shape (llama-3.1-70b), or a random:SHAPE, demo:, path: or hub: model.
         precision: Precisions, or 16-bit, 8-bit, 4-bit.
         batch: Sequences held at once.
-        context: Tokens of each sequence in the key-value cache.
+        context: Tokens of each sequence, all of them in the key-value cache.
     """
     import pandas as pd
 
@@ -65,6 +66,7 @@ def memory(
                 "weight_bytes": predicted.weight_bytes,
                 "kv_cache_bytes": predicted.kv_cache_bytes,
                 "total_bytes": predicted.total_bytes,
+                "activation_bytes": predicted.activation_bytes,
                 "uniform_bytes": predicted.uniform_bytes,
                 "uniform_with_state_bytes": predicted.uniform_with_state_bytes,
                 "fits_on": predicted.fits_on(devices),

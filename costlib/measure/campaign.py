@@ -64,6 +64,7 @@ class Campaign:
         self._fingerprint = describe(device)[1]
         self._ceilings: dict[str, dict[str, Any]] = {}  # measured in this call, by model
         self._runs: dict[Configuration, pd.DataFrame] = {}
+        self._searched: dict[Configuration, float] = {}  # seconds of the search for a largest batch, but for its own
         self._refused: dict[Configuration, InputError] = {}
         self._stored = None if fresh else store.read(RUNS).frame
 
@@ -85,24 +86,42 @@ class Campaign:
         return [self._runs[configuration] for configuration in wanted]
 
     def largest(self, one: Configuration) -> int:
-        """The largest batch of a configuration that runs; one that says why where it failed otherwise."""
+        """The largest batch of a configuration that runs; one that says why where it failed otherwise.
+
+        The search ends where the time budget would not hold two more processes, and what it took is taken from the
+        measurement of the batch it found.
+        """
         free = free_memory(self._device)
         guess = first_guess(one.model, one.precision, one.prompt_tokens, one.output_tokens, free)
         failed: list[int] = []
+        untried: list[int] = []
+        took: dict[int, float] = {}
 
         def fits(batch: int) -> bool:
+            if took and sum(took.values()) + 2 * max(took.values()) > self._budget:
+                untried.append(batch)
+            if failed or untried:
+                return False
             trial = replace(one, batch=batch)
             self._runs[trial] = self._found(trial)
             if self._runs[trial].empty:
-                self._start(trial, 0, 1)
-            status = self._runs[trial].iloc[-1]["status"]
-            if status not in ("ok", "oom"):
+                self._start(trial, 0, 1, self._budget - sum(took.values()))
+                took[batch] = float(self._runs[trial].iloc[-1]["wall_s"])
+            status, reason = self._runs[trial].iloc[-1][["status", "reason"]]
+            if len(took) > 1 and str(reason).startswith("stopped after the time budget"):
+                untried.append(batch)
+            elif status not in ("ok", "oom"):
                 failed.append(batch)
             return bool(status == "ok")
 
         most = guess if self._device == "cpu" else 4 * guess
-        largest = bisect_largest(lambda batch: not failed and fits(batch), guess, most)
-        return failed[0] if failed else largest or 1
+        found = bisect_largest(fits, guess, most)
+        largest = failed[0] if failed else found or 1
+        if untried:
+            said = f"the search for the largest batch ended with its time budget, at {largest}"
+            self._progress(Step(f"{one}: {said}", stage="measure", done=0, total=1))
+        self._searched[replace(one, batch=largest)] = sum(took.values()) - took.get(largest, 0.0)
+        return largest
 
     def _found(self, configuration: Configuration) -> pd.DataFrame:
         """Runs in the store that may be continued: same configuration and environment, newest campaign."""
@@ -132,9 +151,10 @@ class Campaign:
         runs = self._runs[configuration]
         if runs.empty:
             return False
-        return bool(runs.iloc[-1]["status"] != "ok") or spent(list(runs["wall_s"]), self._budget)
+        searched = self._searched.get(configuration)
+        return bool(runs.iloc[-1]["status"] != "ok") or spent(list(runs["wall_s"]), self._budget, searched)
 
-    def _start(self, configuration: Configuration, settled: int, total: int) -> None:
+    def _start(self, configuration: Configuration, settled: int, total: int, budget_s: float | None = None) -> None:
         import pandas as pd
 
         runs = self._runs[configuration]
@@ -148,7 +168,7 @@ class Campaign:
         arguments |= {
             "device": self._device,
             "slice_s": self._budget * _SLICE,
-            "budget_s": self._budget,
+            "budget_s": budget_s or self._budget,
             "ceilings": self._ceilings.get(configuration.model, {}),
             "maximum_iterations": _MAXIMUM_ITERATIONS,
             "seed": random.Random(f"{configuration} {len(runs)}").randrange(2**31),
@@ -159,7 +179,7 @@ class Campaign:
                 "costlib.measure.worker:measure_once",
                 arguments,
                 timeout_s=self._timeout,
-                budget_s=self._budget,
+                budget_s=budget_s or self._budget,
                 starts=COMPILED if configuration.engine == "compiled" else LOADED,
                 on_progress=show,
             )

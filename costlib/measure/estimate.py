@@ -111,9 +111,13 @@ def precise(per_process: Sequence[Sequence[float]]) -> bool:
     return all(half is not None and half <= TARGET_HALF_WIDTH for half in halves)
 
 
-def spent(wall_s: Sequence[float], budget_s: float) -> bool:
-    """Whether another process would not fit, from how long each one took; the next is expected to take as the last."""
-    allowed = budget_s * (_PATIENCE if len(wall_s) < WANTED_PROCESSES else 1)
+def spent(wall_s: Sequence[float], budget_s: float, searched_s: float | None = None) -> bool:
+    """Whether another process would not fit, from how long each one took; the next is expected to take as the last.
+
+    After a search of `searched_s` seconds for what is measured nothing is allowed on top of the budget.
+    """
+    patient = len(wall_s) < WANTED_PROCESSES and searched_s is None
+    allowed = budget_s * (_PATIENCE if patient else 1) - (searched_s or 0.0)
     return len(wall_s) >= MAXIMUM_PROCESSES or sum(wall_s) + wall_s[-1] > allowed
 
 

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 from costlib.errors import InputError
 from costlib.gpu import handle_of, unified
 from costlib.measure.estimate import CONFIGURATION
-from costlib.models.architectures import Architecture
-from costlib.models.memory import predict
+from costlib.models.memory import activation_bytes, predict
 from costlib.models.precision import PRECISIONS
 from costlib.models.reference import parse, shape
 
@@ -41,10 +40,14 @@ def bisect_largest(fits: Callable[[int], bool], guess: int, most: int = _MOST) -
             high = trial
         if high is None:
             trial = min(2 * low, most)
-        elif high - low <= max(1, math.floor(_CLOSE * high)):
+        elif _close(low, high):
             return low or None
         else:
             trial = (low + high) // 2
+
+
+def _close(fits: int, fails: int) -> bool:
+    return fails - fits <= max(1, math.floor(_CLOSE * fails))
 
 
 def first_guess(model: str, precision: str, prompt_tokens: int, output_tokens: int, free_bytes: int) -> int:
@@ -60,24 +63,12 @@ def first_guess(model: str, precision: str, prompt_tokens: int, output_tokens: i
     return max(1, min(_MOST, int(room // each))) if each and room > 0 else 1
 
 
-def activation_bytes(shape: Architecture, prompt_tokens: int, element_bytes: int) -> int:
-    """Bytes that the prefill of one sequence holds at once: a layer's tensors of every token, and the last logits.
-
-    Six of the hidden size (residual stream, the norm and its 32-bit copies, an output), queries, keys and values before
-    and after their rotation, and four of the intermediate size (gate, its activation, up, the product). Attention that
-    is not fused needs more.
-    """
-    heads = 2 * (shape.heads + 2 * shape.kv_heads) * shape.head_dim
-    width = shape.active_experts * (shape.expert_intermediate or shape.intermediate) or shape.intermediate
-    return element_bytes * (prompt_tokens * (6 * shape.hidden + heads + 4 * width) + 2 * shape.vocabulary)
-
-
 def largest_batches(runs: pd.DataFrame) -> dict[tuple[object, ...], int]:
-    """The largest batch that ran, for every configuration (all but the batch) of which a larger one did not fit."""
+    """The largest batch that ran, for every configuration (all but the batch) of which one 5 % larger did not fit."""
     found: dict[tuple[object, ...], int] = {}
     for key, group in runs.groupby(list(ALL_BUT_BATCH), sort=False):
         ran, full = (group.loc[group["status"] == status, "batch"] for status in ("ok", "oom"))
-        if len(ran) and len(full) and full.max() > ran.max():
+        if len(ran) and len(larger := full[full > ran.max()]) and _close(int(ran.max()), int(larger.min())):
             found[key] = int(ran.max())
     return found
 

@@ -199,7 +199,9 @@ def _reasons(row: dict[str, Any]) -> dict[str, str]:
         elif name.startswith("power_"):
             found[name] = "the driver does not tell" if _on_gpu(row) else "the power limit of a CPU is not read"
         elif name == "largest_batch":
-            found[name] = "no larger batch was seen not to fit; batch max searches for one"
+            found[name] = (
+                "no batch 5 % larger than one that ran was seen not to fit; batch max searches while its time lasts"
+            )
         elif name.startswith(("spec_", "mbu_spec", "mfu_spec")):
             found[name] = sheet if name.startswith("spec_") or is_null(row["spec_bytes_per_s"]) else ceiling
         elif (

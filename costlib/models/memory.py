@@ -1,7 +1,8 @@
 """Predicted memory of a model: weights part by part and the key-value cache, by arithmetic alone.
 
-What is not included: activations and workspace of the kernels, the CUDA context (some hundred megabytes) and
-allocator fragmentation. Measured peaks are therefore higher; the report shows both.
+What is not in the total: activations and workspace of the kernels, the CUDA context (some hundred megabytes) and
+allocator fragmentation; what fits on a device leaves room for them. Measured peaks are therefore higher; the report
+shows both.
 """
 
 from __future__ import annotations
@@ -13,13 +14,18 @@ from costlib.errors import bad
 from costlib.models.architectures import Architecture
 from costlib.models.precision import linear_bytes, precision
 
+HEADROOM = 0.1
+"""Share of a device's memory that is left to the CUDA context, error correction, the kernels' workspace and fragments,
+as vLLM leaves it (`gpu_memory_utilization`)."""
+
 
 @dataclass(frozen=True)
 class MemoryPrediction:
     """Bytes of each part; kind is always derived.
 
     `linear_bytes` are the linear layers at the bits of the precision, `quantization_state_bytes` their scales,
-    `expert_bytes` experts that stay at 16 bit, `embedding_bytes` input embedding and output head.
+    `expert_bytes` experts that stay at 16 bit, `embedding_bytes` input embedding and output head, `activation_bytes`
+    what the prefill of one sequence of the whole context holds at once, which is no part of the total.
     """
 
     model: str
@@ -33,6 +39,7 @@ class MemoryPrediction:
     embedding_bytes: int
     other_bytes: int
     kv_cache_bytes: int
+    activation_bytes: int
 
     @property
     def weight_bytes(self) -> int:
@@ -56,9 +63,25 @@ class MemoryPrediction:
         return int(self.uniform_bytes * (1 + self.quantization_state_bytes / self.linear_bytes))
 
     def fits_on(self, devices: Mapping[str, int]) -> list[str]:
-        """Names of the devices (name to bytes of memory) that hold the total, smallest first."""
+        """Names of the devices (name to bytes of memory) that run it, smallest first.
+
+        They hold the total and the activations of the prompt, and `HEADROOM` of their memory stays free.
+        """
+        needed = self.total_bytes + self.activation_bytes
         ordered = sorted(devices.items(), key=lambda item: (item[1], item[0]))
-        return [name for name, memory in ordered if memory >= self.total_bytes]
+        return [name for name, memory in ordered if memory * (1 - HEADROOM) >= needed]
+
+
+def activation_bytes(shape: Architecture, prompt_tokens: int, element_bytes: int) -> int:
+    """Bytes that the prefill of one sequence holds at once: a layer's tensors of every token, and the last logits.
+
+    Six of the hidden size (residual stream, the norm and its 32-bit copies, an output), queries, keys and values before
+    and after their rotation, and four of the intermediate size (gate, its activation, up, the product). Attention that
+    is not fused needs more.
+    """
+    heads = 2 * (shape.heads + 2 * shape.kv_heads) * shape.head_dim
+    width = shape.active_experts * (shape.expert_intermediate or shape.intermediate) or shape.intermediate
+    return element_bytes * (prompt_tokens * (6 * shape.hidden + heads + 4 * width) + 2 * shape.vocabulary)
 
 
 def predict(shape: Architecture, precision_name: str, batch: int = 1, context: int = 4096) -> MemoryPrediction:
@@ -95,4 +118,5 @@ def predict(shape: Architecture, precision_name: str, batch: int = 1, context: i
         embedding_bytes=embedding,
         other_bytes=shape.other_parameters * held.dense_bytes,
         kv_cache_bytes=shape.kv_cache_bytes(context, batch, held.dense_bytes),
+        activation_bytes=activation_bytes(shape, context, held.dense_bytes),
     )

@@ -14,10 +14,11 @@ from samples import run_row, runs_frame
 from costlib.devices import data_sheet, data_sheets
 from costlib.measure import roofline
 from costlib.measure.device import CpuDevice
-from costlib.measure.largest import activation_bytes, bisect_largest, first_guess
+from costlib.measure.largest import bisect_largest, first_guess
 from costlib.measure.roofline import Ceilings, Product, bound_of, cache_reason, measure_ceilings, work_of
 from costlib.measure.summarise import summarise
 from costlib.models.architectures import architecture
+from costlib.models.memory import activation_bytes
 from costlib.models.precision import precision
 from costlib.tables import MEASUREMENTS
 

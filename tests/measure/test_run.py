@@ -224,14 +224,45 @@ def test_the_largest_batch_is_a_row_and_is_not_measured_twice(
 ) -> None:
     monkeypatch.setattr(module, "first_guess", lambda *_: 100)
     worker.fits = 60
-    rows = go(tiny_model, "bf16", batch=[1, "max"], time_budget_s=45)
+    rows = go(tiny_model, "bf16", batch=[1, "max"], time_budget_s=75)
     largest = int(rows["batch"].iloc[1])
     assert 57 <= largest <= 60 and list(rows["largest_batch"]) == [largest, largest]
-    assert worker.batches.count(largest) == worker.batches.count(1) == 4  # 40 of 45 s each, the trial included
+    assert worker.batches[:-9].count(largest) == 1  # the trial is one of its processes
     assert measurements()["largest_batch"].dropna().unique().tolist() == [largest]
     unknown = go(tiny_model, "nf4", time_budget_s=1).iloc[0]
     assert unknown["largest_batch"] is pd.NA
     assert "not to fit" in json.loads(unknown["reasons"])["largest_batch"]
+
+
+@pytest.mark.parametrize(
+    ("budget", "fits", "found", "ended_early"),
+    [
+        (120, 60, True, False),
+        (45, 60, True, False),
+        (45, 10**6, False, False),  # on a CPU the prediction is the limit
+        (25, 60, False, True),
+        (25, 1, False, True),
+        (10, 60, False, True),
+    ],
+)
+def test_the_search_for_the_largest_batch_lies_inside_the_time_budget(
+    tiny_model: Path,
+    worker: FakeWorker,
+    monkeypatch: pytest.MonkeyPatch,
+    budget: float,
+    fits: int,
+    found: bool,
+    ended_early: bool,
+) -> None:
+    """Processes take 10 s, one that does not fit 1 s; search and measurement together keep the budget."""
+    monkeypatch.setattr(module, "first_guess", lambda *_: 100)
+    worker.fits = fits
+    said: list[str] = []
+    row = go(tiny_model, "bf16", batch="max", time_budget_s=budget, progress=said.append).iloc[0]
+    assert sum(10 if batch <= fits else 1 for batch in worker.batches) <= max(budget, 11)
+    assert row["status"] == "ok" and row["batch"] <= fits and row["batch"] in worker.batches
+    assert (row["largest_batch"] is not pd.NA) is found
+    assert any("ended with its time budget" in text for text in said) is ended_early
 
 
 def test_a_search_that_fails_is_a_row_and_the_others_go_on(

@@ -91,6 +91,19 @@ def test_what_fits_is_listed_smallest_first() -> None:
     assert found.fits_on({"big": 141 * gib, "small": 24 * gib, "middle": 48 * gib}) == ["middle", "big"]
 
 
+def test_what_fits_leaves_room_for_the_context_and_its_activations() -> None:
+    """Weights of 40.57 GB in 42.95 GB leave none beside the CUDA context; an empty board would hold them."""
+    import costlib as cl
+
+    row = cl.memory("llama-3.1-70b", "int4wo", context=1).iloc[0]
+    assert row["total_bytes"] < 40 * 1024**3 and "A100 40GB" not in row["fits_on"] and "L40S" in row["fits_on"]
+    short, long = (cl.memory("llama-3.1-8b", "bf16", batch=8, context=tokens).iloc[0] for tokens in (128, 32_768))
+    layer = 2 * (6 * 4096 + 2 * (32 + 2 * 8) * 128 + 4 * 14336)  # as in the first guess of a batch
+    assert short["activation_bytes"] == layer * 128 + 2 * 2 * 128256
+    assert short["total_bytes"] == short["weight_bytes"] + short["kv_cache_bytes"]
+    assert "L4" in short["fits_on"] and "L4" not in long["fits_on"]
+
+
 @pytest.mark.parametrize("batch", [0, -1, True, 1.5, 10**13])
 def test_a_bad_batch_is_refused(batch: object) -> None:
     with pytest.raises(InputError, match=r"batch is .*; allowed: a whole number from 1"):
