@@ -13,9 +13,11 @@ source) and against the share of the data sheet's bandwidth it should reach.
 With half an hour in all (three calls), the default `--budget` is meant for batch 1, the 70B and the embedding shape,
 two or three processes each; `--budget 10` gets through more with one process each, and so without intervals.
 
-Beside torch with CUDA it needs the packages of `NEEDED`, and says at once which of them are missing.
+Beside torch with CUDA it needs the packages of `NEEDED`, and says at once which of them are missing, or why torch
+cannot use the GPU.
 
-`--tiny FOLDER --device cpu` runs the same path on a small model, to test the script itself.
+It has not run on a GPU yet: the tests run its whole path on a CPU, as `--tiny FOLDER --device cpu` does on a small
+model.
 """
 
 from __future__ import annotations
@@ -168,6 +170,8 @@ def said(row: dict[str, Any]) -> str:
     parts = [f"{row['decode_tokens_per_s']:.1f} tokens/s", f"bound {row['bound']}"]
     if row["mbu_spec"] == row["mbu_spec"]:
         parts.append(f"{row['mbu_spec']:.0%} of the data sheet's bandwidth, {row['mbu']:.0%} of the measured one")
+    if row["power_capped_share"] == row["power_capped_share"]:
+        parts.append(f"{row['power_limit_w']:.0f} W held the clocks in {row['power_capped_share']:.0%} of the samples")
     if row["energy_j_per_output_token"] == row["energy_j_per_output_token"]:
         parts.append(f"{row['energy_j_per_output_token']:.3g} J per new token")
     share, public = TARGETS.get((row["precision"], row["engine"]), (None, None))
@@ -190,6 +194,11 @@ def main() -> None:
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         parser.error(f"packages are missing: {', '.join(missing)}")
+    if arguments.device.startswith("cuda"):
+        from costlib.gpu import look
+
+        if why := look(arguments.device).unusable:
+            parser.error(why)
     print(json.dumps(run(arguments)))
 
 

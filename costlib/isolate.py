@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -155,8 +155,7 @@ def _outcome(folder: Path, returncode: int, seconds: float, kills_before: int | 
                 return Outcome("error", None, "killed from outside (signal 9), not by the kernel for memory", seconds)
             return Outcome("oom", None, "killed by the operating system, which does so when memory runs out", seconds)
         tail = (folder / "log").read_text(encoding="utf-8", errors="replace")[-_TAIL:].strip().splitlines()
-        full = next(filter(_NO_MEMORY.search, tail), None)  # a library that aborts says why first
-        if full:
+        if full := full_memory(tail):  # a library that aborts says why first
             return Outcome("oom", None, full.strip(), seconds)
         last = tail[-1] if tail else "no output"
         return Outcome("error", None, f"the process ended with code {returncode}: {last}", seconds)
@@ -174,12 +173,17 @@ def step(text: str) -> None:
             progress.write(text.replace("\n", " ") + "\n")
 
 
+def full_memory(lines: Iterable[str]) -> str | None:
+    """The first of what libraries said, in their words, that means that memory ran out; None without any."""
+    return next(filter(_NO_MEMORY.search, lines), None)
+
+
 def no_memory(error: BaseException | None) -> bool:
     """Whether an error, or one that it was raised from or for, says that memory ran out, of the host or of a GPU."""
     if error is None:
         return False
     named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    return named or bool(_NO_MEMORY.search(str(error))) or no_memory(error.__cause__ or error.__context__)
+    return named or full_memory([str(error)]) is not None or no_memory(error.__cause__ or error.__context__)
 
 
 def _answer(function: Callable[..., dict[str, Any]], arguments: dict[str, Any]) -> dict[str, Any]:

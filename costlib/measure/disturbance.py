@@ -5,9 +5,10 @@ A disturbed sample is kept raw and left out of the estimate. On a GPU the CPU is
 
 from __future__ import annotations
 
+import time
 from typing import Protocol
 
-from costlib.measure.sampler import FOREIGN_GPU, Sampler
+from costlib.measure.sampler import FOREIGN_GPU, PERIOD_S, Sampler
 
 _FOREIGN_CPU = "other processes used the CPU"
 FOREIGN = {"GPU board": FOREIGN_GPU, "CPU package": _FOREIGN_CPU}
@@ -66,10 +67,14 @@ class GpuDisturbance:
         self._sampler, self._seen, self._cpu = sampler, len(sampler.samples), CpuDisturbance()
 
     def reason(self) -> str:
-        """Why the sample since the last call was disturbed, or an empty text."""
-        if len(self._sampler.samples) == self._seen:
-            self._sampler.read()  # an iteration shorter than the sampling period
-        new = self._sampler.samples[self._seen :]
-        self._seen += len(new)
+        """Why the sample since the last call was disturbed, or an empty text.
+
+        An iteration shorter than the sampling period takes the newest sample: to read the driver takes milliseconds.
+        """
+        samples = self._sampler.samples
+        if not samples or time.perf_counter() - samples[-1].time > PERIOD_S:
+            self._sampler.read()
+        new = samples[self._seen :] or samples[-1:]
+        self._seen = len(samples)
         cpu = self._cpu.reason()
         return next((sample.disturbed for sample in new if sample.disturbed), cpu)

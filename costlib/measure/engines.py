@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from costlib.environment import native
-from costlib.isolate import Invalid, Unsupported, no_memory
+from costlib.isolate import Invalid, Unsupported, full_memory, no_memory
 from costlib.measure.iteration import (
     WARM_UP_TOKENS,
     Device,
@@ -240,7 +240,7 @@ class Batched:
         manager = getattr(self.model, "_cached_continuous_batching_manager", None)
         if fatal := getattr(getattr(manager, "background_thread_status", None), "fatal_error", None):
             errors.append(str(fatal))
-        if full := next((text for text in errors if no_memory(RuntimeError(text))), None):
+        if full := full_memory(errors):
             raise MemoryError(full)  # transformers keeps the words of an error only
         wrong = [out for out in outputs if out.error or len(out.generated_tokens) != self.shape.output_tokens]
         if len(outputs) != self.shape.batch or wrong:

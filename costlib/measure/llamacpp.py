@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from costlib.errors import InputError
-from costlib.isolate import Invalid, Unsupported
+from costlib.gpu import gpu_index
+from costlib.isolate import Invalid, Unsupported, full_memory
 from costlib.measure.iteration import WARM_UP_TOKENS, Device, Iteration, Shape, random_prompt
 from costlib.models import gguf
 from costlib.models.architectures import Architecture
@@ -21,6 +22,8 @@ from costlib.models.precision import Precision
 
 _ERROR = 4
 """ggml's level of a log line that says why something failed (ggml.h; the binding's own table is of an older one)."""
+_ONE_GPU = 0
+"""llama.h's `LLAMA_SPLIT_MODE_NONE`: by itself it would spread a model over every GPU of the machine."""
 
 
 class LlamaCpp:
@@ -103,9 +106,13 @@ def load(file: Path, held: Precision, shape: Shape, device: str) -> tuple[Any, d
             n_threads=cpu_count(),
             n_threads_batch=cpu_count(),
             n_gpu_layers=-1 if on_gpu else 0,
+            main_gpu=gpu_index(device),
+            split_mode=_ONE_GPU,
             verbose=False,
         )
     except ValueError as error:
+        if full := full_memory(errors):
+            raise MemoryError(full) from error
         reason = (errors or [str(error)])[0].partition("error loading model: ")
         refused = f"llama.cpp refuses the file: {reason[2] or reason[0]}"
         raise (Unsupported if "architecture" in refused else Invalid)(refused) from error

@@ -61,16 +61,34 @@ def test_throttling_in_the_middle_of_an_iteration_is_flagged(
 
 
 def test_another_process_on_the_gpu_is_flagged_and_one_hidden_id_is_not(
-    nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch
+    nvml: FakeNvml, clock: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watched = GpuDisturbance(Sampler("handle"))
     monkeypatch.setattr(watched, "_cpu", SimpleNamespace(reason=lambda: ""))
     nvml.pids = [nvml.pid, 1]
     assert watched.reason() == "another process used the GPU"
     nvml.pids = [1]  # a container shows this process under the host's id
+    clock[0] += 1
     assert watched.reason() == ""
     nvml.unsupported("nvmlDeviceGetComputeRunningProcesses")
+    clock[0] += 1
     assert watched.reason() == ""
+
+
+def test_short_iterations_do_not_wait_for_the_driver_each(
+    nvml: FakeNvml, clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading takes milliseconds; iterations that are over sooner share the newest sample."""
+    sampler = Sampler("handle")
+    watched = GpuDisturbance(sampler)
+    monkeypatch.setattr(watched, "_cpu", SimpleNamespace(reason=lambda: ""))
+    for _ in range(100):
+        clock[0] += 0.002
+        assert watched.reason() == ""
+    assert 3 <= len(sampler.samples) <= 5  # every 50 ms of 200 ms
+    nvml.throttle = pynvml.nvmlClocksThrottleReasonHwThermalSlowdown
+    sampler.read()
+    assert [watched.reason(), watched.reason()] == ["thermal slowdown"] * 2
 
 
 def test_on_a_gpu_the_cpu_is_watched_too(nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,6 +89,18 @@ def test_it_runs_the_whole_prompt_and_then_one_token_at_a_time(binding: FakeBind
     assert found.ttft_s > 0 and found.decode_s > 0 and found.kv_cache_bytes is None
 
 
+def test_it_runs_on_the_one_gpu_that_was_asked_for_and_says_where_it_is_full(
+    binding: FakeBinding, tmp_path: Path
+) -> None:
+    """By itself llama.cpp would spread the model over every GPU, and the row would name one."""
+    binding.gpu = True
+    load(tmp_path, device="cuda:1")
+    assert (binding.asked["main_gpu"], binding.asked["split_mode"], binding.asked["n_gpu_layers"]) == (1, 0, -1)
+    binding.refusal = b"ggml_backend_cuda_buffer_type_alloc_buffer: cudaMalloc failed: out of memory\n"
+    with pytest.raises(MemoryError, match="cudaMalloc failed: out of memory"):
+        load(tmp_path, device="cuda:1")
+
+
 def test_every_refusal_is_one_sentence(binding: FakeBinding, tmp_path: Path) -> None:
     with pytest.raises(Unsupported, match=r"this build of llama\.cpp has no CUDA"):
         load(tmp_path, device="cuda")
