@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from samples import run_row, runs_frame
@@ -66,3 +67,20 @@ def test_a_process_that_failed_among_others_is_a_note() -> None:
 def test_a_failed_configuration_is_its_reason() -> None:
     frame = runs_frame(run_row(status="oom", reason="did not fit", ttft_s=None, decode_s=None, flags=None))
     assert card(summarise(frame)) == ["bf16 eager, batch 2, 100 + 11 tokens: oom", "  did not fit"]
+
+
+def test_a_gpu_s_power_limit_and_a_missing_bf16_are_said() -> None:
+    """A power cap is a board's normal state: its limit and share of samples are reported, and nothing is dropped."""
+    gpu = {"device_kind": "cuda", "gpu": {"name": "Tesla T4", "power_limit_w": 70.0}, "native_16_bit": "fp16"}
+    run = CEILINGS | {"environment": json.dumps(gpu), "power_limit_w": 70.0}
+    found = lines(run | {"power_capped_share": 0.5}, run | {"power_capped_share": 1.0, "decode_s": [2.2]})
+    assert "a power limit of 70 W, which held the clocks in 75% of the samples" in found["flattered by"]
+    assert "this GPU has no bf16, so 16-bit means fp16" in found["note"] and "disturbed" not in found["sure because"]
+
+
+def test_a_gpu_that_could_not_be_used_is_said() -> None:
+    why = "Tesla T4 is here, but its driver (550) is of CUDA 12.4 and this torch needs 13.0"
+    found = lines(CEILINGS | {"environment": json.dumps({"device_kind": "cpu", "gpu_unused": why})}, CEILINGS)
+    assert "note" not in found  # the newest process is what the row's environment is of
+    found = lines(CEILINGS, CEILINGS | {"environment": json.dumps({"device_kind": "cpu", "gpu_unused": why})})
+    assert found["note"] == f"measured on the CPU: {why}"
