@@ -43,7 +43,7 @@ from costlib.progress import Progress
 from costlib.quality.tasks.run import answer_tasks
 from costlib.quality.tasks.study import task_of
 from costlib.stats.paired import share_low
-from costlib.stats.sequential import Floor, confidence_sequence, drift, mean_sequence
+from costlib.stats.sequential import Floor, confidence_sequence, drift
 from costlib.store import Store, new_id
 from costlib.study import Study
 from costlib.tables import MONITORING
@@ -229,11 +229,11 @@ class _Watch:
         low, high = confidence_sequence(values, alpha)
         floor = None if against is None or not np.size(against) else float(np.mean(against))
         found = drift(values, against, alpha) if floor else None
-        same = last is not None and (isinstance(against, np.ndarray) or last["floor"] == floor)
         seen = 0 if last is None else int(last["skipped"]) + int(last["n"])
         alarm = None if found is None else found.alarm_at is not None
-        if found and last is not None and same and not is_null(last["alarm"]):
-            alarm = alarm or bool(last["alarm"])
+        if found and last is not None and not is_null(last["alarm"]):
+            moves = isinstance(against, np.ndarray) or is_null(last["floor"])  # no floor: what it saves is watched
+            alarm = alarm or (bool(last["alarm"]) and (moves or last["floor"] == floor))
         return {
             "n": len(values),
             "skipped": skipped,
@@ -259,7 +259,7 @@ class _Watch:
             return {"holds": False, "reason": f"it is no longer an option of the study{then}"}
         for stream in seen:
             if stream["alarm"]:
-                return {"holds": False, "reason": _alarmed(stream) + then}
+                return {"holds": False, "reason": _drifted(stream) + then}
         failed = dict(offer.failed)
         if failed:
             text = "; ".join(failed.values())
@@ -283,7 +283,8 @@ class _Watch:
         who = {"task": rows.stem, "model": policy.models[-1]}
         last, word = self._last({"subject": "routing policy", "decision": policy.name, **who}), ""
         first = requests.first  # a prompt that comes again is the same evidence again
-        scores, usd = np.clip(outcome.score, 0, 1)[first], saved(policy, outcome, requests)[first]
+        usd, most = saved(policy, outcome, requests)
+        scores, usd = np.clip(outcome.score, 0, 1)[first], usd[first]
         known = [scores, usd] if floors is None else [scores, usd, floors := floors[first]]
         seen = 0 if last is None else int(last["skipped"]) + int(last["n"])
         if last is not None and last["rows_sha256"] not in (None, _digest(known, seen)):
@@ -299,16 +300,20 @@ class _Watch:
         word += f"{again} requests repeat a prompt and count once; " if again else ""
         holds, reason, saving = True, "no request came since it was accepted", {}
         if len(usd) > skipped:
-            mean, (low, high) = float(usd[skipped:].mean()), mean_sequence(usd[skipped:], alpha)
-            before = last is not None and floors is None and not is_null(last["alarm"]) and bool(last["alarm"])
-            ended = high < 0 or before
-            stream["alarm"] = ended or bool(stream["alarm"])
-            shown = f"{plain(mean)} USD a request [{plain(low)}, {plain(high)}] against {baseline}"
-            holds, reason = not ended, f"it no longer pays: it saves {shown}" if ended else f"it saves {shown}"
-            if np.isfinite([low, high]).all():
-                saving = {"saving_usd": mean, "saving_usd_low": low, "saving_usd_high": high}
+            share, span = 0.5 + usd[skipped:] / (2 * most or 1.0), 2 * most
+            paid = self._watch(share, last if floors is None else None, 0.5, basis, alpha, skipped)
+            low, high = ((paid[name] - 0.5) * span for name in ("score_low", "score_high"))
+            mean, ended = float(usd[skipped:].mean()), paid["alarm"]
+            if floors is None:
+                stream |= {name: paid[name] for name in ("e_value", "peak", "alarm")}
+            stream["alarm"] = ended or stream["alarm"]
+            saving = {"saving_usd": mean, "saving_usd_low": low, "saving_usd_high": high}
+            reason = f"it saves {plain(mean)} USD a request [{plain(low)}, {plain(high)}] against {baseline}"
+            if ended:
+                why = _alarmed(paid, "requests", "a saving of at least 0")
+                holds, reason = False, f"it no longer pays: {why}; over all of them {reason}"
         if stream["alarm"] and holds:
-            holds, reason = False, f"{_alarmed(stream)}; {baseline} would serve instead"
+            holds, reason = False, f"{_drifted(stream)}; {baseline} would serve instead"
         verdict = {"holds": holds, "reason": word + reason, "instead": None if holds else baseline}
         yield {**stream, **saving, **verdict, "subject": "routing policy", "decision": policy.name}
 
@@ -318,16 +323,18 @@ def _digest(columns: list[Floats], seen: int | None = None) -> str:
     return sha256(np.column_stack(columns)[:seen].tobytes()).hexdigest()
 
 
-def _alarmed(stream: Row) -> str:
+def _drifted(stream: Row) -> str:
     """Why a stream alarms."""
+    items = f"items of {stream['task']}, with a mean score of {stream['score']:.1%},"
+    return "drift alarm: " + _alarmed(stream, items, f"a score of at least {stream['floor']:.1%}")
+
+
+def _alarmed(stream: Row, items: str, floor: str) -> str:
     if stream["peak"] < 1 / stream["alpha"]:
-        return "its alarm of an earlier look was not accepted yet"
+        return "an alarm of an earlier look was not accepted yet"
     peak = plain(stream["peak"]) if stream["peak"] < BEYOND else "over a million"
-    reached = f"{peak} (an alarm from {plain(1 / stream['alpha'])} on)"
-    return (
-        f"drift alarm: within {stream['n']} items of {stream['task']}, with a mean score of {stream['score']:.1%}, the "
-        f"e-value against a score of at least {stream['floor']:.1%} reached {reached}"
-    )
+    reached = f"the e-value against {floor} reached {peak} (an alarm from {plain(1 / stream['alpha'])} on)"
+    return f"within {stream['n']} {items} {reached}"
 
 
 def _now() -> str:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import optimize
 
 from costlib.errors import bad
 
@@ -31,10 +32,7 @@ _BETS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 """Sizes of bets, as shares of the largest at which capital cannot turn negative, 1 / (1 - floor)."""
 _KEPT = -0.25
 """Of the capital, (n + 1) to this power is kept after n items for drops that come later."""
-_GRID = 1001
-"""Means tried for an interval; its ends are rounded outwards to the next of them."""
-_FEWEST, _TIGHTEST = 10, 500
-"""Values below which money has no interval, and at which it is tightest."""
+_NEAR_0 = 1e-9
 _TRUNCATION = 0.5
 """Largest share of the capital an interval's bet may lose."""
 
@@ -99,40 +97,27 @@ def confidence_sequence(values: Sequence[float] | Floats, alpha: float = 0.05) -
     """
     found = _values(values)
     _share("alpha", alpha)
+    if not found.size:
+        return 0.0, 1.0
     count = np.arange(1, found.size + 1)
     means = (0.5 + np.cumsum(found)) / (count + 1)
     spread = (0.25 + np.cumsum((found - means) ** 2)) / (count + 1)
-    before = np.concatenate([[0.25], spread[:-1]])[: found.size]
-    bets = np.sqrt(2 * math.log(2 / alpha) / (before * count * np.log1p(count)))
-    tried = np.linspace(0, 1, _GRID)
-    up, down = np.zeros(_GRID), np.zeros(_GRID)
-    with np.errstate(divide="ignore"):
-        limit_up, limit_down = _TRUNCATION / tried, _TRUNCATION / (1 - tried)
-    for value, bet in zip(found, bets, strict=True):
-        up += np.log1p(np.minimum(bet, limit_up) * (value - tried))
-        down += np.log1p(np.minimum(bet, limit_down) * (tried - value))
+    before = np.concatenate([[0.25], spread[:-1]])
     needed = math.log(2 / alpha)  # each side holds half of the capital
-    ends = float(max(tried[up >= needed], default=0.0)), float(min(tried[down >= needed], default=1.0))
+    bets = np.sqrt(2 * needed / (before * count * np.log1p(count)))
+    ends = _least_mean(found, bets, needed), 1 - _least_mean(1 - found, bets, needed)
     return min(ends), max(ends)  # where no mean at all fits, the ends have crossed
 
 
-def mean_sequence(values: Sequence[float] | Floats, alpha: float = 0.05) -> tuple[float, float]:
-    """Low and high end of the mean of values without known bounds (money), at every look; infinite below ten values.
+def _least_mean(values: Floats, bets: Floats, needed: float) -> float:
+    """The mean up to which bets that the values' mean is larger have won `needed`, a logarithm."""
 
-    The asymptotic confidence sequence of Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas 2024, "Time-uniform central
-    limit and asymptotic confidence sequences" (Annals of Statistics 52), theorem 2.2, tightest after about 500 values:
-    at all looks from some hundred values on, it leaves out the mean with a probability of about alpha.
-    """
-    found = np.asarray(values, dtype=float)
-    _share("alpha", alpha)
-    n = found.size
-    if n < _FEWEST:
-        return -math.inf, math.inf
-    scale = (-2 * math.log(alpha) + math.log(-2 * math.log(alpha) + 1)) / _TIGHTEST
-    half = float(found.std()) * math.sqrt(
-        2 * (n * scale + 1) / (n**2 * scale) * math.log(math.sqrt(n * scale + 1) / alpha)
-    )
-    return float(found.mean()) - half, float(found.mean()) + half
+    def won(mean: float) -> float:
+        return float(np.log1p(np.minimum(bets, _TRUNCATION / mean) * (values - mean)).sum()) - needed
+
+    if won(_NEAR_0) <= 0:
+        return 0.0
+    return 1.0 if won(1.0) > 0 else float(optimize.brentq(won, _NEAR_0, 1.0, xtol=_NEAR_0))
 
 
 def _values(values: Sequence[float] | Floats) -> Floats:

@@ -64,10 +64,14 @@ def floor_of(policy: Policy, requests: Requests) -> tuple[Floats | None, str]:
     return None, f"its saving against always {watch.baseline} on the same requests is watched instead"
 
 
-def saved(policy: Policy, outcome: Outcome, requests: Requests) -> Floats:
-    """$ saved on each request against the single model the policy was compared with; positive is a saving."""
-    alone, paid = requests.of(policy.watch.baseline)
-    return spent(Outcome(alone, paid, (1.0,)), policy.watch.miss_usd) - spent(outcome, policy.watch.miss_usd)
+def saved(policy: Policy, outcome: Outcome, requests: Requests) -> tuple[Floats, float]:
+    """$ saved on each request against the single model the policy was compared with, positive is a saving.
+
+    With it the most that a request could save or lose: the largest cost there is, and a miss.
+    """
+    (alone, paid), miss_usd = requests.of(policy.watch.baseline), policy.watch.miss_usd
+    usd = spent(Outcome(alone, paid, (1.0,)), miss_usd) - spent(outcome, miss_usd)
+    return usd, float(max(paid.max(), outcome.cost.max())) + (miss_usd or 0.0)
 
 
 def replay(policy: Policy, requests: Requests) -> Outcome:
