@@ -84,3 +84,9 @@ def test_a_gpu_that_could_not_be_used_is_said() -> None:
     assert "note" not in found  # the newest process is what the row's environment is of
     found = lines(CEILINGS, CEILINGS | {"environment": json.dumps({"device_kind": "cpu", "gpu_unused": why})})
     assert found["note"] == f"measured on the CPU: {why}"
+
+
+def test_a_peak_that_loading_hides_says_so() -> None:
+    hidden = json.dumps({"process_peak_bytes": "loading"})
+    found = lines(CEILINGS | {"process_peak_bytes": None, "memory_reasons": hidden})
+    assert found["peak"].startswith("unknown: it lies below the peak of loading")

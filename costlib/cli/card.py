@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from costlib.cli.show import number
+from costlib.measure.device import REASON_CODES
 
 Row = dict[str, Any]
 _NEXT = {
@@ -28,7 +29,8 @@ def card(row: Row) -> list[str]:
 
     def line(label: str, name: str, unit: str, scale: float = 1.0, after: str = "") -> None:
         shown = number(row, name, f" {unit}", scale)
-        lines.append(f"  {label:<18}{f'unknown: {reasons.get(name)}' if shown == '-' else shown}{after}")
+        why = REASON_CODES.get(code := str(reasons.get(name)), code)
+        lines.append(f"  {label:<18}{f'unknown: {why}' if shown == '-' else shown}{after}")
 
     line("decode", "decode_tokens_per_s", "tokens/s", after=_share(row, "mbu", "bound"))
     if row["batch"] > 1:

@@ -99,7 +99,7 @@ def assist_once(
         for count in lengths:
             _compare(loaded.model, prompt, samples[-1], samples[-1]["assisted"][str(count)])
     peaks = hardware.peaks()
-    environment, fingerprint = describe(device)
+    environment, fingerprint = describe(device, hardware.properties)
     return {
         "samples": samples,
         "most_processes": most,
@@ -107,7 +107,7 @@ def assist_once(
         "draft_bytes": 0 if helper is None else helper.proof.columns()["weight_bytes"],
         "target_kv_cache_bytes": samples[-1]["plain"]["kv_cache_bytes"],
         "draft_kv_cache_bytes": 0 if alone is None else alone.kv_cache_bytes,
-        "peak_bytes": peaks.process if peaks.reserved is None else peaks.reserved,
+        "peak_bytes": peaks.held,
         "weights_note": loaded.weights_note,
         "compute_dtype": loaded.proof.compute_dtype,
         "environment": environment,

@@ -43,6 +43,11 @@ class Peaks:
     device_over_idle: int | None
     reasons: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def held(self) -> int | None:
+        """What torch reserved on a GPU, on a CPU the resident set."""
+        return self.process if self.reserved is None else self.reserved
+
 
 class CpuDevice:
     """The host processor."""

@@ -75,7 +75,7 @@ def encode_once(
         "width": int(vectors.shape[1]),
         "load_s": encoder.load_s,
         "weight_bytes": encoder.weight_bytes,
-        "peak_bytes": peaks.process if peaks.reserved is None else peaks.reserved,
+        "peak_bytes": peaks.held,
         "kernel": encoder.kernel,
         "compute_dtype": encoder.compute_dtype,
         "weights_note": encoder.weights_note,

@@ -76,7 +76,7 @@ def reuse_once(
         found["flag"] = disturbance.reason()
         samples.append(found | {"difference": _difference(loaded.model, prompt, tokens, reused)})
     peaks = hardware.peaks()
-    environment, fingerprint = describe(device)
+    environment, fingerprint = describe(device, hardware.properties)
     element = 4 if loaded.proof.compute_dtype == "fp32" else 2
     return {
         "samples": samples,
@@ -84,7 +84,7 @@ def reuse_once(
         "kept_bytes": cache_bytes(kept),
         "kept_bytes_expected": from_config(config.to_dict(), model).kv_cache_bytes(usable, 1, element),
         "weight_bytes": loaded.proof.columns()["weight_bytes"],
-        "peak_bytes": peaks.process if peaks.reserved is None else peaks.reserved,
+        "peak_bytes": peaks.held,
         "weights_note": loaded.weights_note,
         "compute_dtype": loaded.proof.compute_dtype,
         "environment": environment,

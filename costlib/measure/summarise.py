@@ -180,6 +180,7 @@ def _on_gpu(row: dict[str, Any]) -> bool:
 def _reasons(row: dict[str, Any]) -> dict[str, str]:
     """Why each unknown number is unknown, and why a known one has no interval."""
     memory = json.loads(row["memory_reasons"]) if isinstance(row["memory_reasons"], str) else {}
+    memory.setdefault("peak_bytes", memory.get("process_peak_bytes", "not counted by this engine"))
     memory.setdefault("kv_cache_bytes", "this engine does not show its cache")
     memory.setdefault("kv_cache_bytes_expected", memory["kv_cache_bytes"])
     ceiling = row["ceiling_reason"] if isinstance(row["ceiling_reason"], str) else "it was not measured"

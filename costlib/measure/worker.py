@@ -52,8 +52,7 @@ def measure_once(
     meter.idle(_IDLE_S)
     shape = Shape(batch, prompt_tokens, output_tokens)
     loaded = _load(model, precision, engine, device, shape)
-    loading = hardware.peaks()
-    load_peak = loading.process if loading.reserved is None else loading.reserved
+    load_peak = hardware.peaks().held
     hardware.reset_peaks()
     running = open_engine(engine, loaded["model"], hardware, shape)
     ttft: list[float] = []
