@@ -18,7 +18,7 @@ from cyclopts import App, Group, Parameter
 from cyclopts.exceptions import CycloptsError, MissingArgumentError
 
 from costlib import DOOR
-from costlib.cli.options import Declared, declared, old_spellings, option_name, parameters
+from costlib.cli.options import Declared, declared, old_spellings, option_name, paired, parameters
 from costlib.cli.screen import raw
 from costlib.cli.show import tell, watching
 from costlib.errors import InputError, bad
@@ -36,9 +36,9 @@ GROUPS: dict[str, dict[str, str]] = {
         "cost": "money", "capacity": "money", "owned": "money", "breakeven": "money", "payback": "money",
     },
     "Read logs and decide": {
-        "usage": "logs", "route": "routing", "focus": "billing", "plan": "portfolio", "monitor": "watching",
+        "usage": "logs", "route": "logs", "focus": "logs", "plan": "studies", "monitor": "studies",
     },
-    "Report": {"run": "portfolio", "report": "portfolio", "batch": "reporting", "check": "reporting"},
+    "Report": {"run": "studies", "report": "studies", "batch": "studies", "check": "studies"},
 }  # fmt: skip
 """Every command by what a person wants, and the module of its card."""
 PRICES = ("diff", "save")
@@ -136,6 +136,7 @@ def _command(name: str) -> Callable[..., int]:
     def command(*args: Any, **named: Any) -> int:
         bound = inspect.signature(command).bind(*args, **named)
         as_json = bool(bound.arguments.pop("json", False))
+        paired(source, bound.arguments)
         function = getattr(import_module(module), attribute)
         if any(one.name == "progress" for one in source.parameters):
             with watching(as_json) as progress:
@@ -145,7 +146,7 @@ def _command(name: str) -> Callable[..., int]:
         bound.apply_defaults()
         said = getattr(import_module(room), shows)
         tell(said(value, SimpleNamespace(**bound.arguments)), as_json)
-        return _code(value)
+        return int(not _ok(value))
 
     command.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
     command.__annotations__ = {one.name: one.annotation for one in own}
@@ -153,9 +154,12 @@ def _command(name: str) -> Callable[..., int]:
     return command
 
 
-def _code(value: Any) -> int:
-    """1 where the answer says that it is not ok, or where no row of it is."""
-    first = value[0] if isinstance(value, tuple) and value else value
-    if hasattr(first, "columns") and "status" in first.columns:
-        return int(not (first["status"] == "ok").any())
-    return int(getattr(first, "ok", True) is False)
+def _ok(value: Any) -> bool:
+    """Whether the answer says that it is ok: every part of it; of a table, one row at least."""
+    if isinstance(value, (tuple, list)):
+        return all(map(_ok, value))
+    if isinstance(value, dict):
+        return bool(value.get("status", "ok") == "ok")
+    if hasattr(value, "columns"):
+        return "status" not in value.columns or bool((value["status"] == "ok").any())
+    return getattr(value, "ok", getattr(value, "holds", True)) is not False

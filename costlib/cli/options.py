@@ -34,13 +34,15 @@ _SAME = {
     "rules": "rule",
     "tasks": "task",
     "hourly_weights": "hourly",
+    "study_path": "study",
+    "path": "file",
 }
 """Parameters whose option has another name: one word for one thing, and the singular for what is given again."""
 _OLD_ENDS = {"_tokens_per_s": ("_speed",), "_tokens": ("",), "_s": ("",)}
 """How options ended before they were called like their parameters."""
 _THOSE = re.compile(r"Those of `([\w.]+)`")
 _WORD, _NAMED = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
-_PAIR = re.compile(r"Mapping\[str, (str|float)\]")
+_PAIR = re.compile(r"Mapping\[str, str\]")
 _LIST = re.compile(r"(?:Iterable|Sequence)\[(.*)\]")
 
 
@@ -100,9 +102,7 @@ def declared(module: str, name: str) -> Declared | None:
         assert rest is not None, of[1]
         have = {one.name for one in found}
         found += [
-            one.replace(kind=_NAMED, default=one.default if one.default is not one.empty else None)
-            for one in rest.parameters
-            if one.name not in have
+            one.replace(kind=_NAMED) for one in rest.parameters if one.name not in have and one.default is not one.empty
         ]
         lines = {**rest.lines, **lines}
     return Declared(doc.short_description or "", ast.get_docstring(node) or "", lines, tuple(found))
@@ -146,17 +146,22 @@ def _kind(hint: str) -> tuple[Any, bool]:
     """The type that help names, and whether the option may be given several times."""
     if "[" in hint:
         return Any, bool(_PAIR.search(hint) or hint.startswith(("Sequence[str", "Sequence[Task", "list[")))
+    if "str" in hint and re.search(r"\b(int|float)\b", hint):
+        return Any, False
     kinds = {"bool": bool, "int": int, "float": float, "Decimal": float}
     return next((kind for name, kind in kinds.items() if re.search(rf"\b{name}\b", hint)), str), False
 
 
 def _converted(name: str, hint: str, _: Any, tokens: Any) -> Any:
-    texts, name = [token.value for token in tokens], option_name(name)
-    if pair := _PAIR.search(hint):
-        return dict(_pair(name, text, pair[1] == "float") for text in texts)
-    if _kind(hint)[1]:
-        return texts
-    return convert(name, hint, texts[0])
+    texts = [token.value for token in tokens]
+    return texts if _kind(hint)[1] else convert(option_name(name), hint, texts[0])
+
+
+def paired(function: Declared, given: dict[str, Any]) -> None:
+    """Make what was given several times as FIELD=COLUMN a mapping, where the function takes one."""
+    for one in function.parameters:
+        if given.get(one.name) and _PAIR.search(one.annotation):
+            given[one.name] = dict(_pair(option_name(one.name), text) for text in given[one.name])
 
 
 def convert(name: str, hint: str, text: str) -> Any:
@@ -176,7 +181,7 @@ def _one(name: str, hint: str, text: str, more: str) -> Any:
             return float(text)
         if "Decimal" in hint:
             return Decimal(text.strip())
-    if "str" in hint and (not re.search("int|float", hint) or text == "max"):
+    if "str" in hint and (not more or not re.search("int|float", hint) or text == "max"):
         return text
     number = "whole number" if "int" in hint else "amount" if "Decimal" in hint else "number"
     allowed = f"{number}s{more}" if more else f"a{'n' * (number == 'amount')} {number}"
@@ -192,8 +197,8 @@ def _json_object(name: str, text: str) -> dict[str, Any]:
     return found
 
 
-def _pair(name: str, text: str, is_number: bool) -> tuple[str, Any]:
+def _pair(name: str, text: str) -> tuple[str, str]:
     key, _, value = text.partition("=")
     if not (key and value):
-        raise bad(name, text, "NAME=USD" if is_number else "FIELD=COLUMN")
-    return key, convert(f"{name} {key}", "float", value) if is_number else value
+        raise bad(name, text, "FIELD=COLUMN")
+    return key, value
