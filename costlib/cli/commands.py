@@ -41,6 +41,8 @@ GROUPS: dict[str, dict[str, str]] = {
     "Report": {"run": "studies", "report": "studies", "batch": "studies", "check": "studies"},
 }  # fmt: skip
 """Every command by what a person wants, and the module of its card."""
+_WITHOUT_PANDAS = {"memory": ("costlib.door.hosting", "memory_rows")}
+"""What answers in the place of the public function that makes a frame of the same rows."""
 PRICES = ("diff", "save")
 """What `costlib prices` can do."""
 CARDS = {name: f"costlib.cli.{module}" for group in GROUPS.values() for name, module in group.items()}
@@ -54,7 +56,9 @@ def run(words: list[str]) -> int:
     if words == ["prices"]:
         raise InputError("Missing command; allowed: prices diff, or prices save")
     every = "--install-completion" in words
-    app = App(name="costlib", version=_version, console=_console(), help_format="plaintext", help=_HELP)
+    app = App(name="costlib", version=_version, help_format="plaintext", help=_HELP)
+    if name is None or {"--help", "-h"} & set(words):
+        app.console = _console()
     book = App(name="prices", help="The price book over time.")
     for inner in PRICES if name == "prices" or every else ():
         book.command(_command(f"prices {inner}"), name=inner)
@@ -103,7 +107,7 @@ def _console() -> Any:
 def _target(name: str) -> tuple[str, str]:
     """The module and name of the function a command asks."""
     card, ask = CARDS[name.split()[0]], "ask_" + name.replace(" ", "_")
-    return (card, ask) if declared(card, ask) else DOOR.get(name, (card, name))
+    return (card, ask) if declared(card, ask) else _WITHOUT_PANDAS.get(name) or DOOR[name]
 
 
 def _declared(name: str) -> Declared:

@@ -60,10 +60,9 @@ def compare(found: Comparison, asked: Any) -> Card:
 _OTHER = {"every weight at its bits": "uniform", "the same with state": "uniform_with_state"}
 
 
-def memory(rows: pd.DataFrame, asked: Any) -> Card:
+def memory(found: list[dict[str, Any]], asked: Any) -> Card:
     """Example: costlib memory llama-3.1-70b --precision bf16,nf4 --batch 8 --context 8192"""
-    found = records(rows)
-    yield {**(found[0] if len(found) == 1 else {}), "rows": rows}
+    yield {**(found[0] if len(found) == 1 else {}), "rows": found}
     parts = [
         "linear",
         "quantization_state",
@@ -75,7 +74,9 @@ def memory(rows: pd.DataFrame, asked: Any) -> Card:
         "total",
         "activation",
     ]
-    labels = {part.replace("_", " "): part for part in parts if part != "expert" or rows["expert_bytes"].any()}
+    labels = {
+        part.replace("_", " "): part for part in parts if part != "expert" or any(row["expert_bytes"] for row in found)
+    }
 
     def lines(named: dict[str, str]) -> list[list[str]]:
         return [[name, *(f"{row[f'{part}_bytes'] / 1e9:,.3f}" for row in found)] for name, part in named.items()]

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from functools import partial
+from functools import cache, partial
 from itertools import repeat
 from pathlib import Path
 from typing import Annotated, Any
@@ -71,14 +71,14 @@ class Declared:
     parameters: tuple[inspect.Parameter, ...]
 
 
+@cache
 def declared(module: str, name: str) -> Declared | None:
     """Read a function or a dataclass without importing its module, which may import pandas; None where there is none.
 
     What its docstring says of `**settings`, "Those of `costlib.load.Settings`", adds the parameters declared there.
     """
-    path = Path(__file__).parents[1].joinpath(*module.split(".")[1:])
-    file = path.with_suffix(".py") if path.with_suffix(".py").is_file() else path / "__init__.py"
-    node = next((one for one in ast.parse(file.read_text("utf-8")).body if getattr(one, "name", "") == name), None)
+    source = re.search(rf"^(def|class) {name}\b.*?(?=^[\w@\"]|\Z)", _text(module), re.M | re.S)
+    node = ast.parse(source[0]).body[0] if source else None
     if isinstance(node, ast.ClassDef):
         fields = [one for one in node.body if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name)]
         found = [_parameter(ast.arg(one.target.id, one.annotation), _NAMED, one.value) for one in fields]  # type: ignore[union-attr]
@@ -101,11 +101,16 @@ def declared(module: str, name: str) -> Declared | None:
         rest = declared(*(DOOR.get(of[1].removeprefix("costlib.")) or of[1].rpartition(".")[::2]))
         assert rest is not None, of[1]
         have = {one.name for one in found}
-        found += [
-            one.replace(kind=_NAMED) for one in rest.parameters if one.name not in have and one.default is not one.empty
-        ]
+        more = [one for one in rest.parameters if one.name not in have and one.default is not one.empty]
+        found += [one.replace(kind=_NAMED) for one in more]
         lines = {**rest.lines, **lines}
     return Declared(doc.short_description or "", ast.get_docstring(node) or "", lines, tuple(found))
+
+
+@cache
+def _text(module: str) -> str:
+    path = Path(__file__).parents[1].joinpath(*module.split(".")[1:])
+    return (path.with_suffix(".py") if path.with_suffix(".py").is_file() else path / "__init__.py").read_text("utf-8")
 
 
 def _parameter(one: ast.arg, kind: Any, default: ast.expr | None) -> inspect.Parameter:

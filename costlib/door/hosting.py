@@ -36,6 +36,20 @@ def memory(
     """
     import pandas as pd
 
+    return pd.DataFrame(memory_rows(model, precision, batch=batch, context=context))
+
+
+def memory_rows(
+    model: str, precision: str | Iterable[str] = ("bf16", "int8", "nf4"), *, batch: int = 1, context: int = 4096
+) -> list[dict[str, Any]]:
+    """Predict bytes of weights and key-value cache, part by part: the rows of `memory`, without loading pandas.
+
+    Args:
+        model: A shape (llama-3.1-70b), or a random:SHAPE, demo:, path: or hub: model.
+        precision: Comma-separated: bf16, int8, nf4, 16-bit, ... [default: bf16,int8,nf4].
+        batch: Sequences held at once.
+        context: Tokens of each sequence, all of them in the key-value cache.
+    """
     from costlib.devices import resolve
     from costlib.environment import default_device
     from costlib.models.memory import predict
@@ -74,7 +88,7 @@ def memory(
                 "source": found.source,
             }
         )
-    return pd.DataFrame(rows)
+    return rows
 
 
 def price(
