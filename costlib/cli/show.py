@@ -34,7 +34,7 @@ def plain_types(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain_types(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, dict):
-        return {str(key): plain_types(inner) for key, inner in value.items()}
+        return {str(key): plain_types(_like(value, str(key), inner)) for key, inner in value.items()}
     if isinstance(value, (list, tuple, set)):
         return [plain_types(inner) for inner in value]
     if type(value).__name__ == "DataFrame":
@@ -44,6 +44,14 @@ def plain_types(value: Any) -> Any:
     if hasattr(value, "item"):
         return plain_types(value.item())
     return str(value)
+
+
+def _like(row: dict[Any, Any], name: str, end: Any) -> Any:
+    """An end of an interval as exact as what it is of: that of money is money, to the same decimals."""
+    money = row.get(name.removesuffix("_low").removesuffix("_high")) if name.endswith(("_low", "_high")) else None
+    if not isinstance(money, Decimal) or not isinstance(end, float) or not math.isfinite(end):
+        return end
+    return Decimal(end).quantize(money)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from costlib.cli.show import Card, Table, number, records
+from costlib.cli.show import Card, Table, number, plain_types, records
 from costlib.errors import bad, unused
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def plan(made: Plan, asked: Any) -> Card:
     """Example: costlib plan data/studies/demo.yml"""
     rows = made.totals[made.totals["part"] == "total"]
     total = {side: records(rows[rows["side"] == side])[0] for side in ("plan", "baseline", "saving")}
+    ends = plain_types(total["plan"])
     names = ("alternatives", "flips", "sensitivity", "saving_by_cause", "information", "value", "gap", "assignments")
     yield {name: getattr(made, name) for name in names} | {
         "study": made.study.name,
@@ -48,7 +49,7 @@ def plan(made: Plan, asked: Any) -> Card:
         "total": total["plan"],
         "baseline": total["baseline"],
         "saving": total["saving"],
-        "interval": {"low": total["plan"]["usd_per_month_low"], "high": total["plan"]["usd_per_month_high"]},
+        "interval": {"low": ends["usd_per_month_low"], "high": ends["usd_per_month_high"]},
         "notes": list(made.notes),
     }
     body = []
