@@ -6,23 +6,30 @@ Each workload goes wholly to one option; what a choice costs is in problem.py.
     such that  each workload has one option; replicas[p] >= load of its workloads in every hour;
                replicas[p] >= minimum[p] where it is used, in whole nodes of one of its offers; cash <= budget
 
-Before solving, an option is left out for a workload when another one is cheaper even if it had to pay for its model and
-its pool alone; that never changes the optimum, and makes 1,000 workloads x 50 options a matter of seconds.
+Before solving, an option is left out for a workload when another one is cheaper even if it had to pay for its pool and
+what it needs of models alone; that never changes the optimum, and makes 1,000 workloads x 50 options a matter of
+seconds.
 """
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import itertools
-from collections.abc import Collection, Sequence
+import os
+import threading
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.optimize import Bounds, LinearConstraint, milp
+from scipy.optimize import Bounds, LinearConstraint, linprog, milp
 from scipy.sparse import csr_array
 
 from costlib.errors import InputError, RunError
 from costlib.portfolio.problem import (
+    OVER_LIMIT_USD,
     Flags,
     Floats,
     Ints,
@@ -31,18 +38,25 @@ from costlib.portfolio.problem import (
     busiest_hours,
     limited_usd,
     replicas,
+    switch_usd,
     total_usd,
 )
 
 _NEARLY_WHOLE = 1e-6
 """HiGHS takes a number this close to a whole one for it."""
+_EXACT, _LARGE_GAP = 1e-9, 0.005
+_LARGE = 20_000
+"""Cells, workloads times options, above which a plan within `_LARGE_GAP` of the best one is enough."""
+_NODES, _MOVES = 100_000, 20
+_ONE_AT_A_TIME = threading.RLock()
+_C = None if os.name == "nt" else ctypes.CDLL(None)
 
 
 class Infeasible(InputError):  # noqa: N818 - the solver's word for it
     """No plan keeps every requirement; `requirements` is a smallest set that cannot hold together.
 
     `least` is, for each of them, the least it would have to allow while the others hold: $ per month or replicas; None
-    where the time limit ended before it was found.
+    where the search ended before it was found.
     """
 
     def __init__(self, message: str, requirements: tuple[str, ...], least: tuple[float | None, ...] = ()) -> None:
@@ -65,48 +79,117 @@ class Solution:
     gap: float
 
 
-def solve(problem: Problem, *, gap: float = 1e-9, time_limit_s: float = 60.0) -> Solution:
-    """The cheapest assignment, proven to within `gap` (relative) or as far as `time_limit_s` allows.
+def solve(problem: Problem, *, gap: float | None = None) -> Solution:
+    """The cheapest assignment, proven to within `gap` (relative); of a large one to within half a percent.
+
+    The relaxation without whole numbers comes first: where rounding its plan costs no more, that is the answer, and
+    else it tells which cells no plan can have that is cheaper than the rounded one. No clock decides: a search ends by
+    the number of its nodes.
 
     Raises `Infeasible` when budget and replica limits cannot be kept, naming a smallest set of them that conflict, and
-    `RunError` when the time limit ends without any plan. Every workload must have an eligible option.
+    `RunError` when the search ends without any plan. Every workload must have an eligible option.
     """
     problem = replace(problem, hours=busiest_hours(problem.hours))
     if not problem.eligible.any(axis=1).all():
         raise ValueError("a workload without an eligible option")
-    result, columns = _milp(problem, gap, time_limit_s)
-    if result.status == 2:
-        raise _infeasible(problem, gap, time_limit_s)
+    if gap is None:
+        gap = _EXACT if problem.usd.size <= _LARGE else _LARGE_GAP
+    useful = replace(problem, eligible=_useful(problem))
+    program = _program(useful)
+    with _quiet():
+        relaxed = program.relaxed()
+    if relaxed.status == 2:
+        raise _infeasible(problem, gap)
+    if relaxed.x is None:
+        return _searched(problem, useful, gap, None, -np.inf)
+    plan, bound = program.choice(problem, relaxed.x), float(relaxed.fun)
+    usd = limited_usd(problem, plan)
+    for _ in range(_MOVES):
+        change = switch_usd(problem, plan)
+        w, option = np.unravel_index(int(change.argmin()), change.shape)
+        moved = np.where(np.arange(len(plan)) == w, option, plan)
+        if usd - bound <= gap * usd or not limited_usd(problem, moved) < usd:
+            break
+        plan, usd = moved, limited_usd(problem, moved)
+    if usd - bound <= gap * usd:
+        return _solution(problem, plan, bound)
+    if usd < OVER_LIMIT_USD:  # a cell whose reduced cost lifts the bound above a plan that is known is in no better one
+        reduced = (relaxed.lower.marginals + relaxed.upper.marginals)[: len(program.cells)]
+        kept = program.cells[bound + reduced <= usd * (1 + _EXACT)]
+        eligible = np.zeros_like(useful.eligible)
+        eligible[kept[:, 0], kept[:, 1]] = True
+        eligible[np.arange(len(plan)), plan] = True
+        useful = replace(useful, eligible=eligible)
+    return _searched(problem, useful, gap, plan if usd < OVER_LIMIT_USD else None, bound)
+
+
+def _searched(problem: Problem, useful: Problem, gap: float, known: Ints | None, bound: float) -> Solution:
+    """The cheapest plan by branch and bound, or the one that is known where none is cheaper."""
+    program = _program(useful)
+    with _quiet():
+        result = program.searched(gap)
+    if result.status == 2 and known is None:
+        raise _infeasible(problem, gap)
     if result.x is None:
-        raise RunError(f"no plan was found within {time_limit_s:g} s: {result.message}")
-    choice = _chosen(problem, result, columns)
+        if known is None:
+            raise RunError(f"no plan was found within {_NODES:,} nodes of the search: {result.message}")
+        return _solution(problem, known, bound)
+    choice = program.choice(problem, result.x)
     usd = total_usd(problem, choice)
-    bound = min(float(result.mip_dual_bound), usd)
+    bound = max(bound, min(float(result.mip_dual_bound), usd))
     if usd > result.fun + _NEARLY_WHOLE * usd:  # a load just above a whole number of replicas passed for it
-        result, columns = _milp(replace(problem, load=problem.load * (1 + 4 * _NEARLY_WHOLE)), gap, time_limit_s)
+        program = _program(replace(useful, load=useful.load * (1 + 4 * _NEARLY_WHOLE)))
+        with _quiet():
+            result = program.searched(gap)
         if result.x is not None:
-            again = _chosen(problem, result, columns)
+            again = program.choice(problem, result.x)
             choice = min(choice, again, key=lambda one: limited_usd(problem, one))
-            usd = total_usd(problem, choice)
+    if known is not None:
+        choice = min(choice, known, key=lambda one: limited_usd(problem, one))
+    return _solution(problem, choice, bound)
+
+
+def _solution(problem: Problem, choice: Ints, bound: float) -> Solution:
+    usd = total_usd(problem, choice)
+    bound = min(bound, usd)
     return Solution(choice, replicas(problem, choice), usd, bound, (usd - bound) / usd if usd else 0.0)
 
 
-def _chosen(problem: Problem, result: Any, columns: list[tuple[int, int]]) -> Ints:
-    """The option (W,) with the largest value for each workload."""
-    choice, best = np.zeros(len(problem.usd), dtype=np.int64), np.full(len(problem.usd), -1.0)
-    for (workload, option), value in zip(columns, result.x, strict=False):
-        if value > best[workload]:
-            choice[workload], best[workload] = option, value
-    return choice
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """HiGHS writes some lines straight to the streams of the process, whatever it is told; here they go nowhere."""
+    with _ONE_AT_A_TIME, Path(os.devnull).open("wb") as nothing:
+        kept = [(stream, os.dup(stream)) for stream in (1, 2)]
+        for stream, _ in kept:
+            os.dup2(nothing.fileno(), stream)
+        try:
+            yield
+        finally:
+            if _C is not None:
+                _C.fflush(None)
+            for stream, copy in kept:
+                os.dup2(copy, stream)
+                os.close(copy)
 
 
 def _useful(problem: Problem) -> Flags:
-    """Eligible cells that could be in an optimal plan; see the module docstring. A budget disables the shortcut."""
-    if problem.budget is not None or np.isfinite(problem.maximum).any():
-        return problem.eligible
-    alone = np.where(problem.eligible, alone_usd(problem), np.inf)  # joining a pool that is there adds no more
-    keep = problem.eligible & (problem.usd <= alone.min(axis=1)[:, None] * (1 + 1e-12))
-    return np.asarray(keep)
+    """Eligible cells that could be in an optimal plan.
+
+    Not those from which a move to an option without a limit saves, even where the workload pays alone for the pools of
+    that option and for the models that the other one does not need. With a budget the move has to save cash, too.
+    """
+    limited = np.zeros(problem.usd.shape[1], dtype=bool)
+    limited[problem.user[np.isfinite(problem.maximum[problem.pool])]] = True
+    pools = alone_usd(problem) - problem.usd - problem.kept @ problem.model_usd
+    keep = problem.eligible.copy()
+    for option in np.flatnonzero(~limited):
+        more = (problem.kept[option] & ~problem.kept) @ problem.model_usd + pools[:, option, None]
+        better = problem.usd[:, option, None] + more < problem.usd * (1 - 1e-12)
+        if problem.budget is not None:
+            better &= problem.cash[:, option, None] + more <= problem.cash
+        better[:, option] = False
+        keep &= ~(better & problem.eligible[:, option, None])
+    return keep
 
 
 class _Rows:
@@ -134,18 +217,46 @@ class _Rows:
         self.add(rows, np.concatenate([columns, np.full(count, gate)]), values, np.zeros(count))
 
 
-def _milp(
-    problem: Problem, gap: float, time_limit_s: float, fewest: int | None = None
-) -> tuple[Any, list[tuple[int, int]]]:
-    """Build and solve; returns scipy's result and the (workload, option) of each leading variable.
+@dataclass(frozen=True)
+class _Program:
+    """A mixed-integer program; its leading variables are the `cells` (workload, option)."""
 
-    With `fewest` the replicas of that pool are minimized instead of the cost.
+    cost: Floats
+    most: Floats
+    assigned: Any
+    matrix: Any
+    limits: Floats
+    cells: Ints
 
-    Variables: one per useful cell, then nodes of each offer of each pool, open or not of each pool, kept or not of each
-    model, and of pools with several offers which of them is taken.
+    def relaxed(self) -> Any:
+        """scipy's result without whole numbers, with its reduced costs."""
+        ends = np.stack([np.zeros(len(self.most)), self.most], axis=1)
+        rows = {"A_ub": self.matrix, "b_ub": self.limits} if len(self.limits) else {}
+        ones = np.ones(self.assigned.shape[0])
+        return linprog(self.cost, A_eq=self.assigned, b_eq=ones, bounds=ends, method="highs", **rows)
+
+    def searched(self, gap: float) -> Any:
+        """scipy's result in whole numbers."""
+        rows = [LinearConstraint(self.assigned, 1, 1)]
+        rows += [LinearConstraint(self.matrix, -np.inf, self.limits)] if len(self.limits) else []
+        options = {"mip_rel_gap": gap, "node_limit": _NODES}
+        whole = np.ones(len(self.cost))
+        return milp(self.cost, integrality=whole, bounds=Bounds(0, self.most), constraints=rows, options=options)
+
+    def choice(self, problem: Problem, values: Floats) -> Ints:
+        """The option (W,) with the largest value for each workload."""
+        found = np.full(problem.usd.shape, -1.0)
+        found[self.cells[:, 0], self.cells[:, 1]] = values[: len(self.cells)]
+        return np.asarray(found.argmax(axis=1))
+
+
+def _program(problem: Problem, fewest: int | None = None) -> _Program:
+    """The program of a problem; with `fewest` the replicas of that pool are minimized instead of the cost.
+
+    Variables: one per eligible cell, then nodes of each offer of each pool, open or not of each pool, kept or not of
+    each model, and of pools with several offers which of them is taken.
     """
-
-    cells = np.argwhere(_useful(problem) if fewest is None else problem.eligible)
+    cells = np.argwhere(problem.eligible)
     workload, option = cells[:, 0], cells[:, 1]
     count, hours = len(cells), problem.hours.shape[1]
     offered = np.isin(problem.user, option)
@@ -190,7 +301,7 @@ def _milp(
         rows.gate(workload[users], users, first_model + model)
     cost = np.concatenate(
         [
-            problem.usd[workload, option],
+            problem.usd[workload, option] * (1 + _EXACT * option / problem.usd.shape[1]),  # of equals the first listed
             node_usd,
             np.zeros(len(pools)),
             problem.model_usd[models],
@@ -204,34 +315,22 @@ def _milp(
         cost = np.zeros(size)
         mine = np.flatnonzero(of_pool == np.searchsorted(pools, fewest))
         cost[count + mine] = node[mine]
-    assigned = LinearConstraint(
-        csr_array((np.ones(count), (workload, np.arange(count))), shape=(len(problem.usd), size)), 1, 1
-    )
-    constraints = [assigned]
+    most = np.floor(problem.maximum[pools[of_pool]] / node)
+    matrix = csr_array((rows.count, size))
     if rows.count:
         place_rows, columns, values = (np.concatenate(part) for part in zip(*rows.entries, strict=True))
-        matrix = csr_array((values, (place_rows.astype(int), columns.astype(int))), shape=(rows.count, size))
-        constraints.append(LinearConstraint(matrix, -np.inf, np.concatenate(rows.limits)))
-    result = milp(
-        cost,
-        integrality=np.ones(size),
-        bounds=Bounds(
-            0,
-            np.concatenate(
-                [
-                    np.ones(count),
-                    np.floor(problem.maximum[pools[of_pool]] / node),
-                    np.ones(size - first_open),
-                ]
-            ),
-        ),
-        constraints=constraints,
-        options={"mip_rel_gap": gap, "time_limit": time_limit_s},
+        matrix = csr_array((values, (place_rows.astype(int), columns.astype(int))), shape=matrix.shape)
+    return _Program(
+        cost=cost,
+        most=np.concatenate([np.ones(count), most, np.ones(size - first_open)]),
+        assigned=csr_array((np.ones(count), (workload, np.arange(count))), shape=(len(problem.usd), size)),
+        matrix=matrix,
+        limits=np.concatenate(rows.limits) if rows.limits else np.zeros(0),
+        cells=cells,
     )
-    return result, [(int(w), int(o)) for w, o in cells]
 
 
-def _infeasible(problem: Problem, gap: float, time_limit_s: float) -> Infeasible:
+def _infeasible(problem: Problem, gap: float) -> Infeasible:
     """Find a smallest set of limits that cannot hold together by trying all sets of one, then of two, and so on."""
     limits = [-1] if problem.budget is not None else []
     limits += np.flatnonzero(np.isfinite(problem.maximum)).tolist()
@@ -244,12 +343,15 @@ def _infeasible(problem: Problem, gap: float, time_limit_s: float) -> Infeasible
     def least(limit: int, others: Collection[int]) -> float | None:
         rest = under(others)
         aimed = rest if limit >= 0 else replace(rest, usd=rest.cash)
-        result, _ = _milp(aimed, gap, time_limit_s, limit if limit >= 0 else None)
+        with _quiet():
+            result = _program(aimed, limit if limit >= 0 else None).searched(gap)
         return None if result.x is None else float(result.fun)
 
     for size in range(1, len(limits) + 1):
         for kept in itertools.combinations(limits, size):
-            if _milp(under(kept), gap, time_limit_s)[0].status == 2:
+            with _quiet():
+                status = _program(under(kept)).searched(gap).status
+            if status == 2:
                 names = tuple("budget" if limit < 0 else f"pool {limit}" for limit in kept)
                 needed = tuple(least(limit, [other for other in kept if other != limit]) for limit in kept)
                 return Infeasible(f"these limits cannot be kept together: {', '.join(names)}", names, needed)

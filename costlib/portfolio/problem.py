@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
-_OVER_LIMIT_USD = 1e15
+OVER_LIMIT_USD = 1e15
 _WHOLE = 1e-9
 """A load this little above a whole number of replicas is rounding, not a reason for one more."""
 
@@ -71,7 +71,7 @@ class Problem:
         if usd.shape[-1] == 1:
             return counts[..., 0], usd[..., 0], np.zeros(usd.shape[:-1], dtype=np.int64)
         over = counts > np.asarray(self.maximum[pool])[..., None]
-        best = np.where(over, _OVER_LIMIT_USD * counts, usd).argmin(axis=-1)[..., None]
+        best = np.where(over, OVER_LIMIT_USD * counts, usd).argmin(axis=-1)[..., None]
         counts, usd = (np.take_along_axis(part, best, axis=-1)[..., 0] for part in (counts, usd))
         return counts, usd, best[..., 0]
 
@@ -139,7 +139,7 @@ def limited_usd(problem: Problem, choice: Ints) -> float:
     over = problem.budget is not None and total_usd(problem, choice, cash=True) > problem.budget * (1 + 1e-9)
     if np.isfinite(problem.maximum).any():
         over = over or bool((replicas(problem, choice) > problem.maximum).any())
-    return total_usd(problem, choice) + _OVER_LIMIT_USD * over
+    return total_usd(problem, choice) + OVER_LIMIT_USD * over
 
 
 def alone_usd(problem: Problem) -> Floats:

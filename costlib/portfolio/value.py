@@ -48,8 +48,9 @@ def value_table(
     nets = np.zeros((count, *money.eligible.shape))
     for block, scenario in scenarios(money, quantiles):
         nets[block] = _net(scenario, drawn[block])
-    spread = np.percentile(nets, [2.5, 97.5], axis=0)
+    del quantiles, drawn  # hundreds of megabytes in a large study
     chance = (nets >= 0).mean(axis=0)
+    spread = np.percentile(nets, [2.5, 97.5], axis=0, overwrite_input=True)
     now = money.at()
     net, total, misses = (
         _net(now, worth),
