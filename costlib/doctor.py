@@ -41,7 +41,7 @@ _EXTRAS = {
 
 
 def doctor() -> dict[str, Any]:
-    """Look at the machine without loading torch.
+    """What this machine can measure, what is missing, and the command that adds it; torch is not loaded.
 
     Returns JSON types: `device` (what a measurement would run on), `arithmetic` (whether it multiplies bf16 and fp16
     natively, why, and what 16-bit, 8-bit and 4-bit mean there), `cuda`, `nvml` and `energy` (each available, or the

@@ -60,7 +60,9 @@ def unused(why: str, of: Callable[..., object], given: Mapping[str, object], nam
     """
     known = inspect.signature(of).parameters
     for name in names:
-        if given[name] not in (known[name].default, str(known[name].default)):
+        default, value = known[name].default, given[name]
+        said = ",".join(map(str, value)) if isinstance(value, list) else value
+        if value != default and said != str(default):
             raise bad(name, given[name], f"left out: it has no meaning {why}")
 
 

@@ -93,14 +93,15 @@ def handle_of(device: str, properties: Any = None) -> Any:
     import pynvml
 
     if properties is not None:
-        for kind in ("GPU", "MIG"):
+        for kind in ("GPU-", "MIG-", ""):  # torch tells it without what comes before
             with suppress(pynvml.NVMLError, AttributeError):
-                return pynvml.nvmlDeviceGetHandleByUUID(f"{kind}-{properties.uuid}")
+                return pynvml.nvmlDeviceGetHandleByUUID(f"{kind}{properties.uuid}")
         try:
             domain, bus, number = properties.pci_domain_id, properties.pci_bus_id, properties.pci_device_id
         except AttributeError as error:
             raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND) from error
-        return pynvml.nvmlDeviceGetHandleByPciBusId(f"{domain:08x}:{bus:02x}:{number:02x}.0".encode())
+        place = f"{domain:08x}:{bus:02x}:{number:02x}.0"
+        return _first_slice(pynvml.nvmlDeviceGetHandleByPciBusId(place.encode()))
     index, shown = gpu_index(device), os.environ.get("CUDA_VISIBLE_DEVICES")
     if shown is None:
         return _first_slice(pynvml.nvmlDeviceGetHandleByIndex(index))

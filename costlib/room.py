@@ -29,6 +29,12 @@ class Room(ModuleType):
     def __signature__(self) -> inspect.Signature:
         return inspect.signature(self._function())
 
+    @property
+    def __doc__(self) -> str:  # type: ignore[override]
+        """What `help` and Shift-Tab show: the function, its parameters and what each means."""
+        name = self.__name__.rpartition(".")[2]
+        return f"{name}{self.__signature__}\n\n{inspect.getdoc(self._function())}"
+
     def _function(self) -> Callable[..., Any]:
         module, _, name = self.front.partition(":")
         function: Callable[..., Any] = getattr(import_module(module), name)

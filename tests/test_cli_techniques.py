@@ -77,9 +77,8 @@ def test_prefix_prints_a_card_and_one_document(model: str, tmp_path: Path, monke
         (["speculate", "demo:minilm", "--draft", "prompt-lookup"], "a model that generates text"),
         (
             ["speculate", "demo:gemma-3-270m", "--draft", "prompt-lookup", "--draft-tokens", "two"],
-            "draft_tokens is 'two'",
+            "draft-tokens is 'two'",
         ),
-        (["speculate", "demo:gemma-3-270m"], "--draft"),
         (["prefix", "demo:gemma-3-270m", "--shared-tokens", "700"], "shared_tokens is 700"),
         (["prefix", "demo:gemma-3-270m", "--usd-per-hour", "-1"], "usd_per_hour is -1"),
         (["prefix", "demo:gemma-3-270m", "--api", "nothing-like-it"], "nothing-like-it"),

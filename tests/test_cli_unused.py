@@ -55,7 +55,7 @@ CASES = [
     *((ASK, *case) for case in (
         ("--precision", "nf4", "precision"), ("--baseline", "bf16", "baseline"), ("--device", "cpu", "device"),
         ("--tokens", "9", "tokens"), ("--baseline-model", "m", "baseline_model"), ("--as-of", "2026-11-01", "as_of"),
-        ("--timeout", "1200", "timeout"))),
+        ("--timeout", "1200", "timeout_s"))),
     ((*ASK, "--usd-per-mtok", "1,2"), "--provider", "openai", "provider"),
     *((HERE, *case) for case in (
         ("--rule", "ppl_sliding", "rule"), ("--window", "9", "window"), ("--stride", "9", "stride"),
@@ -70,10 +70,10 @@ CASES = [
         ("--kind", "exact", "kind"), ("--prompt", "{input}", "prompt"), ("--shots", "1", "shots"),
         ("--limit", "9", "limit"), ("--margin", "0.1", "margin"), ("--against", "m", "against"))),
     (("monitor", "demo", "--no-answer"), "--device", "cpu", "device"),
-    (("monitor", "demo", "--no-answer"), "--timeout", "9", "timeout"),
+    (("monitor", "demo", "--no-answer"), "--timeout", "9", "timeout_s"),
     *((("focus", "demo", "--out", "f.csv"), *case) for case in (
         ("--provider", "openai", "provider"), ("--tier", "batch", "tier"), ("--as-of", "2026-11-01", "as_of"),
-        ("--column", "a=b", "column"))),
+        ("--column", "a=b", "columns"))),
     (("focus", "--usage", "u.csv", "--out", "f.csv"), "--store", "s", "store"),
     (("prices", "diff", "2026-11-01", "2026-11-10"), "--store", "s", "store"),
     *((words, *case) for words in (FLEET, COST) for case in (

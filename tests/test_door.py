@@ -3,6 +3,8 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import pydoc
+import re
 import subprocess
 import sys
 from decimal import Decimal
@@ -31,6 +33,29 @@ def test_a_room_is_called_like_its_function_even_after_its_modules_are_imported(
     assert "precision" in inspect.signature(cl.measure).parameters
     assert cl.measure.run.measurements is costlib.measure.run.measurements  # type: ignore[attr-defined]
     assert costlib.cost.token.usd_per_mtok is not None
+
+
+def test_help_shows_the_parameters_and_what_each_means() -> None:
+    for name in (
+        "measure",
+        "cost",
+        "doctor",
+        "quality",
+        "report",
+        "memory",
+        "price",
+        "load",
+        "compare",
+        "run",
+        "batch",
+    ):
+        function = getattr(cl, name)
+        said = pydoc.plain(pydoc.render_doc(function))
+        for parameter in inspect.signature(function).parameters.values():
+            line = "**settings" if parameter.kind is parameter.VAR_KEYWORD else parameter.name
+            assert f"{parameter.name}: " in said and re.search(rf"^.*{re.escape(line)}: [A-Z0-9\"$'a-z]", said, re.M), (
+                name
+            )
 
 
 def _modules_after(statement: str) -> set[str]:

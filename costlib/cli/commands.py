@@ -18,7 +18,7 @@ from cyclopts import App, Group, Parameter
 from cyclopts.exceptions import CycloptsError, MissingArgumentError
 
 from costlib import DOOR
-from costlib.cli.options import Declared, declared, old_spellings, option_name, parameters
+from costlib.cli.options import Declared, declared, old_spellings, option_name, paired, parameters
 from costlib.cli.screen import raw
 from costlib.cli.show import tell, watching
 from costlib.errors import InputError, bad
@@ -36,11 +36,13 @@ GROUPS: dict[str, dict[str, str]] = {
         "cost": "money", "capacity": "money", "owned": "money", "breakeven": "money", "payback": "money",
     },
     "Read logs and decide": {
-        "usage": "logs", "route": "routing", "focus": "billing", "plan": "portfolio", "monitor": "watching",
+        "usage": "logs", "route": "logs", "focus": "logs", "plan": "studies", "monitor": "studies",
     },
-    "Report": {"run": "portfolio", "report": "portfolio", "batch": "reporting", "check": "reporting"},
+    "Report": {"run": "studies", "report": "studies", "batch": "studies", "check": "studies"},
 }  # fmt: skip
 """Every command by what a person wants, and the module of its card."""
+_WITHOUT_PANDAS = {"memory": ("costlib.door.hosting", "memory_rows")}
+"""What answers in the place of the public function that makes a frame of the same rows."""
 PRICES = ("diff", "save")
 """What `costlib prices` can do."""
 CARDS = {name: f"costlib.cli.{module}" for group in GROUPS.values() for name, module in group.items()}
@@ -54,7 +56,9 @@ def run(words: list[str]) -> int:
     if words == ["prices"]:
         raise InputError("Missing command; allowed: prices diff, or prices save")
     every = "--install-completion" in words
-    app = App(name="costlib", version=_version, console=_console(), help_format="plaintext", help=_HELP)
+    app = App(name="costlib", version=_version, help_format="plaintext", help=_HELP)
+    if name is None or {"--help", "-h"} & set(words):
+        app.console = _console()
     book = App(name="prices", help="The price book over time.")
     for inner in PRICES if name == "prices" or every else ():
         book.command(_command(f"prices {inner}"), name=inner)
@@ -103,7 +107,7 @@ def _console() -> Any:
 def _target(name: str) -> tuple[str, str]:
     """The module and name of the function a command asks."""
     card, ask = CARDS[name.split()[0]], "ask_" + name.replace(" ", "_")
-    return (card, ask) if declared(card, ask) else DOOR.get(name, (card, name))
+    return (card, ask) if declared(card, ask) else _WITHOUT_PANDAS.get(name) or DOOR[name]
 
 
 def _declared(name: str) -> Declared:
@@ -136,6 +140,7 @@ def _command(name: str) -> Callable[..., int]:
     def command(*args: Any, **named: Any) -> int:
         bound = inspect.signature(command).bind(*args, **named)
         as_json = bool(bound.arguments.pop("json", False))
+        paired(source, bound.arguments)
         function = getattr(import_module(module), attribute)
         if any(one.name == "progress" for one in source.parameters):
             with watching(as_json) as progress:
@@ -145,7 +150,7 @@ def _command(name: str) -> Callable[..., int]:
         bound.apply_defaults()
         said = getattr(import_module(room), shows)
         tell(said(value, SimpleNamespace(**bound.arguments)), as_json)
-        return _code(value)
+        return int(not _ok(value))
 
     command.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
     command.__annotations__ = {one.name: one.annotation for one in own}
@@ -153,9 +158,12 @@ def _command(name: str) -> Callable[..., int]:
     return command
 
 
-def _code(value: Any) -> int:
-    """1 where the answer says that it is not ok, or where no row of it is."""
-    first = value[0] if isinstance(value, tuple) and value else value
-    if hasattr(first, "columns") and "status" in first.columns:
-        return int(not (first["status"] == "ok").any())
-    return int(getattr(first, "ok", True) is False)
+def _ok(value: Any) -> bool:
+    """Whether the answer says that it is ok: every part of it; of a table, one row at least."""
+    if isinstance(value, (tuple, list)):
+        return all(map(_ok, value))
+    if isinstance(value, dict):
+        return bool(value.get("status", "ok") == "ok")
+    if hasattr(value, "columns"):
+        return "status" not in value.columns or bool((value["status"] == "ok").any())
+    return getattr(value, "ok", getattr(value, "holds", True)) is not False

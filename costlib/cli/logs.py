@@ -1,93 +1,266 @@
-"""Command that turns request logs into workloads: usage."""
+"""Cards about logs of requests: usage, focus, route."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-import typer
+from costlib.cli.show import Card, Table, number, records, remarks, usd
+from costlib.errors import bad, unused
 
-from costlib.cli.show import AsOf, Columns, Json, answer, columns_of, number, table, usd
+if TYPE_CHECKING:
+    from costlib.portfolio.routing.route import Routed
+    from costlib.portfolio.usage.summary import Usage
 
 
-def usage(
-    files: Annotated[list[str], typer.Argument(help="Logs: .csv, .jsonl, .json or .parquet; the text ones also .gz.")],
-    column: Columns = None,
-    invoice: Annotated[float | None, typer.Option(help="$ on the invoice of the same calls.")] = None,
-    as_of: AsOf = None,
-    out: Annotated[str | None, typer.Option(help="Write the workloads as a CSV that a study can be made from.")] = None,
-    as_json: Json = False,
-) -> None:
+def ask_usage(
+    files: Sequence[str],
+    *,
+    columns: Mapping[str, str] | None = None,
+    invoice: float | None = None,
+    as_of: str | None = None,
+    out: str | None = None,
+) -> Usage:
     """Read request logs: workloads with volume, hours and tokens, and the bill priced again and reconciled.
 
-    OpenAI, Anthropic, LiteLLM, Langfuse, Helicone, OpenTelemetry GenAI, Codex and Claude Code logs are recognised.
-
-    Example: costlib usage calls-2026-10.jsonl.gz --invoice 1834.20 --out workloads.csv
+    Args:
+        files: Logs: .csv, .jsonl, .json or .parquet; the text ones also .gz.
+        columns: FIELD=COLUMN of a log whose export is not recognised; again for each field.
+        invoice: $ on the invoice of the same calls.
+        as_of: Date of the prices, YYYY-MM-DD, or UTC moment [default: the day of each call].
+        out: Write the workloads as a CSV that a study can be made from.
     """
     from costlib.output import check_file
     from costlib.portfolio.usage.export import write_workloads
     from costlib.portfolio.usage.summary import read_logs
 
     place = check_file(out) if out is not None else None
-    found = read_logs(files, columns=columns_of(column), invoice_usd=invoice, as_of=as_of)
+    found = read_logs(files, columns=columns, invoice_usd=invoice, as_of=as_of)
     if place is not None:
         write_workloads(found, place)
+    return found
 
-    def first(kind: str) -> str:
-        return f" (first: {found.places[kind]})" if kind in found.places else ""
 
-    def show() -> None:
-        rejected = sum(found.rejected.values())
-        exports = ", ".join(found.dialects)
-        print(f"{found.read} records read = {found.used} used + {rejected} left out; export: {exports}")
-        for kind, count in sorted(found.rejected.items()):
-            print(f"  left out: {count} x {kind}{first(kind)}")
-        for kind, count in sorted(found.noted.items()):
-            print(f"  note: {count} x {kind}{first(kind)}")
-        for file, why in found.broken_files.items():
-            print(f"  broken: {file}: {why}")
-        rows = [
-            [r["workload"], number(r, "requests_per_month"), number(r, "input_tokens"), number(r, "cached_tokens"),
-             number(r, "output_tokens"), str(r["current_model"]), number(r, "usd")]
-            for r in found.workloads.to_dict("records")
-        ]  # fmt: skip
-        headings = ["workload", "requests/month", "input", "cached", "output", "model", "USD of the log"]
-        caption = f"means per request, measured over {found.observed_hours:,.0f} hours; USD priced again, derived"
-        table("Workloads", headings, rows, caption)
-        print("  bill priced again: " + (f"unknown: {found.reason}" if found.reason else f"{usd(found.usd)} USD"))
-        if found.logged_usd is not None:
-            print(f"  the log's own cost: {usd(found.logged_usd)} USD")
-        if found.invoice_usd is not None:
-            sign = "+" if (found.difference_usd or 0) > 0 else ""
-            less = "unknown" if found.difference_usd is None else f"{sign}{usd(found.difference_usd)} USD"
-            print(f"  invoice: {usd(found.invoice_usd)} USD, difference {less}")
-        for note in found.price_notes:
-            print(f"  note: {note}")
-        for row in found.unpriced.to_dict("records"):
-            print(f"  not priced: {row['requests']} requests of {row['model']}: {row['reason']}")
-        if out:
-            print(f"  workloads written to {out}; fill in floor, limits and miss cost before a study uses them")
+def usage(found: Usage, asked: Any) -> Card:
+    """OpenAI, Anthropic, LiteLLM, Langfuse, Helicone, OpenTelemetry GenAI, Codex and Claude Code logs are recognised.
 
-    document = {
-        "read": found.read,
-        "used": found.used,
-        "rejected": found.rejected,
-        "noted": found.noted,
-        "places": found.places,
-        "exports": found.dialects,
-        "broken_files": found.broken_files,
-        "observed_hours": found.observed_hours,
-        "workloads": found.workloads,
-        "models": found.models,
-        "profiles": found.profiles,
-        "usd": found.usd,
-        "reason": found.reason,
-        "logged_usd": found.logged_usd,
-        "invoice_usd": found.invoice_usd,
-        "difference_usd": found.difference_usd,
-        "unpriced": found.unpriced,
-        "price_notes": found.price_notes,
+    Example: costlib usage calls-2026-10.jsonl.gz --invoice 1834.20 --out workloads.csv
+    """
+    names = (
+        "read", "used", "rejected", "noted", "places", "broken_files", "observed_hours", "workloads", "models",
+        "profiles", "usd", "reason", "logged_usd", "invoice_usd", "difference_usd", "unpriced", "price_notes",
+    )  # fmt: skip
+    yield {name: getattr(found, name) for name in names} | {"exports": found.dialects}
+    left_out = sum(found.rejected.values())
+    yield f"{found.read} records read = {found.used} used + {left_out} left out; export: {', '.join(found.dialects)}"
+    for label, kinds in (("left out", found.rejected), ("note", found.noted)):
+        for kind, count in sorted(kinds.items()):
+            first = f" (first: {found.places[kind]})" if kind in found.places else ""
+            yield f"  {label}: {count} x {kind}{first}"
+    yield from (f"  broken: {file}: {why}" for file, why in found.broken_files.items())
+    counts = ("requests_per_month", "input_tokens", "cached_tokens", "output_tokens")
+    rows = [
+        [row["workload"], *(number(row, name) for name in counts), str(row["current_model"]), number(row, "usd")]
+        for row in records(found.workloads)
+    ]
+    headings = ["workload", "requests/month", "input", "cached", "output", "model", "USD of the log"]
+    caption = f"means per request, measured over {found.observed_hours:,.0f} hours; USD priced again, derived"
+    yield Table("Workloads", headings, rows, caption)
+    yield "  bill priced again: " + (f"unknown: {found.reason}" if found.reason else f"{usd(found.usd)} USD")
+    if found.logged_usd is not None:
+        yield f"  the log's own cost: {usd(found.logged_usd)} USD"
+    if found.invoice_usd is not None:
+        sign = "+" if (found.difference_usd or 0) > 0 else ""
+        less = "unknown" if found.difference_usd is None else f"{sign}{usd(found.difference_usd)} USD"
+        yield f"  invoice: {usd(found.invoice_usd)} USD, difference {less}"
+    yield from (f"  note: {note}" for note in found.price_notes)
+    for row in records(found.unpriced):
+        yield f"  not priced: {row['requests']} requests of {row['model']}: {row['reason']}"
+    if asked.out:
+        yield f"  workloads written to {asked.out}; fill in floor, limits and miss cost before a study uses them"
+
+
+def ask_focus(
+    study: str | None = None,
+    *,
+    out: str,
+    usage: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    month: str | None = None,
+    owned: str | None = None,
+    account: str = "costlib",
+    provider: str | None = None,
+    tier: str = "standard",
+    as_of: str | None = None,
+    store: str | None = None,
+) -> dict[str, Any]:
+    """Export a plan, or a period of usage, as FOCUS 1.2: one row per model, workload, kind of token and period.
+
+    Args:
+        study: Study whose plan is exported; leave out with --usage.
+        out: File to write, .csv or .parquet.
+        usage: Log or table of requests to export instead.
+        columns: FIELD=COLUMN of a log whose export is not recognised; again for each field.
+        month: Month of the plan, YYYY-MM [default: the study's].
+        owned: CSV of hardware bought: option, paid_usd, listed_usd, ...
+        account: BillingAccountId of every row.
+        provider: API provider, e.g. anthropic; needed where several offer a model.
+        tier: Tier of usage rows that name none.
+        as_of: Date of the prices, YYYY-MM-DD, or UTC moment [default: the snapshot].
+        store: Folder of measurements [default: data/store].
+    """
+    asked = dict(locals())
+    from costlib.cost.focus import dataset, target, totals, write
+
+    if (study is None) == (usage is None):
+        raise bad("STUDY and --usage", (study, usage), "one of the two")
+    target(out)
+    left_out: dict[str, Any] = {}
+    if usage is not None:
+        unused("beside --usage", ask_focus, asked, ("month", "owned", "store"))
+        from costlib.cost.api_charges import usage_charges
+        from costlib.prices.book import load_book
+
+        named: dict[str, Any] = {"provider": provider, "tier": tier, "as_of": as_of}
+        charged = usage_charges(load_book(), usage, columns=columns, **named)
+        charges, left_out = charged.charges, {"unpriced": charged.unpriced, "notes": charged.notes}
+    else:
+        unused("without --usage", ask_focus, asked, ("columns", "provider", "tier", "as_of"))
+        charges = _plan_charges(str(study), store, month, owned)
+    frame = dataset(charges, account=account)
+    write(frame, out)
+    return {
+        "file": out,
+        "focus_version": "1.2",
+        "rows": len(frame),
+        "billing_periods": sorted({str(day) for day in frame["BillingPeriodStart"]}),
+        "currency": "USD",
+        "totals": totals(frame),
+        **left_out,
+        "kind": "derived",
+        "source": f"study {study}" if usage is None else usage,
     }
-    answer(document, as_json, show)
 
 
-COMMANDS = (usage,)
+def focus(document: dict[str, Any], asked: Any) -> Card:
+    """Example: costlib focus demo --out focus.csv
+
+    Example: costlib focus --usage requests.csv --out focus.parquet
+    """
+    yield document
+    costs, periods = document["totals"], ", ".join(document["billing_periods"])
+    body = [[name, usd(total)] for name, total in costs.items()]
+    body.append(["ListCost less ContractedCost", usd(costs["ListCost"] - costs["ContractedCost"])])
+    yield Table(f"FOCUS 1.2, {document['rows']} rows", ["cost", "USD"], body, f"billing periods from {periods}")
+    if "unpriced" in document:
+        yield from remarks(document["notes"], document["unpriced"])
+    yield f"  wrote {asked.out}"
+
+
+def _plan_charges(study: str, store: str | None, month: str | None, owned: str | None) -> Any:
+    from costlib.portfolio.focus import plan_charges, read_owned
+    from costlib.portfolio.plan import make_plan
+    from costlib.read import iso_date
+    from costlib.store import Store
+    from costlib.study import load_study
+
+    first = None if month is None else iso_date(f"{month}-01")
+    if month is not None and first is None:
+        raise bad("--month", month, "a month as YYYY-MM")
+    hardware = None if owned is None else read_owned(owned)
+    kept = Store(store)
+    return plan_charges(make_plan(load_study(study), kept), kept, month=first, owned=hardware)
+
+
+def ask_route(
+    file: str,
+    *,
+    weak: str | None = None,
+    strong: str | None = None,
+    costs: Sequence[str] = (),
+    drop: str | None = None,
+    miss_usd: float | None = None,
+    keep: float = 0.95,
+    judge: str | None = None,
+    rules: Sequence[str] = (),
+    embed: str | None = None,
+    out: str | None = None,
+) -> Routed:
+    """Judge routers and cascades on per-request scores and costs; refuses to route where it does not pay.
+
+    Args:
+        file: CSV or Parquet: prompt, and for each model NAME_score or NAME_correct.
+        weak: Weak model [default: the cheapest].
+        strong: Strong model [default: the best].
+        costs: NAME=USD per request, where there is no NAME_cost_usd; again for each model.
+        drop: Column of 0 and 1: rows with 1 are left out and counted.
+        miss_usd: $ that a wrong answer costs; the goal is then least $.
+        keep: Without --miss-usd: share of the best model's score to keep.
+        judge: Assumed judge: false_accept=0.1,false_reject=0.05,usd=0.0002
+        rules: Regular expression that asks for the strong model; again for each.
+        embed: Embedding model of a learned router: demo:minilm, static:FOLDER, ...
+        out: Write the chosen policy here as JSON.
+    """
+    from costlib.models.encoder import trained_encoder
+    from costlib.output import check_file
+    from costlib.portfolio.routing.given import costs_of, judge_of
+    from costlib.portfolio.routing.policy import write_policy
+    from costlib.portfolio.routing.route import route as run
+
+    place = check_file(out) if out is not None else None
+    made = run(
+        file,
+        weak=weak,
+        strong=strong,
+        costs=costs_of(costs),
+        drop=drop,
+        miss_usd=miss_usd,
+        keep=keep,
+        judge=None if judge is None else judge_of(judge),
+        rules=rules,
+        embed=None if embed is None else (embed, trained_encoder(embed)),
+    )
+    if place is not None and made.policy:
+        write_policy(made.policy, place)
+    return made
+
+
+def route(made: Routed, asked: Any) -> Card:
+    """Example: costlib route scores.csv --cost small=0.0003 --cost large=0.01 --miss-usd 0.05 --out policy.json"""
+    names = (
+        "routes", "reason", "weak", "strong", "goal", "requests", "dropped", "models", "oracle_apgr", "curve", "aiq",
+        "candidates", "policy",
+    )  # fmt: skip
+    yield {name: getattr(made, name) for name in names} | {
+        "repeated_prompts": made.repeated,
+        "kind": "derived",
+        "apgr": made.routers,
+        "cpt": made.routers[["router", "cpt_50", "cpt_80"]],
+        "threshold": None if made.policy is None else made.policy["threshold"],
+    }
+    yield f"{'route' if made.routes else 'do not route'}: {made.reason}"
+    again = f", {made.repeated:.1%} of them with a prompt that came before" if made.repeated else ""
+    yield f"goal: {made.goal}; {made.requests} requests{again}, {made.dropped} left out\n"
+    rows = [[r["model"], number(r, "score"), number(r, "cost_usd")] for r in records(made.models)]
+    yield Table("Models", ["model", "score", "USD per request"], rows)
+    rows = [
+        [
+            r["router"] + " (floor)" * bool(r["floor"]),
+            *(number(r, k) for k in ("apgr", "over_floor", "cpt_50", "cpt_80")),
+        ]
+        for r in records(made.routers)
+    ]
+    caption = f"between {made.weak} and {made.strong}; an oracle reaches {number({'x': made.oracle_apgr}, 'x')}; "
+    caption += "[95 % bootstrap over requests]; derived"
+    yield Table("Routers", ["router", "APGR", "over the best other floor", "CPT 50 %", "CPT 80 %"], rows, caption)
+    shown = made.candidates.sort_values("goal_usd")
+    shown = shown[shown["keeps_quality"] | (shown["role"] != "")].head(12)
+    rows = [
+        [" ".join(filter(None, (r["candidate"], r["role"] and "= " + r["role"]))),
+         *(number(r, name) for name in ("score", "cost_usd", "saving_usd"))]
+        for r in records(shown)
+    ]  # fmt: skip
+    caption = "on the half that did not choose the thresholds; saving in pairs against the baseline"
+    yield Table("Best ways to answer", ["way", "score", "USD per request", "saving"], rows, caption)
+    if asked.out:
+        yield f"policy written to {asked.out}" if made.policy else "no policy was written, because routing is refused"

@@ -13,56 +13,13 @@ import sys
 import traceback
 from typing import Any
 
-import typer
-
-from costlib.cli import (
-    billing,
-    embedding,
-    judging,
-    loading,
-    logs,
-    measuring,
-    portfolio,
-    reporting,
-    routing,
-    techniques,
-    watching,
-)
 from costlib.cli.commands import run
 from costlib.cli.screen import safe_output
 from costlib.errors import CostlibError, InputError
 from costlib.redact import remember_words
 
-app = typer.Typer(
-    name="costlib",
-    help="Measures what language models cost to run and writes portfolio cost reports.",
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-
-PARTS = (
-    measuring,
-    judging,
-    billing,
-    portfolio,
-    reporting,
-    routing,
-    watching,
-    logs,
-    embedding,
-    loading,
-    techniques,
-)
-for part in PARTS:
-    for command in part.COMMANDS:
-        app.command()(command)
-
-_UsageError: Any = typer.BadParameter.__mro__[1]
-"""Typer carries its own copy of click, whose error classes it does not export; this is the base of usage errors."""
-
 _INTERRUPTED = 130
-"""What typer returns in the place of a KeyboardInterrupt, and the exit code a shell expects."""
+"""The exit code a shell expects of what was interrupted."""
 
 
 def main() -> None:
@@ -81,18 +38,13 @@ def main() -> None:
 def _run(wants_json: bool) -> int:
     code: Any
     try:
-        old = sys.argv[1:2] and sys.argv[1] in {one.__name__ for part in PARTS for one in part.COMMANDS}
-        code = app(standalone_mode=False) if old else run(sys.argv[1:])
-        if code == _INTERRUPTED:
-            raise KeyboardInterrupt
+        code = run(sys.argv[1:])
         sys.stdout.flush()
-    except _UsageError as error:
-        code = _failed(error.format_message(), 2, wants_json)
     except InputError as error:
         code = _failed(str(error), 2, wants_json)
     except CostlibError as error:
         code = _failed(str(error), 1, wants_json)
-    except (KeyboardInterrupt, typer.Abort):
+    except KeyboardInterrupt:
         message = "interrupted; what was finished is kept, and the same command goes on from there"
         code = _failed(message, _INTERRUPTED, wants_json)
     except BrokenPipeError:

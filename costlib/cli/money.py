@@ -27,6 +27,8 @@ _SHOWN = 20
 def ask_price(
     model: str | None = None,
     *,
+    input_tokens: int | None = None,
+    output_tokens: int | None = None,
     usage: str | None = None,
     columns: Mapping[str, str] | None = None,
     provider: str | None = None,
@@ -48,10 +50,12 @@ def ask_price(
 
     if usage is None:
         unused("without --usage", ask_price, locals(), ["columns"])
-        if model is None or not {"input_tokens", "output_tokens"} <= set(request):
+        if model is None or input_tokens is None or output_tokens is None:
             raise InputError("Missing MODEL, --prompt-tokens or --output-tokens; allowed: these three, or --usage FILE")
+        request |= {"input_tokens": input_tokens, "output_tokens": output_tokens}
         return costlib.price(model, provider, tier=tier, as_of=as_of, **request)
-    asked = request if model is None else {"model": model, **request}
+    named = {"model": model, "input_tokens": input_tokens, "output_tokens": output_tokens}
+    asked = request | {name: value for name, value in named.items() if value is not None}
     unused("beside --usage, whose columns say it", costlib.price, asked, asked)
     return costlib.price_usage(usage, provider=provider, tier=tier, as_of=as_of, columns=columns)
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from functools import partial
+from functools import cache, partial
 from itertools import repeat
 from pathlib import Path
 from typing import Annotated, Any
@@ -34,13 +34,15 @@ _SAME = {
     "rules": "rule",
     "tasks": "task",
     "hourly_weights": "hourly",
+    "study_path": "study",
+    "path": "file",
 }
 """Parameters whose option has another name: one word for one thing, and the singular for what is given again."""
 _OLD_ENDS = {"_tokens_per_s": ("_speed",), "_tokens": ("",), "_s": ("",)}
 """How options ended before they were called like their parameters."""
 _THOSE = re.compile(r"Those of `([\w.]+)`")
 _WORD, _NAMED = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
-_PAIR = re.compile(r"Mapping\[str, (str|float)\]")
+_PAIR = re.compile(r"Mapping\[str, str\]")
 _LIST = re.compile(r"(?:Iterable|Sequence)\[(.*)\]")
 
 
@@ -69,14 +71,14 @@ class Declared:
     parameters: tuple[inspect.Parameter, ...]
 
 
+@cache
 def declared(module: str, name: str) -> Declared | None:
     """Read a function or a dataclass without importing its module, which may import pandas; None where there is none.
 
     What its docstring says of `**settings`, "Those of `costlib.load.Settings`", adds the parameters declared there.
     """
-    path = Path(__file__).parents[1].joinpath(*module.split(".")[1:])
-    file = path.with_suffix(".py") if path.with_suffix(".py").is_file() else path / "__init__.py"
-    node = next((one for one in ast.parse(file.read_text("utf-8")).body if getattr(one, "name", "") == name), None)
+    source = re.search(rf"^(def|class) {name}\b.*?(?=^[\w@\"]|\Z)", _text(module), re.M | re.S)
+    node = ast.parse(source[0]).body[0] if source else None
     if isinstance(node, ast.ClassDef):
         fields = [one for one in node.body if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name)]
         found = [_parameter(ast.arg(one.target.id, one.annotation), _NAMED, one.value) for one in fields]  # type: ignore[union-attr]
@@ -99,13 +101,16 @@ def declared(module: str, name: str) -> Declared | None:
         rest = declared(*(DOOR.get(of[1].removeprefix("costlib.")) or of[1].rpartition(".")[::2]))
         assert rest is not None, of[1]
         have = {one.name for one in found}
-        found += [
-            one.replace(kind=_NAMED, default=one.default if one.default is not one.empty else None)
-            for one in rest.parameters
-            if one.name not in have
-        ]
+        more = [one for one in rest.parameters if one.name not in have and one.default is not one.empty]
+        found += [one.replace(kind=_NAMED) for one in more]
         lines = {**rest.lines, **lines}
     return Declared(doc.short_description or "", ast.get_docstring(node) or "", lines, tuple(found))
+
+
+@cache
+def _text(module: str) -> str:
+    path = Path(__file__).parents[1].joinpath(*module.split(".")[1:])
+    return (path.with_suffix(".py") if path.with_suffix(".py").is_file() else path / "__init__.py").read_text("utf-8")
 
 
 def _parameter(one: ast.arg, kind: Any, default: ast.expr | None) -> inspect.Parameter:
@@ -146,17 +151,22 @@ def _kind(hint: str) -> tuple[Any, bool]:
     """The type that help names, and whether the option may be given several times."""
     if "[" in hint:
         return Any, bool(_PAIR.search(hint) or hint.startswith(("Sequence[str", "Sequence[Task", "list[")))
+    if "str" in hint and re.search(r"\b(int|float)\b", hint):
+        return Any, False
     kinds = {"bool": bool, "int": int, "float": float, "Decimal": float}
     return next((kind for name, kind in kinds.items() if re.search(rf"\b{name}\b", hint)), str), False
 
 
 def _converted(name: str, hint: str, _: Any, tokens: Any) -> Any:
-    texts, name = [token.value for token in tokens], option_name(name)
-    if pair := _PAIR.search(hint):
-        return dict(_pair(name, text, pair[1] == "float") for text in texts)
-    if _kind(hint)[1]:
-        return texts
-    return convert(name, hint, texts[0])
+    texts = [token.value for token in tokens]
+    return texts if _kind(hint)[1] else convert(option_name(name), hint, texts[0])
+
+
+def paired(function: Declared, given: dict[str, Any]) -> None:
+    """Make what was given several times as FIELD=COLUMN a mapping, where the function takes one."""
+    for one in function.parameters:
+        if given.get(one.name) and _PAIR.search(one.annotation):
+            given[one.name] = dict(_pair(option_name(one.name), text) for text in given[one.name])
 
 
 def convert(name: str, hint: str, text: str) -> Any:
@@ -176,7 +186,7 @@ def _one(name: str, hint: str, text: str, more: str) -> Any:
             return float(text)
         if "Decimal" in hint:
             return Decimal(text.strip())
-    if "str" in hint and (not re.search("int|float", hint) or text == "max"):
+    if "str" in hint and (not more or not re.search("int|float", hint) or text == "max"):
         return text
     number = "whole number" if "int" in hint else "amount" if "Decimal" in hint else "number"
     allowed = f"{number}s{more}" if more else f"a{'n' * (number == 'amount')} {number}"
@@ -192,8 +202,8 @@ def _json_object(name: str, text: str) -> dict[str, Any]:
     return found
 
 
-def _pair(name: str, text: str, is_number: bool) -> tuple[str, Any]:
+def _pair(name: str, text: str) -> tuple[str, str]:
     key, _, value = text.partition("=")
     if not (key and value):
-        raise bad(name, text, "NAME=USD" if is_number else "FIELD=COLUMN")
-    return key, convert(f"{name} {key}", "float", value) if is_number else value
+        raise bad(name, text, "FIELD=COLUMN")
+    return key, value

@@ -7,37 +7,16 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from costlib.cli.screen import raw
-from costlib.errors import bad
 from costlib.figure import plain
 from costlib.progress import Step
 from costlib.redact import redact_all, shown, visible
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-StoreOption = Annotated[str | None, typer.Option("--store", help="Folder of measurements [default: data/store].")]
-Provider = Annotated[str | None, typer.Option(help="API provider, e.g. anthropic; needed where several offer a model.")]
-Device = Annotated[str | None, typer.Option(help="cpu or cuda[:n] [default: the GPU when there is one].")]
-RateDevice = Annotated[str | None, typer.Option("--device", help="Device of data/rates.csv, e.g. 'H100 SXM'.")]
-PrefillSpeed = Annotated[float | None, typer.Option("--prefill-speed", help="Prompt tokens/s of the whole batch.")]
-DecodeSpeed = Annotated[float | None, typer.Option("--decode-speed", help="New tokens/s of the whole batch.")]
-RateKind = Annotated[str, typer.Option(help="on_demand, spot, reserved_1y, reserved_3y or owned.")]
-RateProvider = Annotated[str | None, typer.Option(help="Provider of the rate [default: median of all].")]
-UsdPerHour = Annotated[float | None, typer.Option(help="$ per hour of one device, instead of --device.")]
-Columns = Annotated[
-    list[str] | None,
-    typer.Option("--column", help="FIELD=COLUMN of a log whose export is not recognised; again for each field."),
-]
-AsOf = Annotated[
-    str | None, typer.Option(help="Date of the prices, YYYY-MM-DD, or UTC moment [default: the snapshot.]")
-]
 
 
 def plain_types(value: Any) -> Any:
@@ -55,7 +34,7 @@ def plain_types(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain_types(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, dict):
-        return {str(key): plain_types(inner) for key, inner in value.items()}
+        return {str(key): plain_types(_like(value, str(key), inner)) for key, inner in value.items()}
     if isinstance(value, (list, tuple, set)):
         return [plain_types(inner) for inner in value]
     if type(value).__name__ == "DataFrame":
@@ -65,6 +44,14 @@ def plain_types(value: Any) -> Any:
     if hasattr(value, "item"):
         return plain_types(value.item())
     return str(value)
+
+
+def _like(row: dict[Any, Any], name: str, end: Any) -> Any:
+    """An end of an interval as exact as what it is of: that of money is money, to the same decimals."""
+    money = row.get(name.removesuffix("_low").removesuffix("_high")) if name.endswith(("_low", "_high")) else None
+    if not isinstance(money, Decimal) or not isinstance(end, float) or not math.isfinite(end):
+        return end
+    return Decimal(end).quantize(money)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,27 +72,32 @@ def tell(card: Card, as_json: bool) -> None:
     """Print the document as one JSON line, or the rest of the card."""
     document = next(card)
     if as_json:
-        answer(document, True, print)  # type: ignore[arg-type]
+        text = json.dumps(redact_all(plain_types(document)), allow_nan=False, ensure_ascii=False)
+        print(visible(text), file=raw(sys.stdout))  # its values are blotted, the names of its fields stay
         return
     for part in card:
         if isinstance(part, Table):
-            table(part.title, list(part.columns), [list(row) for row in part.rows], part.caption)
+            _draw(part)
         else:
             print(part)
+
+
+def _draw(table: Table) -> None:
+    from rich.console import Console
+    from rich.table import Table as Drawn
+
+    left: Any = {"title_justify": "left", "caption_justify": "left"}
+    drawn = Drawn(title=shown(table.title), caption=shown(table.caption) or None, **left)
+    for place, column in enumerate(table.columns):
+        drawn.add_column(shown(column), justify="right" if place else "left", overflow="fold")
+    for row in table.rows:
+        drawn.add_row(*map(shown, row))
+    Console(file=raw(sys.stdout), markup=False).print(drawn)
 
 
 def records(frame: Any) -> list[dict[str, Any]]:
     """The rows of a frame."""
     return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
-
-
-def answer(document: dict[str, Any], as_json: bool, show: Callable[[], None]) -> None:
-    """Print the document as one JSON line, or let `show` draw it."""
-    if as_json:
-        text = json.dumps(redact_all(plain_types(document)), allow_nan=False, ensure_ascii=False)
-        print(visible(text), file=raw(sys.stdout))  # its values are blotted, the names of its fields stay
-    else:
-        show()
 
 
 @contextmanager
@@ -146,19 +138,6 @@ def watching(as_json: bool) -> Iterator[Callable[[str], None]]:
         yield draw
 
 
-def table(title: str, columns: list[str], rows: list[list[str]], caption: str = "") -> None:
-    """Draw a table on stdout; the first column is text, the others are numbers."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=shown(title), caption=shown(caption) or None, title_justify="left", caption_justify="left")
-    for index, column in enumerate(columns):
-        table.add_column(shown(column), justify="left" if index == 0 else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*map(shown, row))
-    Console(file=raw(sys.stdout), markup=False).print(table)
-
-
 def remarks(notes: Sequence[str], unpriced: Any) -> Iterator[str]:
     """What a reader of a bill must know, and the rows of its table that have no price."""
     yield from (f"  note: {note}" for note in notes)
@@ -186,39 +165,3 @@ def usd(value: Any) -> str:
     digits = 2 if abs(amount) >= 1 or not amount else max(8, 4 - amount.adjusted())
     whole, _, decimals = f"{amount:,.{digits}f}".partition(".")
     return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"
-
-
-def names(text: str) -> list[str]:
-    """The parts of a comma-separated list."""
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def counts(field: str, text: str) -> list[int]:
-    """Whole numbers of a comma-separated list; raises `InputError` naming `field`."""
-    counts = []
-    for part in names(text):
-        if not part.isdecimal():
-            raise bad(field, part, "whole numbers separated by commas")
-        counts.append(int(part))
-    return counts
-
-
-def json_object(field: str, text: str | None) -> dict[str, Any]:
-    """The JSON object of an option, empty where it was not given; raises `InputError` naming `field`."""
-    found: Any = "no JSON"
-    with suppress(ValueError, RecursionError):
-        found = json.loads(text or "{}")
-    if not isinstance(found, dict):  # which is not shown: it may hold a key
-        raise bad(field, found if found == "no JSON" else type(found).__name__, "a JSON object, e.g. '{\"top_p\": 1}'")
-    return found
-
-
-def columns_of(texts: list[str] | None) -> dict[str, str]:
-    """The fields and columns of `--column FIELD=COLUMN`."""
-    columns = {}
-    for text in texts or ():
-        name, _, source = text.partition("=")
-        if not (name and source):
-            raise bad("column", text, "FIELD=COLUMN")
-        columns[name] = source
-    return columns

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 def memory(
-    model: str, precision: str | Iterable[str] = "16-bit", *, batch: int = 1, context: int = 4096
+    model: str, precision: str | Iterable[str] = ("bf16", "int8", "nf4"), *, batch: int = 1, context: int = 4096
 ) -> pd.DataFrame:
-    """Predicted bytes of a model, part by part, one row per precision; no weights are loaded.
+    """Predict bytes of weights and key-value cache, part by part, one row per precision; needs no weights.
 
     `model` is a reference (`random:llama-3.1-70b`, `path:DIR`, ...) or the name of a shape. `fits_on` lists devices of
     data/rates.csv that hold weights, key-value cache and the activations of one prompt of `context` tokens, with 10 %
@@ -30,12 +30,26 @@ def memory(
 
     Args:
         model: A shape (llama-3.1-70b), or a random:SHAPE, demo:, path: or hub: model.
-        precision: Precisions, or 16-bit, 8-bit, 4-bit.
+        precision: Comma-separated: bf16, int8, nf4, 16-bit, ... [default: bf16,int8,nf4].
         batch: Sequences held at once.
         context: Tokens of each sequence, all of them in the key-value cache.
     """
     import pandas as pd
 
+    return pd.DataFrame(memory_rows(model, precision, batch=batch, context=context))
+
+
+def memory_rows(
+    model: str, precision: str | Iterable[str] = ("bf16", "int8", "nf4"), *, batch: int = 1, context: int = 4096
+) -> list[dict[str, Any]]:
+    """Predict bytes of weights and key-value cache, part by part: the rows of `memory`, without loading pandas.
+
+    Args:
+        model: A shape (llama-3.1-70b), or a random:SHAPE, demo:, path: or hub: model.
+        precision: Comma-separated: bf16, int8, nf4, 16-bit, ... [default: bf16,int8,nf4].
+        batch: Sequences held at once.
+        context: Tokens of each sequence, all of them in the key-value cache.
+    """
     from costlib.devices import resolve
     from costlib.environment import default_device
     from costlib.models.memory import predict
@@ -74,7 +88,7 @@ def memory(
                 "source": found.source,
             }
         )
-    return pd.DataFrame(rows)
+    return rows
 
 
 def price(

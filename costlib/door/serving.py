@@ -29,7 +29,7 @@ def load(
     slo_share: float = 0.95,
     api_key_env: str | None = None,
     extra: Mapping[str, Any] | None = None,
-    chat: bool = True,
+    completions: bool = False,
     allow_remote_http: bool = False,
     usd_per_hour: float | None = None,
     device: str | None = None,
@@ -41,12 +41,35 @@ def load(
     progress: Progress | None = None,
     **settings: Any,
 ) -> tuple[LoadTest, pd.DataFrame | None]:
-    """Load-test an OpenAI-compatible server and price what it delivered, where an hourly rate is known.
+    """Load-test an OpenAI-compatible server: latencies, throughput, goodput within an SLO, and $ per token.
 
     The first part holds tables: `rows` (one per load), `requests` (the traces), `latencies`, `dialects`; the second one
-    is $ per million tokens. `usd_per_hour` is that of the whole server; else the cheapest whole offer for `devices` of
-    `device` in data/rates.csv counts. `settings` are those of `costlib.measure.load.settings.Settings`: `requests`,
-    `prompt_tokens`, `output_tokens`, `time_limit_s`, ... Raises `InputError` for bad input before anything is sent.
+    is $ per million tokens, None where no hourly rate is known. Raises `InputError` for bad input before anything is
+    sent.
+
+    Args:
+        url: Base URL of an OpenAI-compatible server, ending in /v1.
+        model: Name the server knows the model by.
+        rate: Open loop, requests/s: 2, or 1,2,4, or 1,max to search the highest.
+        concurrency: Closed loop of so many clients, instead of --rate.
+        trace: JSONL of requests (arrival_s, prompt_tokens or prompt, output_tokens) to replay.
+        slo_ttft_s: Promise: seconds to the first token.
+        slo_tpot_s: Promise: seconds per token after it.
+        slo_e2e_s: Promise: seconds to the last token.
+        slo_share: Share of requests that must keep it.
+        api_key_env: Environment variable that holds the key.
+        extra: JSON object merged into requests, e.g. {"ignore_eos": true}; null removes.
+        completions: Ask /completions: for a model without a chat template.
+        allow_remote_http: Reach another machine by http: text and key go in the clear.
+        usd_per_hour: $ per hour of the whole server, instead of --device.
+        device: Device of data/rates.csv, e.g. 'H100 SXM'.
+        devices: Devices of the server, with --device.
+        rate_kind: on_demand, spot, reserved_1y, reserved_3y or owned.
+        rate_provider: Provider of the rate [default: the cheapest].
+        price_ratio: Output over input price, to split the bill by.
+        store: Folder of measurements [default: data/store].
+        progress: Is told each step.
+        **settings: Those of `costlib.measure.load.settings.Settings`.
     """
     asked = dict(locals())
     from costlib.cost.inputs import number, whole
@@ -73,7 +96,7 @@ def load(
     if price_ratio is not None:
         number("price_ratio", price_ratio)
     found = run_load(
-        Target(url, model, api_key_env, extra or {}, chat, allow_remote_http),
+        Target(url, model, api_key_env, extra or {}, not completions, allow_remote_http),
         Settings(**{"server_device": None if device is None else f"{count} x {device}", **settings}),
         rate=rate,
         concurrency=concurrency,

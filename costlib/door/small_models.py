@@ -26,10 +26,20 @@ def embed(
     as_of: str | None = None,
     **settings: Any,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Measure an embedding model and price it: rows of table `embeddings` with $ per million tokens, and API prices.
+    """Measure an embedding model: speed, bytes, fidelity to its baseline, and $ beside API embedding prices.
 
-    The rate is `usd_per_hour`, or that of the measured device in data/rates.csv. `settings` are those of
-    `costlib.measure.embed.embed`. Raises `InputError` for bad input, also a rate nobody knows, before measuring.
+    Rows of table `embeddings` with $ per million tokens, and those of APIs. Raises `InputError` for bad input, also a
+    rate nobody knows, before measuring.
+
+    Args:
+        model: demo:minilm, static:FOLDER, path:FOLDER, hub:ORG/NAME or random:SHAPE.
+        precision: Comma-separated: fp32, bf16, int8, ...; the first is the baseline.
+        text: Documents: .txt (one a line), or .jsonl, .csv or .parquet with an input.
+        usd_per_hour: $ per hour of the device [default: the cheapest offer of data/rates.csv].
+        rate_kind: on_demand, spot, reserved_1y, reserved_3y or owned.
+        rate_provider: Provider of the rate [default: the cheapest].
+        as_of: Date of the prices, YYYY-MM-DD, or UTC moment [default: the snapshot].
+        **settings: Those of `costlib.measure.embed.embed`.
     """
     from costlib.cost.embedding import api_prices, priced
     from costlib.environment import default_device, device_name
@@ -77,10 +87,24 @@ def distill(
     retraining_people_hours: float = 0,
     **settings: Any,
 ) -> tuple[dict[str, Any], PricedDistillation | None]:
-    """Make a student, score and time it, and price it: its row of table `distillations`, and the money around it.
+    """Distill a teacher into a student: what it keeps, its speed-up, the effort, and when it has paid for itself.
 
-    The money is None where the distillation failed; the row says why. `settings` are those of
-    `costlib.quality.distill.run.distill`. Raises `InputError` for bad input before anything is trained.
+    Its row of table `distillations`, and the money around it: None where the distillation failed; the row says why.
+    Raises `InputError` for bad input before anything is trained.
+
+    Args:
+        teacher: demo:minilm, path: or hub:; for a language student a causal model.
+        student: static, layers, soft or language.
+        requests_per_week: Items served in a week.
+        usd_per_hour: $ per hour of the device [default: the cheapest offer of data/rates.csv].
+        rate_kind: on_demand, spot, reserved_1y, reserved_3y or owned.
+        rate_provider: Provider of the rate [default: the cheapest].
+        people_hours: People's hours to make the student.
+        usd_per_people_hour: $ per hour of a person.
+        teacher_usd_per_mtok: Price of a teacher that is bought.
+        retrain_every_weeks: Weeks between retrainings.
+        retraining_people_hours: People's hours of each retraining.
+        **settings: Those of `costlib.quality.distill.run.distill`.
     """
     asked = dict(locals())
     from costlib.cost.distillation import price_distillation

@@ -21,10 +21,16 @@ def speculate(
     text: str | Path | None = None,
     **settings: Any,
 ) -> pd.DataFrame:
-    """Measure a draft against plain greedy decoding of a model: rows of table `speculations`, one per draft length.
+    """Measure speculative decoding: acceptance, speed-up predicted and measured, and whether to use it.
 
-    Prompts are cut from `text`, a file or folder; None is the prose every Python ships. `settings` are those of
-    `costlib.measure.speculative.speculate`.
+    Rows of table `speculations`, one per draft length, against plain greedy decoding.
+
+    Args:
+        model: The target: demo:, hub:, path:, gguf: or random: model.
+        draft: A model with the target's tokenizer, or prompt-lookup.
+        precision: fp32, bf16, int8, ...; at 16 bit near ties change answers.
+        text: File or folder of prose that prompts are cut from [default: pydoc_data.topics].
+        **settings: Those of `costlib.measure.speculative.speculate`.
     """
     from costlib.measure.speculative import speculate as measure_draft
     from costlib.quality.corpus import read_text
@@ -46,11 +52,22 @@ def prefix(
     as_of: str | None = None,
     **settings: Any,
 ) -> tuple[pd.DataFrame, ApiStream | None]:
-    """Measure what reusing a shared prefix saves and price it: one row of table `prefixes` with $, and an API's stream.
+    """Measure prefix caching: time to first token and $ saved by reusing what prompts share, and an API's break-even.
 
-    The rate is `usd_per_hour`, or that of the measured device in data/rates.csv. `api` is a model of the price book,
-    whose prompt cache is priced for the same stream. `settings` are those of `costlib.measure.prefix.prefix`. Raises
-    `InputError` for bad input, also a rate or price nobody knows, before measuring.
+    One row of table `prefixes` with $, and the stream at the API. Raises `InputError` for bad input, also a rate or
+    price nobody knows, before measuring.
+
+    Args:
+        model: demo:, hub:, path:, gguf: or random: model.
+        precision: fp32, bf16, int8, ...; at 16 bit near ties change answers.
+        text: File or folder of prose that prompts are cut from [default: pydoc_data.topics].
+        usd_per_hour: $ per hour of the device [default: the cheapest offer of data/rates.csv].
+        rate_kind: on_demand, spot, reserved_1y, reserved_3y or owned.
+        rate_provider: Provider of the rate [default: the cheapest].
+        api: Model of the price book whose prompt cache is priced for the same stream, too.
+        provider: API provider, e.g. anthropic; needed where several offer a model.
+        as_of: Date of the prices, YYYY-MM-DD, or UTC moment [default: the snapshot].
+        **settings: Those of `costlib.measure.prefix.prefix`.
     """
     asked = dict(locals())
     from costlib.cost.prefix import api_stream, priced

@@ -49,12 +49,18 @@ class Comparison:
 def compare(
     first: str, second: str, *, across: str | Iterable[str] = (), store: Store | str | None = None
 ) -> Comparison:
-    """Compare two stored measurements.
+    """Compare two stored measurements metric by metric; refuses unlike ones, naming what differs.
 
     Each is the id of a campaign or of one of its runs (or the start of one), or what picks one row, such as
     `precision=nf4,batch=8`, or both: `ID,precision=nf4`. `across` names what may differ: a column of the configuration,
     `device` (with its driver, processor and power limit), a package, or a key of the environment. Raises `InputError`
     for unlike measurements, naming each key and both values, and for one that is not there, not unique or not ok.
+
+    Args:
+        first: Id of a campaign or run, or precision=nf4,batch=8, or ID,precision=nf4.
+        second: The same; its numbers are divided by those of the first.
+        across: Comma-separated: what may differ, e.g. precision or device.
+        store: Folder of measurements [default: data/store].
     """
     import pandas as pd
 

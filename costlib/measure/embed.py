@@ -67,6 +67,21 @@ def embed(
     `baseline` (default: the first precision) is what the vectors are compared with; it is measured, too. What is in the
     store for the same files, settings and environment is not measured again unless it ended as an error, or `fresh`.
     Failures become rows with a status and a reason. Raises `InputError` for bad input before anything is measured.
+
+    Args:
+        model: demo:minilm, static:FOLDER, path:FOLDER, hub:ORG/NAME or random:SHAPE.
+        precision: Comma-separated: fp32, bf16, int8, ...
+        text: Documents to encode.
+        task: Labelled .jsonl or .csv (input, expected) to classify.
+        baseline: Precision compared with [default: the first].
+        documents: Documents encoded in a pass, at most.
+        batch: Documents run together.
+        device: cpu or cuda[:n] [default: the GPU when there is one].
+        store: Folder of measurements [default: data/store].
+        fresh: Measure again what is in the store.
+        time_budget_s: Seconds for each precision.
+        timeout_s: Seconds after which one process is stopped.
+        progress: Is told each step.
     """
     reference = parse(model)
     if is_static(reference):

@@ -62,6 +62,23 @@ def prefix(
     Whole blocks of `block` tokens are reused. Prompts are cut from `text`, random tokens for random weights. What is in
     the store for the same settings, text and environment is not measured again unless `fresh`. Raises `InputError` for
     bad input; failures of a model become a row with a status and a reason.
+
+    Args:
+        model: demo:, hub:, path:, gguf: or random: model.
+        precision: Of the weights.
+        text: Prose that prompts are cut from.
+        text_name: What rows call it.
+        shared_tokens: Prompt tokens that all requests share.
+        prompt_tokens: Tokens of each prompt.
+        output_tokens: New tokens, compared with and without reuse.
+        block: Tokens of a cache block; only whole ones are reused.
+        requests: Requests of a stream; the first fills the cache.
+        device: cpu or cuda[:n] [default: the GPU when there is one].
+        store: Folder of measurements [default: data/store].
+        fresh: Measure again what is in the store.
+        time_budget_s: Seconds of all processes.
+        timeout_s: Seconds after which one process is stopped.
+        progress: Is told each step.
     """
     device = device or default_device()
     precision = resolve(precision, model, device).name

@@ -42,14 +42,29 @@ def measure(
     timeout_s: float = 1800.0,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
-    """Measure every combination and return one row each (table `measurements`, units in the column names).
+    """Measure speed, memory and energy, each configuration in a process of its own.
 
-    `precision` names precisions, or a width: 16-bit, 8-bit or 4-bit (see `costlib.devices.resolve`). A batch `max` is
+    Every combination is one row (table `measurements`, units in the column names). `precision` names precisions, or a
+    width: 16-bit, 8-bit or 4-bit (see `costlib.devices.resolve`). A batch `max` is
     first searched by bisection (see `largest`), then measured; the runs that did not fit stay in the store as rows of
     status oom. `time_budget_s` bounds each configuration's processes together, and what each does once its model is
     loaded (or compiled); `timeout_s` bounds each process. `device` is `cpu`, `cuda` or None for what is there. Failures
     become rows with a status and a reason. Raises `InputError` for bad input before anything is measured, and where no
     configuration suits the model's files.
+
+    Args:
+        model: demo:gemma-3-270m, hub:ORG/NAME, path:FOLDER, gguf:FILE or random:SHAPE.
+        precision: Comma-separated: 16-bit, 8-bit, 4-bit, bf16, nf4, ...
+        engine: Comma-separated: eager, compiled, batched, llamacpp.
+        batch: Comma-separated sequences run together, or max.
+        prompt_tokens: Comma-separated prompt tokens of each sequence.
+        output_tokens: Comma-separated new tokens of each sequence, forced.
+        device: cpu or cuda[:n] [default: the GPU when there is one].
+        store: Folder of measurements [default: data/store].
+        fresh: Measure again what is in the store.
+        time_budget_s: Seconds for each configuration.
+        timeout_s: Seconds after which one process is stopped.
+        progress: Is told each step.
     """
     reference = parse(model)
     device = device or default_device()

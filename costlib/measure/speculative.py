@@ -63,6 +63,24 @@ def speculate(
     together, for each number of proposals. Random weights on either side give times and bytes, and no acceptance. What
     is in the store for the same settings, text and environment is not measured again unless `fresh`. Raises
     `InputError` for bad input; failures of a model become rows with a status and a reason.
+
+    Args:
+        target: The model whose answers are checked.
+        draft: A model with the target's tokenizer, or prompt-lookup.
+        precision: Of the target.
+        text: Prose that prompts are cut from.
+        text_name: What rows call it.
+        draft_precision: Of the draft [default: the target's].
+        draft_tokens: Comma-separated: proposals of a check, at most [default: 2,4,8].
+        prompt_tokens: Tokens of a prompt.
+        output_tokens: New tokens, forced.
+        prompts: Prompts of each process.
+        device: cpu or cuda[:n] [default: the GPU when there is one].
+        store: Folder of measurements [default: data/store].
+        fresh: Measure again what is in the store.
+        time_budget_s: Seconds of all processes, for each draft length.
+        timeout_s: Seconds after which one process is stopped.
+        progress: Is told each step.
     """
     counts = list(dict.fromkeys([draft_tokens] if isinstance(draft_tokens, int) else draft_tokens))
     device = device or default_device()

@@ -14,9 +14,7 @@ from datetime import date
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from costlib.errors import bad
 from costlib.figure import Kind, Number
@@ -24,6 +22,9 @@ from costlib.paths import data_dir
 from costlib.prices.book import AsOf, day_and_time
 from costlib.prices.entries import DateOutsideCoverage, price_error
 from costlib.read import Row, earliest_date, is_file, near, read_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 RATE_KINDS = ("on_demand", "spot", "reserved_1y", "reserved_3y", "owned")
 GIVEN = "given by the user"
@@ -356,6 +357,8 @@ def spread(
     for one in sorted(found, key=lambda one: (one.usd_per_device_hour, one.devices, one.provider, one.region)):
         of_provider.setdefault(one.provider, one)
     rows = list(of_provider.values())
+    import pandas as pd
+
     return pd.DataFrame(
         [
             {

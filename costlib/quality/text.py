@@ -103,6 +103,22 @@ def measure_text(
     Raises `InputError` for an unknown model, precision or rule, a `random:` model (quality of random weights means
     nothing), another tokenizer, a text that cannot be read or is shorter than one window or than `tokens`, or a store
     that cannot be written. A run that fails is a row.
+
+    Args:
+        model: A model reference.
+        precisions: 16-bit, 8-bit, 4-bit, bf16, int8, ...
+        baseline: Precision compared with.
+        baseline_model: Model compared with [default: the same].
+        text: File or folder [default: pydoc_data.topics].
+        tokens: Tokens of the text that are scored.
+        rule: ppl_rolling, ppl_sliding or ppl_llamacpp.
+        window: Tokens per window.
+        stride: Tokens between windows of ppl_sliding [default: half].
+        store: Folder of measurements [default: data/store].
+        device: cpu or cuda[:n] [default: the GPU when there is one].
+        fresh: Measure again what is in the store.
+        progress: Is told each step.
+        timeout_s: Seconds for a precision.
     """
     device = device or default_device()
     other = baseline_model or model

@@ -59,16 +59,27 @@ def batch(
     fresh: bool = False,
     progress: Progress | None = None,
 ) -> BatchResult:
-    """Make the reports of a batch file, `workers` at a time (one for each core where None).
+    """Make many reports, several at a time, with an index over all.
 
-    `out` (the folder of the batch), `store` and `timeout_s` (for one report, in seconds) take the place of the file's;
-    what a report names itself stays. `fresh` makes every report again. Raises `InputError` naming every mistake in the
-    file, its studies and their tables before anything is written; what fails later is in the result.
+    `out`, `store` and `timeout_s` take the place of the file's; what a report names itself stays. Raises `InputError`
+    naming every mistake in the file, its studies and their tables before anything is written; what fails later is in
+    the result.
+
+    Args:
+        path: Batch file, or the name of a shipped batch.
+        workers: Reports at a time [default: one for each core].
+        out: Its folder [default: the file's, or reports/FILE-batch].
+        store: Folder of measurements [default: the file's, or data/store].
+        timeout_s: Seconds for a report [default: the file's].
+        fresh: Make again what has not changed.
+        progress: Is told each step.
     """
     found = load_batch(path)
     workers = min(cpu_count(), len(found.reports)) if workers is None else workers
     if workers < 1:
         raise bad("workers", workers, "at least 1")
+    if timeout_s is not None and timeout_s < 1:
+        raise bad("timeout_s", timeout_s, "at least 1")
     tell = progress or silent
     folder = Path(out).absolute() if out is not None else found.out or reports_dir() / f"{found.file.stem}-batch"
     jobs = _jobs(found, folder, store, timeout_s, tell)

@@ -49,9 +49,13 @@ def write_batch(result: BatchResult) -> None:
 
 
 def check(folder: Path | str, study: Path | str | None = None) -> list[Check]:
-    """Every check of a report folder, or of each report in the folder of a batch; raises `InputError` for any other.
+    """Check a published folder again: whole, unchanged, every number in the ledger, made from what is here now.
 
-    `study` is the study file that the report was made from, or the batch file, where they are not found by themselves.
+    Raises `InputError` for a folder that is neither of a report nor of a batch.
+
+    Args:
+        folder: Folder of a report, or of a batch.
+        study: Study or batch file it was made from, if it was moved.
     """
     root = Path(folder)
     if not (root / DOCUMENT).is_file():

@@ -39,9 +39,14 @@ class RunResult:
     files: tuple[Path, ...]
     checks: tuple[Check, ...]
 
+    @property
+    def ok(self) -> bool:
+        """Whether every check passed."""
+        return all(check.ok for check in self.checks)
+
 
 def run(
-    study_path: str | Path,
+    study_path: str | Path = "demo",
     *,
     out: Path | str | None = None,
     store: Store | Path | str | None = None,
@@ -49,10 +54,18 @@ def run(
     report_only: bool = False,
     progress: Progress | None = None,
 ) -> RunResult:
-    """Measure what the study asks for and is not stored (`fresh`: all of it), plan, and publish the reports.
+    """Measure what is missing, evaluate, plan and report.
 
-    `out` defaults to reports/<study>; `report_only` measures nothing. Raises `InputError` for bad input before any
-    work, and `RunError` when a notebook fails: then `<name>.failed.html` says why and an older report is unchanged.
+    Raises `InputError` for bad input before any work, and `RunError` when a notebook fails: then `<name>.failed.html`
+    says why and an older report is unchanged.
+
+    Args:
+        study_path: Study file, or the name of a shipped study.
+        out: Folder of the report [default: reports/STUDY].
+        store: Folder of measurements [default: data/store].
+        fresh: Measure again what is in the store.
+        report_only: Measure nothing: report what is stored.
+        progress: Is told each step.
     """
     study = load_study(study_path)
     kept = store if isinstance(store, Store) else Store(store)
@@ -75,13 +88,20 @@ def check_inputs(study: Study, store: Store) -> None:
 
 
 def report(
-    study_path: str | Path,
+    study_path: str | Path = "demo",
     *,
     out: Path | str | None = None,
     store: Store | Path | str | None = None,
     progress: Progress | None = None,
 ) -> RunResult:
-    """The reports alone, from what is stored: `run` with `report_only`."""
+    """Write the report from what is stored; nothing is measured.
+
+    Args:
+        study_path: Study file, or the name of a shipped study.
+        out: Folder of the report [default: reports/STUDY].
+        store: Folder of measurements [default: data/store].
+        progress: Is told each step.
+    """
     return run(study_path, out=out, store=store, report_only=True, progress=progress)
 
 

@@ -86,6 +86,8 @@ def test_the_gpu_of_a_row_is_the_one_torch_opened() -> None:
     assert describe("cuda:0")[0]["device"] == "NVIDIA T4"
     assert describe("cuda:0", opened)[0]["gpu"]["name"] == "NVIDIA H100 80GB HBM3"
     assert describe("cuda:0", opened)[1] == describe("cuda:1")[1]
+    opened.uuid = "GPU-h100"
+    assert describe("cuda:0", opened)[0]["device"] == "NVIDIA H100 80GB HBM3"
 
 
 def test_children_count_gpus_as_the_driver_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +101,11 @@ def test_children_count_gpus_as_the_driver_does(tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.usefixtures("boards")
 def test_a_slice_is_itself_and_not_its_board(nvml: FakeNvml) -> None:
+    opened = SimpleNamespace(uuid="77", pci_domain_id=0, pci_bus_id=1, pci_device_id=0)
+    assert describe("cuda", opened)[0]["device"] == SLICE
     nvml.mig = pynvml.NVML_DEVICE_MIG_ENABLE
+    opened.uuid = "unknown to this driver"
+    assert describe("cuda", opened)[0]["device"] == SLICE
     gpu = describe("cuda:1")[0]["gpu"]
     assert (gpu["name"], gpu["capability"], gpu["power_limit_w"]) == (SLICE, [9, 0], None)
     assert data_sheet(SLICE) is None

@@ -44,6 +44,11 @@ class LoadTest:
     """Why the last test is here only: the store took no more, and no other test was begun."""
 
     @property
+    def ok(self) -> bool:
+        """Whether a test gave rates, and all of it is kept."""
+        return self.unstored is None and bool((self.rows["status"] == "ok").any())
+
+    @property
     def latencies(self) -> pd.DataFrame:
         """Percentiles with intervals (table `load_latencies`)."""
         return latencies(self.requests)

@@ -49,6 +49,20 @@ class Settings:
     Prompts are unique behind their first `shared_prefix_tokens`. `arrival_scv` is the squared coefficient of variation
     of the gaps of an open loop: 1 is Poisson. `most_at_once` bounds the requests under way, `time_limit_s` each test,
     `timeout_s` each request, `self_test_s` the client's test of itself after each test (0: none).
+
+    Attributes:
+        requests: Requests of each test [default: 100, or the trace].
+        prompt_tokens: Tokens of a prompt: 128, or 64-512 drawn evenly.
+        output_tokens: Tokens of an answer at most: 64, or 16-256.
+        shared_prefix_tokens: Tokens all prompts begin with, which a prefix cache may answer.
+        arrival_scv: Burstiness of --rate: 1 is Poisson, above it gamma.
+        most_at_once: Requests under way at once, at most.
+        warmup: Requests before the first test, which do not count.
+        timeout_s: Seconds a request may take.
+        time_limit_s: Seconds a test may take.
+        self_test_s: Seconds the client tests itself after each test; 0: not.
+        seed: Seed of arrivals and lengths; prompts are always new.
+        server_device: What the server runs on, for the row [default: --devices of --device].
     """
 
     requests: int | None = None

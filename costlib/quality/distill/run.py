@@ -68,6 +68,29 @@ def distill(
     labelled file to score on, else 30 % of each class are held out. `out` is a new folder for a copy of the student.
     What the store holds is not made again, unless it ended as an error, or `fresh`.
     Failures become a row with a status and a reason. Raises `InputError` for bad input before anything is loaded.
+
+    Args:
+        teacher: demo:minilm, path: or hub:; for a language student a causal model.
+        student: static, layers, soft or language.
+        task: Labelled .jsonl or .csv; for language a text.
+        test: Labelled file to score on [default: 30 % of the task].
+        unlabelled: More documents for soft labels.
+        precision: Precision of the teacher: fp32, bf16 or fp16.
+        steps: Optimizer steps: layers, soft, language.
+        every: Keep every n-th layer: layers, language.
+        width: Numbers in a static vector.
+        features: What a soft student reads: static or tfidf.
+        temperature: T of the soft labels.
+        alpha: Weight of soft labels against hard ones, 0 to 1.
+        window: Tokens in a window: language.
+        batch: Documents or windows in a step.
+        held_out: Windows kept for scoring, at most: language.
+        out: New folder for a copy of the student.
+        device: cpu or cuda[:n] [default: the GPU when there is one].
+        store: Folder of measurements [default: data/store].
+        fresh: Make again what is in the store.
+        timeout_s: Seconds it may take.
+        progress: Is told each step.
     """
     asked = dict(locals())
     reference = parse(teacher)

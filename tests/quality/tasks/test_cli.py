@@ -81,7 +81,7 @@ def test_text_by_another_rule_against_another_model(tmp_path, call, tiny):
     code, out = call(*given, "--device", "cpu")
     assert code == 0
     assert "windows of 32 every 8" in " ".join(out.split())
-    code, out = call(*given[:-6], "--rule", "sliding", "--json")
+    code, out = call(*given[:-8], "--rule", "sliding", "--json")
     assert (code, "rule is 'sliding'" in json.loads(out)["error"]) == (2, True)
 
 
@@ -141,7 +141,7 @@ def test_half_a_character_is_named_with_its_line(tmp_path, call, row, field):
         (["demo:minilm", "--task", "none.jsonl"], "a file that exists"),
         (["demo:minilm", "--task", "SORT", "--margin", "2"], "margin is 2.0"),
         (["random:llama-3.1-8b", "--task", "SORT"], "trained weights"),
-        (["demo:gemma-3-270m", "--precision", ","], "precision is ','; allowed: at least one"),
+        (["demo:gemma-3-270m", "--precision", ","], "precision is []; allowed: at least one"),
         (["demo:gemma-3-270m", "--max-perplexity-ratio", "0.5"], "max_perplexity_ratio is 0.5"),
         (["demo:gemma-3-270m", "--timeout", "nan"], "timeout_s is nan"),
         (["demo:minilm", "--precision", "bf61", "--task", "SORT"], "precision is 'bf61'"),
