@@ -54,6 +54,25 @@ def test_what_is_costly_is_computed_where_it_is_read_and_kept(make_study: MakeSt
         plan.flip  # type: ignore[attr-defined]  # noqa: B018
 
 
+TWIN = """  - name: twin
+    type: api
+    capability: small
+    provider: anthropic
+    model: claude-haiku-5-5
+    latency: {ttft_s: 1, tokens_per_s_per_user: 100, kind: assumed, source: us}
+"""
+
+
+@pytest.mark.parametrize(("before", "first", "second"), [("small", "twin", "small"), ("small batch", "small", "twin")])
+def test_of_options_that_cost_the_same_the_first_listed_is_chosen_and_none_turns_to_its_equal(
+    make_study: MakeStudy, before: str, first: str, second: str
+) -> None:
+    plan = make_plan(make_study((f"  - name: {before}\n", f"{TWIN}  - name: {before}\n")))
+    chosen, others = set(plan.assignments["option"]), set(plan.flips["to_option"])
+    assert first in chosen | others and second not in chosen | others
+    assert f"to {second} at" not in " ".join(plan.sensitivity["changes"])
+
+
 @pytest.mark.parametrize("name", FRAMES)
 def test_every_row_has_its_kind_and_source(demo: Plan, name: str) -> None:
     frame = getattr(demo, name)
