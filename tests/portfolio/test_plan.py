@@ -54,6 +54,13 @@ def test_what_is_costly_is_computed_where_it_is_read_and_kept(make_study: MakeSt
         plan.flip  # type: ignore[attr-defined]  # noqa: B018
 
 
+def test_a_plan_is_made_of_a_study_of_its_file_or_of_its_name(make_study: MakeStudy) -> None:
+    study = make_study()
+    totals = [cl.plan(given).totals for given in (study, study.path, str(study.path))]
+    assert all(frame.equals(totals[0]) for frame in totals)
+    assert cl.plan("demo").study.name == load_study("demo").name
+
+
 TWIN = """  - name: twin
     type: api
     capability: small
