@@ -229,6 +229,38 @@ def test_help_comes_without_loading_a_room() -> None:
     assert not {"torch", "pandas", "genai_prices"} & set(done.stdout.split("\n")[-2].split(","))
 
 
+def test_completion_of_a_shell_knows_every_command_and_option(costlib: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SHELL", "/bin/bash")
+    assert costlib("--install-completion", "--shell", "bash")[0] == 0
+    (script,) = tmp_path.joinpath(".local").rglob("costlib")
+    said = script.read_text()
+    assert all(word in said for word in ("breakeven", "prices", "diff", "--prompt-tokens", "--time-budget-s"))
+    assert "--time-budget " not in said and "--input " not in said
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("compare", "a"), "Missing SECOND; allowed: a value"),
+        (("usage",), "Missing FILE; allowed: a value"),
+        (("owned", "--capex", "1"), "Missing --life-years; allowed: a value"),
+        (("measure", "m", "--precision"), "Missing --precision; allowed: a value"),
+        (("load", "u", "--model", "m", "--rate", "-1,2"), "Missing --rate; allowed: a value, after ="),
+        (("rates", "L4", "on_demand", "more"), "what follows is 'on_demand more'; allowed: nothing here"),
+        (("price", "gpt-4o", "--usd", "1"), "Unknown option: --usd"),
+        (("memory", "llama-3.1-8b", "--batch", "1.5"), "--batch is '1.5'; allowed: a whole number"),
+        (("payback", "--capex", "1_0"), "--capex is '1_0'; allowed: a number"),
+        (("load", "u", "--model", "m", "--extra", "[1]"), "--extra is 'list'; allowed: a JSON object"),
+        (("usage", "a.csv", "--column", "a"), "--column is 'a'; allowed: FIELD=COLUMN"),
+        (("prices", "dif"), "command is 'prices dif'; allowed: one of prices diff, prices save"),
+    ],
+)
+def test_each_kind_of_option_says_what_it_takes(costlib: Any, words: tuple[str, ...], sentence: str) -> None:
+    code, out, err = costlib(*words)
+    assert (code, out) == (2, "") and err.startswith(f"costlib: {sentence}") and err.count("\n") == 1
+
+
 def test_memory_is_predicted_without_pandas() -> None:
     script = (
         "import sys\n"

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from scripted_server import DONE, ROLE, ScriptedServer, always, chunk
-
-from costlib.cli.main import main
 
 
 @pytest.fixture
@@ -22,22 +19,15 @@ def server() -> Iterator[ScriptedServer]:
 
 
 @pytest.fixture
-def costlib(monkeypatch: Any, capsys: Any) -> Any:
-    def call(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["costlib", "load", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return call
+def load(costlib: Any) -> Any:
+    return lambda *words: costlib("load", *words)
 
 
-def test_one_document_with_every_part_of_the_contract(server: ScriptedServer, costlib: Any, tmp_path: Path) -> None:
+def test_one_document_with_every_part_of_the_contract(server: ScriptedServer, load: Any, tmp_path: Path) -> None:
     server.first_s, server.gap_s = 0.03, 0.005
     words = (server.url, "--model", "m", "--rate", "40", "--requests", "60", "--output-tokens", "4", "--self-test", "0")
     words += ("--slo-ttft-s", "2", "--usd-per-hour", "3.6", "--price-ratio", "4", "--store", tmp_path)
-    code, out, err = costlib(*words, "--json")
+    code, out, err = load(*words, "--json")
     found = json.loads(out)
     assert code == 0 and out.count("\n") == 1 and "[load 60/60]" in err
     row = found["rows"][0]
@@ -58,7 +48,7 @@ def test_one_document_with_every_part_of_the_contract(server: ScriptedServer, co
     assert set(cost) == {"output_carries_all", "price_ratio"} and found["highest"] is None
 
 
-def test_the_card_reads_like_that_of_measure(server: ScriptedServer, costlib: Any) -> None:
+def test_the_card_reads_like_that_of_measure(server: ScriptedServer, load: Any) -> None:
     server.first_s = 0.02
     words = (
         server.url,
@@ -73,7 +63,7 @@ def test_the_card_reads_like_that_of_measure(server: ScriptedServer, costlib: An
         "--self-test",
         "0.3",
     )
-    code, out, _ = costlib(*words, "--output-tokens", "3", "--usd-per-hour", "1")
+    code, out, _ = load(*words, "--output-tokens", "3", "--usd-per-hour", "1")
     assert code == 0
     for part in (
         "measured from here",
@@ -91,29 +81,29 @@ def test_the_card_reads_like_that_of_measure(server: ScriptedServer, costlib: An
         assert part in out, part
 
 
-def test_answers_shorter_than_asked_are_said(server: ScriptedServer, costlib: Any, tmp_path: Path) -> None:
+def test_answers_shorter_than_asked_are_said(server: ScriptedServer, load: Any, tmp_path: Path) -> None:
     """Half of the load is not the load that was asked for."""
     server.tokens = 4
     words = (server.url, "--model", "m", "--concurrency", "1", "--requests", "3", "--output-tokens", "8")
     words += ("--self-test", "0", "--store", tmp_path)
-    assert json.loads(costlib(*words, "--json")[1])["rows"][0]["shorter"] == 3
-    _, out, _ = costlib(*words)
+    assert json.loads(load(*words, "--json")[1])["rows"][0]["shorter"] == 3
+    _, out, _ = load(*words)
     assert "3 of 3 answers shorter than asked: 4.00 tokens of 8" in out and "ended some answers early" in out
     server.tokens = 8
-    assert json.loads(costlib(*words, "--json")[1])["rows"][0]["shorter"] == 0
+    assert json.loads(load(*words, "--json")[1])["rows"][0]["shorter"] == 0
 
 
-def test_what_flatters_and_what_to_do_next_is_said(server: ScriptedServer, costlib: Any) -> None:
+def test_what_flatters_and_what_to_do_next_is_said(server: ScriptedServer, load: Any) -> None:
     server.script = [server.answer, server.answer, always((429, {}, b""))]
     words = ("--model", "m", "--concurrency", "2", "--requests", "9", "--self-test", "0", "--output-tokens", "2")
-    code, out, _ = costlib(server.url, *words)
+    code, out, _ = load(server.url, *words)
     assert code == 0 and "2 clients, each asking again when answered" in out
     assert "1 rate_limited" in out and "percentiles of whole answers only" in out and "give it more --requests" in out
     server.script = [server.answer, server.answer, always([ROLE, chunk(finish="stop"), DONE])]
-    code, out, _ = costlib(server.url, *words)
+    code, out, _ = load(server.url, *words)
     assert code == 0 and "0 failed, 0 cut, 1 empty" in out and "ignore_eos" in out
     server.usual = always([ROLE, chunk("a"), chunk("b"), DONE])
-    code, out, _ = costlib(server.url, *words[:4], "--requests", "40", "--self-test", "0", "--usd-per-hour", "1")
+    code, out, _ = load(server.url, *words[:4], "--requests", "40", "--self-test", "0", "--usd-per-hour", "1")
     assert code == 0 and "for want of the server's count" in out and "prompt tokens unknown" in out
 
 
@@ -122,12 +112,12 @@ def test_what_flatters_and_what_to_do_next_is_said(server: ScriptedServer, costl
     [(404, "usually ends in /v1"), (401, "--api-key-env"), (422, "--extra"), (500, "--completions")],
 )
 def test_a_server_that_refuses_is_a_failed_run_with_advice(
-    server: ScriptedServer, costlib: Any, status: int, advice: str
+    server: ScriptedServer, load: Any, status: int, advice: str
 ) -> None:
     server.usual = always((status, {}, b"{}"))
-    code, out, _ = costlib(server.url, "--model", "m", "--rate", "5")
+    code, out, _ = load(server.url, "--model", "m", "--rate", "5")
     assert code == 1 and f"status {status}" in out and advice in out
-    code, out, _ = costlib(server.url, "--model", "m", "--rate", "5", "--json", "--usd-per-hour", "1")
+    code, out, _ = load(server.url, "--model", "m", "--rate", "5", "--json", "--usd-per-hour", "1")
     found = json.loads(out)
     assert code == 1 and found["rows"][0]["status"] == "error" and found["rows"][0]["ok"] == 0
     assert "no throughput" in found["cost"][0]["reason"]
@@ -154,11 +144,11 @@ def test_a_server_that_refuses_is_a_failed_run_with_advice(
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(
-    server: ScriptedServer, costlib: Any, tmp_path: Path, words: tuple[str, ...], sentence: str
+    server: ScriptedServer, load: Any, tmp_path: Path, words: tuple[str, ...], sentence: str
 ) -> None:
     (tmp_path / "file").write_text("")
     given = [{"URL": server.url, "FILE": str(tmp_path / "file")}.get(word, word) for word in words]
-    code, out, err = costlib(*given)
+    code, out, err = load(*given)
     assert code == 2 and out == "" and err.startswith("costlib: ") and err.count("\n") == 1 and sentence in err
-    code, out, _ = costlib(*given, "--json")
+    code, out, _ = load(*given, "--json")
     assert code == 2 and sentence in json.loads(out)["error"] and server.bodies == []

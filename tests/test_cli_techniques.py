@@ -1,14 +1,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from small_models import WORDS, tiny_llama
 
-from costlib.cli.main import main
 from costlib.isolate import Outcome
 from costlib.measure import repeat
 from costlib.measure.assisted import assist_once
@@ -31,14 +29,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return f"path:{tiny_llama(tmp_path / 'm')}"
 
 
-def run(monkeypatch: Any, capsys: Any, *words: str) -> tuple[int, str]:
-    monkeypatch.setattr(sys, "argv", ["costlib", *words])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return int(ended.value.code or 0), capsys.readouterr().out
-
-
-def test_speculate_prints_a_card_and_one_document(model: str, tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+def test_speculate_prints_a_card_and_one_document(model: str, tmp_path: Path, costlib: Any) -> None:
     given = ["speculate", model, "--draft", model, "--draft-tokens", "2,3", "--prompt-tokens", "12", "--prompts", "2"]
     given += [
         "--output-tokens",
@@ -50,24 +41,24 @@ def test_speculate_prints_a_card_and_one_document(model: str, tmp_path: Path, mo
         "--device",
         "cpu",
     ]
-    code, out = run(monkeypatch, capsys, *given, "--json")
+    code, out, _ = costlib(*given, "--json")
     found = json.loads(out)
     assert code == 0 and found["acceptance"] == 1 and found["speedup"] > 0 and found["kind"] == "measured"
     assert [row["draft_tokens"] for row in found["rows"]] == [2, 3] and found["verdict"] == found["rows"][0]["verdict"]
-    code, out = run(monkeypatch, capsys, *given)
+    code, out, _ = costlib(*given)
     assert code == 0 and "pays from alpha" in out and "verdict: " in out and "flattered by" in out
 
 
-def test_prefix_prints_a_card_and_one_document(model: str, tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+def test_prefix_prints_a_card_and_one_document(model: str, tmp_path: Path, costlib: Any) -> None:
     given = ["prefix", model, "--shared-tokens", "100", "--prompt-tokens", "120", "--output-tokens", "4"]
     given += ["--requests", "3", "--text", str(tmp_path / "words.txt"), "--time-budget", "0.01", "--device", "cpu"]
     given += ["--usd-per-hour", "3.6", "--api", "gpt-4o", "--provider", "openai"]
-    code, out = run(monkeypatch, capsys, *given, "--json")
+    code, out, _ = costlib(*given, "--json")
     found = json.loads(out)
     assert code == 0 and found["token_hit_rate"] == pytest.approx(96 * 2 / 360) and found["saving"] < 1
     assert float(found["usd_saved_per_1k_requests"]) == pytest.approx(found["ttft_saved_s"], rel=1e-6)
     assert found["api"]["break_even"]["reads_per_write"] == "0" and found["rows"][0]["usable_tokens"] == 96
-    code, out = run(monkeypatch, capsys, *given)
+    code, out, _ = costlib(*given)
     assert code == 0 and "96 of 120 tokens" in out and "openai gpt-4o" in out and "token hit rate" in out
 
 
@@ -84,6 +75,6 @@ def test_prefix_prints_a_card_and_one_document(model: str, tmp_path: Path, monke
         (["prefix", "demo:gemma-3-270m", "--api", "nothing-like-it"], "nothing-like-it"),
     ],
 )
-def test_bad_input_is_one_sentence(words: list[str], message: str, monkeypatch: Any, capsys: Any) -> None:
-    code, out = run(monkeypatch, capsys, *words, "--json")
+def test_bad_input_is_one_sentence(words: list[str], message: str, costlib: Any) -> None:
+    code, out, _ = costlib(*words, "--json")
     assert code == 2 and message in json.loads(out)["error"]

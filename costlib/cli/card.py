@@ -10,7 +10,7 @@ from costlib.measure.device import REASON_CODES
 
 Row = dict[str, Any]
 _NEXT = {
-    "time budget": "the interval is wider than 2 %: give it more --time-budget",
+    "time budget": "the interval is wider than 2 %: give it more --time-budget-s",
     "other processes used the CPU": "close other programs and measure again with --fresh",
     "CPU time stolen by the host": "the virtual machine shares its cores: measure on a quieter one, or for longer",
     "another process used the GPU": "stop the other process and measure again with --fresh",

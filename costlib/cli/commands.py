@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import Annotated, Any
 
 from cyclopts import App, Group, Parameter
-from cyclopts.exceptions import CycloptsError, MissingArgumentError
+from cyclopts.exceptions import CycloptsError, MissingArgumentError, UnusedCliTokensError
 
 from costlib import DOOR
 from costlib.cli.options import Declared, declared, old_spellings, option_name, paired, parameters
@@ -77,13 +77,20 @@ def run(words: list[str]) -> int:
         raise bad("command", full, [f"prices {inner}" for inner in PRICES])
     if (full in CARDS and full != "prices") or full in [f"prices {inner}" for inner in PRICES]:
         words = _one_spelling(full, words)
-    if every:
+    if name is None:
         app.register_install_completion_command()
     try:
         code = app(words, exit_on_error=False, print_error=False, result_action="return_value")
     except MissingArgumentError as error:
         missing = error.argument.names[0] if error.argument else "an argument"
-        raise InputError(f"Missing {missing}; allowed: a value, see costlib {full} --help") from None
+        if error.argument and error.argument.field_info.is_positional:
+            missing = missing[2:].upper()
+        allowed = f"a value, after = where it begins with a hyphen; see costlib {full} --help"
+        raise InputError(f"Missing {missing}; allowed: {allowed}") from None
+    except UnusedCliTokensError as error:
+        raise bad(
+            "what follows", " ".join(error.unused_tokens or ()), f"nothing here; see costlib {full} --help"
+        ) from None
     except CycloptsError as error:
         raise InputError(" ".join(str(error).split())) from None
     return code if isinstance(code, int) else 0

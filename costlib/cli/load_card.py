@@ -141,7 +141,7 @@ def next_steps(row: Row) -> list[str]:
     if row["status"] != "ok":
         return [text for status, text in _REFUSED.items() if f"status {status}" in str(row["reason"])]
     if isinstance(row["reason"], str):
-        found.append(f"{row['reason']}: give it more --time-limit, or fewer --requests")
+        found.append(f"{row['reason']}: give it more --time-limit-s, or fewer --requests")
     if row["empty"] or (not is_null(row["shorter"]) and row["shorter"]):
         found.append("the model ended some answers early: --extra '{\"ignore_eos\": true}' where the server knows it")
     if isinstance(row["window_reason"], str):

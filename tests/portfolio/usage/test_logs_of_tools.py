@@ -10,29 +10,21 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from costlib.cli.main import main
-
 AT = "2026-10-05T09:00:00Z"
 CLAUDE = "claude-sonnet-4-5-20250929"
 
 
 @pytest.fixture
-def costlib(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
-    def call(*words: object) -> Any:
-        monkeypatch.setattr("sys.argv", ["costlib", *map(str, words), "--json"])
-        with pytest.raises(SystemExit):
-            main()
-        return json.loads(capsys.readouterr().out)
-
-    return call
+def document(costlib: Any) -> Any:
+    return lambda *words: json.loads(costlib(*words, "--json")[1])
 
 
 @pytest.fixture
-def usage(costlib: Any, tmp_path: Path) -> Any:
+def usage(document: Any, tmp_path: Path) -> Any:
     def read(*records: Any, name: str = "log.jsonl") -> Any:
         lines = [record if isinstance(record, str) else json.dumps(record) for record in records]
         (tmp_path / name).write_text("\n".join(lines), encoding="utf-8")
-        return costlib("usage", tmp_path / name)
+        return document("usage", tmp_path / name)
 
     return read
 
@@ -194,7 +186,7 @@ def test_half_a_character_of_a_name_is_replaced_and_noted(usage: Any) -> None:
 
 @pytest.mark.parametrize("ending", [".csv", ".tsv", ".jsonl", ".parquet", ".csv.gz"])
 @pytest.mark.parametrize("command", ["usage", "price", "focus"])
-def test_one_reader_for_one_kind_of_file(costlib: Any, tmp_path: Path, command: str, ending: str) -> None:
+def test_one_reader_for_one_kind_of_file(document: Any, tmp_path: Path, command: str, ending: str) -> None:
     frame = pd.DataFrame({"when": [AT], "llm": ["gpt-4o"], "tin": [1000], "tout": [100], "prompt": ["x" * 200_000]})
     file = tmp_path / f"log{ending}"
     if ending == ".jsonl":
@@ -208,25 +200,20 @@ def test_one_reader_for_one_kind_of_file(costlib: Any, tmp_path: Path, command: 
     words = {"usage": ["usage", file], "price": ["price", "--usage", file]}.get(
         command, ["focus", "--usage", file, "--out", tmp_path / "out.csv"]
     )
-    found = costlib(*words, *columns)
+    found = document(*words, *columns)
     bill = found["totals"]["BilledCost"] if command == "focus" else found["usd" if command == "usage" else "total"]
     assert Decimal(str(bill)) == Decimal("0.0035")
 
 
-def test_a_bill_of_nothing_that_has_a_price_is_unknown(
-    costlib: Any, usage: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bill_of_nothing_that_has_a_price_is_unknown(costlib: Any, document: Any, usage: Any, tmp_path: Path) -> None:
     own = called(model="our-own-7b", input_tokens=10, output_tokens=1)
     file = tmp_path / "own.jsonl"
     file.write_text(f"{json.dumps(own)}\n" * 3, encoding="utf-8")
-    found = costlib("usage", file, "--invoice", "9")
+    found = document("usage", file, "--invoice", "9")
     assert found["usd"] is None and found["difference_usd"] is None and Decimal(found["invoice_usd"]) == 9
     assert found["reason"] == "no request of the log has a price"
     assert [(row["requests"], row["model"]) for row in found["unpriced"]] == [(3, "our-own-7b")]
-    monkeypatch.setattr("sys.argv", ["costlib", "usage", str(file), "--invoice", "9"])
-    with pytest.raises(SystemExit):
-        main()
-    said = capsys.readouterr().out
+    said = costlib("usage", file, "--invoice", "9")[1]
     assert "bill priced again: unknown: no request of the log has a price" in said and "difference unknown" in said
     half = usage(own, called(model="gpt-4o", input_tokens=1000, output_tokens=0))
     assert Decimal(half["usd"]) == usd((1000, "2.5")) and half["reason"] is None and len(half["unpriced"]) == 1
