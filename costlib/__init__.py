@@ -71,7 +71,12 @@ def __getattr__(name: str) -> Any:
     if name not in DOOR:
         raise AttributeError(f"module 'costlib' has no attribute {name!r}")
     module, attribute = DOOR[name]
-    return getattr(import_module(module), attribute)
+    found = getattr(import_module(module), attribute)
+    if module.startswith("costlib.door"):
+        from costlib.room import described
+
+        return described(found)
+    return found
 
 
 def __dir__() -> list[str]:

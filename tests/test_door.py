@@ -36,19 +36,8 @@ def test_a_room_is_called_like_its_function_even_after_its_modules_are_imported(
 
 
 def test_help_shows_the_parameters_and_what_each_means() -> None:
-    for name in (
-        "measure",
-        "cost",
-        "doctor",
-        "quality",
-        "report",
-        "memory",
-        "price",
-        "load",
-        "compare",
-        "run",
-        "batch",
-    ):
+    measured = ("measure", "memory", "quality", "embed", "load", "speculate", "prefix", "distill", "compare")
+    for name in (*measured, "doctor", "price", "rates", "cost", "capacity", "breakeven", "run", "report", "batch"):
         function = getattr(cl, name)
         said = pydoc.plain(pydoc.render_doc(function))
         for parameter in inspect.signature(function).parameters.values():

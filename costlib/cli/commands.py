@@ -18,10 +18,11 @@ from cyclopts import App, Group, Parameter
 from cyclopts.exceptions import CycloptsError, MissingArgumentError, UnusedCliTokensError
 
 from costlib import DOOR
-from costlib.cli.options import Declared, declared, old_spellings, option_name, paired, parameters
+from costlib.cli.options import old_spellings, option_name, paired, parameters
 from costlib.cli.screen import raw
 from costlib.cli.show import tell, watching
 from costlib.errors import InputError, bad
+from costlib.room import Declared, declared
 
 GROUPS: dict[str, dict[str, str]] = {
     "Look at this machine and at prices": {

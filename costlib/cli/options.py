@@ -6,24 +6,19 @@ option. Words that said the same before one spelling was chosen still work, hidd
 
 from __future__ import annotations
 
-import ast
 import inspect
 import json
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from functools import cache, partial
-from itertools import repeat
-from pathlib import Path
+from functools import partial
 from typing import Annotated, Any
 
 from cyclopts import Parameter
-from docstring_parser import parse
 
-from costlib import DOOR
 from costlib.errors import bad
+from costlib.room import NAMED, WORD, Declared
 
 _SAME = {
     "input_tokens": "prompt_tokens",
@@ -40,8 +35,6 @@ _SAME = {
 """Parameters whose option has another name: one word for one thing, and the singular for what is given again."""
 _OLD_ENDS = {"_tokens_per_s": ("_speed",), "_tokens": ("",), "_s": ("",)}
 """How options ended before they were called like their parameters."""
-_THOSE = re.compile(r"Those of `([\w.]+)`")
-_WORD, _NAMED = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
 _PAIR = re.compile(r"Mapping\[str, str\]")
 _LIST = re.compile(r"(?:Iterable|Sequence)\[(.*)\]")
 
@@ -61,70 +54,11 @@ def old_spellings(name: str) -> Iterator[str]:
             return
 
 
-@dataclass(frozen=True)
-class Declared:
-    """A function as its source declares it: its parameters, their annotations as text, and what it says of them."""
-
-    summary: str
-    text: str
-    lines: dict[str, str]
-    parameters: tuple[inspect.Parameter, ...]
-
-
-@cache
-def declared(module: str, name: str) -> Declared | None:
-    """Read a function or a dataclass without importing its module, which may import pandas; None where there is none.
-
-    What its docstring says of `**settings`, "Those of `costlib.load.Settings`", adds the parameters declared there.
-    """
-    source = re.search(rf"^(def|class) {name}\b.*?(?=^[\w@\"]|\Z)", _text(module), re.M | re.S)
-    node = ast.parse(source[0]).body[0] if source else None
-    if isinstance(node, ast.ClassDef):
-        fields = [one for one in node.body if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name)]
-        found = [_parameter(ast.arg(one.target.id, one.annotation), _NAMED, one.value) for one in fields]  # type: ignore[union-attr]
-    elif isinstance(node, ast.FunctionDef):
-        given, words = node.args, len(node.args.args) - len(node.args.defaults)
-        found = [
-            _parameter(*one)
-            for one in zip(given.args, repeat(_WORD), [*repeat(None, words), *given.defaults], strict=False)
-        ]
-        found += [_parameter(*one) for one in zip(given.kwonlyargs, repeat(_NAMED), given.kw_defaults, strict=False)]
-    else:
-        return None
-    doc = parse(ast.get_docstring(node) or "")
-    lines = {line.arg_name.lstrip("*"): " ".join((line.description or "").split()) for line in doc.params}
-    if (
-        isinstance(node, ast.FunctionDef)
-        and node.args.kwarg
-        and (of := _THOSE.match(lines.pop(node.args.kwarg.arg, "")))
-    ):
-        rest = declared(*(DOOR.get(of[1].removeprefix("costlib.")) or of[1].rpartition(".")[::2]))
-        assert rest is not None, of[1]
-        have = {one.name for one in found}
-        more = [one for one in rest.parameters if one.name not in have and one.default is not one.empty]
-        found += [one.replace(kind=_NAMED) for one in more]
-        lines = {**rest.lines, **lines}
-    return Declared(doc.short_description or "", ast.get_docstring(node) or "", lines, tuple(found))
-
-
-@cache
-def _text(module: str) -> str:
-    path = Path(__file__).parents[1].joinpath(*module.split(".")[1:])
-    return (path.with_suffix(".py") if path.with_suffix(".py").is_file() else path / "__init__.py").read_text("utf-8")
-
-
-def _parameter(one: ast.arg, kind: Any, default: ast.expr | None) -> inspect.Parameter:
-    value: Any = inspect.Parameter.empty if default is None else None
-    with suppress(ValueError):  # a constant's name, which only the module knows, is not shown
-        value = value if default is None else ast.literal_eval(default)
-    return inspect.Parameter(one.arg, kind, default=value, annotation=ast.unparse(one.annotation or ast.Constant("")))
-
-
 def parameters(function: Declared) -> list[inspect.Parameter]:
     """The parameters of a command, as cyclopts reads them."""
     found = []
     for place, given in enumerate(one for one in function.parameters if one.name != "progress"):
-        is_word = given.kind is _WORD and (place == 0 or given.default is given.empty)
+        is_word = given.kind is WORD and (place == 0 or given.default is given.empty)
         kind, many = _kind(given.annotation)
         is_plain = kind in (int, float, str) and (
             isinstance(given.default, (str, int, float)) or given.default is given.empty
@@ -143,7 +77,7 @@ def parameters(function: Declared) -> list[inspect.Parameter]:
             accepts_keys=False,
         )
         annotation = Annotated[list[str] | None if many else kind if is_plain or kind is bool else kind | None, option]  # type: ignore[valid-type]
-        found.append(given.replace(kind=_WORD if is_word else _NAMED, annotation=annotation, default=default))
+        found.append(given.replace(kind=WORD if is_word else NAMED, annotation=annotation, default=default))
     return found
 
 
