@@ -4,7 +4,7 @@
     ../gptq/bin/python -m benchmarks.gptq_check
 
 Needs an environment of its own, because gptqmodel brings a CUDA torch. The model has random weights and 2 layers, so
-its logits say nothing about quality: what is shown is that the checkpoint that costlib wrote is loaded with a 4-bit
+its logits say nothing about quality: what is shown is that the checkpoint that gptqmodel wrote is loaded with a 4-bit
 kernel for every linear layer, of the bytes that were predicted, and computes nearly what its 16-bit weights compute.
 Exits with 1 where a precision is not proven or the logits correlate less than 0.95.
 """
@@ -16,9 +16,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from costlib.models.load import load_model
-from costlib.models.quantize import METHODS, quantize
+from costlib.models.load import load_model, load_tokenizer
 
+METHODS = {"gptq4": ("gptq", "gptq"), "awq4": ("awq", "gemm")}
+"""Precision -> method and layout of its packed weights."""
 _LEAST = 0.95
 _WORDS = [f"word{number}" for number in range(400)]
 
@@ -40,6 +41,23 @@ def small_llama(folder: Path) -> None:
     LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
 
 
+def quantized(model: Path, precision: str, text: str, out: Path) -> Path:
+    """A checkpoint of the model at gptq4 or awq4, calibrated on 32 windows of 128 tokens of the text."""
+    from gptqmodel import GPTQModel, QuantizeConfig
+
+    method, layout = METHODS[precision]
+    tokens = load_tokenizer(f"path:{model}")
+    ids = tokens(text, add_special_tokens=False)["input_ids"]
+    windows = [{"input_ids": ids[at : at + 128], "attention_mask": [1] * 128} for at in range(0, 32 * 128, 128)]
+    made = GPTQModel.load(
+        str(model), QuantizeConfig(bits=4, group_size=128, method=method, format=layout), device="cpu"
+    )
+    made.quantize(windows, batch_size=1)
+    made.save(str(out))
+    tokens.save_pretrained(out)
+    return out
+
+
 def main() -> int:
     """Print one JSON document per method."""
     import gptqmodel
@@ -57,9 +75,7 @@ def main() -> int:
         with torch.no_grad():
             wanted = dense(ids).logits.float().flatten()
         for precision in METHODS:
-            made = quantize(
-                f"path:{folder / 'model'}", precision, folder / precision, text, samples=32, window=128, device="cpu"
-            )
+            made = quantized(folder / "model", precision, text, folder / precision)
             loaded = load_model(f"path:{made}", precision, "cpu")
             with torch.no_grad():
                 found = loaded.model(ids).logits.float().flatten()

@@ -31,7 +31,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "Measure models": {
         "measure": "measuring", "memory": "measuring", "compare": "measuring", "quality": "judging",
         "embed": "embedding", "load": "loading", "speculate": "techniques", "prefix": "techniques",
-        "distill": "embedding", "quantize": "measuring",
+        "distill": "embedding",
     },
     "Calculate costs": {
         "cost": "money", "capacity": "money", "owned": "money", "breakeven": "money", "payback": "money",

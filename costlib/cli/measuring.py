@@ -1,4 +1,4 @@
-"""Cards about this machine and language models: doctor, measure, memory, compare, quantize."""
+"""Cards about this machine and language models: doctor, measure, memory, compare."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from costlib.measure.compare import Comparison
-    from costlib.progress import Progress
 
 
 def doctor(found: dict[str, Any], asked: Any) -> Card:
@@ -90,43 +89,3 @@ def memory(found: list[dict[str, Any]], asked: Any) -> Card:
     title = f"{asked.model}, batch {asked.batch}, {asked.context} tokens"
     columns = ["part", *(row["precision"] for row in found)]
     yield Table(title, columns, [*lines(labels), gpus, *lines(_OTHER)], caption)
-
-
-def ask_quantize(
-    model: str,
-    *,
-    out: str,
-    precision: str = "gptq4",
-    text: str | None = None,
-    samples: int = 128,
-    window: int = 512,
-    device: str | None = None,
-    timeout_s: float = 7200.0,
-    progress: Progress,
-) -> dict[str, Any]:
-    """Make a 4-bit GPTQ or AWQ checkpoint of a model, calibrated on a text; needs gptqmodel.
-
-    Args:
-        model: demo:, hub:ORG/NAME or path:FOLDER, with 16-bit weights.
-        out: Folder of the checkpoint; measured as path:FOLDER.
-        precision: gptq4 or awq4.
-        text: File or folder to calibrate on [default: pydoc_data.topics].
-        samples: Windows of the text that are read.
-        window: Tokens per window.
-        device: cpu or cuda[:n] [default: the GPU when there is one].
-        timeout_s: Seconds it may take.
-    """
-    from costlib.models.quantize import quantize as make
-    from costlib.progress import Step
-    from costlib.quality.corpus import read_text
-
-    settings: dict[str, Any] = {"samples": samples, "window": window, "device": device, "timeout_s": timeout_s}
-    settings["on_progress"] = lambda done: progress(Step(done, stage="quantize", done=0, total=1))
-    folder = make(model, precision, out, read_text(text).content, **settings)
-    return {"model": model, "precision": precision, "folder": str(folder), "samples": samples, "window": window}
-
-
-def quantize(document: dict[str, Any], asked: Any) -> Card:
-    """Example: costlib quantize demo:gemma-3-270m --precision gptq4 --out gemma-gptq"""
-    yield document
-    yield f"costlib measure path:{document['folder']} --precision {document['precision']}"
