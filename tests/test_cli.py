@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -271,6 +272,20 @@ def test_memory_is_predicted_without_pandas() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "B200" in done.stdout and not {"torch", "pandas"} & set(done.stdout.split("\n")[-2].split(","))
+
+
+def test_the_public_prices_are_converted_once_and_a_broken_cache_is_made_again(tmp_path: Path) -> None:
+    ask = "import sys, costlib as cl; print(cl.price('gpt-4o', 'openai', input_tokens=1000, output_tokens=100).total,"
+    ask += " 'genai_prices' in sys.modules)"
+
+    def asked() -> str:
+        environment = {**os.environ, "COSTLIB_CACHE": str(tmp_path)}
+        return subprocess.run([sys.executable, "-c", ask], env=environment, capture_output=True, text=True).stdout
+
+    assert [asked(), asked()] == ["0.0035 True\n", "0.0035 False\n"]
+    (kept,) = tmp_path.rglob("*.pickle")
+    kept.write_bytes(kept.read_bytes()[:1000])
+    assert [asked(), asked()] == ["0.0035 True\n", "0.0035 False\n"]
 
 
 def test_an_interval_of_money_is_money(costlib: Any) -> None:

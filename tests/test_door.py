@@ -65,7 +65,7 @@ def test_pricing_never_loads_torch() -> None:
     ask = "price('gpt-4o', 'openai', input_tokens=1, output_tokens=1)"
     statement = f"from costlib import price\n{ask}\nimport costlib.cli.main"
     loaded = _modules_after(statement)
-    assert "genai_prices" in loaded and not {"torch", "transformers", "bitsandbytes"} & loaded
+    assert "costlib.prices.book" in loaded and not {"torch", "transformers", "bitsandbytes"} & loaded
 
 
 def test_every_public_name_is_the_same_whatever_was_imported_before() -> None:

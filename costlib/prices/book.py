@@ -8,14 +8,19 @@ a price is not priced as standard, and a day before the first or after the last 
 from __future__ import annotations
 
 import hashlib
+import pickle
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-from costlib.paths import data_dir
+from costlib.errors import CostlibError
+from costlib.output import write_whole
+from costlib.paths import cache_dir, data_dir
 from costlib.prices.currency import ExchangeRates, load_exchange_rates
 from costlib.prices.entries import (
     TIERS,
@@ -30,7 +35,7 @@ from costlib.prices.entries import (
     price_error,
     read_prices,
 )
-from costlib.prices.library import PublicList, read_public_list
+from costlib.prices.library import PublicList, installed_list, read_public_list
 from costlib.prices.names import Name, check_names, find
 from costlib.read import iso_date
 
@@ -275,7 +280,22 @@ def load_book(folder: Path | None = None) -> PriceBook:
     return _load_book(files)
 
 
-_public_list = lru_cache(maxsize=1)(read_public_list)
+@lru_cache(maxsize=1)
+def _public_list() -> PublicList:
+    """The public list, kept in the cache as the same code made it of the same version, because that takes longest."""
+    files = [Path(__file__).parent / f"{name}.py" for name in ("library", "entries", "names")]
+    code = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
+    kept = (
+        cache_dir() / "prices" / f"{sys.version_info.major}.{sys.version_info.minor}-{installed_list()}-{code}.pickle"
+    )
+    with suppress(Exception):  # none there, or not whole: it is made again
+        found: PublicList = pickle.loads(kept.read_bytes())
+        return found
+    made = read_public_list()
+    with suppress(OSError, CostlibError):  # a cache that cannot be written is none
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(kept, pickle.dumps(made))
+    return made
 
 
 @lru_cache(maxsize=8)

@@ -90,17 +90,23 @@ class PublicList:
     models: tuple[ListedModel, ...]
 
 
-def read_public_list() -> PublicList:
-    """Convert the installed `genai-prices` (about a second, most of it its import).
-
-    Raises `InputError` when the package is missing or is not the pinned version.
-    """
+def installed_list() -> str:
+    """The version of the installed `genai-prices`; raises `InputError` unless it is the pinned one."""
     try:
         installed = version("genai-prices")
     except PackageNotFoundError:
         raise InputError("the package genai-prices is missing; allowed: pip install genai-prices==0.2.3") from None
     if installed not in RELEASED:
         raise bad("version of genai-prices", installed, f"{', '.join(RELEASED)} (pip install genai-prices==0.2.3)")
+    return installed
+
+
+def read_public_list() -> PublicList:
+    """Convert the installed `genai-prices` (about a second, most of it its import).
+
+    Raises `InputError` when the package is missing or is not the pinned version.
+    """
+    installed = installed_list()
     from genai_prices.data import providers
 
     source = f"genai-prices@{installed}"
