@@ -78,8 +78,8 @@ def declared(module: str, name: str) -> Declared | None:
 
     from costlib import DOOR
 
-    source = re.search(rf"^(def|class) {name}\b.*?(?=^[\w@\"]|\Z)", _text(module), re.M | re.S)
-    node = ast.parse(source[0]).body[0] if source else None
+    source = source_of(module, name)
+    node = ast.parse(source).body[0] if source else None
     if isinstance(node, ast.ClassDef):
         fields = [one for one in node.body if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name)]
         found = [_parameter(ast.arg(one.target.id, one.annotation), NAMED, one.value) for one in fields]  # type: ignore[union-attr]
@@ -106,6 +106,19 @@ def declared(module: str, name: str) -> Declared | None:
         found += [one.replace(kind=NAMED) for one in more]
         lines = {**rest.lines, **lines}
     return Declared(doc.short_description or "", ast.get_docstring(node) or "", lines, tuple(found))
+
+
+@cache
+def source_of(module: str, name: str) -> str | None:
+    """The text of a function or a class; None where the module has none of the name."""
+    found = re.search(rf"^(def|class) {name}\b.*?(?=^[\w@\"]|\Z)", _text(module), re.M | re.S)
+    return found and found[0]
+
+
+def summary(module: str, name: str) -> str:
+    """The first sentence of what a function says of itself, without parsing it."""
+    found = re.search(r'"""(.+?)(?:\n\s*\n|""")', source_of(module, name) or "", re.S)
+    return " ".join(found[1].split()) if found else ""
 
 
 @cache

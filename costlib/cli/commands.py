@@ -22,7 +22,7 @@ from costlib.cli.options import old_spellings, option_name, paired, parameters
 from costlib.cli.screen import raw
 from costlib.cli.show import tell, watching
 from costlib.errors import InputError, bad
-from costlib.room import Declared, declared
+from costlib.room import Declared, declared, source_of, summary
 
 GROUPS: dict[str, dict[str, str]] = {
     "Look at this machine and at prices": {
@@ -72,7 +72,7 @@ def run(words: list[str]) -> int:
             elif one == name or every:
                 app.command(_command(one), name=one, group=group)
             elif name is None:
-                app.command(lambda: None, name=one, group=group, help=_declared(one).summary)
+                app.command(lambda: None, name=one, group=group, help=summary(*_target(one)))
     full = " ".join(words[: 2 if name == "prices" else 1])
     if name == "prices" and (words[1:] or ["-"])[0][:1] != "-" and words[1] not in PRICES:
         raise bad("command", full, [f"prices {inner}" for inner in PRICES])
@@ -115,7 +115,7 @@ def _console() -> Any:
 def _target(name: str) -> tuple[str, str]:
     """The module and name of the function a command asks."""
     card, ask = CARDS[name.split()[0]], "ask_" + name.replace(" ", "_")
-    return (card, ask) if declared(card, ask) else _WITHOUT_PANDAS.get(name) or DOOR[name]
+    return (card, ask) if source_of(card, ask) else _WITHOUT_PANDAS.get(name) or DOOR[name]
 
 
 def _declared(name: str) -> Declared:

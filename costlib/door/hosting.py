@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from costlib.store import Store
 
 
+_PREDICTED = (
+    "parameters", "linear_bytes", "quantization_state_bytes", "expert_bytes", "embedding_bytes", "other_bytes",
+    "weight_bytes", "kv_cache_bytes", "total_bytes", "activation_bytes", "uniform_bytes", "uniform_with_state_bytes",
+)  # fmt: skip
+
+
 def memory(
     model: str, precision: str | Iterable[str] = ("bf16", "int8", "nf4"), *, batch: int = 1, context: int = 4096
 ) -> pd.DataFrame:
@@ -42,7 +48,9 @@ def memory(
 def memory_rows(
     model: str, precision: str | Iterable[str] = ("bf16", "int8", "nf4"), *, batch: int = 1, context: int = 4096
 ) -> list[dict[str, Any]]:
-    """Predict bytes of weights and key-value cache, part by part: the rows of `memory`, without loading pandas.
+    """Predict bytes of weights and key-value cache, part by part; needs no weights.
+
+    The rows of `memory`, without loading pandas.
 
     Args:
         model: A shape (llama-3.1-70b), or a random:SHAPE, demo:, path: or hub: model.
@@ -65,29 +73,9 @@ def memory_rows(
     rows = []
     for name in names:
         predicted = predict(found, name, batch, context)
-        rows.append(
-            {
-                "model": model,
-                "precision": predicted.precision,
-                "batch": batch,
-                "context": context,
-                "parameters": predicted.parameters,
-                "linear_bytes": predicted.linear_bytes,
-                "quantization_state_bytes": predicted.quantization_state_bytes,
-                "expert_bytes": predicted.expert_bytes,
-                "embedding_bytes": predicted.embedding_bytes,
-                "other_bytes": predicted.other_bytes,
-                "weight_bytes": predicted.weight_bytes,
-                "kv_cache_bytes": predicted.kv_cache_bytes,
-                "total_bytes": predicted.total_bytes,
-                "activation_bytes": predicted.activation_bytes,
-                "uniform_bytes": predicted.uniform_bytes,
-                "uniform_with_state_bytes": predicted.uniform_with_state_bytes,
-                "fits_on": predicted.fits_on(devices),
-                "kind": "derived",
-                "source": found.source,
-            }
-        )
+        row: dict[str, Any] = {"model": model, "precision": predicted.precision, "batch": batch, "context": context}
+        row |= {column: getattr(predicted, column) for column in _PREDICTED}
+        rows.append(row | {"fits_on": predicted.fits_on(devices), "kind": "derived", "source": found.source})
     return rows
 
 
