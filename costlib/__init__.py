@@ -32,17 +32,23 @@ if TYPE_CHECKING:  # the list of all public names, read by `_door`
     from costlib.measure.compare import compare as compare
     from costlib.measure.run import measure as measure
     from costlib.measure.run import measurements as measurements
-    from costlib.portfolio.plan import make_plan as plan
+    from costlib.portfolio.shared import plan as plan
     from costlib.prices.book import load_book as price_book
     from costlib.prices.rates import offer as offer
     from costlib.quality.text import measure_text as quality
     from costlib.quality.text import quality_results as quality_results
     from costlib.report.batch import batch as batch
     from costlib.report.batch_folder import check as check
+    from costlib.report.measured_rows import measured as measured
     from costlib.report.run import report as report
     from costlib.report.run import run as run
+    from costlib.reporting.charts import PALETTE as PALETTE
+    from costlib.reporting.charts import label_ends as label_ends
+    from costlib.reporting.page import Page as Page
     from costlib.store import Store as Store
     from costlib.study import load_study as load_study
+    from costlib.tables.columns import column as column
+    from costlib.tables.columns import derive as derive
 
 _ROOMS = ("cost", "doctor", "measure", "quality", "report")
 """Modules that can be called like their front function (see costlib/room.py)."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ from costlib.portfolio.options import supplies
 from costlib.portfolio.problem import Floats, Ints
 from costlib.portfolio.risk import sensitivity, simulate
 from costlib.portfolio.supply import Supply
+from costlib.portfolio.tidy import PlanFrames, frames_of
 from costlib.portfolio.value import value_table
 from costlib.portfolio.workloads import Workload, load_scores, load_use_cases, load_workloads, unused_scores
 from costlib.prices.book import PriceBook, load_book
@@ -88,6 +89,11 @@ class Plan:
             object.__setattr__(self, name, later[name]())
             del later[name]
             return self.__dict__[name]
+
+    @cached_property
+    def frames(self) -> PlanFrames:
+        """The same for analysts: float frames of one grain each, see `PlanFrames`."""
+        return frames_of(self)
 
 
 def check_tables(study: Study, store: Store | None = None) -> None:

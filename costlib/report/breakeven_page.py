@@ -17,15 +17,16 @@ from costlib.cost.uncertainty import CheaperProbability
 from costlib.errors import bad
 from costlib.figure import Figure, plain
 from costlib.portfolio.options import supplies
+from costlib.portfolio.shared import plan as report_plan
 from costlib.report.chart import Chart
 from costlib.report.contest import UNITS, Contest
 from costlib.report.decisions import tornado
-from costlib.report.ledger import Html, header_unit
+from costlib.report.ledger import Html
 from costlib.report.lines import Curve, curves
 from costlib.report.market import Duel
 from costlib.report.market_page import MarketPage
 from costlib.report.page import End, cited, long_date, records
-from costlib.report.shared_plan import report_plan
+from costlib.reporting.numbers import header_unit
 from costlib.store import Store
 from costlib.study import load_study
 

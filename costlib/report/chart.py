@@ -17,7 +17,8 @@ from html import escape
 from typing import Any
 
 from costlib.figure import Figure
-from costlib.report.ledger import NARROW, Html, Ledger, interval, number, spread, wide
+from costlib.report.ledger import Html, Ledger, interval, spread, wide
+from costlib.reporting.numbers import NARROW, number
 
 PALETTE = ("#12355b", "#e3a83b", "#7c2d3c", "#c3ccd4")
 """Neighbours differ at least 3:1 in contrast, also to a reader who sees no colour; at most these four in one chart."""

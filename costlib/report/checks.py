@@ -18,10 +18,11 @@ from typing import Any
 
 from costlib.errors import InputError, bad
 from costlib.figure import KINDS, Figure
-from costlib.report.ledger import interval, number
+from costlib.report.ledger import interval
 from costlib.report.manifest import MANIFEST, Manifest, read_manifest
 from costlib.report.notebooks import notebook_files, shipped
 from costlib.report.publish import machine_paths
+from costlib.reporting.numbers import WORDS, number
 from costlib.study import Study, load_study
 
 _LOADING = {"script", "link", "iframe", "object", "embed", "base", "source", "video", "audio"}
@@ -209,7 +210,10 @@ def _numbers(folder: _Folder) -> tuple[list[str], str]:
             elif not _agrees(text, row):
                 problems.append(f"{name}: {text} is not what the ledger holds, {row['value']} {row['unit']}")
         problems += [f"{name}: '{text}' is outside the ledger" for text in _stray(soup, folder.manifest.words)]
-    return problems, f"{count} numbers shown, {len(folder.ledger)} in the ledger"
+    own = sum(len(soup.select(".own")) for soup in folder.reports.values())
+    several = "outputs of the notebooks' own are" if own > 1 else "output of the notebook's own is"
+    beside = f"; {own} {several} not covered" if own else ""
+    return problems, f"{count} numbers shown, {len(folder.ledger)} in the ledger{beside}"
 
 
 def _agrees(text: str, row: Mapping[str, str]) -> bool:
@@ -220,8 +224,13 @@ def _agrees(text: str, row: Mapping[str, str]) -> bool:
         value, low, high = (Decimal(row[name]) if row[name] else None for name in ("value", "low", "high"))
     except ArithmeticError:
         return False
+    if value is not None and value in range(len(WORDS)) and text.lower() == WORDS[int(value)]:
+        return True
     figure = Figure(value, row["unit"], "derived", row["source"], low, high)
-    known = [number(value or 0, figure.unit), interval(figure)]
+    places = (None, 0, 1, 2, 3, 4)
+    known = [number(value or 0, figure.unit, one) for one in places] + [interval(figure)]
+    if low is not None and high is not None:
+        known += [number(end, figure.unit, one) for end in (low, high) for one in places]
     return any(re.search(rf"(?<![\d.,]){re.escape(shown)}(?!\d|[.,]\d)", text) for shown in known if shown)
 
 
@@ -231,7 +240,7 @@ def _stray(soup: Any, words: Sequence[str] = ()) -> list[str]:
     found = []
     for text in soup.find_all(string=_STRAY):
         parents = list(text.parents)
-        covered = any(p.name in outside or p.get("data-n") or p.get("class") == ["cite"] for p in parents)
+        covered = any(p.name in outside or p.get("data-n") or p.get("class") in (["cite"], ["own"]) for p in parents)
         line = " ".join(str(text).split())
         if covered or any(f" {line} " in f" {word} " for word in words):
             continue
@@ -257,7 +266,7 @@ def _ties(folder: _Folder) -> tuple[list[str], str]:
     for report in folder.manifest.reports:
         for tie in report.ties:
             count += 1
-            if tie.total != (parts := sum(tie.parts, Decimal(0))):
+            if abs(tie.total - (parts := sum(tie.parts, Decimal(0)))) >= Decimal("0.01"):
                 problems.append(f"{tie.what}: parts add up to {parts}, total is {tie.total}")
     return problems, f"{count} totals equal the sum of their parts to the cent"
 

@@ -16,6 +16,7 @@ from costlib.figure import Figure
 from costlib.measure.embed import embeddings
 from costlib.models.precision import PRECISIONS
 from costlib.portfolio.options import supplies
+from costlib.portfolio.shared import plan as report_plan
 from costlib.prices.book import load_book
 from costlib.quality.distill.run import distillations
 from costlib.quality.tasks.answers import stored_answers
@@ -27,7 +28,6 @@ from costlib.report.chart import Chart
 from costlib.report.figures import matrix
 from costlib.report.ledger import Html
 from costlib.report.page import End, Page, cited, long_date, records
-from costlib.report.shared_plan import report_plan
 from costlib.report.verdicts import HOLDS, NOT, PARTLY, UNTESTED, VERDICTS, Claim, Part
 from costlib.store import Store
 from costlib.study import load_study

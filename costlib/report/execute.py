@@ -26,9 +26,7 @@ from costlib.errors import InputError, RunError, bad
 from costlib.output import scratch, write_whole
 from costlib.progress import Progress, Step
 from costlib.read.text import parsing
-
-END = "application/vnd.costlib.report+json"
-"""MIME type of what the last cell displays: the report's ledger and facts. Without it a notebook has not succeeded."""
+from costlib.reporting.look import END as END
 
 _ADDED = {"injected-parameters", "papermill-error-cell-tag"}
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -229,7 +227,7 @@ def _kernel_of_this_interpreter(folder: Path, environment: Mapping[str, str]) ->
             **environment,
             "PYTHONPATH": os.pathsep.join(filter(None, packages)),
             "IPYTHONDIR": str(folder / "ipython"),  # a user's start-up files must not change a report
-            "MPLBACKEND": "agg",
+            "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # an analyst's own figure appears
             "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         },
     )

@@ -13,6 +13,7 @@ from costlib.report.publish import page, provenance_block
 FILES = {
     "plan.csv": "the plan, one row per workload",
     "alternatives.csv": "every workload on every option: cost, quality, and why an option is ruled out",
+    "bill.csv": "what each API will invoice: volume, tokens, prices",
     "flips.csv": "every change that would turn a choice",
     "ledger.csv": "every number of every report, with unit, interval, kind and source",
     "manifest.json": "what this folder was made from, and the hash of each file",

@@ -7,19 +7,19 @@ the same inputs give the same page, byte for byte.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from costlib.figure import KINDS, Figure, Number, plain
+from costlib.figure import KINDS, Figure, plain
+from costlib.reporting.numbers import NARROW, number, unit_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS = ["id", "what", "value", "low", "high", "reason", "unit", "kind", "source"]
+COLUMNS = ["id", "what", "value", "low", "high", "reason", "unit", "kind", "source", "formula"]
 """Columns of the ledger, as a table and as CSV."""
 
 KIND_MEANINGS = {
@@ -32,10 +32,6 @@ KIND_MEANINGS = {
 WIDEST = 100
 """An interval wider than this factor, as two busy runs can give, is told in words and drawn to the edge of the axis."""
 
-_LARGE = ((1e12, "trillion"), (1e9, "billion"), (1e6, "million"))
-_BYTES = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
-NARROW = "\u202f"
-_MINUS = "\u2212"
 DASH = "\u2013"
 
 
@@ -51,76 +47,6 @@ class Html:
 
     def __str__(self) -> str:
         return self.text
-
-
-def number(value: Number, unit: str) -> str:
-    """A number in its unit as a person writes it: `$1,240`, `12.3 %`, `536 MB`, `1.29`.
-
-    Money below $100 keeps its cents, and $0.0000015 its digits. Shares become percentages, bytes GB or MB (decimal),
-    counts of a million or more words.
-    """
-    size = abs(float(value))
-    sign = _MINUS if value < 0 else ""
-    if unit.startswith("USD"):
-        return f"{sign}${_money(size)}"
-    if unit in ("share", "probability") or unit.startswith("share of "):
-        return f"{sign}{plain(100 * size)}{NARROW}%"
-    if unit == "points":  # a difference of two shares, never to be read as relative
-        return f"{sign}{plain(100 * size)}"
-    if unit == "p-value" and size < 1e-4:
-        return "< 0.0001"
-    if unit == "bytes":
-        scale, name = next((s for s in _BYTES if size >= s[0]), (1.0, "bytes"))
-        return f"{sign}{_whole(size / scale)}{NARROW}{name}"
-    if unit.endswith("/month") and size >= 1000:  # a volume: its interval is wider than a fourth digit
-        size = round(size, 2 - math.floor(math.log10(size)))
-    return sign + _worded(size, _whole(size))
-
-
-def _whole(size: float) -> str:
-    """Whole numbers without decimals, others with three significant digits."""
-    return f"{size:,.0f}" if math.isclose(size, round(size), rel_tol=1e-9, abs_tol=1e-12) else plain(size)
-
-
-def _money(size: float) -> str:
-    if size >= 1e6:
-        return _worded(size, "")
-    if size >= 100 or size == 0:
-        return f"{size:,.0f}"
-    cents = f"{size:.2f}"
-    return cents if size >= 1 or math.isclose(float(cents), size, rel_tol=1e-9) else plain(size)
-
-
-def _worded(size: float, otherwise: str) -> str:
-    scale, word = next((s for s in _LARGE if size >= s[0]), (1.0, ""))
-    return f"{size / scale:.3g}{NARROW}{word}" if word else otherwise
-
-
-def unit_text(unit: str, value: Number | None = None) -> str:
-    """What follows the number: ` per month` of USD/month, ` request` after a single one, nothing where it is said."""
-    unit = {"h": "hours", "USD/h": "USD/hour"}.get(unit, unit)
-    if unit.startswith("USD"):
-        per = unit.partition("/")[2].replace("Mtok", "million tokens")
-        return f" per {per}" if per else ""
-    named = {"share": "", "probability": "", "bytes": "", "ratio": "\u202f\u00d7", "": "", "tokens/s": " tokens/s"}
-    if unit in named:
-        return named[unit]
-    what, per, each = unit.removeprefix("share ").partition("/")
-    if value == 1 and what not in ("s", "times"):
-        what = what.removesuffix("es" if what.endswith("sses") else "s")
-    return f" {what} per {each}" if per else f" {what}"
-
-
-def header_unit(unit: str) -> str:
-    """The unit as a column header or an axis names it."""
-    names = {
-        "share": "%",
-        "probability": "%",
-        "ratio": "\u00d7",
-        "bytes": "MB or GB",
-        "USD/Mtok": "USD per million tokens",
-    }
-    return names.get(unit, unit if unit == "tokens/s" else unit.replace("/", " per "))
 
 
 def spread(figure: Figure) -> tuple[float, float] | None:
@@ -234,7 +160,7 @@ def scrolling(heads: Sequence[str], rows: Sequence[str], style: str = "") -> str
 
 def as_json(figure: Figure) -> dict[str, Any]:
     """A figure as a mapping with JSON types and the ledger's names; money keeps its digits as text."""
-    held = {name: _plain_json(getattr(figure, name)) for name in COLUMNS[2:]}
+    held = {name: _plain_json(getattr(figure, name)) for name in COLUMNS[2:-1]}
     return held | {"reason": figure.reason or (None if figure.low is not None else "no interval was given")}
 
 

@@ -9,13 +9,17 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 from costlib.errors import bad
-from costlib.measure.run import measurements
+from costlib.measure.compare import decode_difference
+from costlib.measure.run import measurements, stored_runs
 from costlib.prices.book import load_book
 from costlib.quality.text import quality_results
 from costlib.report.page import records
 from costlib.store import Store
-from costlib.study import ApiOption, Study
+from costlib.study import ApiOption, Study, load_study
 
 Row = Mapping[str, Any]
 _KEY = ("model", "precision", "engine", "batch", "prompt_tokens", "output_tokens")
@@ -98,3 +102,64 @@ def price_ratio(study: Study) -> tuple[str, float] | None:
     bands = load_book().sheet(option.model, option.provider, option.tier, study.as_of).bands
     prices = [bands[kind][0].usd_per_mtok for kind in ("input", "output") if kind in bands]
     return (option.name, float(prices[1] / prices[0])) if len(prices) == 2 and prices[0] else None
+
+
+def measured(study: Study | str, store: Store | str | None = None) -> pd.DataFrame:
+    """What a study asks to be measured, one row per configuration, with what is known of it on the newest device.
+
+    `slower_ratio` is how many times the fastest decodes as fast (95 % interval over runs), `surely_slower` whether that
+    is more than chance explains. A number that is not there has its reason; `status` is `missing` for what was never
+    measured. The frame is empty for a study that measures nothing.
+
+    Args:
+        study: A study, or its name or path.
+        store: A store or its folder [default: the default store].
+    """
+    wanted = study if isinstance(study, Study) else load_study(study)
+    kept = store if isinstance(store, Store) else Store(store or None)
+    rows = configurations(wanted, kept) if wanted.measure else {}
+    if not rows:
+        return pd.DataFrame(columns=["configuration", "status", "decode_tokens_per_s"])
+    frame = pd.DataFrame([{"configuration": label, **row} for label, row in rows.items()])
+    frame["source"] = "runs " + frame.get("run_ids", pd.Series("", frame.index)).fillna("none").astype(str)
+    frame["kind"] = "measured"
+    for name in ("ttft_s", "prefill_tokens_per_s", "decode_tokens_per_s"):
+        why = frame["reason"].where(frame["status"] != "ok", frame.get("interval_reason"))
+        frame[f"{name}_reason"] = why.where(why.notna(), None)
+    judged = qualities(wanted, kept, rows)
+    for name in ("ppl_ratio", "kl_mean", "top1_agreement"):
+        for end in ("", "_low", "_high"):
+            frame[f"{name}{end}"] = [judged.get(label, {}).get(f"{name}{end}") for label in rows]
+        frame[f"{name}_source"] = [f"run {judged.get(label, {}).get('run_id') or 'none'}" for label in rows]
+        frame[f"{name}_reason"] = [None if label in judged else "quality not measured yet" for label in rows]
+    frame = frame.astype({c: float for c in frame if str(c).endswith(_FLOATS) and frame[c].dtype == object})
+    return _compared(frame, kept)
+
+
+_FLOATS = ("_s", "_bytes", "_ratio", "_low", "_high", "kl_mean", "_agreement")
+
+
+def _compared(frame: pd.DataFrame, store: Store) -> pd.DataFrame:
+    """With how many times slower than the fastest of the same batch and lengths each row decodes."""
+    shape, ok = (
+        ["batch", "prompt_tokens", "output_tokens"],
+        frame["status"].eq("ok") & frame["decode_tokens_per_s"].notna(),
+    )
+    names = ["slower_ratio", "slower_ratio_low", "slower_ratio_high"]
+    frame = frame.assign(
+        **dict.fromkeys(names, np.nan), slower_ratio_reason=None, slower_ratio_kind="derived", surely_slower=False
+    )
+    stored = stored_runs(store)
+    if not ok.any():
+        return frame
+    runs = {at: stored[stored["run_id"].isin(str(ids).split())] for at, ids in frame.loc[ok, "run_ids"].items()}
+    for _, group in frame[ok].groupby(shape):
+        best = group["decode_tokens_per_s"].idxmax()
+        for at in group.index.difference([best]):
+            found, reason = decode_difference(runs[at], runs[best])
+            frame.loc[at, names] = [found.ratio, found.low, found.high]
+            frame.loc[at, "surely_slower"] = found.shown
+            frame.loc[at, "slower_ratio_reason"] = reason or (
+                "one process: an interval needs at least 2" if found.low is None else None
+            )
+    return frame

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from costlib.figure import Figure, Kind
 from costlib.report.execute import END
-from costlib.report.ledger import Html, Ledger, badge, interval, kinds_key, number, unit_text
-from costlib.report.publish import CONTENTS, css
+from costlib.report.ledger import Html, Ledger, badge, interval, kinds_key
 from costlib.report.tables import table
+from costlib.reporting.look import CONTENTS, css
+from costlib.reporting.numbers import number, unit_text
 
 if TYPE_CHECKING:
     import pandas as pd

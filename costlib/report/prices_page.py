@@ -14,6 +14,7 @@ from typing import Any
 from costlib.errors import InputError, bad
 from costlib.figure import Figure
 from costlib.portfolio.options import supplies
+from costlib.portfolio.shared import plan as report_plan
 from costlib.prices.api import PricedRequest, cache_break_even, price_request
 from costlib.prices.book import Sheet
 from costlib.read import iso_date
@@ -23,7 +24,6 @@ from costlib.report.ledger import Html
 from costlib.report.market import LIST_PRICE
 from costlib.report.moves_page import MovesPage
 from costlib.report.page import End, long_date
-from costlib.report.shared_plan import report_plan
 from costlib.store import Store
 from costlib.study import ApiOption, load_study
 

@@ -19,11 +19,9 @@ from typing import Any
 import costlib
 from costlib.redact import redact
 from costlib.report.execute import END, NotebookError, end_marker, title_of
+from costlib.reporting.look import CONTENTS, css, unwrapped
 
 TEMPLATE = Path(__file__).resolve().parent / "template"
-CONTENTS = "<!--contents-->"
-"""Where a notebook wants its list of contents; without it the list comes after the first heading."""
-
 _HEADING = re.compile(r"<h2(?P<attributes>[^>]*)>(?P<text>.*?)</h2>", re.S)
 
 
@@ -53,11 +51,6 @@ def publish(executed: Path, *, provenance: Sequence[tuple[str, str]] = (), check
     }
     html, _ = exporter.from_notebook_node(_presentable(notebook), resources={"costlib": shown})
     return scrub(re.sub(r"\n{2,}", "\n", html))
-
-
-def css() -> str:
-    """The one style sheet, of reports, of the index and of a page shown in JupyterLab."""
-    return (TEMPLATE / "report.css").read_text(encoding="utf-8")
 
 
 def page(title: str, body: str) -> str:
@@ -145,5 +138,8 @@ def _presentable(notebook: Any) -> Any:
         if "screen" in cell.metadata.get("tags", []):
             cell.outputs = []
         for output in cell.get("outputs", []):
-            output.get("data", {}).pop(END, None)
+            data = output.get("data", {})
+            data.pop(END, None)
+            if "text/html" in data:
+                data["text/html"] = unwrapped(data["text/html"])
     return notebook

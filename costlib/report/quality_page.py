@@ -15,6 +15,7 @@ import pandas as pd
 
 from costlib.figure import Figure
 from costlib.portfolio.plan import Plan
+from costlib.portfolio.shared import plan as report_plan
 from costlib.quality.gate import gate
 from costlib.quality.tasks.items import Item, as_text
 from costlib.quality.tasks.study import study_answers, study_scores, task_of
@@ -26,7 +27,6 @@ from costlib.report.measured_rows import Row, configurations, qualities
 from costlib.report.page import End, cited, figure_of, listed, long_date, records
 from costlib.report.quality_matrix import Matrix
 from costlib.report.quality_text import Text
-from costlib.report.shared_plan import report_plan
 from costlib.store import Store
 from costlib.study import Study, TaskSpec, load_study
 

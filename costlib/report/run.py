@@ -18,6 +18,7 @@ from costlib.environment import git_commit
 from costlib.output import NoRoomError, cannot_write, scratch
 from costlib.paths import notebooks_dir
 from costlib.portfolio.plan import check_tables
+from costlib.portfolio.shared import PLACE
 from costlib.progress import Progress, Step, silent
 from costlib.report.checks import Check, check, sources, study_words
 from costlib.report.execute import NotebookError, check_parameters, execute, parameters_of
@@ -26,7 +27,6 @@ from costlib.report.inputs import inputs_hash, packages
 from costlib.report.manifest import MANIFEST
 from costlib.report.notebooks import notebook_files, page_of
 from costlib.report.publish import scrub
-from costlib.report.shared_plan import PLACE
 from costlib.store import Store, new_id
 from costlib.study import Study, load_study
 

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from costlib.figure import Figure
-from costlib.report.ledger import Html, Ledger, badge, header_unit, interval
+from costlib.report.ledger import Html, Ledger, badge, interval
+from costlib.reporting.numbers import header_unit
 
 Cell = Figure | Html | str | None
 NUMERIC = ' class="num"'

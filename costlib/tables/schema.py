@@ -35,7 +35,11 @@ _ARROW = {
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its type, unit, meaning and what it allows."""
+    """One column: its type, unit, meaning and what it allows.
+
+    A reader sees its `label`. `kind` (measured, quoted, assumed, derived) and `source` hold where a row does not say;
+    a derived column may have its `formula` over other columns of the row.
+    """
 
     name: str
     type: Type
@@ -44,6 +48,10 @@ class Column:
     required: bool = False
     allowed: tuple[str, ...] = ()
     minimum: float | None = None
+    label: str = ""
+    kind: str = ""
+    formula: str = ""
+    source: str = ""
 
 
 COMPUTE_DTYPE = Column(

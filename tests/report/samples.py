@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +16,15 @@ from ruamel.yaml import YAML
 from samples import run_row
 
 from costlib.figure import Figure
+from costlib.paths import notebooks_dir
 from costlib.quality.tasks.study import task_of
-from costlib.report.execute import END
 from costlib.report.ledger import Ledger
 from costlib.report.measure_page import MeasurePage
 from costlib.report.page import Page
-from costlib.report.portfolio_page import PortfolioPage
+from costlib.reporting.look import END, unwrapped
 from costlib.store import Store
 from costlib.study import load_study
-from costlib.tables import ANSWERS, QUALITY, RUNS
+from costlib.tables import ANSWERS, QUALITY, RUNS, columns
 
 MODEL = "demo:gemma-3-270m"
 DEVICE = "CPU, 2 cores (test)"
@@ -189,14 +191,41 @@ def measure_pieces(page: MeasurePage) -> list[Any]:
     ]  # fmt: skip
 
 
-def portfolio_pieces(page: PortfolioPage) -> list[Any]:
-    """Everything the portfolio notebook shows of its own."""
-    return [
-        page.opening(), page.caution(), page.glance(), page.plan_heading(), page.plan_table(), page.why_table(),
-        page.matrix_chart(), page.pools_table(), page.saving_heading(), page.saving_chart(), page.saving_table(),
-        page.market.prices_heading(), page.market.prices_text(), page.market.prices_chart(),
-        page.market.prices_table(), page.market.breakeven_heading(), page.market.breakeven_chart(),
-        page.market.breakeven_table(), page.doubt.flips_heading(), page.doubt.flips_chart(), page.doubt.flips_table(),
-        page.doubt.sensitivity_heading(), page.doubt.sensitivity_chart(), page.doubt.remarks(),
-        page.doubt.workloads_table(), page.doubt.assumptions_table(),
-    ]  # fmt: skip
+@dataclass
+class Shown:
+    """What a notebook showed: its outputs as markup, and the facts of its end."""
+
+    outputs: list[dict[str, Any]]
+    html: str
+    facts: dict[str, Any]
+
+
+def run_cells(cells: Sequence[str], store: Path | None = None) -> Shown:
+    """Run cells one after another in this process, as a kernel would; an error in one of them is raised."""
+    from IPython.core.interactiveshell import InteractiveShell
+    from IPython.utils.capture import capture_output
+
+    shell, declared = InteractiveShell.instance(), dict(columns.COLUMNS)
+    shell.reset(new_session=True)
+    found: list[dict[str, Any]] = []
+    try:
+        for cell in cells:
+            with capture_output() as seen:
+                done = shell.run_cell(cell, store_history=True)
+            done.raise_error()
+            found += [output.data for output in seen.outputs]
+            if done.result is not None:
+                found.append(shell.display_formatter.format(done.result)[0])
+    finally:
+        columns.COLUMNS.clear()
+        columns.COLUMNS.update(declared)
+    html = "".join(unwrapped(data["text/html"]) for data in found if "text/html" in data)
+    facts = next((data[END] for data in reversed(found) if END in data), {})
+    return Shown(found, html, facts)
+
+
+def run_notebook(name: str, **parameters: str) -> Shown:
+    """Run a shipped notebook in this process with parameters."""
+    cells = nbformat.read(notebooks_dir() / f"{name}.ipynb", as_version=4).cells
+    code = [cell.source for cell in cells if cell.cell_type == "code"]
+    return run_cells([code[0], *(f"{key} = {value!r}" for key, value in parameters.items()), *code[1:]])

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import csv
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from report.samples import run_notebook
 from ruamel.yaml import YAML
 
 import costlib as cl
-from costlib.paths import data_dir, notebooks_dir
+from costlib.paths import data_dir
 
 NOTEBOOKS = ("portfolio", "measure", "quality", "prices", "breakeven")
 """The notebooks of the demo study."""
@@ -56,19 +56,6 @@ def written(folder: Path, options: list[str], baseline: str, names: tuple[str, .
     return folder / "study.yml"
 
 
-def shown(notebook: str, study: Path, store: Path) -> str:
-    """Everything a notebook shows for a study, its cells run here."""
-    cells = json.loads((notebooks_dir() / f"{notebook}.ipynb").read_text(encoding="utf-8"))["cells"]
-    lines = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    scope: dict[str, Any] = {}
-    for line in lines[:3]:
-        exec(line, scope)
-        scope |= {"study": str(study), "store": str(store)}
-    pieces = [eval(line, scope) for line in lines[3:]]
-    assert pieces[-1].facts["complete"]
-    return "".join(str(getattr(piece, "html", piece)) for piece in pieces)
-
-
 HAIKU, OPUS, LLAMA, EMBEDDING = "Claude Haiku 5.5", "Claude Opus 5.5", "Llama 3.1 8B fp8 on 1 x H100", "voyage-4"
 STUDIES = {
     "APIs only": ([HAIKU, OPUS], OPUS, {}),
@@ -84,7 +71,9 @@ STUDIES = {
 def test_every_notebook_of_the_demo_shows_a_study_unlike_it(kind: str, tmp_path: Path) -> None:
     options, baseline, more = STUDIES[kind]
     study = written(tmp_path / "study", options, baseline, **more)
-    pages = {name: shown(name, study, tmp_path / "store") for name in NOTEBOOKS}
+    made = {name: run_notebook(name, study=str(study), store=str(tmp_path / "store")) for name in NOTEBOOKS}
+    assert all(shown.facts["complete"] and shown.facts["answer"] for shown in made.values())
+    pages = {name: shown.html for name, shown in made.items()}
     assert "This study measures nothing on a machine" in pages["portfolio"]
     assert "This study measures nothing on a machine" in pages["measure"]
     if baseline == options[0] and len(options) == 1:

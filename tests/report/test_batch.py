@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 from bs4 import BeautifulSoup
-from report.samples import store_with, study_in
+from report.samples import run_notebook, store_with, study_in
 
 from costlib.errors import InputError
 from costlib.output import held
@@ -29,7 +29,6 @@ from costlib.report.batch_result import BatchResult, Made
 from costlib.report.folder import clear_leftovers, write_failure
 from costlib.report.inputs import inputs_hash, unchanged
 from costlib.report.manifest import Manifest
-from costlib.report.portfolio_page import portfolio_page
 from costlib.store import Store
 from costlib.study import load_batch, load_study
 
@@ -126,7 +125,7 @@ def test_one_that_fails_and_one_that_is_killed_do_not_hurt_the_others(
 
 def test_the_index_says_the_answer_first_and_every_number_is_explained(tmp_path: Path) -> None:
     file = prepared(tmp_path)
-    facts = portfolio_page(f"{file}#good", str(tmp_path / "store")).close().facts
+    facts = run_notebook("portfolio", study=f"{file}#good", store=str(tmp_path / "store")).facts
     (tmp_path / "out" / "good").mkdir(parents=True)
     told = {"file": "portfolio.html", "title": "Which <model>", "answer": "It costs $3.", "totals": facts["totals"]}
     manifest = json.dumps({"study": "good", "reports": [{"name": "portfolio", **told}], "sources": {}, "files": {}})

@@ -1,4 +1,4 @@
-"""The shipped notebooks: thin, stripped, one parameters cell of literals, and nothing a reader could misread."""
+"""The shipped notebooks: stripped, one parameters cell of literals, and nothing a reader could misread."""
 
 from __future__ import annotations
 
@@ -46,12 +46,10 @@ def test_the_first_code_cell_holds_parameters_each_with_its_meaning(file: Path, 
     assert all(parameter.comment for parameter in found.values())
 
 
-def test_cells_are_a_line_or_two_and_do_no_arithmetic(notebook: Any) -> None:
+def test_nothing_of_a_machine_stands_in_a_cell_and_the_last_one_ends_the_page(notebook: Any) -> None:
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
-    assert all(len(source.splitlines()) <= 2 for source in code[1:])
-    assert not any(re.search(r"/work|Path\(|os\.|[-+*/]\s*\d", source) for source in code[1:])
-    assert sum("import" in source for source in code) == 1
-    assert code[-1] == "page.close()"
+    assert not any(re.search(r"/work|Path\(|os\.", source) for source in code[1:])
+    assert code[-1].startswith(("page.end(", "page.close()"))
 
 
 def test_one_title_and_no_pair_of_dollar_signs(notebook: Any) -> None:

@@ -44,7 +44,7 @@ def test_a_study_becomes_a_folder_that_passes_its_own_checks(made: tuple[RunResu
     assert [c for c in result.checks if not c.ok] == []
     assert [f.name for f in result.files] == [
         "index.html", "portfolio.html", "measure.html", "quality.html", "prices.html", "breakeven.html",
-        "alternatives.csv",
+        "alternatives.csv", "bill.csv",
         "flips.csv", "information.csv", "ledger.csv", "plan.csv", "value.csv", "manifest.json",
     ]  # fmt: skip
     assert all(f.is_file() for f in result.files)

@@ -1,0 +1,102 @@
+"""Columns of the frames that notebooks work with: label, unit and default kind, one line each.
+
+What is stored has its columns beside its table; a name that stands in neither takes its unit from its ending.
+"""
+
+from __future__ import annotations
+
+from costlib.tables.schema import Column
+
+_TABLE = """
+api_usd_per_1000_requests | API price | USD/1,000 requests | derived
+usd_per_mtok | Price or cost of a token | USD/Mtok |
+before_usd_per_month | Cash cost today | USD/month | derived
+after_usd_per_month | Cash cost of the plan | USD/month | derived
+cash_saving_usd_per_year | Cash saving a year | USD/year | derived
+net_saving_usd_per_month | Net saving, errors included | USD/month | derived
+net_saving_usd_per_year | Net saving a year | USD/year | derived
+cheaper_share | Simulations in which it is cheaper | share | derived
+runner_up | Next best | |
+gap_errors_usd_per_month | Of it errors | USD/month | derived
+change_share | Change needed | share | derived
+down_factor | Down to | ratio | derived
+up_factor | Up to | ratio | derived
+net_usd_per_month | Value less cost | USD/month | derived
+price_multiple | Still pays if prices rise to | ratio | derived
+worth_usd_per_month | Worth knowing | USD/month | derived
+list_usd_per_mtok | List price | USD/Mtok | quoted
+times_factor | Times the cheapest that qualifies | ratio | derived
+room_factor | Times the assumed cost of an error | ratio | derived
+busy_share | Busy share allowed | share | assumed
+machines_count | Machines kept | count | assumed
+request_s | Machine time of a request | s | derived
+breakeven_requests_per_month | Own machines cheaper from | requests/month | derived
+now_requests_per_month | Requests today | requests/month | assumed
+now_own_usd_per_month | Own machines today | USD/month | derived
+now_api_usd_per_month | API today | USD/month | derived
+value | Value and range | by row |
+asked_share | Share of requests | share | assumed
+option | Served by | |
+baseline_option | Today | |
+to_option | Moves to | |
+factor | Input | |
+could_change | Could move | |
+requests_per_month | Requests | requests/month | assumed
+input_tokens | Prompt | tokens | assumed
+cached_tokens | Of it cached | tokens | assumed
+output_tokens | Answer | tokens | assumed
+quality_floor | Required | share | assumed
+miss_cost_usd | Cost of an error | USD | assumed
+success_rate | Right answers | share |
+input_usd_per_mtok | Input price | USD/Mtok | quoted
+cache_read_usd_per_mtok | Cached input | USD/Mtok | quoted
+output_usd_per_mtok | Output price | USD/Mtok | quoted
+usd_per_month | Total cost | USD/month | derived
+use_usd_per_month | Model use | USD/month | derived
+idle_usd_per_month | Idle capacity | USD/month | derived
+errors_usd_per_month | Errors | USD/month | derived
+upkeep_usd_per_month | Own staff | USD/month | derived
+cash_usd_per_month | Cash cost | USD/month | derived
+saving_usd_per_month | Saving | USD/month | derived
+gap_usd_per_month | Next best costs more by | USD/month | derived
+probability_best | Chance to be best | probability | derived
+saves_probability | Cheaper in simulations | share | derived
+moved_count | Workloads that move | count | derived
+input | Input | |
+now | Today | by row |
+flips_at | Changes at | by row |
+swing_usd_per_month | Swing | USD/month | derived
+plan_usd_low | At the low end | USD/month | derived
+plan_usd_high | At the high end | USD/month | derived
+reachable_count | Models that qualify | count | derived
+usd_per_hour | Hourly rate | USD/hour | quoted
+peak_busy_share | Busy in the peak hour | share | derived
+mean_busy_share | Busy on average | share | derived
+replicas_count | Machines | count | derived
+workloads_count | Workloads | count | derived
+prefill_tokens_per_s | Reading speed | tokens/s |
+decode_tokens_per_s | Writing speed | tokens/s |
+probability_pays | Chance that it pays | probability | derived
+cheaper_probability | Chance that the plan is cheaper | probability | derived
+draws_count | Draws | count | derived
+tokens_usd_per_month | Tokens | USD/month | derived
+judge_usd_per_month | Judging answers | USD/month | derived
+at_low_usd_per_month | At the low end | USD/month | derived
+at_high_usd_per_month | At the high end | USD/month | derived
+slower_ratio | Times slower than the fastest | ratio | derived
+spread_factor | Dearest over cheapest | ratio | derived
+ttft_s | Time to first token | s | measured
+weight_bytes | Weights | bytes | measured
+ppl_ratio | Perplexity, times the baseline's | ratio | measured
+"""
+
+
+def _declared() -> dict[str, Column]:
+    found = {}
+    for line in _TABLE.strip().splitlines():
+        name, label, unit, kind = (part.strip() for part in line.split("|"))
+        found[name] = Column(name, "number", label, unit, label=label, kind=kind)
+    return found
+
+
+DECLARED: dict[str, Column] = _declared()
