@@ -76,17 +76,27 @@ def write_documents(file: Path, pairs: list[tuple[str, str]]) -> Path:
     return file
 
 
-def write_gguf(file: Path, tensors: dict[str, Any], exact: bool = False) -> Path:
-    """Tensors of the tiny Llama of conftest.py as a Q8_0 file (or F32, `exact`), written by gguf's own writer."""
+def write_gguf(
+    file: Path,
+    tensors: dict[str, Any],
+    exact: bool = False,
+    says: str | None = None,
+    extra: dict[str, Any] | None = None,
+) -> Path:
+    """Tensors of the tiny Llama of conftest.py as a Q8_0 file (or F32, `exact`), written by gguf's own writer.
+
+    `says` is the type in its header where that is another one; `extra` are more tensors, by their names in the file.
+    """
     import gguf
     import numpy as np
 
     writer = gguf.GGUFWriter(file, "llama")
+    kind = gguf.LlamaFileType[says or ("ALL_F32" if exact else "MOSTLY_Q8_0")]
     for add, value in (
         (writer.add_context_length, 256), (writer.add_embedding_length, 64), (writer.add_block_count, 2),
         (writer.add_feed_forward_length, 128), (writer.add_head_count, 4), (writer.add_head_count_kv, 2),
         (writer.add_layer_norm_rms_eps, 1e-6), (writer.add_rope_dimension_count, 16), (writer.add_vocab_size, 512),
-        (writer.add_file_type, gguf.LlamaFileType.ALL_F32 if exact else gguf.LlamaFileType.MOSTLY_Q8_0),
+        (writer.add_file_type, kind),
         (writer.add_tokenizer_model, "no_vocab"),
     ):  # fmt: skip
         add(value)
@@ -99,6 +109,8 @@ def write_gguf(file: Path, tensors: dict[str, Any], exact: bool = False) -> Path
         else:
             packed = gguf.quants.quantize(values.astype(np.float32), gguf.GGMLQuantizationType.Q8_0)
             writer.add_tensor(known, packed, raw_dtype=gguf.GGMLQuantizationType.Q8_0)
+    for name, values in (extra or {}).items():
+        writer.add_tensor(name, values)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

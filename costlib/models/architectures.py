@@ -18,7 +18,13 @@ _LATENT = 512 + 64
 """DeepSeek-V3 caches one latent of 512 and one rotary key of 64 per token and layer (its config: kv_lora_rank,
 qk_rope_head_dim), instead of keys and values per head."""
 
-_FULL_ATTENTION_EVERY = {"gemma2": 2, "gemma3_text": 6, "gpt_oss": 2, "mistral": None}
+DEEPSEEK = {
+    "q_lora_rank": 1536, "kv_lora_rank": 512, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128,
+    "first_k_dense_replace": 3, "n_shared_experts": 1,
+}  # fmt: skip
+"""Sizes of DeepSeek-V3's public config that its arithmetic takes for granted."""
+
+_FULL_ATTENTION_EVERY = {"cohere2": 4, "exaone4": 4, "gemma2": 2, "gemma3_text": 6, "gpt_oss": 2, "olmo3": 4}
 """Which layers attend to everything where a sliding window is set: every n-th, or none."""
 
 ENCODERS = ("bert", "camembert", "roberta", "xlm-roberta")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from costlib.errors import bad
-from costlib.models.architectures import ENCODERS, Architecture, sliding_layers_of
+from costlib.models.architectures import DEEPSEEK, ENCODERS, Architecture, sliding_layers_of
 from costlib.read import read_json
 
 KNOWN = (
@@ -22,12 +22,28 @@ KNOWN = (
 """Model types of transformers whose parameters `Architecture` counts; a test builds each."""
 _MOST = 10**9
 """No size of a model reaches it."""
+# What transformers takes where a configuration lacks an entry; a size that it takes from elsewhere must be there.
+_ALL_HEADS = (
+    "cohere", "cohere2", "granite", "granitemoe", "llama", "olmo", "olmo2", "olmo3", "olmoe", "phi3",
+)  # fmt: skip
+"""Every head has keys and values of its own."""
+_OWN_HEAD_DIM = ("ernie4_5", "gemma", "gemma2", "gemma3_text", "glm", "glm4", "gpt_oss", "qwen3", "seed_oss")
+"""The size of a head is not the model's width by its heads."""
+_OWN_WINDOW = ("cohere2", "exaone4", "gemma2", "gemma3_text", "gpt_oss", "mistral", "olmo3")
+_TIED = ("cohere", "cohere2", "ernie4_5", "gemma", "gemma2", "gemma3_text", "smollm3", *ENCODERS)
+_SLIDES_IF_ASKED = ("qwen2", "qwen3", "qwen3_moe", "smollm3")
+_EXPERTS = {
+    "deepseek_v3": "n_routed_experts", "gpt_oss": "num_local_experts", "granitemoe": "num_local_experts",
+    "mixtral": "num_local_experts", "olmoe": "num_experts", "qwen3_moe": "num_experts",
+}  # fmt: skip
+"""What the number of experts is called."""
+_OTHER_NAMES = {"n_routed_experts": ("num_local_experts",), "num_experts": ("num_local_experts",)}
 
 
 def from_config(config: dict[str, Any], name: str) -> Architecture:
     """The shape described by a transformers config.json, already parsed.
 
-    Raises `InputError` for a kind of model costlib has no arithmetic for, or where a size is missing.
+    Raises `InputError` for a kind of model costlib has no arithmetic for, or where a size is missing or is none.
     """
     part = config.get("text_config")
     config = part if isinstance(part, dict) else config
@@ -38,40 +54,70 @@ def from_config(config: dict[str, Any], name: str) -> Architecture:
 
 
 def _shape(config: dict[str, Any], model_type: str, name: str) -> Architecture:
-    def size(*keys: str, default: int | None = None) -> int:
-        """The first of these sizes that the config has, else `default`, which is required where None."""
-        key, value = next(((key, config[key]) for key in keys if config.get(key)), (keys[0], default))
-        if type(value) is not int or (not (default is not None and value == default) and not 1 <= value < _MOST):
+    def size(key: str, default: int | None = None) -> int:
+        """A size of the config; where that has none, `default`, and `InputError` where there is no default either."""
+        key = next((each for each in (key, *_OTHER_NAMES.get(key, ())) if config.get(each) is not None), key)
+        value = config.get(key)
+        if value is None and default is not None:
+            return default
+        if type(value) is not int or not 1 <= value < _MOST:
             raise bad(key, value, f"a whole number from 1 to {_MOST - 1}", name)
         return value
 
-    layers, heads = size("num_hidden_layers"), size("num_attention_heads")
-    window = size("sliding_window", default=0) or None if config.get("use_sliding_window", True) else None
-    listed = config.get("layer_types")
-    kinds = listed if isinstance(listed, list) else []
+    def switch(key: str, default: bool) -> bool:
+        value = config.get(key)
+        if value is not None and type(value) is not bool:
+            raise bad(key, value, "true or false", name)
+        return default if value is None else value
+
+    def divides(key: str, value: int, whole_key: str, whole: int) -> None:
+        if whole % value:
+            raise bad(key, value, f"a whole number that divides {whole_key}, {whole}", name)
+
+    encoder, layers, hidden = model_type in ENCODERS, size("num_hidden_layers"), size("hidden_size")
+    heads = size("num_attention_heads")
+    kv_heads = heads if encoder else size("num_key_value_heads", heads if model_type in _ALL_HEADS else None)
+    divides("num_key_value_heads", kv_heads, "num_attention_heads", heads)
+    if config.get("head_dim") is None and model_type not in _OWN_HEAD_DIM:
+        divides("num_attention_heads", heads, "hidden_size", hidden)
+    head_dim = size("head_dim", None if model_type in _OWN_HEAD_DIM else hidden // heads)
+    window = None
+    if switch("use_sliding_window", model_type not in _SLIDES_IF_ASKED):
+        absent = "sliding_window" not in config and model_type in _OWN_WINDOW
+        window = size("sliding_window", None if absent else 0) or None
+    kinds = config.get("layer_types")
+    if kinds is not None and not (isinstance(kinds, list) and len(kinds) == layers):
+        raise bad("layer_types", kinds, f"one for each of {layers} layers", name)
     sliding = kinds.count("sliding_attention") if kinds else sliding_layers_of(model_type, layers, window)
-    encoder = model_type in ENCODERS
+    experts = size(_EXPERTS[model_type]) if model_type in _EXPERTS else 0
+    active = size("num_experts_per_tok") if experts else 0
+    if active > experts:
+        raise bad("num_experts_per_tok", active, f"at most {experts}, the number of experts", name)
     found = Architecture(
         name=name,
         model_type=model_type,
         layers=layers,
-        hidden=size("hidden_size"),
+        hidden=hidden,
         intermediate=size("intermediate_size"),
         heads=heads,
-        kv_heads=heads if encoder else size("num_key_value_heads", default=heads),
-        head_dim=size("head_dim", default=size("hidden_size") // heads),
+        kv_heads=kv_heads,
+        head_dim=head_dim,
         vocabulary=size("vocab_size"),
-        tied=bool(config.get("tie_word_embeddings", False)),
-        experts=size("num_local_experts", "num_experts", default=0),
-        expert_intermediate=size("moe_intermediate_size", default=0),
-        active_experts=size("num_experts_per_tok", default=0),
+        tied=switch("tie_word_embeddings", model_type in _TIED),
+        experts=experts,
+        expert_intermediate=size("moe_intermediate_size") if model_type in ("deepseek_v3", "qwen3_moe") else 0,
+        active_experts=active,
         sliding_window=window if sliding else None,
         sliding_layers=sliding,
         source="config.json of the model",
     )
+    if found.memory_only:
+        for key, value in DEEPSEEK.items():
+            if size(key) != value:
+                raise bad(key, config[key], f"{value}, as DeepSeek-V3 has it: costlib knows no other", name)
     if not encoder:
         return found
-    rest = _encoder_rest(found, size("max_position_embeddings"), size("type_vocab_size", default=0))
+    rest = _encoder_rest(found, size("max_position_embeddings"), size("type_vocab_size"))
     return replace(found, parameters=found.linear_parameters + found.embedding_parameters + rest)
 
 

@@ -25,7 +25,7 @@ from costlib.models.load import load_model
 from costlib.models.precision import precision as known_precision
 from costlib.models.reference import Reference, is_static, parse, shape
 from costlib.output import scratch
-from costlib.read import read_json
+from costlib.read import content, is_file, json_value, parsing, read_json
 
 Array = npt.NDArray[np.float32]
 STATIC_PRECISIONS = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
@@ -184,6 +184,12 @@ def _sentence_settings(reference: Reference) -> tuple[str, int]:
     if reference.kind not in ("demo", "path"):
         return pooling, longest
     folder = demo.ensure(reference.name) if reference.kind == "demo" else Path(reference.name)
+    file = folder / "modules.json"
+    if file.is_file():
+        with parsing("model", file, "a list of modules as sentence-transformers writes it"):
+            kinds = {str(part["type"]).rpartition(".")[2] for part in json_value(content(file, "model"))}
+        if other := ", ".join(sorted(kinds - {"Transformer", "Pooling", "Normalize"})):
+            raise Unsupported(f"modules.json puts {other} behind the model, whose weights costlib does not run")
     file = folder / "1_Pooling" / "config.json"
     if file.is_file():
         config = read_json(file, "model")
@@ -207,13 +213,20 @@ def _static(folder: Path, precision: str, device: str) -> Encoder:
     if device != "cpu":
         raise Unsupported("a static model is a table lookup on the CPU; there is nothing to run on a GPU")
     from model2vec import StaticModel
+    from safetensors import safe_open
 
     started = time.perf_counter()
     try:
         model = StaticModel.from_pretrained(folder, quantize_to=STATIC_PRECISIONS[precision])
     except (OSError, ValueError, KeyError) as error:
         raise bad("model", f"static:{folder}", f"a folder model2vec saved ({str(error).splitlines()[0]})") from error
-    return static_encoder(model, time.perf_counter() - started)
+    encoder = static_encoder(model, time.perf_counter() - started)
+    if is_file(folder / "model.safetensors"):
+        with safe_open(folder / "model.safetensors", "np") as opened:
+            unused = sorted(set(opened.keys()) - {"embeddings", "weights", "mapping"})
+        if unused:
+            encoder.weights_note = f"the model does not use {', '.join(unused)} of its folder's tensors"
+    return encoder
 
 
 def static_encoder(model: Any, load_s: float = 0.0) -> Encoder:

@@ -13,7 +13,7 @@ from costlib.gpu import look
 from costlib.isolate import Invalid, Unsupported, step
 from costlib.models import demo, gguf, random_weights
 from costlib.models.architectures import ENCODERS
-from costlib.models.checkpoint import check_checkpoint
+from costlib.models.checkpoint import check_checkpoint, checkpoint_note
 from costlib.models.precision import Precision, compute_dtype, dense_dtype, precision, torch_dtype
 from costlib.models.proof import Proof, check, prove
 from costlib.models.reference import Reference, is_static, parse, shape
@@ -66,7 +66,8 @@ def load_model(
             note += f"; {_NO_OUTLIERS}"
     else:
         source, note = _source(reference)
-        model = _from_checkpoint(reference, held, source, device, embeds)
+        model, more = _from_checkpoint(reference, held, source, device, embeds)
+        note = "; ".join(filter(None, (note, more))) or None
     model.eval()
     if compute_dtype(held, device) != dense_dtype(held, device):
         multiply_at_fp32(model)
@@ -105,8 +106,10 @@ _NO_OUTLIERS = "trained weights make outliers, which int8 multiplies apart at 16
 _RANDOM_NOTE = "random weights of the true shape: speed and memory are real, the answers are not"
 
 
-def _from_checkpoint(reference: Reference, held: Precision, source: str, device: str, embeds: bool) -> Any:
-    """The model of a folder, a hub name or a GGUF file, refused where a weight was not in it."""
+def _from_checkpoint(
+    reference: Reference, held: Precision, source: str, device: str, embeds: bool
+) -> tuple[Any, str | None]:
+    """The model of a folder, a hub name or a GGUF file, refused where a weight was not in it; what to know of it."""
     import torch
     import transformers
 
@@ -146,12 +149,16 @@ def _from_checkpoint(reference: Reference, held: Precision, source: str, device:
             f"{len(unlike)} weights of the checkpoint do not fit and were re-initialised, first {name}: {has} in the "
             f"checkpoint, {wanted} in the model"
         )
+    if reference.kind == "gguf":
+        note = gguf.unused(Path(source), model)
+    else:
+        note = checkpoint_note(place, held, model, info.get("unexpected_keys", ()))
     if held.method == "torchao":
         head = model.get_output_embeddings()
         for module in model.modules():
             if isinstance(module, torch.nn.Linear) and module is not head:
                 random_weights.quantize_linear(module, held, torch_dtype(compute_dtype(held, device)))
-    return model
+    return model, note
 
 
 def is_encoder(reference: Reference) -> bool:

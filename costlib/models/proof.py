@@ -157,7 +157,7 @@ def check(proof: Proof, held: Precision) -> None:
             "linear layers are quantized as asked"
         )
     if not held.quantizes and any(
-        name in proof.kernel for name in ("Linear4bit", "Linear8bitLt", "Quant", "qweight", *_TORCHAO)
+        name in proof.kernel for name in ("Linear4bit", "Linear8bitLt", "Quant", "FP8", "qweight", *_TORCHAO)
     ):
         raise Invalid(f"{held.name} was requested, but the checkpoint holds quantized layers")
     wanted, most = _DTYPES.get(held.name), max(proof.bytes_by_dtype, key=lambda name: proof.bytes_by_dtype[name])

