@@ -57,7 +57,7 @@ def run(words: list[str]) -> int:
     if words == ["prices"]:
         raise InputError("Missing command; allowed: prices diff, or prices save")
     every = "--install-completion" in words
-    app = App(name="costlib", version=_version, help_format="plaintext", help=_HELP)
+    app = App(name="costlib", version=_version, help_format="plaintext", help=_HELP, suppress_keyboard_interrupt=False)
     if name is None or {"--help", "-h"} & set(words):
         app.console = _console()
     book = App(name="prices", help="The price book over time.")

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from costlib.errors import bad
@@ -121,45 +120,40 @@ def measured(study: Study | str, store: Store | str | None = None) -> pd.DataFra
     if not rows:
         return pd.DataFrame(columns=["configuration", "status", "decode_tokens_per_s"])
     frame = pd.DataFrame([{"configuration": label, **row} for label, row in rows.items()])
-    frame["source"] = "runs " + frame.get("run_ids", pd.Series("", frame.index)).fillna("none").astype(str)
-    frame["kind"] = "measured"
-    for name in ("ttft_s", "prefill_tokens_per_s", "decode_tokens_per_s"):
-        why = frame["reason"].where(frame["status"] != "ok", frame.get("interval_reason"))
-        frame[f"{name}_reason"] = why.where(why.notna(), None)
+    ids = frame["run_ids"] if "run_ids" in frame else pd.Series("none", frame.index)
+    more: dict[str, Any] = {"source": "runs " + ids.fillna("none").astype(str), "kind": "measured"}
+    why = frame["reason"].where(frame["status"] != "ok", frame.get("interval_reason"))
+    more |= {f"{name}_reason": why.where(why.notna(), None) for name in _SPEEDS}
     judged = qualities(wanted, kept, rows)
     for name in ("ppl_ratio", "kl_mean", "top1_agreement"):
         for end in ("", "_low", "_high"):
-            frame[f"{name}{end}"] = [judged.get(label, {}).get(f"{name}{end}") for label in rows]
-        frame[f"{name}_source"] = [f"run {judged.get(label, {}).get('run_id') or 'none'}" for label in rows]
-        frame[f"{name}_reason"] = [None if label in judged else "quality not measured yet" for label in rows]
-    frame = frame.astype({c: float for c in frame if str(c).endswith(_FLOATS) and frame[c].dtype == object})
-    return _compared(frame, kept)
+            more[f"{name}{end}"] = pd.Series([judged.get(label, {}).get(f"{name}{end}") for label in rows], dtype=float)
+        more[f"{name}_source"] = [f"run {judged.get(label, {}).get('run_id') or 'none'}" for label in rows]
+        more[f"{name}_reason"] = [None if label in judged else "quality not measured yet" for label in rows]
+    frame = frame.drop(columns=[name for name in more if name in frame])
+    frame = pd.concat([frame, pd.DataFrame(more, index=frame.index), _compared(frame, kept)], axis=1)
+    return frame.astype({c: float for c in frame if str(c).endswith(_FLOATS) and frame[c].dtype == object})
 
 
+_SPEEDS = ("ttft_s", "prefill_tokens_per_s", "decode_tokens_per_s")
 _FLOATS = ("_s", "_bytes", "_ratio", "_low", "_high", "kl_mean", "_agreement")
 
 
 def _compared(frame: pd.DataFrame, store: Store) -> pd.DataFrame:
-    """With how many times slower than the fastest of the same batch and lengths each row decodes."""
-    shape, ok = (
-        ["batch", "prompt_tokens", "output_tokens"],
-        frame["status"].eq("ok") & frame["decode_tokens_per_s"].notna(),
-    )
+    """How many times slower than the fastest of the same batch and lengths each row decodes."""
+    shape = ["batch", "prompt_tokens", "output_tokens"]
+    ok = frame["status"].eq("ok") & frame["decode_tokens_per_s"].notna()
     names = ["slower_ratio", "slower_ratio_low", "slower_ratio_high"]
-    frame = frame.assign(
-        **dict.fromkeys(names, np.nan), slower_ratio_reason=None, slower_ratio_kind="derived", surely_slower=False
-    )
-    stored = stored_runs(store)
-    if not ok.any():
-        return frame
-    runs = {at: stored[stored["run_id"].isin(str(ids).split())] for at, ids in frame.loc[ok, "run_ids"].items()}
+    told: dict[Any, dict[str, Any]] = {at: {"surely_slower": False} for at in frame.index}
+    stored = stored_runs(store) if ok.any() else pd.DataFrame()
     for _, group in frame[ok].groupby(shape):
+        runs = {at: stored[stored["run_id"].isin(str(ids).split())] for at, ids in group["run_ids"].items()}
         best = group["decode_tokens_per_s"].idxmax()
         for at in group.index.difference([best]):
             found, reason = decode_difference(runs[at], runs[best])
-            frame.loc[at, names] = [found.ratio, found.low, found.high]
-            frame.loc[at, "surely_slower"] = found.shown
-            frame.loc[at, "slower_ratio_reason"] = reason or (
-                "one process: an interval needs at least 2" if found.low is None else None
-            )
-    return frame
+            alone = "one process: an interval needs at least 2" if found.low is None else None
+            told[at] = dict(zip(names, (found.ratio, found.low, found.high), strict=True))
+            told[at] |= {"surely_slower": found.shown, "slower_ratio_reason": reason or alone}
+    columns = [*names, "slower_ratio_reason", "surely_slower"]
+    made = pd.DataFrame.from_dict(told, orient="index", columns=columns)
+    return made.astype(dict.fromkeys(names, float)).assign(slower_ratio_kind="derived")

@@ -88,7 +88,7 @@ def test_rows_come_baseline_first_and_once_each(ask, children):
 
 def test_random_weights_do_not_pass_the_gate(ask, children):
     verdict = gate(ask(["fp32"]).iloc[0].to_dict(), 1.05)
-    assert not verdict.passed
+    assert verdict.answer != "passed"
     assert verdict.reason.startswith("garbage: perplexity")
 
 

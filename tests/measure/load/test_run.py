@@ -54,7 +54,7 @@ def test_the_server_is_asked_for_completions_and_nothing_else(server: ScriptedSe
     body = server.bodies[-1]
     assert body["stream"] is True and body["stream_options"] == {"include_usage": True} and body["max_tokens"] == 4
     assert body["ignore_eos"] is True and "temperature" not in body
-    load(server, concurrency=2, requests=4, chat=False)
+    load(server, concurrency=2, requests=4, completions=True)
     assert server.heads[-1].split()[1] == "/v1/completions" and isinstance(server.bodies[-1]["prompt"], str)
 
 
