@@ -27,7 +27,7 @@ report: setup  ## measure what is missing and write reports/demo
 report-full: STUDY = full
 report-full: report  ## the same at full depth: more precisions, tasks, engines and tokens (about an hour on two cores)
 
-test: setup  ## run the test suite (about 12 minutes on two cores)
+test: setup  ## run the test suite (about 10 minutes on two cores)
 	$(BIN)/python -m pytest -m "not slow" -n 2
 
 test-all: setup  ## run every test, the slow ones too
