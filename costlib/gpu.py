@@ -176,17 +176,16 @@ def _facts(handle: Any) -> dict[str, Any]:
     facts = {
         "name": _text(pynvml.nvmlDeviceGetName(handle)),
         "driver": _text(pynvml.nvmlSystemGetDriverVersion()),
-        "memory_bytes": optional(lambda: int(pynvml.nvmlDeviceGetMemoryInfo(handle).total)),
+        "memory_bytes": None,
         "capability": optional(lambda: list(pynvml.nvmlDeviceGetCudaComputeCapability(board))),
         "power_limit_w": optional(lambda: pynvml.nvmlDeviceGetPowerManagementLimit(board) / 1000) if own else None,
         "sm_clock_mhz": optional(lambda: pynvml.nvmlDeviceGetClockInfo(board, pynvml.NVML_CLOCK_SM)),
         "memory_clock_mhz": optional(lambda: pynvml.nvmlDeviceGetClockInfo(board, pynvml.NVML_CLOCK_MEM)),
     }
-    if facts["memory_bytes"] is None:
-        try:
-            pynvml.nvmlDeviceGetMemoryInfo(handle)
-        except pynvml.NVMLError as error:
-            facts["memory_reason"] = "the GPU shares the host's memory" if unified(error) else reason(error)
+    try:
+        facts["memory_bytes"] = int(pynvml.nvmlDeviceGetMemoryInfo(handle).total)
+    except pynvml.NVMLError as error:
+        facts["memory_reason"] = "the GPU shares the host's memory" if unified(error) else reason(error)
     return facts
 
 

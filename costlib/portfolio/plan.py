@@ -12,7 +12,6 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,7 +35,7 @@ from costlib.portfolio.value import value_table
 from costlib.portfolio.workloads import Workload, load_scores, load_use_cases, load_workloads, unused_scores
 from costlib.prices.book import PriceBook, load_book
 from costlib.store import Store
-from costlib.study import ApiOption, Study, load_study
+from costlib.study import ApiOption, Study
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -107,13 +106,12 @@ def check_tables(study: Study, store: Store | None = None) -> None:
     _baseline_choice(study, table)
 
 
-def make_plan(study: Study | str | Path, store: Store | None = None) -> Plan:
-    """Make the plan of a study, its file or its name. `store` holds the measurements; the default store when None.
+def make_plan(study: Study, store: Store | None = None) -> Plan:
+    """Make the plan of a study. `store` holds the measurements; the default store when None.
 
     Raises `InputError` for a workload, score, price, speed or rate that is missing or wrong, and `Infeasible` (an
     `InputError`) naming the smallest set of requirements that cannot be kept together.
     """
-    study = study if isinstance(study, Study) else load_study(study)
     workloads = load_workloads(study)
     cases = load_use_cases(study)
     scores = load_scores(study)

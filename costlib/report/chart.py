@@ -18,15 +18,11 @@ from typing import Any
 
 from costlib.figure import Figure
 from costlib.report.ledger import Html, Ledger, interval, spread, wide
+from costlib.reporting.charts import INK, LINE, PALETTE, SOFT, cut
 from costlib.reporting.numbers import NARROW, number
 
-PALETTE = ("#12355b", "#e3a83b", "#7c2d3c", "#c3ccd4")
-"""Neighbours differ at least 3:1 in contrast, also to a reader who sees no colour; at most these four in one chart."""
-INK, SOFT, LINE, PAPER = "#1b2733", "#51606e", "#d7dde2", "#ffffff"
+PAPER = "#ffffff"
 WIDTH = 7.4
-
-LONGEST = 36
-"""Letters of a name in a chart; the table beside it has it whole."""
 
 LOOKS = ((PALETTE[0], "-"), (PALETTE[2], (0, (5, 2))), (INK, (0, (6, 1.5, 1, 1.5))), (SOFT, (0, (1, 1.2))))
 """Colour and dashes of up to four lines of one chart."""
@@ -124,11 +120,6 @@ def _tidy(svg: str, name: str) -> str:
     svg = re.sub(r'<svg ([^>]*?)\bheight="[^"]*"', r"<svg \1", svg, count=1)
     svg = re.sub(r'<svg ([^>]*?)\bwidth="[^"]*"', r"<svg \1", svg, count=1)
     return re.sub(r"\n\s*", "\n", svg).strip()
-
-
-def cut(name: str, most: int = LONGEST) -> str:
-    """A name as a chart has room for it."""
-    return name if len(name) <= most else f"{name[: most - 1]}\u2026"
 
 
 def short(name: str, words: int) -> str:

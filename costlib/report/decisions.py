@@ -7,23 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from costlib.figure import Figure
-from costlib.report.chart import (
-    INK,
-    LOOKS,
-    PALETTE,
-    PAPER,
-    SOFT,
-    Row,
-    cut,
-    draw,
-    label,
-    note,
-    plain_axis,
-    rows_axis,
-    today,
-)
+from costlib.report.chart import LOOKS, PAPER, Row, draw, label, note, plain_axis, rows_axis, today
 from costlib.report.figures import Part, part_names
 from costlib.report.ledger import Ledger
+from costlib.reporting.charts import INK, PALETTE, SOFT, cut
 
 
 def staircase(

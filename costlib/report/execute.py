@@ -26,7 +26,7 @@ from costlib.errors import InputError, RunError, bad
 from costlib.output import scratch, write_whole
 from costlib.progress import Progress, Step
 from costlib.read.text import parsing
-from costlib.reporting.look import END as END
+from costlib.reporting.look import END
 
 _ADDED = {"injected-parameters", "papermill-error-cell-tag"}
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")

@@ -12,25 +12,9 @@ from itertools import accumulate
 from typing import Any
 
 from costlib.figure import Figure
-from costlib.report.chart import (
-    INK,
-    LINE,
-    PALETTE,
-    PAPER,
-    SOFT,
-    Row,
-    amount,
-    cut,
-    draw,
-    fitted,
-    held,
-    label,
-    note,
-    plain_axis,
-    rows_axis,
-    whisker,
-)
+from costlib.report.chart import PAPER, Row, amount, draw, fitted, held, label, note, plain_axis, rows_axis, whisker
 from costlib.report.ledger import Ledger, wide
+from costlib.reporting.charts import INK, LINE, PALETTE, SOFT, cut
 
 
 @dataclass(frozen=True)

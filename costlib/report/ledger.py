@@ -13,8 +13,9 @@ from decimal import Decimal
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from costlib.figure import KINDS, Figure, plain
-from costlib.reporting.numbers import NARROW, number, unit_text
+from costlib.figure import Figure, plain
+from costlib.reporting.markup import DASH, badge, key
+from costlib.reporting.numbers import between, number, unit_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,17 +23,8 @@ if TYPE_CHECKING:
 COLUMNS = ["id", "what", "value", "low", "high", "reason", "unit", "kind", "source", "formula"]
 """Columns of the ledger, as a table and as CSV."""
 
-KIND_MEANINGS = {
-    "measured": "measured by costlib",
-    "quoted": "published by someone else, source given",
-    "assumed": "an assumption of the study",
-    "derived": "calculated from the others",
-}
-
 WIDEST = 100
 """An interval wider than this factor, as two busy runs can give, is told in words and drawn to the edge of the axis."""
-
-DASH = "\u2013"
 
 
 @dataclass(frozen=True)
@@ -68,24 +60,12 @@ def interval(figure: Figure) -> str:
         return ""
     if wide(figure):
         return f"interval over {WIDEST}-fold"
-    low, high = number(figure.low, figure.unit), number(figure.high, figure.unit)
-    if figure.value is not None and low == high == number(figure.value, figure.unit):
-        return ""
-    for end in (f"{NARROW}%", f"{NARROW}MB", f"{NARROW}GB", f"{NARROW}million", f"{NARROW}billion"):
-        if low.endswith(end) and high.endswith(end):
-            low = low.removesuffix(end)
-    return f"{low} to {high}"
-
-
-def badge(kind: str) -> str:
-    """The kind as a letter in a frame of its own shape, spelt out for a screen reader and on hover."""
-    return f'<abbr class="kind {kind}" title="{kind}: {KIND_MEANINGS[kind]}">{kind[0].upper()}</abbr>'
+    return between(figure.low, figure.high, figure.unit, figure.value)
 
 
 def kinds_key() -> Html:
     """The key to the letters, shown once per report."""
-    items = "".join(f"<li>{badge(kind)} <b>{kind}</b>, {KIND_MEANINGS[kind]}</li>" for kind in KINDS)
-    return Html(f'<ul class="key" aria-label="Kinds of numbers">{items}</ul>')
+    return Html(key())
 
 
 class Ledger:

@@ -9,25 +9,9 @@ from typing import Any
 import numpy as np
 
 from costlib.figure import Figure
-from costlib.report.chart import (
-    INK,
-    LINE,
-    LOOKS,
-    PALETTE,
-    PAPER,
-    SOFT,
-    Row,
-    cut,
-    draw,
-    fitted,
-    held,
-    label,
-    note,
-    plain_axis,
-    today,
-    whisker,
-)
+from costlib.report.chart import LOOKS, PAPER, Row, draw, fitted, held, label, note, plain_axis, today, whisker
 from costlib.report.ledger import Ledger, spread
+from costlib.reporting.charts import INK, LINE, PALETTE, SOFT, cut
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 

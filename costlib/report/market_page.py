@@ -10,13 +10,14 @@ from typing import Any
 from costlib.cost.breakeven import curve
 from costlib.figure import Figure
 from costlib.prices.book import PriceBook, load_book
-from costlib.report.chart import PALETTE, Chart, short
+from costlib.report.chart import Chart, short
 from costlib.report.decisions import staircase
 from costlib.report.figures import Group, dots
 from costlib.report.ledger import Html
 from costlib.report.market import LIST_PRICE, Duel, api_usd, duel, hosted_usd, mean_request, per_mtok
 from costlib.report.page import records
 from costlib.report.plan_page import PlanPage
+from costlib.reporting.charts import PALETTE
 from costlib.study import ApiOption
 
 _RIVALS = 3

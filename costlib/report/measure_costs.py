@@ -13,12 +13,13 @@ from costlib.cost.token import CONVENTIONS
 from costlib.cost.token_table import cost_per_token
 from costlib.figure import Figure
 from costlib.prices.rates import Rental
-from costlib.report.chart import PALETTE, Chart
+from costlib.report.chart import Chart
 from costlib.report.figures import Group, dots
 from costlib.report.ledger import Html
 from costlib.report.market import LIST_PRICE
 from costlib.report.measured_rows import Row
 from costlib.report.page import Page, figure_of, long_date, records
+from costlib.reporting.charts import PALETTE
 
 _SPLITS = {"phase_time": "by phase time", "price_ratio": "by price ratio", "output_carries_all": "all on output"}
 

@@ -9,9 +9,10 @@ from typing import Any
 
 from costlib.figure import Figure
 from costlib.measure.device import REASON_CODES
-from costlib.report.chart import INK, PALETTE, SOFT, Chart, draw, note, plain_axis
+from costlib.report.chart import Chart, draw, note, plain_axis
 from costlib.report.ledger import Html
 from costlib.report.page import Page, figure_of, listed
+from costlib.reporting.charts import INK, PALETTE, SOFT
 
 _SHARES = {
     "mbu": "Decode: bandwidth",

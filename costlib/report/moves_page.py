@@ -12,12 +12,13 @@ from typing import Any
 from costlib.figure import Figure
 from costlib.portfolio.api_use import api_use, price_effect
 from costlib.prices.changes import diff
-from costlib.report.chart import PALETTE, Chart
+from costlib.report.chart import Chart
 from costlib.report.figures import Group, dots
 from costlib.report.ledger import Html
 from costlib.report.market import LIST_PRICE
 from costlib.report.market_page import MarketPage
 from costlib.report.page import listed, long_date, records
+from costlib.reporting.charts import PALETTE
 from costlib.study import ApiOption
 
 MOVES = ("moved", "corrected", "unclear")

@@ -14,10 +14,10 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from costlib.figure import Figure, Kind
-from costlib.report.execute import END
-from costlib.report.ledger import Html, Ledger, badge, interval, kinds_key
+from costlib.report.ledger import Html, Ledger, interval, kinds_key
 from costlib.report.tables import table
-from costlib.reporting.look import CONTENTS, css
+from costlib.reporting.look import CONTENTS, END, css
+from costlib.reporting.markup import badge
 from costlib.reporting.numbers import number, unit_text
 
 if TYPE_CHECKING:

@@ -18,12 +18,13 @@ from costlib.portfolio.shared import plan as report_plan
 from costlib.prices.api import PricedRequest, cache_break_even, price_request
 from costlib.prices.book import Sheet
 from costlib.read import iso_date
-from costlib.report.chart import PALETTE, Chart, short
+from costlib.report.chart import Chart, short
 from costlib.report.figures import Group, Panel, bars, dots
 from costlib.report.ledger import Html
 from costlib.report.market import LIST_PRICE
 from costlib.report.moves_page import MovesPage
 from costlib.report.page import End, long_date
+from costlib.reporting.charts import PALETTE
 from costlib.store import Store
 from costlib.study import ApiOption, load_study
 

@@ -18,8 +18,8 @@ from typing import Any
 
 import costlib
 from costlib.redact import redact
-from costlib.report.execute import END, NotebookError, end_marker, title_of
-from costlib.reporting.look import CONTENTS, css, unwrapped
+from costlib.report.execute import NotebookError, end_marker, title_of
+from costlib.reporting.look import CONTENTS, END, css, unwrapped
 
 TEMPLATE = Path(__file__).resolve().parent / "template"
 _HEADING = re.compile(r"<h2(?P<attributes>[^>]*)>(?P<text>.*?)</h2>", re.S)

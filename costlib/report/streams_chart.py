@@ -12,8 +12,9 @@ import numpy as np
 from costlib.figure import Figure, Kind
 from costlib.portfolio.problem import Floats
 from costlib.portfolio.watch import BEYOND
-from costlib.report.chart import INK, LINE, PALETTE, SOFT, draw, label, note, plain_axis
+from costlib.report.chart import draw, label, note, plain_axis
 from costlib.report.ledger import Ledger
+from costlib.reporting.charts import INK, LINE, PALETTE, SOFT
 from costlib.stats.sequential import Floor, confidence_sequence, drift
 
 _POINTS = 40

@@ -6,12 +6,12 @@ An unknown number is a dash with a note under the table that says why. Everythin
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
 from costlib.figure import Figure
-from costlib.report.ledger import Html, Ledger, badge, interval
+from costlib.report.ledger import Html, Ledger, interval
+from costlib.reporting.markup import badge, letter
 from costlib.reporting.numbers import header_unit
 
 Cell = Figure | Html | str | None
@@ -28,14 +28,13 @@ class Notes:
     def mark(self, text: str, identity: str) -> str:
         """A superscript letter that leads to the note; `identity` is a line of the ledger that has the reason, too."""
         self._texts.setdefault(text, identity)
-        letter = _letter(list(self._texts).index(text))
-        return f'<sup><a class="note" href="#{self._name}-{letter}" aria-label="note {letter}">{letter}</a></sup>'
+        mark = letter(list(self._texts).index(text))
+        return f'<sup><a class="note" href="#{self._name}-{mark}" aria-label="note {mark}">{mark}</a></sup>'
 
     def html(self) -> str:
         """The list of notes, or nothing."""
         lines = "".join(
-            f'<li id="{self._name}-{_letter(i)}"><b>{_letter(i)}</b> '
-            f'<span data-n="{identity}">{escape(text)}</span></li>'
+            f'<li id="{self._name}-{letter(i)}"><b>{letter(i)}</b> <span data-n="{identity}">{escape(text)}</span></li>'
             for i, (text, identity) in enumerate(self._texts.items())
         )
         return f'<ol class="notes">{lines}</ol>' if lines else ""
@@ -102,12 +101,3 @@ def _cell(ledger: Ledger, what: str, cell: Cell, style: str, own_unit: bool, own
     between = interval(cell)
     below = f'<span class="interval" data-n="{ledger.add(what, cell)}">{escape(between)}</span>' if between else ""
     return f"<td{style}>{shown}{below}</td>"
-
-
-def _letter(index: int) -> str:
-    """a, b, ... z, aa, ab, ..."""
-    letters = ""
-    while index >= 0:
-        letters = chr(ord("a") + index % 26) + letters
-        index = math.floor(index / 26) - 1
-    return letters

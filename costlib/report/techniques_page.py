@@ -18,10 +18,11 @@ from costlib.figure import Figure, Kind
 from costlib.measure.prefix import prefixes
 from costlib.measure.speculative import speculations
 from costlib.prices.hardware import measured_rate
-from costlib.report.chart import PALETTE, Chart
+from costlib.report.chart import Chart
 from costlib.report.figures import Group, dots
 from costlib.report.ledger import Html
 from costlib.report.page import End, Page, figure_of, long_date, records
+from costlib.reporting.charts import PALETTE
 from costlib.store import Store
 from costlib.study import load_study
 

@@ -20,12 +20,13 @@ from costlib.output import scratch
 from costlib.portfolio.samples import LOG_INVOICE_USD, write_log
 from costlib.portfolio.usage.summary import Usage, read_logs
 from costlib.prices.book import PriceBook, load_book
-from costlib.report.chart import PALETTE, Chart
+from costlib.report.chart import Chart
 from costlib.report.figures import Group, dots
 from costlib.report.ledger import Html
 from costlib.report.lines import rhythms
 from costlib.report.page import End, listed, long_date, records
 from costlib.report.usage_bill import Bill
+from costlib.reporting.charts import PALETTE
 from costlib.study import Study, load_study
 
 _MOST = 6

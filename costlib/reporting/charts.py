@@ -68,7 +68,7 @@ def theme() -> None:
 
 def cut(text: str, most: int = LONGEST) -> str:
     """A name short enough for an axis."""
-    return text if len(text) <= most else text[: most - 1].rstrip() + "\N{HORIZONTAL ELLIPSIS}"
+    return text if len(text) <= most else text[: most - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def label_ends(ax: Any, lines: Mapping[str, tuple[float, float]], gap: float = 13) -> None:

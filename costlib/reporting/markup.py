@@ -12,7 +12,7 @@ from html import escape, unescape
 from typing import TYPE_CHECKING, Any
 
 from costlib.figure import KINDS, plain
-from costlib.reporting.numbers import NARROW, header_unit, number, places_of, unit_text
+from costlib.reporting.numbers import between, header_unit, number, places_of, unit_text
 from costlib.tables.columns import COLUMNS, RefusedError, helper, known
 from costlib.tables.expression import evaluate, filled, inputs, sums
 from costlib.tables.schema import is_null
@@ -24,7 +24,7 @@ DASH = "\N{EN DASH}"
 CITED = ("source", "meaning", "note", "reason", "about")
 """Columns of words whose numbers are their source's and not the page's."""
 
-_MEANINGS = {
+KIND_MEANINGS = {
     "measured": "measured by costlib",
     "quoted": "published by someone else, source given",
     "assumed": "an assumption of the study",
@@ -69,11 +69,7 @@ class Number:
         """Its interval or range in words; nothing where there is none or it adds nothing."""
         if self.value is None or self.low is None or self.high is None:
             return ""
-        low, high = (number(end, self.unit, places) for end in (self.low, self.high))
-        if low == high == self.text(places):
-            return ""
-        word = next((w for w in ("%", "MB", "GB", "kB", "million", "billion") if high.endswith(NARROW + w)), "")
-        return f"{low.removesuffix(NARROW + word) if word else low} to {high}"
+        return between(self.low, self.high, self.unit, self.value, places)
 
 
 def the_number(name: str, row: Mapping[str, Any], what: str, source: str) -> Number:
@@ -139,12 +135,12 @@ def interval(found: Number, places: int | None = None) -> str:
 
 def badge(kind: str) -> str:
     """The kind as a letter in a frame of its own shape, spelt out for a screen reader and on hover."""
-    return f'<abbr class="kind {kind}" title="{kind}: {_MEANINGS.get(kind, "")}">{kind[:1].upper()}</abbr>'
+    return f'<abbr class="kind {kind}" title="{kind}: {KIND_MEANINGS.get(kind, "")}">{kind[:1].upper()}</abbr>'
 
 
 def key() -> str:
     """The key to the letters, shown once a page."""
-    items = "".join(f"<li>{badge(kind)} <b>{kind}</b>, {_MEANINGS[kind]}</li>" for kind in KINDS)
+    items = "".join(f"<li>{badge(kind)} <b>{kind}</b>, {KIND_MEANINGS[kind]}</li>" for kind in KINDS)
     return f'<ul class="key" aria-label="Kinds of numbers">{items}</ul>'
 
 
@@ -203,7 +199,7 @@ class Table:
             f"{''.join(self._cell(row, one, c) for c in self.columns)}</tr>"
             for row, one in zip(self.rows, self.numbers, strict=True)
         )
-        notes = "".join(f"<li><sup>{_letter(i)}</sup> {escape(note)}</li>" for i, note in enumerate(self.notes))
+        notes = "".join(f"<li><sup>{letter(i)}</sup> {escape(note)}</li>" for i, note in enumerate(self.notes))
         return (
             f'<div class="block"><div class="scroll" tabindex="0" role="region" aria-label="{escape(plain_caption)}">'
             f"<table><caption><span>{caption}</span></caption><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
@@ -241,7 +237,7 @@ class Table:
         if found.value is None:
             if found.reason not in self.notes:
                 self.notes.append(found.reason or "unknown")
-            text += f"<sup>{_letter(self.notes.index(found.reason or 'unknown'))}</sup>"
+            text += f"<sup>{letter(self.notes.index(found.reason or 'unknown'))}</sup>"
         elif mixed:
             text += escape(unit_text(found.unit, found.value))
         mark = f" {badge(found.kind)}" if len(self.kinds[name]) > 1 else ""
@@ -249,8 +245,13 @@ class Table:
         return f"<{tag}>{text}{mark}{interval(found, places)}</{end}>"
 
 
-def _letter(place: int) -> str:
-    return (chr(97 + place // 26 - 1) if place >= 26 else "") + chr(97 + place % 26)
+def letter(place: int) -> str:
+    """a, b, ... z, aa, ab, ..."""
+    found = ""
+    while place >= 0:
+        found = chr(ord("a") + place % 26) + found
+        place = place // 26 - 1
+    return found
 
 
 def curve(frame: pd.DataFrame, source: str) -> tuple[str, list[Number]]:

@@ -90,6 +90,17 @@ def header_unit(unit: str) -> str:
     return names.get(unit, unit if unit == "tokens/s" else unit.replace("/", " per "))
 
 
+def between(low: Number, high: Number, unit: str, value: Number | None = None, places: int | None = None) -> str:
+    """An interval in words, `41 to 52 %`; nothing where both ends read as the value does."""
+    ends = [number(end, unit, places) for end in (low, high)]
+    if value is not None and ends[0] == ends[1] == number(value, unit, places):
+        return ""
+    for word in ("%", "MB", "GB", "million", "billion"):
+        if all(end.endswith(NARROW + word) for end in ends):
+            ends[0] = ends[0].removesuffix(NARROW + word)
+    return " to ".join(ends)
+
+
 def is_share(unit: str) -> bool:
     """Whether a number of the unit is written as a percentage."""
     return unit in ("share", "probability") or unit.startswith("share of ")
@@ -106,4 +117,5 @@ def places_of(values: Sequence[float], unit: str) -> int | None:
     if max(sizes) >= 1000 or all(size == round(size) for size in sizes):
         return None if max(sizes) >= 1e6 and not unit.startswith("USD") else 0
     least = max(2 if unit.startswith("USD") or max(sizes) < 100 else 1, 1 - math.floor(math.log10(min(sizes))))
-    return least if least <= 4 else None
+    mixed = unit.startswith("USD") and least > 2 and max(sizes) >= 10  # $900 beside half a cent
+    return None if least > 4 or mixed else least

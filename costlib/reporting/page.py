@@ -159,7 +159,7 @@ class Page:
             data, numbers = made.html("The numbers", bare(said)), [n for one in made.numbers for n in one.values()]
         below, more_found = self._filled(note, words) if note else ("", [])
         kinds = [kind for kind in KINDS if any(one.kind == kind for one in numbers)]
-        foot = f"{below} Source: {escape(self.source)}. Numbers: {', '.join(kinds)}.".strip()
+        foot = f"{below} Source: {escape(self._source_of(numbers))}. Numbers: {', '.join(kinds)}.".strip()
         self._show(
             f'<figure id="{name}"><h3>{said}</h3><div class="scroll" tabindex="0" role="region" '
             f'aria-label="Chart: {escape(bare(said))}">{drawn}</div><figcaption>{foot}</figcaption>'
@@ -239,6 +239,13 @@ class Page:
             if kinds and form != "words":
                 out.append(f" {markup.badge(one.kind)}")
         return "".join(out), found
+
+    def _source_of(self, numbers: Sequence[Number]) -> str:
+        """Where the numbers of a chart come from: the page's source, or their own where none has that."""
+        own = list(dict.fromkeys(one.source for one in numbers))
+        if self.source in own or not own:
+            return self.source
+        return own[0] if len(own) == 1 else "of each number in the ledger"
 
     def _check_labels(self, axes: Iterable[Any], frame: pd.DataFrame, words: Mapping[str, Any]) -> None:
         """A number written in a drawing must be one of its frame."""

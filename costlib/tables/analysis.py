@@ -8,14 +8,11 @@ from __future__ import annotations
 from costlib.tables.schema import Column
 
 _TABLE = """
-api_usd_per_1000_requests | API price | USD/1,000 requests | derived
-usd_per_mtok | Price or cost of a token | USD/Mtok |
 before_usd_per_month | Cash cost today | USD/month | derived
 after_usd_per_month | Cash cost of the plan | USD/month | derived
 cash_saving_usd_per_year | Cash saving a year | USD/year | derived
 net_saving_usd_per_month | Net saving, errors included | USD/month | derived
 net_saving_usd_per_year | Net saving a year | USD/year | derived
-cheaper_share | Simulations in which it is cheaper | share | derived
 runner_up | Next best | |
 gap_errors_usd_per_month | Of it errors | USD/month | derived
 change_share | Change needed | share | derived
@@ -27,13 +24,6 @@ worth_usd_per_month | Worth knowing | USD/month | derived
 list_usd_per_mtok | List price | USD/Mtok | quoted
 times_factor | Times the cheapest that qualifies | ratio | derived
 room_factor | Times the assumed cost of an error | ratio | derived
-busy_share | Busy share allowed | share | assumed
-machines_count | Machines kept | count | assumed
-request_s | Machine time of a request | s | derived
-breakeven_requests_per_month | Own machines cheaper from | requests/month | derived
-now_requests_per_month | Requests today | requests/month | assumed
-now_own_usd_per_month | Own machines today | USD/month | derived
-now_api_usd_per_month | API today | USD/month | derived
 value | Value and range | by row |
 asked_share | Share of requests | share | assumed
 option | Served by | |
@@ -60,15 +50,12 @@ cash_usd_per_month | Cash cost | USD/month | derived
 saving_usd_per_month | Saving | USD/month | derived
 gap_usd_per_month | Next best costs more by | USD/month | derived
 probability_best | Chance to be best | probability | derived
-saves_probability | Cheaper in simulations | share | derived
 moved_count | Workloads that move | count | derived
 input | Input | |
 now | Today | by row |
 flips_at | Changes at | by row |
-swing_usd_per_month | Swing | USD/month | derived
 plan_usd_low | At the low end | USD/month | derived
 plan_usd_high | At the high end | USD/month | derived
-reachable_count | Models that qualify | count | derived
 usd_per_hour | Hourly rate | USD/hour | quoted
 peak_busy_share | Busy in the peak hour | share | derived
 mean_busy_share | Busy on average | share | derived

@@ -10,11 +10,12 @@ import pytest
 from report.samples import money
 
 from costlib.figure import Figure
-from costlib.report.chart import PALETTE, PAPER, Chart, whisker
+from costlib.report.chart import PAPER, Chart, whisker
 from costlib.report.decisions import flips, staircase, tornado
 from costlib.report.figures import Group, Panel, Part, bars, dots, matrix, stacked, waterfall
 from costlib.report.ledger import Ledger
 from costlib.report.lines import Curve, Spot, curves, plane
+from costlib.reporting.charts import PALETTE
 
 NAME = "A <b> & $x$ =1"
 UNKNOWN = Figure(None, "USD/month", "derived", "s", reason="not known")

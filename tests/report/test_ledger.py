@@ -8,8 +8,9 @@ import pytest
 from report.samples import money
 
 from costlib.figure import Figure, Kind, spreadsheet_cell
-from costlib.report.ledger import COLUMNS, Ledger, badge, interval
+from costlib.report.ledger import COLUMNS, Ledger, interval
 from costlib.report.ledger import wide as is_wide
+from costlib.reporting.markup import badge
 from costlib.reporting.numbers import number, unit_text
 
 

@@ -6,8 +6,8 @@ import pytest
 from report.samples import money
 
 from costlib.figure import Figure
-from costlib.report.execute import END
 from costlib.report.page import Page, listed, long_date
+from costlib.reporting.look import END
 
 
 def test_the_summary_answers_first_and_lists_every_figure_once() -> None:

@@ -105,6 +105,13 @@ def test_the_same_cells_give_the_same_bytes_and_long_names_draw() -> None:
     assert first.html == second.html and "x" * 90 in first.html and "x" * 35 + "\N{HORIZONTAL ELLIPSIS}" in first.html
 
 
+def test_a_chart_names_the_source_of_its_numbers() -> None:
+    draw = "page.chart(made.plot.barh(x='workload', y='ttft_s'), 'Times', made)"
+    made = "made = pd.DataFrame({'workload': ['a', 'b'], 'ttft_s': [1.5, 2.5], 'kind': 'measured', 'source': %s})"
+    assert "Source: runs x. Numbers: measured." in page(made % "'runs x'", draw).html
+    assert "Source: of each number in the ledger." in page(made % "['runs x', 'runs y']", draw).html
+
+
 def test_a_formula_carries_the_ends_of_one_input_where_it_only_rises_or_falls() -> None:
     frame = pd.DataFrame({"a_usd": [4.0], "a_usd_low": [2.0], "a_usd_high": [8.0], "b_usd": [3.0]})
     made = cl.derive(frame, c_usd="b_usd - a_usd", d_usd="(a_usd - b_usd) ** 2")
