@@ -117,9 +117,8 @@ def validate(file: Path, packages: Path) -> dict[str, Any]:
 
 def every_kind_of_charge() -> Any:
     """A month of contracted API tokens and of machines on demand, on spot, reserved and owned."""
-    from costlib.cost.api_charges import Priced, api_charge
+    from costlib.cost.charges import Bought, Pool, Priced, api_charge, hosting_charges
     from costlib.cost.focus import dataset
-    from costlib.cost.hosting_charges import Bought, Pool, hosting_charges
 
     start, end = date(2026, 11, 1), date(2026, 12, 1)
     paid, listed = (

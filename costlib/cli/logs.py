@@ -118,12 +118,12 @@ def ask_focus(
     left_out: dict[str, Any] = {}
     if usage is not None:
         unused("beside --usage", ask_focus, asked, ("month", "owned", "store"))
-        from costlib.cost.api_charges import usage_charges
+        from costlib.cost.charges import usage_charges
         from costlib.prices.book import load_book
 
         named: dict[str, Any] = {"provider": provider, "tier": tier, "as_of": as_of}
-        charged = usage_charges(load_book(), usage, columns=columns, **named)
-        charges, left_out = charged.charges, {"unpriced": charged.unpriced, "notes": charged.notes}
+        charges, unpriced, notes = usage_charges(load_book(), usage, columns=columns, **named)
+        left_out = {"unpriced": unpriced, "notes": notes}
     else:
         unused("without --usage", ask_focus, asked, ("columns", "provider", "tier", "as_of"))
         charges = _plan_charges(str(study), store, month, owned)

@@ -14,10 +14,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from costlib.cost.api_charges import Priced, api_charge, without_discounts
-from costlib.cost.focus import Charge
-from costlib.cost.focus_rules import next_month
-from costlib.cost.hosting_charges import Bought, Pool, hosting_charges
+from costlib.cost.charges import Bought, Pool, Priced, api_charge, hosting_charges, without_discounts
+from costlib.cost.focus import Row, next_month
 from costlib.errors import InputError, bad
 from costlib.figure import Kind
 from costlib.portfolio.api_use import api_use
@@ -41,7 +39,7 @@ def plan_charges(
     *,
     month: date | None = None,
     owned: Mapping[str, Bought] | None = None,
-) -> list[Charge]:
+) -> list[Row]:
     """The charges of one month (default: that of the study's date).
 
     `store` is the one the plan was made from. `owned` tells, by option, what owned hardware of a pool cost; without it
@@ -62,7 +60,7 @@ def plan_charges(
     return charges
 
 
-def _api(plan: Plan, book: PriceBook, start: date, end: date) -> list[Charge]:
+def _api(plan: Plan, book: PriceBook, start: date, end: date) -> list[Row]:
     prices = {price.id: price for price in book.prices}
     published = without_discounts(book)
     charges = []

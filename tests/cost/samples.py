@@ -1,9 +1,8 @@
-"""Charges for the tests of FOCUS: a plain one, and the published example of credits bought ahead."""
+"""Rows for the tests of FOCUS: a plain one, and the published example of credits bought ahead."""
 
 from __future__ import annotations
 
 import csv
-import dataclasses
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -12,46 +11,47 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 
-from costlib.cost.focus import AI, Charge
-from costlib.cost.focus_rules import DAYS, NUMBERS
+from costlib.cost.focus import DAYS, NUMBERS, Row, charge
 
-PLAIN = Charge(
-    model="small",
-    workload="chat",
-    token_kind="Input Tokens",
-    description="Input Tokens of small for chat",
-    provider="acme",
-    service="acme model API",
-    service_category=AI,
-    sku="acme/small:input",
-    sku_price="list:acme/small:input",
-    start=date(2025, 4, 1),
-    end=date(2025, 5, 1),
-    quantity=Decimal("1.5"),
-    unit="1000000 Tokens",
-    listed=Decimal(2),
-    kind="quoted",
-    source="price list",
-    consumed=(Decimal(1_500_000), "Tokens"),
-)
+PLAIN: dict[str, Any] = {
+    "ChargeDescription": "Input Tokens of small for chat",
+    "ChargePeriodEnd": date(2025, 5, 1),
+    "ChargePeriodStart": date(2025, 4, 1),
+    "ConsumedQuantity": Decimal(1_500_000),
+    "ConsumedUnit": "Tokens",
+    "PricingQuantity": Decimal("1.5"),
+    "PricingUnit": "1000000 Tokens",
+    "ProviderName": "acme",
+    "ServiceCategory": "AI and Machine Learning",
+    "ServiceName": "acme model API",
+    "ServiceSubcategory": "Generative AI",
+    "SkuId": "acme/small:input",
+    "SkuPriceId": "list:acme/small:input",
+    "x_Kind": "quoted",
+    "x_Model": "small",
+    "x_Source": "price list",
+    "x_TokenKind": "Input Tokens",
+    "x_Workload": "chat",
+}
 
 
-def credits() -> list[Charge]:
-    """100,000 credits at 2 USD, and 245 uses of one credit each."""
-    credit = dataclasses.replace(PLAIN, sku="credit", sku_price="credit:list", token_kind="Purchase", unit="Credits")
-    bought = dataclasses.replace(
-        credit, category="Purchase", end=date(2026, 4, 1), quantity=Decimal(100_000), consumed=None
-    )
-    used = dataclasses.replace(
-        PLAIN,
-        end=date(2025, 4, 2),
-        quantity=Decimal(245),
-        unit="Executions",
-        billed=Decimal(0),
-        consumed=(Decimal(245), "Executions"),
-        credits=("Credits", Decimal(1)),
-    )
-    return [bought, used]
+def plain(*prices: Decimal, **changes: Any) -> Row:
+    """A row at 2 USD, or at other prices (list, contracted, billed, effective), or with other columns."""
+    return charge(*(prices or (Decimal(2),)), **PLAIN | changes)
+
+
+def credits(contracted: Decimal | None = None) -> list[Row]:
+    """100,000 credits at 2 USD, and 245 uses of one credit each: a virtual currency."""
+    unit = {f"PricingCurrency{name}": Decimal(1) for name in ("ContractedUnitPrice", "ListUnitPrice")}
+    bought = {"SkuId": "credit", "SkuPriceId": "credit:list", "x_TokenKind": "Purchase", "PricingUnit": "Credits",
+              "ChargeCategory": "Purchase", "ChargePeriodEnd": date(2026, 4, 1), "PricingQuantity": Decimal(100_000),
+              "ConsumedQuantity": None, "ConsumedUnit": None}  # fmt: skip
+    used = {"ChargePeriodEnd": date(2025, 4, 2), "PricingQuantity": Decimal(245), "PricingUnit": "Executions",
+            "ConsumedQuantity": Decimal(245), "ConsumedUnit": "Executions", "PricingCurrency": "Credits",
+            "PricingCurrencyEffectiveCost": Decimal(245)}  # fmt: skip
+    listed = Decimal(2)
+    return [plain(listed, contracted or listed, **bought),
+            plain(listed, contracted or listed, Decimal(0), **used | unit)]  # fmt: skip
 
 
 def read_back(path: Path) -> pd.DataFrame:

@@ -8,9 +8,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from cost.focus_rules import problems
 
-from costlib.cost.focus import dataset, totals
-from costlib.cost.hosting_charges import Bought, Pool, hosting_charges
+from costlib.cost.charges import Bought, Pool, hosting_charges
+from costlib.cost.focus import COLUMNS, dataset, totals
 from costlib.errors import InputError
 
 NOVEMBER = (date(2026, 11, 1), date(2026, 12, 1))
@@ -33,7 +34,9 @@ HARDWARE = Bought(Decimal(70_080), Decimal(80_000), Decimal(0), Decimal(35_040),
 
 
 def rows(pool: Pool) -> dict[str, dict[Any, Any]]:
-    return {row["x_TokenKind"]: row for row in dataset(hosting_charges(pool, *NOVEMBER)).to_dict("records")}
+    found: list[Any] = dataset(hosting_charges(pool, *NOVEMBER)).to_dict("records")
+    assert not list(problems(COLUMNS, found))
+    return {row["x_TokenKind"]: row for row in found}
 
 
 def sums(pool: Pool) -> dict[str, Decimal]:

@@ -6,15 +6,17 @@ from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+from cost.focus_rules import problems
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import costlib as cl
-from costlib.cost.focus import dataset, totals
-from costlib.cost.hosting_charges import Bought
+from costlib.cost.charges import Bought
+from costlib.cost.focus import COLUMNS, dataset, totals
 from costlib.errors import InputError
 from costlib.portfolio import Plan, make_plan
 from costlib.portfolio.bill import cents
@@ -54,6 +56,8 @@ def inference(plan: Plan) -> dict[str, Decimal]:
 
 def test_the_demo_costs_what_its_plan_says_by_workload_and_in_all(demo: Plan, empty: Store) -> None:
     frame = dataset(plan_charges(demo, empty))
+    rows: list[Any] = frame.to_dict("records")
+    assert not list(problems(COLUMNS, rows))
     effective = frame.groupby("x_Workload")["EffectiveCost"].sum()
     planned = inference(demo)
     assert set(effective.index) == set(planned)

@@ -169,7 +169,7 @@ def priced_usage(path: Path) -> object:
 
 @reader("usage.csv", "csv")
 def exported_usage(path: Path) -> object:
-    from costlib.cost.api_charges import usage_charges
+    from costlib.cost.charges import usage_charges
     from costlib.prices.book import load_book
 
     return usage_charges(load_book(), path)

@@ -1,9 +1,9 @@
-"""The columns of a FOCUS 1.2 Cost and Usage dataset and the rules a row must keep.
+"""The rules that a row of a FOCUS 1.2 Cost and Usage dataset must keep.
 
-FOCUS is the FinOps Open Cost and Usage Specification. `problems` holds a dataset to what the specification says with
-MUST about its columns: which may be null and when, which values are allowed, that a cost is a quantity times a unit
-price. The product is checked in `Decimal` to the last digit; the public validator compares floats, and by default skips
-it. Beyond the specification, a row may appear once per model, workload, kind of token, price and period.
+`problems` holds a dataset to what the specification says with MUST about its columns: which may be null and when, which
+values are allowed, that a cost is a quantity times a unit price. The product is checked in `Decimal` to the last
+digit; the public validator compares floats, and by default skips it. Beyond the specification, a row may appear once
+per model, workload, kind of token, price and period.
 """
 
 from __future__ import annotations
@@ -14,35 +14,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Context, Decimal, Inexact
-from typing import Any, Literal
+from typing import Any
+
+from costlib.cost.focus import COLUMNS, COSTS, DAYS, DIGITS, NUMBERS, PLACES, next_month
 
 Row = Mapping[str, Any]
-Type = Literal["text", "decimal", "day"]
-
-TEXTS: tuple[str, ...] = (
-    *("BillingAccountId", "BillingAccountName", "BillingAccountType", "BillingCurrency", "ChargeCategory"),
-    *("ChargeClass", "ChargeDescription", "ChargeFrequency", "CommitmentDiscountCategory", "CommitmentDiscountId"),
-    *("CommitmentDiscountName", "CommitmentDiscountStatus", "CommitmentDiscountType", "CommitmentDiscountUnit"),
-    *("ConsumedUnit", "InvoiceId", "InvoiceIssuerName", "PricingCategory", "PricingCurrency", "PricingUnit"),
-    *("ProviderName", "PublisherName", "ResourceId", "ResourceName", "ResourceType", "ServiceCategory", "ServiceName"),
-    *("ServiceSubcategory", "SkuId", "SkuMeter", "SkuPriceDetails", "SkuPriceId", "Tags"),
-    *("x_Kind", "x_Model", "x_PriceId", "x_Source", "x_TokenKind", "x_Workload"),
-)
-NUMBERS: tuple[str, ...] = (
-    *("BilledCost", "CommitmentDiscountQuantity", "ConsumedQuantity", "ContractedCost", "ContractedUnitPrice"),
-    *("EffectiveCost", "ListCost", "ListUnitPrice", "PricingCurrencyContractedUnitPrice"),
-    *("PricingCurrencyEffectiveCost", "PricingCurrencyListUnitPrice", "PricingQuantity"),
-)
-DAYS = ("BillingPeriodEnd", "BillingPeriodStart", "ChargePeriodEnd", "ChargePeriodStart")
-COLUMNS: tuple[str, ...] = tuple(sorted((*TEXTS, *NUMBERS, *DAYS), key=lambda name: (name.startswith("x_"), name)))
-"""Every mandatory column of FOCUS 1.2, the conditional ones that such charges fill (no regions, availability zones, sub
-accounts or capacity reservations), and ours (`x_`): model, workload, kind of token, price id, kind and source."""
-
-COSTS = ("ListCost", "ContractedCost", "BilledCost", "EffectiveCost")
-"""From no discount at all to what the use really cost."""
-
-DIGITS, PLACES = 38, 18
-"""A number has at most 38 digits, 18 of them decimals, so that Parquet holds it as it is."""
 
 _NEVER_NULL = (
     *("BilledCost", "BillingAccountId", "BillingAccountName", "BillingAccountType", "BillingCurrency"),
@@ -87,6 +63,7 @@ _ONE_ROW = (
     *("ChargePeriodStart", "ChargePeriodEnd", "CommitmentDiscountStatus", "ResourceId"),
 )
 _EXACT = Context(prec=4 * DIGITS, traps=[Inexact])
+TEXTS = tuple(name for name in COLUMNS if name not in (*NUMBERS, *DAYS))
 
 
 @dataclass(frozen=True)
@@ -104,13 +81,7 @@ class Problem:
         return f"{where}: {self.column} is {self.value!r}; allowed: {self.rule}"
 
 
-def times(quantity: Decimal, price: Decimal) -> Decimal:
-    """The exact product; `Inexact` is raised rather than a digit dropped."""
-    return _EXACT.multiply(quantity, price)
-
-
-def added(values: Iterable[Decimal]) -> Decimal:
-    """The exact sum."""
+def _added(values: Iterable[Decimal]) -> Decimal:
     total = Decimal(0)
     for value in values:
         total = _EXACT.add(total, value)
@@ -216,17 +187,12 @@ def _periods(row: Row) -> Found:
         yield "ChargePeriodEnd", str(last), f"at most BillingPeriodEnd ({end}) for usage"
 
 
-def next_month(day: date) -> date:
-    """The first day of the month after the one of `day`."""
-    return date(day.year + day.month // 12, day.month % 12 + 1, 1)
-
-
 def _money(row: Row) -> Found:
     quantity = row["PricingQuantity"]
     for unit_price, cost in _PRODUCTS:
         known = all(isinstance(row[name], Decimal) and row[name].is_finite() for name in (unit_price, cost))
         if known and isinstance(quantity, Decimal) and quantity.is_finite() and row["ChargeClass"] is None:
-            product = times(quantity, row[unit_price])
+            product = _EXACT.multiply(quantity, row[unit_price])
             if product != row[cost]:
                 yield cost, str(row[cost]), f"PricingQuantity x {unit_price} = {product:f}, to the last digit"
     if row["ChargeCategory"] in ("Usage", "Purchase") and row["ChargeClass"] is None:
@@ -252,7 +218,7 @@ def _across(rows: Sequence[Row]) -> Iterator[Problem]:
     commitments = sorted({row["CommitmentDiscountId"] for row in rows if row["CommitmentDiscountId"] is not None})
     for name in commitments:
         own = [row for row in rows if row["CommitmentDiscountId"] == name]
-        bought = added(row["BilledCost"] for row in own if row["ChargeCategory"] == "Purchase")
-        used = added(row["EffectiveCost"] for row in own if row["ChargeCategory"] == "Usage")
+        bought = _added(row["BilledCost"] for row in own if row["ChargeCategory"] == "Purchase")
+        used = _added(row["EffectiveCost"] for row in own if row["ChargeCategory"] == "Usage")
         if bought != used:
             yield Problem(None, f"EffectiveCost of {name}", f"{used:f}", f"{bought:f}, what its purchase billed")
