@@ -11,30 +11,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the list of all public names, read by `_door`
+    from costlib.cost.breakeven import breakeven as breakeven
+    from costlib.cost.distillation import distill as distill
+    from costlib.cost.embedding import embed as embed
+    from costlib.cost.prefix import prefix as prefix
+    from costlib.cost.serving import load as load
     from costlib.cost.sizing import capacity as capacity
-    from costlib.doctor import doctor as doctor
-    from costlib.door.answers import evaluate as evaluate
-    from costlib.door.hosting import breakeven as breakeven
-    from costlib.door.hosting import cost as cost
-    from costlib.door.hosting import memory as memory
-    from costlib.door.hosting import price as price
-    from costlib.door.hosting import price_usage as price_usage
-    from costlib.door.hosting import rates as rates
-    from costlib.door.serving import load as load
-    from costlib.door.small_models import distill as distill
-    from costlib.door.small_models import embed as embed
-    from costlib.door.techniques import prefix as prefix
-    from costlib.door.techniques import speculate as speculate
+    from costlib.cost.token_table import cost as cost
     from costlib.errors import CostlibError as CostlibError
     from costlib.errors import InputError as InputError
     from costlib.errors import RunError as RunError
     from costlib.figure import Figure as Figure
+    from costlib.machine import doctor as doctor
     from costlib.measure.compare import compare as compare
     from costlib.measure.run import measure as measure
     from costlib.measure.run import measurements as measurements
+    from costlib.measure.speculative import speculate as speculate
+    from costlib.models.memory import memory as memory
     from costlib.portfolio.shared import plan as plan
+    from costlib.prices.api import price as price
     from costlib.prices.book import load_book as price_book
     from costlib.prices.rates import offer as offer
+    from costlib.prices.rates import rates as rates
+    from costlib.prices.usage import price_table as price_usage
+    from costlib.quality.tasks.evaluate import evaluate as evaluate
     from costlib.quality.text import measure_text as quality
     from costlib.quality.text import quality_results as quality_results
     from costlib.report.batch import batch as batch
@@ -50,7 +50,7 @@ if TYPE_CHECKING:  # the list of all public names, read by `_door`
     from costlib.tables.columns import column as column
     from costlib.tables.columns import derive as derive
 
-_ROOMS = ("cost", "doctor", "measure", "quality", "report")
+_ROOMS = ("cost", "measure", "quality", "report")
 """Modules that can be called like their front function (see costlib/room.py)."""
 
 
@@ -78,7 +78,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'costlib' has no attribute {name!r}")
     module, attribute = DOOR[name]
     found = getattr(import_module(module), attribute)
-    if module.startswith("costlib.door"):
+    if "**settings: Those of" in (found.__doc__ or ""):
         from costlib.room import described
 
         return described(found)

@@ -2,8 +2,7 @@
 
 `costlib.measure` is a package, and analysts write `costlib.measure("demo:gemma-3-270m")`. Python binds a package's name
 on its parent as soon as anything inside it is imported, so a function of the same name would vanish; instead the
-package itself is made callable (assigning a module's `__class__` is the documented way to customise one). So is any
-module with the name of a public function, such as `costlib.doctor`.
+package itself is made callable (assigning a module's `__class__` is the documented way to customise one).
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "Report": {"run": "studies", "report": "studies", "batch": "studies", "check": "studies"},
 }  # fmt: skip
 """Every command by what a person wants, and the module of its card."""
-_WITHOUT_PANDAS = {"memory": ("costlib.door.hosting", "memory_rows")}
+_WITHOUT_PANDAS = {"memory": ("costlib.models.memory", "memory_rows")}
 """What answers in the place of the public function that makes a frame of the same rows."""
 PRICES = ("diff", "save")
 """What `costlib prices` can do."""

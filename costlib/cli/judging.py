@@ -106,11 +106,11 @@ def ask_quality(
         store: Folder of measurements [default: data/store].
     """
     asked = dict(locals())
-    from costlib.door.answers import evaluate
     from costlib.models.load import is_encoder
     from costlib.models.reference import parse
     from costlib.quality.gate import check_limit
     from costlib.quality.tasks.endpoint import Endpoint
+    from costlib.quality.tasks.evaluate import evaluate
     from costlib.quality.tasks.file import read_task
 
     for why, no, names_of in (
@@ -268,8 +268,8 @@ def _before(found: list[dict[str, Any]]) -> Table:
 
 
 def _price(model: str, provider: str | None, given: str | None, as_of: str | None) -> Any:
-    from costlib.door.answers import list_price
     from costlib.quality.tasks.endpoint import TokenPrice
+    from costlib.quality.tasks.evaluate import list_price
 
     if given is not None:
         parts = given.split(",")

@@ -57,7 +57,9 @@ def ask_price(
     named = {"model": model, "input_tokens": input_tokens, "output_tokens": output_tokens}
     asked = request | {name: value for name, value in named.items() if value is not None}
     unused("beside --usage, whose columns say it", costlib.price, asked, asked)
-    return costlib.price_usage(usage, provider=provider, tier=tier, as_of=as_of, columns=columns)
+    from costlib.prices.usage import price_table
+
+    return price_table(usage, provider=provider, tier=tier, as_of=as_of, columns=columns)
 
 
 def price(priced: Any, asked: Any) -> Card:

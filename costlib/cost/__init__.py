@@ -8,4 +8,4 @@ function takes plain numbers, checked by `inputs`.
 
 from costlib.room import callable_as
 
-callable_as(__name__, "costlib.door.hosting:cost")
+callable_as(__name__, "costlib.cost.token_table:cost")

@@ -20,10 +20,12 @@ from typing import Literal
 
 import pandas as pd
 
-from costlib.cost.inputs import HOURS_PER_MONTH, Interval, fraction, number, whole
+from costlib.cost.inputs import HOURS_PER_MONTH, SECONDS_PER_MONTH, Interval, fraction, number, share, whole
+from costlib.cost.sizing import NO_RATE, for_sale
 from costlib.cost.staircase import Staircase, changes
-from costlib.errors import bad
+from costlib.errors import InputError, bad
 from costlib.figure import Number
+from costlib.prices.api import price
 from costlib.prices.rates import Offer, Rental, cheapest, useful
 
 Side = Literal["self-hosted", "api"]
@@ -322,3 +324,78 @@ def _sentence(solution: _Solution, stairs: Staircase) -> str:
         return "the cheaper side changes within every step, for ever"
     changed = f"the cheaper side changes {solution.total} time{'s' if solution.total > 1 else ''}"
     return changed + (f"; the first {MOST_CROSSINGS} are listed" if solution.total > MOST_CROSSINGS else "")
+
+
+def breakeven(
+    api_model: str,
+    provider: str | None = None,
+    *,
+    input_tokens: int,
+    output_tokens: int,
+    prefill_tokens_per_s: float,
+    decode_tokens_per_s: float,
+    usd_per_hour: float | None = None,
+    device: str | None = None,
+    rate_kind: str = "on_demand",
+    rate_provider: str | None = None,
+    devices_per_replica: int = 1,
+    utilization: float = 0.6,
+    minimum_replicas: int = 1,
+    maximum_replicas: int | None = None,
+    cached_tokens: int = 0,
+    tier: str = "standard",
+    as_of: str | None = None,
+) -> BreakEven:
+    """Every monthly volume of one kind of request at which self-hosting and an API change places.
+
+    One replica serves requests one after another at the given speeds (tokens/s of the whole batch), for `utilization`
+    (assumed) of the month; a rented hour costs the same busy or idle. Of the offers of `device`, the one that pays
+    first is rented, in whole units as they are sold; `as_of` holds for it and for the API. Volumes are requests (and
+    tokens) per month.
+
+    Args:
+        api_model: API model to compare with.
+        provider: API provider, e.g. anthropic; needed where several offer a model.
+        input_tokens: Input tokens of a request.
+        output_tokens: Output tokens of a request.
+        prefill_tokens_per_s: Prompt tokens/s of one replica.
+        decode_tokens_per_s: New tokens/s of one replica.
+        usd_per_hour: $ per hour of one device, instead of device.
+        device: Device of data/rates.csv, e.g. 'H100 SXM'.
+        rate_kind: on_demand, spot, reserved_1y, reserved_3y or owned.
+        rate_provider: Provider of the rate [default: the cheapest].
+        devices_per_replica: Devices one replica needs.
+        utilization: Share of the month a replica may be busy (assumed).
+        minimum_replicas: Replicas kept for availability.
+        maximum_replicas: Replicas that can be had [default: no limit].
+        cached_tokens: Input tokens the API reads from its cache.
+        tier: standard, batch, flex or priority.
+        as_of: Date of the prices, YYYY-MM-DD, or UTC moment [default: the snapshot].
+    """
+    prefill = number("prefill_tokens_per_s", prefill_tokens_per_s)
+    decode = number("decode_tokens_per_s", decode_tokens_per_s)
+    used = share("utilization", utilization, zero=False)
+    offers = for_sale(usd_per_hour, device, rate_kind, rate_provider, as_of if device else None)
+    if not offers:
+        raise InputError(NO_RATE)
+    priced = price(
+        api_model,
+        provider,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        cached_tokens=cached_tokens,
+        tier=tier,
+        as_of=as_of,
+    )
+    seconds = input_tokens / prefill + output_tokens / decode
+    if seconds == 0:
+        raise bad("input_tokens + output_tokens", 0, "at least one token")
+    return break_even_as_sold(
+        offers,
+        float(SECONDS_PER_MONTH) / seconds * used,
+        Api(priced.total),
+        input_tokens + output_tokens,
+        devices_per_replica=devices_per_replica,
+        minimum_replicas=minimum_replicas,
+        maximum_replicas=maximum_replicas,
+    )

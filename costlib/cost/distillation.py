@@ -14,7 +14,9 @@ from typing import Any
 
 from costlib.cost.inputs import number, share
 from costlib.cost.payback import ProjectPayback, distillation_effort_usd, project_payback, requests_per_week_needed
-from costlib.errors import bad
+from costlib.cost.sizing import hourly_rate
+from costlib.environment import default_device, device_name
+from costlib.errors import bad, unused
 from costlib.figure import Number
 from costlib.tables.schema import is_null
 
@@ -104,4 +106,69 @@ def price_distillation(
         payback_requests_per_week=needed,
         reason=reason,
         largest_usd_per_miss=saving / lost if lost > 0 and saving > 0 else None,
+    )
+
+
+def distill(
+    teacher: str,
+    student: str = "static",
+    *,
+    requests_per_week: float,
+    usd_per_hour: float | None = None,
+    rate_kind: str = "on_demand",
+    rate_provider: str | None = None,
+    people_hours: float = 0,
+    usd_per_people_hour: float = 0,
+    teacher_usd_per_mtok: float | None = None,
+    retrain_every_weeks: float | None = None,
+    retraining_people_hours: float = 0,
+    **settings: Any,
+) -> tuple[dict[str, Any], PricedDistillation | None]:
+    """Distill a teacher into a student: what it keeps, its speed-up, the effort, and when it has paid for itself.
+
+    Its row of table `distillations`, and the money around it: None where the distillation failed; the row says why.
+    Raises `InputError` for bad input before anything is trained.
+
+    Args:
+        teacher: demo:minilm, path: or hub:; for a language student a causal model.
+        student: static, layers, soft or language.
+        requests_per_week: Items served in a week.
+        usd_per_hour: $ per hour of the device [default: the cheapest offer of data/rates.csv].
+        rate_kind: on_demand, spot, reserved_1y, reserved_3y or owned.
+        rate_provider: Provider of the rate [default: the cheapest].
+        people_hours: People's hours to make the student.
+        usd_per_people_hour: $ per hour of a person.
+        teacher_usd_per_mtok: Price of a teacher that is bought.
+        retrain_every_weeks: Weeks between retrainings.
+        retraining_people_hours: People's hours of each retraining.
+        **settings: Those of `costlib.quality.distill.run.distill`.
+    """
+    asked = dict(locals())
+    from costlib.quality.distill.run import distill as make_student
+
+    number("requests_per_week", requests_per_week, zero=True)
+    for field, value in (("people_hours", people_hours), ("retraining_people_hours", retraining_people_hours)):
+        number(field, value, zero=True)
+        number("usd_per_people_hour", usd_per_people_hour, zero=not value)
+    for field, given in (("teacher_usd_per_mtok", teacher_usd_per_mtok), ("retrain_every_weeks", retrain_every_weeks)):
+        if given is not None:
+            number(field, given)
+    if retrain_every_weeks is None:
+        unused("without retrain_every_weeks", distill, asked, ["retraining_people_hours"])
+    if not people_hours and not retraining_people_hours:
+        unused("without people_hours", distill, asked, ["usd_per_people_hour"])
+    name = device_name(settings.get("device") or default_device())
+    found = hourly_rate(name, usd_per_hour, rate_kind, rate_provider)
+    row = {str(key): value for key, value in make_student(teacher, student, **settings).iloc[0].to_dict().items()}
+    if row["status"] != "ok":
+        return row, None
+    return row, price_distillation(
+        row,
+        found.usd_per_hour,
+        requests_per_week,
+        people_hours=people_hours,
+        usd_per_people_hour=usd_per_people_hour,
+        teacher_usd_per_mtok=teacher_usd_per_mtok,
+        retrain_every_weeks=retrain_every_weeks,
+        retraining_people_hours=retraining_people_hours,
     )

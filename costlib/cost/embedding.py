@@ -6,13 +6,16 @@ Every token of an embedding is input, so the whole hour is charged to the tokens
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from costlib.cost.inputs import share
+from costlib.cost.sizing import hourly_rate
 from costlib.cost.token import usd_per_mtok
-from costlib.prices.book import AsOf, PriceBook, day_and_time
+from costlib.environment import default_device, device_name
+from costlib.prices.book import AsOf, PriceBook, day_and_time, load_book
 from costlib.prices.entries import DateOutsideCoverage, MissingPrice, TimeNeeded
 from costlib.prices.rates import Rental, rental
 
@@ -65,3 +68,39 @@ def api_prices(book: PriceBook, as_of: AsOf = None) -> pd.DataFrame:
         rows.append({"provider": provider, "model": model, "usd_per_mtok": price, "source": source, "kind": kind})
     frame = pd.DataFrame(rows, columns=["provider", "model", "usd_per_mtok", "source", "kind"])
     return frame.sort_values(["usd_per_mtok", "provider", "model"], ignore_index=True)
+
+
+def embed(
+    model: str,
+    precision: str | Iterable[str] = "fp32",
+    *,
+    text: str | Path,
+    usd_per_hour: float | None = None,
+    rate_kind: str = "on_demand",
+    rate_provider: str | None = None,
+    as_of: str | None = None,
+    **settings: Any,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Measure an embedding model: speed, bytes, fidelity to its baseline, and $ beside API embedding prices.
+
+    Rows of table `embeddings` with $ per million tokens, and those of APIs. Raises `InputError` for bad input, also a
+    rate nobody knows, before measuring.
+
+    Args:
+        model: demo:minilm, static:FOLDER, path:FOLDER, hub:ORG/NAME or random:SHAPE.
+        precision: Comma-separated: fp32, bf16, int8, ...; the first is the baseline.
+        text: Documents: .txt (one a line), or .jsonl, .csv or .parquet with an input.
+        usd_per_hour: $ per hour of the device [default: the cheapest offer of data/rates.csv].
+        rate_kind: on_demand, spot, reserved_1y, reserved_3y or owned.
+        rate_provider: Provider of the rate [default: the cheapest].
+        as_of: Date of the prices, YYYY-MM-DD, or UTC moment [default: the snapshot].
+        **settings: Those of `costlib.measure.embed.embed`.
+    """
+    from costlib.measure.embed import embed as measure_embeddings
+    from costlib.models.reference import is_static, parse
+
+    static = is_static(parse(model))
+    name = device_name(settings.get("device") or ("cpu" if static else default_device()))
+    rates = {name: hourly_rate(name, usd_per_hour, rate_kind, rate_provider, as_of)}
+    prices = api_prices(load_book(), as_of)
+    return priced(measure_embeddings(model, precision, text=text, **settings), rates), prices

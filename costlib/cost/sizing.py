@@ -10,7 +10,8 @@ from costlib.cost.capacity import FleetBill, Replica, cheapest_bill, service_sec
 from costlib.cost.inputs import money, number, whole
 from costlib.errors import InputError, bad, unused
 from costlib.prices.book import AsOf
-from costlib.prices.rates import Offer, given, offers
+from costlib.prices.hardware import measured_rate
+from costlib.prices.rates import Offer, Rental, given, offers, rental
 
 NO_RATE = "the rate is missing; allowed: usd_per_hour, or a device of data/rates.csv"
 
@@ -139,3 +140,17 @@ def capacity(
         idle_timeout_s=idle_timeout_s,
         utilization=utilization,
     )
+
+
+def hourly_rate(
+    device: str,
+    usd_per_hour: float | None,
+    rate_kind: str = "on_demand",
+    rate_provider: str | None = None,
+    as_of: str | None = None,
+) -> Rental:
+    """$ per hour of a measured device: as given, or the cheapest whole offer in data/rates.csv as of a day."""
+    if usd_per_hour is not None:
+        unused("beside usd_per_hour", hourly_rate, locals(), ("rate_kind", "rate_provider"))
+        return rental(number("usd_per_hour", usd_per_hour))
+    return measured_rate(device, rate_kind, rate_provider, as_of)

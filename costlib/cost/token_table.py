@@ -16,16 +16,21 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 
 from costlib.cost.inputs import Interval, number, share, whole
+from costlib.cost.sizing import NO_RATE, for_sale
 from costlib.cost.speeds import whole_time
 from costlib.cost.token import CONVENTIONS, per_good_answer, split, usd_per_mtok
-from costlib.errors import bad
+from costlib.errors import InputError, bad
 from costlib.figure import Number
+from costlib.prices.hardware import measured_offers
 from costlib.prices.rates import GIVEN, RATE_COLUMNS, Offer, cheapest, given
+
+if TYPE_CHECKING:
+    from costlib.store import Store
 
 Hourly = Number | Interval | tuple[Number, Number, Number] | tuple[Offer, ...]
 """$/hour: of one device a number, or (low, base, high); or what is for sale."""
@@ -305,3 +310,102 @@ def _whole(name: str, value: Any, where: str | None, least: int = 0) -> int | No
 
 def _null(value: Any) -> bool:
     return value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value))
+
+
+def cost(
+    model: str | None = None,
+    *,
+    prefill_tokens_per_s: float | None = None,
+    decode_tokens_per_s: float | None = None,
+    prompt_tokens: int | None = None,
+    output_tokens: int | None = None,
+    usd_per_hour: float | None = None,
+    device: str | None = None,
+    rate_kind: str = "on_demand",
+    rate_provider: str | None = None,
+    as_of: str | None = None,
+    devices: int = 1,
+    output_to_input_price_ratio: float | None = None,
+    utilization: float = 1.0,
+    success_rate: float | None = None,
+    store: Store | str | None = None,
+) -> pd.DataFrame:
+    """$ per million tokens under each split convention, one row per configuration and convention.
+
+    Either of a measured `model` (every ok measurement of it in the store) or of given speeds in tokens/s, of `devices`
+    together. The rate is `usd_per_hour` of one, or the cheapest whole offer of a `device` of data/rates.csv as of a
+    day, or, for measurements, of the device they ran on: one of eight sold together costs all eight. With a
+    `success_rate` also $ per good answer; without output tokens, $ per million embedded documents. Kind: derived.
+    Raises `InputError` where neither a measurement nor a speed is given or no rate is known.
+
+    Args:
+        model: A measured model; leave out to give speeds.
+        prefill_tokens_per_s: Prompt tokens/s of the whole batch.
+        decode_tokens_per_s: New tokens/s of the whole batch.
+        prompt_tokens: Prompt tokens of a request.
+        output_tokens: New tokens of a request; 0 for an embedding.
+        usd_per_hour: $ per hour of one device, instead of device.
+        device: Device of data/rates.csv, e.g. 'H100 SXM'.
+        rate_kind: on_demand, spot, reserved_1y, reserved_3y or owned.
+        rate_provider: Provider of the rate [default: the cheapest].
+        as_of: Date of the prices, YYYY-MM-DD, or UTC moment [default: the snapshot].
+        devices: Devices that give the speeds together.
+        output_to_input_price_ratio: Output over input price: adds that split.
+        utilization: Share of paid time that serves tokens (assumed).
+        success_rate: Share of answers that are good.
+        store: Folder of measurements [default: data/store].
+    """
+    from costlib.measure.run import measurements
+
+    for field, speed in (("prefill_tokens_per_s", prefill_tokens_per_s), ("decode_tokens_per_s", decode_tokens_per_s)):
+        if speed is not None:  # in a table NaN means unknown; typed, it is a mistake
+            number(field, speed)
+    price: Any = None
+    if usd_per_hour is not None or device is not None:
+        price = for_sale(usd_per_hour, device, rate_kind, rate_provider, as_of)
+    whole("devices", devices, least=1)
+    if model is not None:
+        if prefill_tokens_per_s is not None or decode_tokens_per_s is not None:
+            raise bad("model and speeds", model, "a measured model or given speeds, not both")
+        if devices != 1:
+            raise bad("devices", devices, "nothing beside a measured model, which ran on its own")
+        found = measurements(store)
+        speeds = found[found["model"] == model]
+        if speeds.empty:
+            known = sorted(set(found["model"])) or "none yet; run: costlib measure MODEL"
+            raise bad("model", model, f"a measured model in the store ({known})")
+        if price is None:
+            ran_on = sorted(set(speeds["device"]))
+            price = {name: measured_offers(name, rate_kind, rate_provider, as_of) for name in ran_on}
+    else:
+        if decode_tokens_per_s is None and prefill_tokens_per_s is None:
+            raise InputError("speeds are missing; allowed: a measured MODEL, or prefill and decode tokens/s")
+        if price is None:
+            raise InputError(NO_RATE)
+        speeds = pd.DataFrame(
+            [
+                {
+                    "model": "given speeds",
+                    "device": device or "given rate",
+                    "devices": devices,
+                    "prefill_tokens_per_s": prefill_tokens_per_s,
+                    "decode_tokens_per_s": decode_tokens_per_s,
+                    "prompt_tokens": prompt_tokens,
+                    "output_tokens": output_tokens,
+                    "kind": "assumed",
+                    "source": "given by the user",
+                }
+            ]
+        )
+    ratio = output_to_input_price_ratio
+    wanted = [name for name in CONVENTIONS if name != "price_ratio" or ratio is not None]
+    return cost_per_token(
+        speeds,
+        price,
+        conventions=wanted,
+        output_to_input_price_ratio=ratio,
+        utilization=utilization,
+        success_rate=success_rate,
+        prompt_tokens=prompt_tokens,
+        output_tokens=output_tokens,
+    )

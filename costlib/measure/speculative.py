@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from costlib.devices import resolve
@@ -28,6 +29,7 @@ from costlib.measure.technique import (
     material,
     stored,
 )
+from costlib.models.corpus import Text, read_text
 from costlib.models.reference import parse
 from costlib.progress import Progress, silent
 from costlib.store import Store, new_id
@@ -38,12 +40,11 @@ if TYPE_CHECKING:
 
 
 def speculate(
-    target: str,
-    draft: str,
+    model: str,
+    draft: str = PROMPT_LOOKUP,
     precision: str = "fp32",
     *,
-    text: str,
-    text_name: str,
+    text: str | Path | Text | None = None,
     draft_precision: str | None = None,
     draft_tokens: int | Iterable[int] = (2, 4, 8),
     prompt_tokens: int = 128,
@@ -56,7 +57,9 @@ def speculate(
     timeout_s: float = 1800.0,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
-    """Measure a draft at each number of proposals in `draft_tokens`: one row each (table `speculations`).
+    """Measure speculative decoding: acceptance, speed-up predicted and measured, and whether to use it.
+
+    One row of table `speculations` for each number of proposals in `draft_tokens`, against plain greedy decoding.
 
     `draft` is a model reference with the target's tokenizer, or `prompt-lookup`; `draft_precision` is the target's
     where None. Prompts are cut from `text`, `prompts` of them in each process. `time_budget_s` bounds the processes
@@ -65,11 +68,10 @@ def speculate(
     `InputError` for bad input; failures of a model become rows with a status and a reason.
 
     Args:
-        target: The model whose answers are checked.
-        draft: A model with the target's tokenizer, or prompt-lookup.
-        precision: Of the target.
-        text: Prose that prompts are cut from.
-        text_name: What rows call it.
+        model: The target: demo:, hub:, path:, gguf: or random: model.
+        draft: A model with the target's tokenizer, or prompt-lookup [default: prompt-lookup].
+        precision: fp32, bf16, int8, ...; at 16 bit near ties change answers.
+        text: File or folder of prose that prompts are cut from [default: pydoc_data.topics].
         draft_precision: Of the draft [default: the target's].
         draft_tokens: Comma-separated: proposals of a check, at most [default: 2,4,8].
         prompt_tokens: Tokens of a prompt.
@@ -82,11 +84,12 @@ def speculate(
         timeout_s: Seconds after which one process is stopped.
         progress: Is told each step.
     """
+    read = read_text(text)
     counts = list(dict.fromkeys([draft_tokens] if isinstance(draft_tokens, int) else draft_tokens))
     device = device or default_device()
-    precision = resolve(precision, target, device).name
+    precision = resolve(precision, model, device).name
     draft_precision = draft_precision and resolve(draft_precision, draft, device).name
-    models = {"model": (target, precision)}
+    models = {"model": (model, precision)}
     if draft != PROMPT_LOOKUP:
         models["draft"] = (draft, draft_precision or precision)
     elif draft_precision is not None:
@@ -107,25 +110,25 @@ def speculate(
     kept = store if isinstance(store, Store) else Store(store)
     kept.check_writable()
     given = {
-        "target": target,
+        "target": model,
         "precision": precision,
         "draft": draft,
         "draft_precision": draft_precision or precision,
-        "text": None if has_random else text,
+        "text": None if has_random else read.content,
         "prompt_tokens": prompt_tokens,
         "output_tokens": output_tokens,
         "prompts": prompts,
         "device": device,
     }
     shared = {
-        "model": target,
+        "model": model,
         "precision": precision,
         "draft": draft,
         "draft_precision": models["draft"][1] if "draft" in models else None,
         "prompt_tokens": prompt_tokens,
         "output_tokens": output_tokens,
         "device": device_name(device),
-        "text": None if has_random else text_name,
+        "text": None if has_random else read.name,
         "kind": "measured",
         "material_sha256": material(given, references),
     }

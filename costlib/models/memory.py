@@ -7,12 +7,17 @@ shows both.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from costlib.errors import bad
 from costlib.models.architectures import Architecture
 from costlib.models.precision import linear_bytes, precision
+from costlib.models.reference import parse, shape
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 HEADROOM = 0.1
 """Share of a device's memory that is left to the CUDA context, error correction, the kernels' workspace and fragments,
@@ -120,3 +125,62 @@ def predict(shape: Architecture, precision_name: str, batch: int = 1, context: i
         kv_cache_bytes=shape.kv_cache_bytes(context, batch, held.dense_bytes),
         activation_bytes=activation_bytes(shape, context, held.dense_bytes),
     )
+
+
+_PREDICTED = (
+    "parameters", "linear_bytes", "quantization_state_bytes", "expert_bytes", "embedding_bytes", "other_bytes",
+    "weight_bytes", "kv_cache_bytes", "total_bytes", "activation_bytes", "uniform_bytes", "uniform_with_state_bytes",
+)  # fmt: skip
+
+
+def memory(
+    model: str, precision: str | Iterable[str] = ("bf16", "int8", "nf4"), *, batch: int = 1, context: int = 4096
+) -> pd.DataFrame:
+    """Predict bytes of weights and key-value cache, part by part, one row per precision; needs no weights.
+
+    `model` is a reference (`random:llama-3.1-70b`, `path:DIR`, ...) or the name of a shape. `fits_on` lists devices of
+    data/rates.csv that hold weights, key-value cache and the activations of one prompt of `context` tokens, with 10 %
+    of their memory to spare for the CUDA context and workspace. `uniform_bytes` is what headlines count, every
+    parameter at the bits of the precision; it is no part of the total, nor are the activations. Kind: derived.
+
+    Args:
+        model: A shape (llama-3.1-70b), or a random:SHAPE, demo:, path: or hub: model.
+        precision: Comma-separated: bf16, int8, nf4, 16-bit, ... [default: bf16,int8,nf4].
+        batch: Sequences held at once.
+        context: Tokens of each sequence, all of them in the key-value cache.
+    """
+    import pandas as pd
+
+    return pd.DataFrame(memory_rows(model, precision, batch=batch, context=context))
+
+
+def memory_rows(
+    model: str, precision: str | Iterable[str] = ("bf16", "int8", "nf4"), *, batch: int = 1, context: int = 4096
+) -> list[dict[str, Any]]:
+    """Predict bytes of weights and key-value cache, part by part; needs no weights.
+
+    The rows of `memory`, without loading pandas.
+
+    Args:
+        model: A shape (llama-3.1-70b), or a random:SHAPE, demo:, path: or hub: model.
+        precision: Comma-separated: bf16, int8, nf4, 16-bit, ... [default: bf16,int8,nf4].
+        batch: Sequences held at once.
+        context: Tokens of each sequence, all of them in the key-value cache.
+    """
+    from costlib.devices import resolve
+    from costlib.environment import default_device
+    from costlib.prices.hardware import device_memory
+
+    found = shape(parse(model if ":" in str(model) else f"random:{model}"))
+    devices = device_memory()
+    names = [precision] if isinstance(precision, str) else list(precision or ())
+    names = [resolve(name, str(model), default_device()).name for name in names]
+    if not names:
+        raise bad("precision", names, "at least one precision")
+    rows = []
+    for name in names:
+        predicted = predict(found, name, batch, context)
+        row: dict[str, Any] = {"model": model, "precision": predicted.precision, "batch": batch, "context": context}
+        row |= {column: getattr(predicted, column) for column in _PREDICTED}
+        rows.append(row | {"fits_on": predicted.fits_on(devices), "kind": "derived", "source": found.source})
+    return rows

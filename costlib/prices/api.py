@@ -14,7 +14,7 @@ from decimal import Decimal
 from costlib.errors import bad
 from costlib.figure import Kind
 from costlib.prices.amounts import Amount, exact
-from costlib.prices.book import AsOf, PriceBook
+from costlib.prices.book import AsOf, PriceBook, load_book
 from costlib.prices.buckets import COUNTS, MOST_TOKENS, not_used, own_buckets, plan
 
 _MILLION = Decimal(1_000_000)
@@ -170,3 +170,61 @@ def cache_break_even(base: Amount, write: Amount, read: Amount) -> CacheBreakEve
     if extra <= 0:
         return CacheBreakEven(Decimal(0), Decimal(0))
     return CacheBreakEven(extra / saving, extra / (write - read))
+
+
+def price(
+    model: str,
+    provider: str | None = None,
+    *,
+    input_tokens: int,
+    output_tokens: int,
+    cached_tokens: int = 0,
+    cache_write_tokens: int = 0,
+    cache_write_1h_tokens: int = 0,
+    input_audio_tokens: int = 0,
+    input_image_tokens: int = 0,
+    input_video_tokens: int = 0,
+    cached_audio_tokens: int = 0,
+    cached_image_tokens: int = 0,
+    reasoning_tokens: int = 0,
+    citation_tokens: int = 0,
+    output_audio_tokens: int = 0,
+    output_image_tokens: int = 0,
+    output_video_tokens: int = 0,
+    searches: int = 0,
+    storage_searches: int = 0,
+    requests: int = 1,
+    tier: str = "standard",
+    as_of: str | None = None,
+) -> PricedRequest:
+    """Price of one API request in US dollars, line by line, or of the sums of `requests`.
+
+    `input_tokens` and `output_tokens` include all of their parts, cached tokens the cached audio and images. `as_of` is
+    a day, or a moment where the price depends on the hour (UTC); None is the day of the price snapshot.
+
+    Args:
+        model: API model, e.g. gpt-4o.
+        provider: API provider, e.g. anthropic; needed where several offer a model.
+        input_tokens: Input tokens, cached and cache-write ones included.
+        output_tokens: Output tokens, reasoning included.
+        cached_tokens: Input tokens read from a prompt cache.
+        cache_write_tokens: Input tokens written to a cache.
+        cache_write_1h_tokens: Those of them written for one hour.
+        input_audio_tokens: Input tokens that are audio.
+        input_image_tokens: Input tokens that are images.
+        input_video_tokens: Input tokens that are video.
+        cached_audio_tokens: Cached tokens that are audio.
+        cached_image_tokens: Cached tokens that are images.
+        reasoning_tokens: Output tokens that are reasoning.
+        citation_tokens: Output tokens that are citations.
+        output_audio_tokens: Output tokens that are audio.
+        output_image_tokens: Output tokens that are images.
+        output_video_tokens: Output tokens that are video.
+        searches: Web searches.
+        storage_searches: Searches of stored files.
+        requests: Requests that all these counts add up; their mean sets a tier.
+        tier: standard, batch, flex or priority.
+        as_of: Date of the prices, YYYY-MM-DD, or UTC moment [default: the snapshot].
+    """
+    request = locals().copy()
+    return price_request(load_book(), **request)

@@ -16,6 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from costlib.devices import data_sheets
 from costlib.errors import bad
 from costlib.figure import Kind, Number
 from costlib.paths import data_dir
@@ -381,3 +382,48 @@ def spread(
 def priced_devices(found: Sequence[Offer] | None = None) -> dict[str, None]:
     """The devices anybody sells, in the order of data/rates.csv."""
     return dict.fromkeys(one.device for one in (load_rates() if found is None else found))
+
+
+def rates(
+    device: str | None = None,
+    rate_kind: str = "on_demand",
+    *,
+    devices: int | None = None,
+    as_of: str | None = None,
+) -> pd.DataFrame:
+    """$ per hour of one device: every provider of `device`, cheapest first, or one row per device without it.
+
+    `devices` keeps offers of that many sold together, for comparing like with like. Without a device `usd_per_hour` is
+    the cheapest whole offer for one, which is all `devices` sold together; `low` and `high` are what one device costs
+    at the cheapest and at the dearest provider, for reading. Devices without that kind of rate on that day are left
+    out. Raises `InputError` for an unknown device, rate kind or date.
+
+    Args:
+        device: Device of data/rates.csv; leave out to list them all.
+        rate_kind: on_demand, spot, reserved_1y, reserved_3y or owned.
+        devices: Only offers of that many sold together, e.g. 8.
+        as_of: Date of the prices, YYYY-MM-DD, or UTC moment [default: the snapshot].
+    """
+    import pandas as pd
+
+    if device is not None:
+        return spread(device, rate_kind, devices=devices, as_of=as_of)
+    if devices is not None:
+        raise bad("devices", devices, "nothing without the device they are of")
+    every = load_rates()
+    names = list(dict.fromkeys(row.device for row in every if row.rate_kind == rate_kind)) or [every[0].device]
+    rows: list[dict[str, Any]] = []
+    for name in names:
+        try:
+            rent = cheapest(offers(name, rate_kind, as_of=as_of))
+        except DateOutsideCoverage:
+            if name == names[-1] and not rows:
+                raise
+            continue
+        ends, sheet = spread(name, rate_kind, as_of=as_of)["usd_per_hour"], data_sheets().get(name)
+        known = {name: getattr(sheet, name, None) for name in ("memory_bytes", "bandwidth_bytes_per_s", "watts")}
+        row = {"device": name, "rate_kind": rate_kind, "usd_per_hour": rent.usd_per_hour, "devices": rent.devices}
+        row |= {"low": ends.min(), "high": ends.max(), **known, "provider": rent.offer.provider}
+        region = {"region": rent.offer.region or None}
+        rows.append(row | region | {"kind": rent.kind, "observed_on": rent.observed_on, "source": rent.source})
+    return pd.DataFrame(rows)

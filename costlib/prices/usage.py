@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from costlib.errors import InputError, bad
-from costlib.prices.book import AsOf, Band, PriceBook, Sheet
+from costlib.prices.book import AsOf, Band, PriceBook, Sheet, load_book
 from costlib.prices.buckets import COUNTS, MOST_TOKENS, not_used, own_buckets, plan
 from costlib.prices.entries import DateOutsideCoverage, TimeNeeded
 from costlib.prices.served import served_by
@@ -329,3 +329,27 @@ def _sums(values: Integers, group: Integers, groups: int) -> list[int]:
         return [int(total) for total in sums]
     low, high = _sums(values & 0xFFFFFFFF, group, groups), _sums(values >> 32, group, groups)
     return [lower + (upper << 32) for lower, upper in zip(low, high, strict=True)]
+
+
+def price_table(
+    usage: pd.DataFrame | Path | str,
+    *,
+    provider: str | None = None,
+    tier: str = "standard",
+    as_of: str | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> PricedUsage:
+    """What a table of requests costs: a frame with the counts of `price` as columns, or a log as `costlib usage` reads.
+
+    Columns `model`, `input_tokens` and `output_tokens`; optional `provider`, `tier`, `timestamp` or `date` and the
+    other counts, `requests` among them for rows that add up many. A row without a price is in `unpriced`.
+
+    Args:
+        usage: A frame, or a file.
+        provider: Provider of rows that name none.
+        tier: Tier of rows that name none.
+        as_of: Date of the prices [default: the day of each row, else the snapshot].
+        columns: Column of the file for each field it does not name so.
+    """
+
+    return price_usage(load_book(), usage, provider=provider, tier=tier, as_of=as_of, columns=columns)

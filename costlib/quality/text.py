@@ -25,12 +25,12 @@ from costlib.devices import resolve
 from costlib.environment import default_device, describe
 from costlib.errors import bad
 from costlib.isolate import Outcome, Unsupported, run_isolated
+from costlib.models.corpus import Text, read_text
 from costlib.models.load import check_device
 from costlib.models.precision import precision as known_precision
 from costlib.models.reference import on_disk, parse
 from costlib.output import scratch
 from costlib.progress import Progress, Step, silent
-from costlib.quality.corpus import Text, read_text
 from costlib.quality.windows import ROLLING, Rule
 from costlib.stats.bootstrap import Estimate, block_bootstrap, paired_difference
 from costlib.store import Store, new_id

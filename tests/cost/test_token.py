@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from costlib.cost.token import CONVENTIONS, per_good_answer, split, usd_per_mtok
-from costlib.door.hosting import cost
+from costlib.cost.token_table import cost
 from costlib.errors import InputError
 
 BILLS = st.decimals(min_value="0.000001", max_value="1000000", places=6)

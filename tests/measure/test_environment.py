@@ -12,11 +12,11 @@ import pytest
 from fake_nvml import FakeNvml
 
 from costlib.devices import data_sheet
-from costlib.doctor import doctor
 from costlib.environment import default_device, describe, device_name
 from costlib.errors import InputError
 from costlib.gpu import look
 from costlib.isolate import run_isolated
+from costlib.machine import doctor
 from costlib.measure.largest import free_memory
 from costlib.models.load import check_device
 from costlib.models.precision import precision

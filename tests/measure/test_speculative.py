@@ -12,10 +12,11 @@ from costlib.errors import InputError
 from costlib.isolate import Outcome
 from costlib.measure import assisted, repeat
 from costlib.measure.speculative import speculate, speculations
+from costlib.models.corpus import Text
 
 TEXT = " ".join(WORDS[(3 * i + i // 7) % len(WORDS)] for i in range(600))
 SMALL: dict[str, Any] = {
-    "precision": "fp32", "text": TEXT, "text_name": "words", "prompt_tokens": 12, "output_tokens": 24, "prompts": 2,
+    "precision": "fp32", "text": Text("words", TEXT), "prompt_tokens": 12, "output_tokens": 24, "prompts": 2,
     "device": "cpu", "time_budget_s": 0.01, "draft_tokens": (2, 4),
 }  # fmt: skip
 
@@ -149,14 +150,14 @@ def test_what_is_stored_is_not_measured_again_unless_fresh_or_changed(
 
     assert ran() == [2, 4] and ran() == [] and ran(draft_tokens=4) == []
     assert ran(draft_tokens=(4, 6)) == [6] and ran(fresh=True) == [2, 4]
-    assert ran(text=TEXT[40:]) == [2, 4] and ran(precision="bf16") == [2, 4]
+    assert ran(text=Text("words", TEXT[40:])) == [2, 4] and ran(precision="bf16") == [2, 4]
 
 
 def test_processes_take_other_prompts_and_stop_where_the_text_ends(
     models: dict[str, str], here: list[dict[str, Any]]
 ) -> None:
     """80 words are six prompts of twelve: three processes of two."""
-    given = SMALL | {"text": " ".join(TEXT.split()[:80]), "time_budget_s": 1000.0}
+    given = SMALL | {"text": Text("words", " ".join(TEXT.split()[:80])), "time_budget_s": 1000.0}
     row = speculate(models["target"], "prompt-lookup", **given).iloc[0]
     assert len(here) == 3 and row["prompts"] == 6
 
@@ -172,7 +173,7 @@ def test_processes_take_other_prompts_and_stop_where_the_text_ends(
         ("prompt-lookup", {"output_tokens": 1}, "output_tokens is 1"),
         ("prompt-lookup", {"prompts": True}, "prompts is True"),
         ("prompt-lookup", {"time_budget_s": 0}, "above 0"),
-        ("prompt-lookup", {"text": "my bill"}, "a text of at least 4 times the prompt"),
+        ("prompt-lookup", {"text": Text("words", "my bill")}, "a text of at least 4 times the prompt"),
         ("nowhere", {}, "model is 'nowhere'"),
     ],
 )

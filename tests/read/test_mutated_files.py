@@ -256,7 +256,7 @@ def documents(path: Path) -> object:
 
 @reader("text.txt", "text")
 def corpus(path: Path) -> object:
-    from costlib.quality.corpus import read_text
+    from costlib.models.corpus import read_text
 
     return read_text(path)
 

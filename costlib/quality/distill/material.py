@@ -9,10 +9,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 from costlib.errors import bad
+from costlib.models.corpus import read_text
 from costlib.models.documents import read_documents
 from costlib.models.reference import on_disk
 from costlib.models.vectors import split
-from costlib.quality.corpus import read_text
 
 _TRAIN_SHARE = 0.7
 _MAKERS = ("model2vec", "scikit-learn")

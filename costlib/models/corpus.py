@@ -27,13 +27,15 @@ class Text:
         return hashlib.sha256(self.content.encode()).hexdigest()
 
 
-def read_text(text: str | Path | None = None) -> Text:
+def read_text(text: str | Path | Text | None = None) -> Text:
     """The text of a name: None or `pydoc_data.topics`, a UTF-8 file, or a folder.
 
     A folder's files, those of its folders too, are joined in the order of their names with an empty line between them;
     names that begin with a dot are not part of it. Raises `InputError` for what is missing or empty, and for a file
     that is not UTF-8 text: leaving it out would measure another text than the one that was named.
     """
+    if isinstance(text, Text):
+        return text
     if text is None or str(text) == DEFAULT_TEXT:
         from pydoc_data.topics import topics
 

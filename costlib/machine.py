@@ -13,9 +13,6 @@ from costlib.environment import cpu_count, cpu_model, default_device, device_nam
 from costlib.gpu import Gpu, handle_of, look
 from costlib.models import demo
 from costlib.paths import cache_dir, store_dir
-from costlib.room import callable_as
-
-callable_as(__name__, "costlib.doctor:doctor")
 
 _NEEDED = (
     "torch",

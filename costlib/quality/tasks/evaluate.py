@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from costlib.devices import resolve
 from costlib.environment import default_device
 from costlib.errors import bad
+from costlib.prices.api import price
+from costlib.quality.tasks.endpoint import Endpoint, TokenPrice
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from costlib.progress import Progress
-    from costlib.quality.tasks.endpoint import Endpoint, TokenPrice
     from costlib.quality.tasks.items import Task
     from costlib.store import Store
 
@@ -44,7 +45,6 @@ def evaluate(
     import pandas as pd
 
     from costlib.quality.tasks.answers import judged, stored_answers
-    from costlib.quality.tasks.endpoint import Endpoint
     from costlib.quality.tasks.run import answer_tasks, ask_endpoint
     from costlib.quality.tasks.scores import task_scores
 
@@ -85,14 +85,8 @@ def evaluate(
 
 def list_price(model: str, provider: str, as_of: str | None = None) -> TokenPrice:
     """USD per million tokens of a model at a provider, in its first price band."""
-    from costlib.prices.api import price_request
-    from costlib.prices.book import load_book
-    from costlib.quality.tasks.endpoint import TokenPrice
-
-    book = load_book()
 
     def of(read: int, written: int) -> Decimal:
-        found = price_request(book, model, provider, input_tokens=read, output_tokens=written, as_of=as_of)
-        return found.total * 1_000_000
+        return price(model, provider, input_tokens=read, output_tokens=written, as_of=as_of).total * 1_000_000
 
     return TokenPrice(of(1, 0), of(0, 1))
