@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from costlib.cli.show import Card, Table, number, plain_types, records
+from costlib.cli.show import Card, Table, number, records
 from costlib.errors import bad, unused
 
 if TYPE_CHECKING:
@@ -38,22 +38,10 @@ def ask_plan(study: str = "demo", *, store: str | None = None) -> Plan:
 
 def plan(made: Plan, asked: Any) -> Card:
     """Example: costlib plan data/studies/demo.yml"""
-    rows = made.totals[made.totals["part"] == "total"]
-    total = {side: records(rows[rows["side"] == side])[0] for side in ("plan", "baseline", "saving")}
-    ends = plain_types(total["plan"])
-    names = ("alternatives", "flips", "sensitivity", "saving_by_cause", "information", "value", "gap", "assignments")
-    yield {name: getattr(made, name) for name in names} | {
-        "study": made.study.name,
-        "as_of": made.study.as_of,
-        "currency": made.study.currency,
-        "total": total["plan"],
-        "baseline": total["baseline"],
-        "saving": total["saving"],
-        "interval": {"low": ends["usd_per_month_low"], "high": ends["usd_per_month_high"]},
-        "notes": list(made.notes),
-    }
+    yield made.document
+    total = {side: records(made.totals.loc[[side]])[0] for side in ("plan", "baseline", "saving")}
     body = []
-    for row in records(made.assignments):
+    for row in records(made.choices.sort_index()):
         best = f"{row['probability_best']:.0%}"
         body.append([row["workload"], row["option"], number(row, "usd_per_month"), best, str(row["runner_up"] or "-")])
     columns = ["workload", "option", "USD per month", "best in", "runner-up"]

@@ -37,7 +37,7 @@ def api_use(plan: Plan) -> pd.DataFrame:
         if isinstance(option, ApiOption):
             workload = workloads[chosen["workload"]]
             tokens = {name: int(workload[name]) for name in ("input_tokens", "cached_tokens", "output_tokens")}
-            requests = Decimal(repr(float(workload["requests_per_month"]))) * chosen["asked"]
+            requests = Decimal(repr(float(workload["requests_per_month"]))) * Decimal(repr(chosen["asked_share"]))
             named = {"provider": option.provider, "model": option.model, "tier": option.tier}
             shares = plan.study.profiles[profiles[chosen["workload"]]].hourly_share()
             for at, share in book.periods(option.model, option.provider, option.tier, plan.study.as_of, shares):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
+from functools import cached_property
 
 import numpy as np
 
@@ -18,6 +19,8 @@ from costlib.portfolio.problem import Ints
 from costlib.portfolio.risk import Simulation
 from costlib.portfolio.supply import Supply
 from costlib.portfolio.together import asked
+from costlib.portfolio.workloads import Scores, Workload
+from costlib.prices.book import PriceBook
 from costlib.study import Study
 
 Bill = list[dict[str, Decimal]]
@@ -26,7 +29,7 @@ Bill = list[dict[str, Decimal]]
 _CENT = Decimal("0.01")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Work:
     """A solved study, what its tables are made from; `table[w][o]` is option o for workload w."""
 
@@ -38,6 +41,20 @@ class Work:
     choice: Ints
     baseline: Ints
     simulation: Simulation
+    book: PriceBook
+    scores: Scores
+    cases: tuple[Workload, ...]
+    """Use cases nobody serves yet."""
+
+    @cached_property
+    def planned(self) -> Bill:
+        """The bill of the plan."""
+        return bill_of(self, self.choice)
+
+    @cached_property
+    def compared(self) -> Bill:
+        """The bill of the baseline."""
+        return bill_of(self, self.baseline)
 
     def stages(self, w: int) -> list[tuple[int, float]]:
         """The options that answer a workload under the plan, and the share of its requests each is asked."""

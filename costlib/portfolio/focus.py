@@ -109,7 +109,7 @@ def _pool(plan: Plan, row: Any, supply: Supply, owned: Mapping[str, Bought]) -> 
             hours = (tokens / Decimal(repr(speed)) / 3600).quantize(_HOUR)
             used[workload["workload"], kind] = (hours, tokens)
             busy[workload["workload"]] = busy.get(workload["workload"], Decimal(0)) + hours
-    hours = Decimal(int(row["replicas"])) * Decimal(repr(plan.study.assume("hours_per_month")))
+    hours = Decimal(int(row["replicas_count"])) * Decimal(repr(plan.study.assume("hours_per_month")))
     hourly = Decimal(repr(float(row["usd_per_hour"]))).quantize(_HOUR)
     rated: dict[str, Kind] = {"assumed": "assumed", "derived": "derived"}
     return Pool(
@@ -118,7 +118,7 @@ def _pool(plan: Plan, row: Any, supply: Supply, owned: Mapping[str, Bought]) -> 
         provider="own hardware" if option.rate_kind == "owned" else str(row["rate_provider"]),
         device=supply.device if supply.devices == 1 else f"{supply.devices} x {supply.device}",
         rate_kind=option.rate_kind,
-        replicas=int(row["replicas"]),
+        replicas=int(row["replicas_count"]),
         hours=hours,
         usd_per_hour=hourly,
         listed_usd_per_hour=_listed(supply, row, plan, hourly),
@@ -133,7 +133,7 @@ def _pool(plan: Plan, row: Any, supply: Supply, owned: Mapping[str, Bought]) -> 
 def _asked(plan: Plan, workload: str, option: str) -> Decimal:
     """Share of the workload's requests that the plan sends to an option."""
     rows = plan.serving[(plan.serving["workload"] == workload) & (plan.serving["stage"] == option)]
-    return sum(rows["asked"], Decimal(0))
+    return sum((Decimal(repr(share)) for share in rows["asked_share"].tolist()), Decimal(0))
 
 
 def _idle(hours: Decimal, busy: Mapping[str, Decimal]) -> dict[str, Decimal]:
@@ -156,7 +156,7 @@ def _listed(supply: Supply, row: Any, plan: Plan, hourly: Decimal) -> Decimal:
             found = measured_offers(supply.device, provider=provider, as_of=plan.study.as_of)
         except InputError:
             continue
-        replicas = int(row["replicas"])
+        replicas = int(row["replicas_count"])
         return (rented(supply, found, supply.devices).rent(replicas).usd_per_hour / replicas).quantize(_HOUR)
     return hourly
 

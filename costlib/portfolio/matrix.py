@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from costlib.portfolio.plan import Plan
+from costlib.portfolio.plan import RENAMED, Plan
 
 COLUMNS = (
     "workload", "option", "chosen", "eligible", "success_rate", "success_rate_low", "success_rate_high",
@@ -23,7 +23,7 @@ def evaluation_matrix(plan: Plan) -> pd.DataFrame:
     `usd_per_good_answer` that over the success rate, with the ends of the success rate's interval. Unknown where there
     is no success rate, price or speed; `reason` says which requirement failed.
     """
-    found = plan.alternatives.loc[:, [*COLUMNS, "reason"]].copy()
+    found = plan.alternatives.rename(columns=RENAMED).loc[:, [*COLUMNS, "reason"]].copy()
     for end, other in (("", ""), ("_low", "_high"), ("_high", "_low")):
         rate = found[f"success_rate{other}"].where(found[f"success_rate{other}"] > 0)
         found[f"usd_per_good_answer{end}"] = found["usd_per_request"] / rate
@@ -40,7 +40,7 @@ def upkeep(plan: Plan) -> pd.DataFrame:
     """
     rows = []
     for part in ("evaluation", "operations"):
-        total, each = float(plan.assignments[f"{part}_usd"].sum()), plan.study.assume(f"{part}_usd_per_month")
+        total, each = float(plan.choices[f"{part}_usd_per_month"].sum()), plan.study.assume(f"{part}_usd_per_month")
         count = round(total / each) if each else 0
         rows.append({"part": part, "count": count, "usd_each_per_month": each, "usd_per_month": total})
     return pd.DataFrame(rows).assign(kind="derived")

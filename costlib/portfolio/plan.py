@@ -1,17 +1,17 @@
 """The plan of a study: which option serves which workload, what it costs, how sure that is, and what would change it.
 
 `make_plan` reads workloads, success rates, prices, speeds and rates, assigns every workload to its option for the least
-expected money, and lays everything out as tidy tables. Money that must tie is `Decimal`: each part of each workload is
-rounded to cents (half to even) before anything is added, so parts, workloads, causes and totals agree to the cent.
+expected money; `Plan` lays everything out as frames. Each part of each workload is rounded to cents (half to even)
+before anything is added, so parts, workloads, causes and totals agree to the cent.
 Columns ending in `_low` and `_high` are the 2.5 and 97.5 percentiles over the draws of risk.py.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,80 +19,144 @@ import pandas as pd
 
 from costlib.errors import bad
 from costlib.figure import plain
-from costlib.portfolio import findings, frames, inventory
+from costlib.portfolio import causes, tables
 from costlib.portfolio.assign import Infeasible, Solution, smallest_conflict, solve
-from costlib.portfolio.bill import Work, bill_of
-from costlib.portfolio.economics import Economy, economy
-from costlib.portfolio.flips import flips, searched
-from costlib.portfolio.information import information
+from costlib.portfolio.bill import Work, cents
+from costlib.portfolio.economics import PARTS, Economy, economy
+from costlib.portfolio.flips import searched
 from costlib.portfolio.offers import CACHE_LIFETIME_S, UNKNOWN, Offer, cold_cache, offers
 from costlib.portfolio.options import supplies
-from costlib.portfolio.problem import Floats, Ints
-from costlib.portfolio.risk import sensitivity, simulate
+from costlib.portfolio.problem import Ints
+from costlib.portfolio.risk import simulate
 from costlib.portfolio.supply import Supply
-from costlib.portfolio.tidy import PlanFrames, frames_of
-from costlib.portfolio.value import value_table
 from costlib.portfolio.workloads import Workload, load_scores, load_use_cases, load_workloads, unused_scores
-from costlib.prices.book import PriceBook, load_book
+from costlib.prices.book import load_book
 from costlib.store import Store
 from costlib.study import ApiOption, Study
 
+TABLES: Mapping[str, Callable[[Plan], pd.DataFrame]] = {
+    "summary": tables.summary, "choices": tables.choices, "baseline": tables.baseline, "totals": tables.totals,
+    "serving": tables.serving, "stages": tables.stages, "causes": causes.causes,
+    "saving_by_cause": causes.saving_by_cause, "flips": tables.flips, "alternatives": tables.alternatives,
+    "prices": tables.prices, "pools": tables.pools, "sensitivity": tables.sensitivity,
+    "information": tables.information, "value": tables.value, "workloads": tables.workloads,
+    "assumptions": tables.assumptions,
+}  # fmt: skip
 
-@dataclass(frozen=True, eq=False, repr=False)
+
+RENAMED = {tables.column_of(part): f"{part}_usd" for part in PARTS}
+RENAMED |= {f"success_rate_{name}": f"success_{name}" for name in ("kind", "source", "date")}
+"""Columns that have another name in the fields of `costlib plan --json`."""
+
+
 class Plan:
-    """A plan as tables; columns and units are described by the functions that build them.
+    """The plan of a study as frames, each made when it is first read; floats, one grain each, no join left to do.
+
+    summary: one row, what a headline needs: counts, cash cost before and after, net saving with its range, odds
+    choices: a row per workload, dearest first: the choice and the baseline side by side, parts of the cost, next best
+    baseline: a row per workload: what the study compares with
+    totals: a row per side (baseline, plan, saving), a column per part of the cost, with ranges
+    serving: a row per workload and option that answers it
+    stages: a row per workload and API asked (a cascade asks several), with tokens and prices: a bill by hand
+    causes: where the saving comes from, in plain words, largest first; saving_by_cause: the same by workload
+    flips: a row per workload, input and direction: at what value the choice changes, and how far away that is
+    alternatives: a row per workload and option: cost, quality, and why an option is ruled out
+    prices: a row per API of the study, list prices
+    pools: a row per group of machines the plan rents
+    sensitivity: a row per input, cost of the plan at both of its ends
+    information: a row per input, what knowing it first would be worth
+    value: a row per use case and option: what it earns
+    workloads, assumptions: what was assumed
 
     `probability_saves` is the share of draws in which the plan costs less than the baseline, `gap` the proven relative
-    distance to the best possible plan; `notes` are sentences a reader must see with it. A table may be given as the
-    `partial` that makes it, which is called when the table is first read.
+    distance to the best possible plan; `notes` are sentences a reader must see with it.
     """
 
-    study: Study
-    assignments: pd.DataFrame
-    serving: pd.DataFrame
-    alternatives: pd.DataFrame
-    baseline: pd.DataFrame
-    totals: pd.DataFrame
-    flips: pd.DataFrame
-    saving_by_cause: pd.DataFrame
-    prices: pd.DataFrame
-    pools: pd.DataFrame
-    sensitivity: pd.DataFrame
-    information: pd.DataFrame
-    value: pd.DataFrame
-    assumptions: pd.DataFrame
-    workloads: pd.DataFrame
-    probability_saves: float
-    gap: float
-    notes: tuple[str, ...]
+    if TYPE_CHECKING:
+        summary: pd.DataFrame
+        choices: pd.DataFrame
+        baseline: pd.DataFrame
+        totals: pd.DataFrame
+        serving: pd.DataFrame
+        stages: pd.DataFrame
+        causes: pd.DataFrame
+        saving_by_cause: pd.DataFrame
+        flips: pd.DataFrame
+        alternatives: pd.DataFrame
+        prices: pd.DataFrame
+        pools: pd.DataFrame
+        sensitivity: pd.DataFrame
+        information: pd.DataFrame
+        value: pd.DataFrame
+        workloads: pd.DataFrame
+        assumptions: pd.DataFrame
+    else:
 
-    def __post_init__(self) -> None:
-        """Keep apart how the tables are made that nobody has read yet."""
-        later = {name: value for name, value in vars(self).items() if isinstance(value, partial)}
-        for name in later:
-            object.__delattr__(self, name)
-        object.__setattr__(self, "_later", later)
-
-    def __repr__(self) -> str:
-        """One line: the study, how many workloads, and the cost."""
-        usd = self.assignments["usd_per_month"].sum()
-        return f"<plan of {self.study.name}: {len(self.workloads)} workloads, {usd:,.2f} USD a month>"
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> pd.DataFrame:
+        def __getattr__(self, name):
             """A table that is read for the first time."""
-            later = self.__dict__.get("_later", {})
-            if name not in later:
-                raise AttributeError(f"a plan has no {name!r}", name=name, obj=self)
-            object.__setattr__(self, name, later[name]())
-            del later[name]
+            if name not in TABLES:
+                raise AttributeError(f"a plan has no {name!r}; it has {', '.join(TABLES)}", name=name, obj=self)
+            self.__dict__[name] = TABLES[name](self)
             return self.__dict__[name]
 
-    @cached_property
-    def frames(self) -> PlanFrames:
-        """The same for analysts: float frames of one grain each, see `PlanFrames`."""
-        return frames_of(self)
+    def __init__(self, work: Work, gap: float, notes: tuple[str, ...]) -> None:
+        self.work, self.study, self.gap, self.notes = work, work.study, gap, notes
+        drawn, day = work.simulation, work.study.as_of
+        self.probability_saves = float(np.mean(drawn.plan.sum(axis=(1, 2)) < drawn.baseline.sum(axis=(1, 2))))
+        self.source = f"study {work.study.name}, list prices of {day.day} {day:%B %Y}"
+
+    def __repr__(self) -> str:
+        usd = float(self.choices["usd_per_month"].sum())
+        return f"<plan of {self.study.name}: {len(self.choices)} workloads, {usd:,.2f} USD a month>"
+
+    def _repr_html_(self) -> str:
+        shown = self.choices[["workload", "option", "usd_per_month"]]
+        return f"<p>{escape(repr(self)[1:-1])}; frames: {', '.join(TABLES)}</p>{shown.to_html(index=False)}"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Every table, without what they are made from: megabytes of draws."""
+        for name in TABLES:
+            getattr(self, name)
+        return {name: value for name, value in vars(self).items() if name != "work"}
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The fields of `costlib plan --json`; amounts of the bill as decimals in cents."""
+        sums: Any
+        chosen, sums = self.choices.sort_index().rename(columns=RENAMED), self.totals.to_dict("index")
+        total = sums["baseline"]["usd_per_month"]
+        sides = {
+            side: {
+                "usd_per_month": cents(sums[side]["usd_per_month"]),
+                **{f"usd_per_month_{end}": sums[side][f"usd_per_month_{end}"] for end in ("low", "high")},
+                "share_of_baseline": sums[side]["usd_per_month"] / total if total else None,
+                "unit": "USD/month", "kind": "derived", "source": f"study {self.study.name}", "side": side,
+                "part": "total",
+            }
+            for side in ("plan", "baseline", "saving")
+        }  # fmt: skip
+        return {
+            "alternatives": self.alternatives.rename(columns=RENAMED),
+            "flips": self.flips,
+            "sensitivity": self.sensitivity,
+            "saving_by_cause": _in_cents(self.saving_by_cause, ["usd_per_month"]),
+            "information": self.information,
+            "value": self.value,
+            "gap": self.gap,
+            "assignments": _in_cents(chosen, ["usd_per_month", *(f"{part}_usd" for part in PARTS)]),
+            "study": self.study.name,
+            "as_of": self.study.as_of,
+            "currency": self.study.currency,
+            "total": sides["plan"],
+            "baseline": sides["baseline"],
+            "saving": sides["saving"],
+            "interval": {end: cents(sums["plan"][f"usd_per_month_{end}"]) for end in ("low", "high")},
+            "notes": list(self.notes),
+        }
+
+
+def _in_cents(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    return frame.assign(**{name: frame[name].map(cents).astype(object) for name in columns})
 
 
 def check_tables(study: Study, store: Store | None = None) -> None:
@@ -122,58 +186,11 @@ def make_plan(study: Study, store: Store | None = None) -> Plan:
     base = _baseline_choice(study, table)
     money = economy(study, found, table)
     solution = _solved(study, found, money)
-    choice = solution.choice
     floors = np.array([workload.quality_floor for workload in workloads])
     correlation = study.assume("quality_correlation")
-    drawn = simulate(money, choice, base, floors, draws=study.draws, seed=study.seed, correlation=correlation)
-    work = Work(study, table, found, money, money.at(), choice, base, drawn)
-    planned, compared = bill_of(work, choice), bill_of(work, base)
-    return Plan(
-        study=study,
-        assignments=frames.assignments(work, planned),
-        serving=frames.serving(work),
-        alternatives=frames.alternatives(work),
-        baseline=frames.baseline(work, compared),
-        totals=frames.totals(work, planned, compared),
-        flips=_later(_flips, work, floors),
-        saving_by_cause=findings.causes(work, planned, compared),
-        prices=inventory.prices(work, book),
-        pools=inventory.pools(work),
-        sensitivity=_later(_sensitivity, work),
-        information=_later(_information, work),
-        value=_later(_value, work, offers(study, cases, scores, found, book)),
-        assumptions=inventory.assumption_table(study, cases, scores),
-        workloads=pd.DataFrame([vars(workload) for workload in workloads]),
-        probability_saves=float(np.mean(drawn.plan.sum(axis=(1, 2)) < drawn.baseline.sum(axis=(1, 2)))),
-        gap=solution.gap,
-        notes=_notes(work, book, unused_scores(study, (*workloads, *cases), scores)),
-    )
-
-
-def _later(make: Callable[..., pd.DataFrame], *of: object) -> Any:
-    """A table that is made when it is first read."""
-    return partial(make, *of)
-
-
-def _flips(work: Work, floors: Floats) -> pd.DataFrame:
-    return findings.flip_table(work, flips(work.economy, work.choice, floors))
-
-
-def _sensitivity(work: Work) -> pd.DataFrame:
-    return findings.sensitivity_table(work, sensitivity(work.economy, work.choice, work.baseline))
-
-
-def _information(work: Work) -> pd.DataFrame:
-    return findings.information_table(work, information(work.economy, work.simulation))
-
-
-def _value(work: Work, cases: list[list[Offer]]) -> pd.DataFrame:
-    """What pays, of the workloads and of the use cases nobody serves yet."""
-    tables = [value_table(work.study, work.found, work.table, work.baseline, served=True)]
-    if cases:
-        base = [supply.name for supply in work.found].index(work.study.baseline.option)
-        tables.append(value_table(work.study, work.found, cases, np.full(len(cases), base), served=False))
-    return pd.concat(tables, ignore_index=True)
+    drawn = simulate(money, solution.choice, base, floors, draws=study.draws, seed=study.seed, correlation=correlation)
+    work = Work(study, table, found, money, money.at(), solution.choice, base, drawn, book, scores, cases)
+    return Plan(work, solution.gap, _notes(work, unused_scores(study, (*workloads, *cases), scores)))
 
 
 def _solved(study: Study, found: tuple[Supply, ...], money: Economy) -> Solution:
@@ -269,13 +286,13 @@ def _asked_apis(work: Work) -> Iterator[tuple[ApiOption, Workload]]:
                 yield offer.supply.option, replace(offer.workload, requests_per_month=requests)
 
 
-def _cache_note(work: Work, book: PriceBook) -> str:
+def _cache_note(work: Work) -> str:
     """What the plan leaves out by charging every cached token as read."""
     note = "Cached input is charged as read from the cache; filling it is not charged"
     found = []
     for option, workload in _asked_apis(work):
         if workload.cached_tokens:
-            share, more = cold_cache(work.study, workload, option, book)
+            share, more = cold_cache(work.study, workload, option, work.book)
             found.append((share * workload.requests_per_month * float(more), share, workload.workload))
     if not any(usd >= 0.005 for usd, _, _ in found):
         return f"{note}."
@@ -287,7 +304,7 @@ def _cache_note(work: Work, book: PriceBook) -> str:
     )
 
 
-def _notes(work: Work, book: PriceBook, unused: str | None) -> tuple[str, ...]:
+def _notes(work: Work, unused: str | None) -> tuple[str, ...]:
     """What a reader must know to read the plan right."""
     missing = [supply.name for supply in work.found if "not measured yet" in (supply.failed or {}).values()]
     notes = [
@@ -295,13 +312,13 @@ def _notes(work: Work, book: PriceBook, unused: str | None) -> tuple[str, ...]:
         "Every part of every workload is rounded to cents before it is added; parts, causes and totals agree exactly.",
         "Expected misses are P(miss) x cost of a miss: a real cost, but no invoice; the cash part leaves them out.",
         "In the draws the plan stays as it is, and which options are eligible is judged at the stated values.",
-        _cache_note(work, book),
+        _cache_note(work),
         "Self-hosted models compute cached tokens again; API prices hold for the mean request.",
     ]
     doubtful: dict[str, str] = {}
     for option, _ in _asked_apis(work):
         of = (option.model, option.provider, option.tier)
-        sheet = book.sheet(*of, book.periods(*of, work.study.as_of, (1,) * 24)[0][0])
+        sheet = work.book.sheet(*of, work.book.periods(*of, work.study.as_of, (1,) * 24)[0][0])
         first = next(iter(sheet.bands.values()))[0].price
         doubt = first.doubt(sheet.day)
         doubtful |= {option.name: doubt} if doubt else {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-from dataclasses import fields
 from hashlib import sha256
 from pathlib import Path
 
@@ -37,7 +36,5 @@ def plan(study: Study | str | Path, store: Store | str | Path | None = None) -> 
         found: Plan = pickle.loads(file.read_bytes())
         return found
     made = make_plan(wanted, kept)
-    for each in fields(made):
-        getattr(made, each.name)  # so that no other notebook computes what this one does not read
-    write_whole(file, pickle.dumps(made))
+    write_whole(file, pickle.dumps(made))  # with every frame, so that no other notebook computes one again
     return made

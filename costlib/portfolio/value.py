@@ -23,6 +23,11 @@ from costlib.portfolio.supply import Supply
 from costlib.study import Study
 
 _DRAWS = 1000
+VALUE_COLUMNS = (
+    "use_case served option baseline eligible value_usd success_rate usd_per_request usd_per_good_answer net_usd "
+    "net_usd_low net_usd_high net_usd_per_month pays probability_pays use_usd pays_below_use_usd price_multiple reason "
+    "kind source"
+)
 
 
 def value_table(
@@ -37,7 +42,7 @@ def value_table(
     """
     valued = [w for w, row in enumerate(table) if row[0].workload.value_usd is not None]
     if not valued:
-        return pd.DataFrame()
+        return pd.DataFrame(columns=VALUE_COLUMNS.split())
     money = economy(study, found, [table[w] for w in valued])
     worth = np.array([float(table[w][0].workload.value_usd or 0) for w in valued])
     rule = study.workload_columns["value_usd"]

@@ -237,7 +237,7 @@ def speculation_claim() -> Claim:
 def prefix_claim(market: Market) -> Claim:
     """What a provider's prompt cache takes off the bill of each workload that repeats a prefix."""
     parts = []
-    served = {row["workload"]: row["option"] for row in records(market.plan.assignments)}
+    served = {row["workload"]: row["option"] for row in records(market.plan.choices)}
     for workload in load_workloads(market.study):
         chosen = market.study.option(served[workload.workload])
         option = chosen if isinstance(chosen, ApiOption) else market.frontier()
@@ -272,11 +272,11 @@ def prefix_claim(market: Market) -> Claim:
 
 def portfolio_claim(market: Market) -> Claim:
     """Whether the plan costs less than everything on one frontier API."""
-    totals = {(row["side"], row["part"]): row for row in records(market.plan.totals)}
     source, line = f"plan of study {market.study.name}", bound(0, "USD/month")
 
     def saved(part: str) -> Figure:
-        row = totals["saving", part]
+        sums, name = market.plan.totals.loc["saving"], {"total": "", "cash": "cash_"}[part] + "usd_per_month"
+        row = {f"usd_per_month{end}": sums[f"{name}{end}"] for end in ("", "_low", "_high")}
         return figure_of(row, "usd_per_month", "USD/month", kind="derived", source=source, reason="not drawn")
 
     chance = Figure(market.plan.probability_saves, "probability", "derived", source,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from costlib.figure import Figure, Kind
-from costlib.portfolio.plan import Plan
+from costlib.portfolio.plan import RENAMED, Plan
 from costlib.portfolio.supply import Supply
 from costlib.report.page import Page, figure_of, long_date, records
 
@@ -27,9 +27,11 @@ class PlanPage(Page):
         self.source = f"study {self.study.name}, plan of {self.study.as_of}"
         self.day = long_date(self.study.as_of)
         self.drawn = f"share of {self.study.draws:,} draws"
-        self.chosen = sorted(records(self.plan.assignments), key=lambda row: -row["usd_per_month"])
+        self.chosen = sorted(records(self.plan.choices.rename(columns=RENAMED)), key=lambda row: -row["usd_per_month"])
         self.names = [row["workload"] for row in self.chosen]
-        self.others = {(row["workload"], row["option"]): row for row in records(self.plan.alternatives)}
+        self.others = {
+            (row["workload"], row["option"]): row for row in records(self.plan.alternatives.rename(columns=RENAMED))
+        }
 
     def derived(
         self, value: Any, unit: str = "USD/month", reason: str = "a sum; intervals are drawn for totals"
@@ -52,5 +54,6 @@ class PlanPage(Page):
 
     def total(self, side: str, part: str = "total") -> Figure:
         """One number of the plan's totals."""
-        frame = self.plan.totals
-        return self.cost(records(frame[(frame["side"] == side) & (frame["part"] == part)])[0])
+        name = {"total": "", "misses": "errors_"}.get(part, f"{part}_") + "usd_per_month"
+        row = self.plan.totals.loc[side]
+        return self.cost({f"usd_per_month{end}": row[f"{name}{end}"] for end in ("", "_low", "_high")})

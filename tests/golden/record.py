@@ -167,13 +167,21 @@ class Bench:
 Documents = dict[str, Any]
 
 
+FRAMES = (
+    "summary", "choices", "baseline", "totals", "serving", "stages", "causes", "saving_by_cause", "flips",
+    "alternatives", "prices", "pools", "sensitivity", "information", "value", "workloads", "assumptions",
+)  # fmt: skip
+"""Every frame of a plan."""
+
+
 def plan(name: str) -> Callable[[Bench], Documents]:
     def record(bench: Bench) -> Documents:
         made = cl.plan(cl.load_study(INPUT / f"{name}.yml"), cl.Store(bench.store))
-        parts = {field.name: getattr(made, field.name) for field in dataclasses.fields(made)}
-        del parts["study"]
-        frames = {key: bench.plain(part) for key, part in parts.items() if type(part).__name__ == "DataFrame"}
-        return {**frames, "plan": {key: bench.plain(part) for key, part in parts.items() if key not in frames}}
+        frames = {key: bench.plain(getattr(made, key).reset_index()) for key in FRAMES}
+        return {
+            **frames,
+            "plan": {key: bench.plain(getattr(made, key)) for key in ("gap", "notes", "probability_saves")},
+        }
 
     return record
 

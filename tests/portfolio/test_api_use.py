@@ -26,7 +26,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Plan:
 
 
 def test_the_mean_requests_cost_what_the_plan_says(demo: Plan) -> None:
-    planned = dict(zip(demo.assignments["workload"], demo.assignments["inference_usd"], strict=True))
+    planned = dict(zip(demo.choices["workload"], demo.choices["inference_usd_per_month"], strict=True))
     uses = api_use(demo).to_dict("records")
     assert uses and {use["workload"] for use in uses} <= set(planned)
     found: dict[str, Decimal] = {}
@@ -35,12 +35,12 @@ def test_the_mean_requests_cost_what_the_plan_says(demo: Plan) -> None:
         found[use["workload"]] = found.get(use["workload"], judged(demo, use["workload"])) + total
     assert len(found) < len(uses)  # a cascade asks two
     for name, total in found.items():
-        assert cents(total) == planned[name]
+        assert cents(total) == cents(planned[name])
 
 
 def judged(demo: Plan, workload: str) -> Decimal:
     """What judging the answers of a cascade costs in a month."""
-    chosen = demo.assignments[demo.assignments["workload"] == workload].iloc[0]
+    chosen = demo.choices[demo.choices["workload"] == workload].iloc[0]
     option = demo.study.option(chosen["option"])
     return Decimal(repr(float(chosen["requests_per_month"]))) * Decimal(repr(getattr(option, "usd_per_request", 0.0)))
 

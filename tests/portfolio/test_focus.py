@@ -47,10 +47,10 @@ def hosted(make_study: MakeStudy, store_holds: StoreHolds, rate_kind: str) -> Pl
 def inference(plan: Plan) -> dict[str, Decimal]:
     """$ of inference and idle hours by workload, without what judging costs, which no provider bills."""
     found = {}
-    for row in plan.assignments[plan.assignments["type"] != "human"].to_dict("records"):
+    for row in plan.choices[plan.choices["type"] != "human"].to_dict("records"):
         judge = Decimal(repr(getattr(plan.study.option(row["option"]), "usd_per_request", 0.0)))
         judged = cents(Decimal(repr(row["requests_per_month"])) * judge)
-        found[row["workload"]] = row["inference_usd"] + row["idle_usd"] - judged
+        found[row["workload"]] = cents(row["inference_usd_per_month"]) + cents(row["idle_usd_per_month"]) - judged
     return found
 
 
@@ -61,7 +61,7 @@ def test_the_demo_costs_what_its_plan_says_by_workload_and_in_all(demo: Plan, em
     effective = frame.groupby("x_Workload")["EffectiveCost"].sum()
     planned = inference(demo)
     assert set(effective.index) == set(planned)
-    by_api = set(demo.assignments.loc[demo.assignments["type"].isin(["api", "cascade"]), "workload"])
+    by_api = set(demo.choices.loc[demo.choices["type"].isin(["api", "cascade"]), "workload"])
     for workload, usd in planned.items():
         off = abs(effective[workload] - usd)
         assert (cents(effective[workload]) == usd) if workload in by_api else off < Decimal("0.02"), workload
@@ -73,7 +73,7 @@ def test_tokens_are_those_of_the_workloads(demo: Plan, empty: Store) -> None:
     frame = dataset(plan_charges(demo, empty))
     tokens = frame[frame["ConsumedUnit"] == "Tokens"].groupby("x_Workload")["ConsumedQuantity"].sum()
     for row in demo.workloads.to_dict("records"):
-        asked = demo.serving.loc[demo.serving["workload"] == row["workload"], "asked"].sum()
+        asked = demo.serving.loc[demo.serving["workload"] == row["workload"], "asked_share"].sum()
         expected = row["requests_per_month"] * float(asked) * (row["input_tokens"] + row["output_tokens"])
         assert int(tokens[row["workload"]]) == pytest.approx(expected)
 
@@ -88,7 +88,7 @@ def test_on_demand_machines_bill_every_hour_of_every_replica(demo: Plan, empty: 
     frame = dataset(plan_charges(demo, empty))
     hours = frame[frame["PricingUnit"] == "Hours"].groupby("ResourceId")["PricingQuantity"].sum()
     for pool in demo.pools.to_dict("records"):
-        assert hours[pool["pool"]] == pool["replicas"] * 730
+        assert hours[pool["pool"]] == pool["replicas_count"] * 730
 
 
 def test_a_reserved_pool_is_bought_and_listed_on_demand(make_study: MakeStudy, store_holds: StoreHolds) -> None:
@@ -96,7 +96,7 @@ def test_a_reserved_pool_is_bought_and_listed_on_demand(make_study: MakeStudy, s
     frame = dataset(plan_charges(plan))
     bought = frame[frame["ChargeCategory"] == "Purchase"].iloc[0]
     used = frame[frame["CommitmentDiscountStatus"] == "Used"].iloc[0]
-    assert cents(bought["BilledCost"]) == plan.pools["usd_per_month"].iloc[0] and bought["EffectiveCost"] == 0
+    assert cents(bought["BilledCost"]) == cents(plan.pools["usd_per_month"].iloc[0]) and bought["EffectiveCost"] == 0
     provider = str(bought["ProviderName"])
     try:
         on_demand = cl.offer("H100 SXM", provider=provider)
@@ -130,13 +130,13 @@ def test_a_plan_rents_and_bills_hardware_as_it_is_sold(
 ) -> None:  # fmt: skip
     plan = sold(make_study, store_holds, provider, **option)
     pool = plan.pools.set_index("pool").loc["open"]
-    assert (pool["replicas"], pool["rate_provider"]) == (replicas, provider)
-    assert pool["usd_per_month"] == cents(Decimal(usd_per_hour) * 730)
+    assert (pool["replicas_count"], pool["rate_provider"]) == (replicas, provider)
+    assert cents(pool["usd_per_month"]) == cents(Decimal(usd_per_hour) * 730)
     assert pool["rate_units"] * pool["rate_devices_per_unit"] == replicas and pool["rate_commitment"] == "on_demand"
     frame = dataset(plan_charges(plan))
     hours = frame[frame["ResourceId"].eq("open")]
     assert hours["PricingQuantity"].sum() == replicas * 730 and set(hours["ProviderName"]) == {provider}
-    assert cents(hours["EffectiveCost"].sum()) == pool["usd_per_month"]
+    assert cents(hours["EffectiveCost"].sum()) == cents(pool["usd_per_month"])
 
 
 def test_more_replicas_than_may_be_had_are_no_plan(make_study: MakeStudy, store_holds: StoreHolds) -> None:
@@ -152,13 +152,13 @@ def test_an_owned_pool_is_a_purchase_row_plus_amortized_usage(make_study: MakeSt
     purchase = frame[frame["ChargeCategory"] == "Purchase"].iloc[0]
     assert (purchase["ListCost"], purchase["BilledCost"], purchase["EffectiveCost"]) == (30_000, 25_000, 0)
     usage = frame[frame["ResourceId"].eq("open") & frame["ChargeCategory"].eq("Usage")]
-    assert cents(usage["EffectiveCost"].sum()) == pool["usd_per_month"]
+    assert cents(usage["EffectiveCost"].sum()) == cents(pool["usd_per_month"])
     capital = (usage["EffectiveCost"] - usage["BilledCost"]).sum()
     assert abs(capital - Decimal(20_000) / 35_040 * 730) < Decimal("0.0001")
     without = dataset(plan_charges(plan))
     hours = without[without["ResourceId"].eq("open")]
     assert set(hours["ChargeCategory"]) == {"Usage"} and hours["BilledCost"].sum() == 0
-    assert cents(hours["EffectiveCost"].sum()) == pool["usd_per_month"]
+    assert cents(hours["EffectiveCost"].sum()) == cents(pool["usd_per_month"])
 
 
 def test_hardware_for_a_pool_that_is_not_owned_is_refused(demo: Plan, empty: Store) -> None:

@@ -58,7 +58,7 @@ def test_a_shelved_use_case_becomes_viable_at_the_smaller_model_and_at_a_price_o
     assert large["price_multiple"] == pytest.approx((0.95 * 0.05 - upkeep - 0.005) / 0.12)
     assert small["net_usd"] == pytest.approx(0.9 * 0.05 - 0.0015 - upkeep - 0.01)
     assert small["pays"] and 0.4 < small["probability_pays"] < 1
-    assert set(plan.assignments["workload"]) == {"tail", "bulk", "legal", "private"}
+    assert set(plan.choices["workload"]) == {"tail", "bulk", "legal", "private"}
 
 
 def test_what_a_use_case_states_is_among_the_assumptions_with_unit_range_and_source(
