@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # the list of all public names, read by `_door`
     from costlib.measure.run import measurements as measurements
     from costlib.measure.speculative import speculate as speculate
     from costlib.models.memory import memory as memory
+    from costlib.portfolio.measured import measured as measured
     from costlib.portfolio.shared import plan as plan
     from costlib.prices.api import price as price
     from costlib.prices.book import load_book as price_book
@@ -39,7 +40,6 @@ if TYPE_CHECKING:  # the list of all public names, read by `_door`
     from costlib.quality.text import quality_results as quality_results
     from costlib.report.batch import batch as batch
     from costlib.report.batch_folder import check as check
-    from costlib.report.measured_rows import measured as measured
     from costlib.report.run import report as report
     from costlib.report.run import run as run
     from costlib.reporting.charts import PALETTE as PALETTE

@@ -18,6 +18,7 @@ from costlib.report.ledger import Html, Ledger, interval, kinds_key
 from costlib.report.tables import table
 from costlib.reporting.look import CONTENTS, END, css
 from costlib.reporting.markup import badge
+from costlib.reporting.numbers import listed as listed
 from costlib.reporting.numbers import number, unit_text
 
 if TYPE_CHECKING:
@@ -165,11 +166,6 @@ def _known(value: Any) -> Any:
 def cited(text: str) -> Html:
     """Words of a source, whose numbers are the source's own and not figures of the report."""
     return Html(f'<span class="cite">{escape(text)}</span>')
-
-
-def listed(names: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def long_date(day: date | str) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from costlib.figure import Figure
+from costlib.portfolio.measured import Row, configurations, qualities
 from costlib.portfolio.plan import Plan
 from costlib.portfolio.shared import plan as report_plan
 from costlib.quality.gate import gate
@@ -23,7 +24,6 @@ from costlib.report.chart import Chart
 from costlib.report.figures import Panel, bars
 from costlib.report.ledger import Html
 from costlib.report.lines import Spot, plane
-from costlib.report.measured_rows import Row, configurations, qualities
 from costlib.report.page import End, cited, figure_of, listed, long_date, records
 from costlib.report.quality_matrix import Matrix
 from costlib.report.quality_text import Text

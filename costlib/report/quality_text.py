@@ -11,12 +11,12 @@ from functools import cached_property
 
 from costlib.errors import InputError
 from costlib.figure import Figure
+from costlib.portfolio.measured import Row
 from costlib.quality.depth import Growth, Part, by_depth, growth
 from costlib.report.chart import Chart
 from costlib.report.figures import Panel, bars
 from costlib.report.ledger import Html
 from costlib.report.lines import profiles
-from costlib.report.measured_rows import Row
 from costlib.report.page import Page, figure_of, listed, long_date
 from costlib.reporting.markup import DASH
 from costlib.stats.paired import holm

@@ -104,7 +104,8 @@ def dress(ax: Any) -> str:
                 axis.set_major_formatter(FuncFormatter(lambda v, _, unit=about.unit: _tick(v, unit)))
                 axis.set_minor_formatter(FuncFormatter(lambda *_: ""))
             unit = header_unit(about.unit)
-            axis.set_label_text(about.label if is_share(about.unit) or not unit else f"{about.label}, {unit}")
+            said = is_share(about.unit) or about.unit in ("bytes", "ratio") or not unit  # by the ticks or the label
+            axis.set_label_text(about.label if said else f"{about.label}, {unit}")
             names.append(about.label.lower())
         elif name:
             names.append(name)
@@ -130,6 +131,8 @@ def _shorten(axis: Any) -> None:
 
 
 def _tick(value: float, unit: str) -> str:
+    if unit == "bytes" and not value:
+        return "0"
     if unit == "bytes" or is_share(unit) or abs(value) >= 10 or not value:
         return number(value, unit, 0) if abs(value) < 1e6 or unit == "bytes" else number(value, unit)
     return f"{'$' if unit.startswith('USD') else ''}{value:g}".replace("-", "\N{MINUS SIGN}")

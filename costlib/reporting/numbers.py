@@ -101,6 +101,11 @@ def between(low: Number, high: Number, unit: str, value: Number | None = None, p
     return " to ".join(ends)
 
 
+def listed(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
 def is_share(unit: str) -> bool:
     """Whether a number of the unit is written as a percentage."""
     return unit in ("share", "probability") or unit.startswith("share of ")

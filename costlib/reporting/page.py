@@ -22,7 +22,7 @@ from costlib.reporting import markup
 from costlib.reporting.charts import drawing, dress, texts, theme
 from costlib.reporting.look import CONTENTS, END, wrapped
 from costlib.reporting.markup import Number, Table, bare, interval, link, numeric, the_number
-from costlib.reporting.numbers import WORDS, number, unit_text
+from costlib.reporting.numbers import WORDS, listed, number, unit_text
 from costlib.tables.columns import RefusedError, known, running_cell
 from costlib.tables.schema import is_null
 
@@ -58,7 +58,7 @@ class Page:
         return list({one.id: one for _, shown in self._cells.values() for one in shown}.values())
 
     def say(self, text: str, row: Mapping[str, Any] | pd.Series | None = None, **more: Any) -> None:
-        """Show a sentence; `{name}` is the number or word `name` of `row`, and no number is typed.
+        """Show a sentence; `{name}` is the number, the word or the list of words `name` of `row`; no number is typed.
 
         text: `# ` before it makes it the answer of the page, `## ` a heading, `> ` an aside. `{name:range}` adds the
             interval, `{name:words}` writes small numbers as words, `{name:bare}` leaves the unit out
@@ -174,7 +174,7 @@ class Page:
         figure.set_size_inches(4.4, max(figure.get_size_inches()[1], 2.6))
         for each in figure.axes:
             if each.get_xscale() == "linear" and isinstance(each.xaxis.get_major_locator(), MaxNLocator):
-                each.locator_params(axis="x", nbins=3)
+                each.locator_params(axis="x", nbins=3 if len(figure.axes) < 3 else 2)
         return drawing(figure, told, name, "narrow")
 
     def end(
@@ -222,9 +222,10 @@ class Page:
                 raise RefusedError(
                     f"{{{name}}} is no column of the row; there are {', '.join(map(str, row)) or 'none'}"
                 )
-            if isinstance(row[name], str):
-                cited = name in markup.CITED and re.search(r"\d", row[name])
-                out.append(f'<span class="cite">{escape(row[name])}</span>' if cited else escape(row[name]))
+            if isinstance(words := row[name], (str, list)):
+                words = words if isinstance(words, str) else listed(words)
+                cited = name in markup.CITED and re.search(r"\d", words)
+                out.append(f'<span class="cite">{escape(words)}</span>' if cited else escape(words))
                 continue
             one = the_number(name, row, " · ".join([*subjects, known(name).label]), self.source)
             if one.value is None:

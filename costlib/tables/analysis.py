@@ -75,6 +75,39 @@ spread_factor | Dearest over cheapest | ratio | derived
 ttft_s | Time to first token | s | measured
 weight_bytes | Weights | bytes | measured
 ppl_ratio | Perplexity, times the baseline's | ratio | measured
+ppl_rolling | Perplexity | perplexity | measured
+ppl_p_value | Difference, p-value | p-value | measured
+kl_mean | KL divergence | nats/token | measured
+top1_agreement | Same first token | share | measured
+bits_per_byte | Bits per byte | bit/byte | measured
+gate | Gate | |
+gate_reason | Why | |
+end_to_end_tokens_per_s | End to end | tokens/s | measured
+processes | Processes | processes | measured
+samples | Samples | samples | measured
+weight_bytes_expected | Weights, predicted | bytes | derived
+kv_cache_bytes | Key-value cache | bytes | measured
+kv_cache_bytes_expected | Cache, predicted | bytes | derived
+peak_bytes | Peak | bytes | measured
+load_peak_bytes | While loading | bytes | measured
+allocator_allocated_peak_bytes | Allocated | bytes | measured
+allocator_reserved_peak_bytes | Reserved | bytes | measured
+process_peak_bytes | Process | bytes | measured
+device_over_idle_peak_bytes | Device over idle | bytes | measured
+mbu | Decode: bandwidth | share | derived
+mfu | Decode: arithmetic | share | derived
+prefill_mbu | Prefill: bandwidth | share | derived
+prefill_mfu | Prefill: arithmetic | share | derived
+mbu_spec | Decode: bandwidth of the data sheet | share | derived
+decode_bound | Decode bound by | |
+prefill_bound | Prefill bound by | |
+energy_gross_j | Gross | J | measured
+energy_idle_j | Idle | J | derived
+energy_net_j | Net | J | derived
+energy_j_per_output_token | Net per new token | J/token | derived
+energy_j_per_token | Net per token | J/token | derived
+output_to_input_price_ratio | Output over input price | ratio | quoted
+tried_count | Configurations | count | derived
 """
 
 

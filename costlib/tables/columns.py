@@ -144,6 +144,7 @@ def derive(frame: pd.DataFrame, **formulas: str) -> pd.DataFrame:
             steps = [np.asarray(evaluate(formula, {**held, one: low + (high - low) * t})) for t in np.linspace(0, 1, 9)]
             moves = np.diff(np.array(steps, dtype=float), axis=0)
             fine = (moves >= 0).all(axis=0) | (moves <= 0).all(axis=0)
+            fine = fine & held[f"{one}_low"].notna().to_numpy()
             low, high = np.where(fine, np.sort([steps[0], steps[-1]], axis=0), np.nan)
             frame = frame.assign(**{f"{name}_low": low, f"{name}_high": high})
         elif ranged:

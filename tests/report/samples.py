@@ -19,7 +19,6 @@ from costlib.figure import Figure
 from costlib.paths import notebooks_dir
 from costlib.quality.tasks.study import task_of
 from costlib.report.ledger import Ledger
-from costlib.report.measure_page import MeasurePage
 from costlib.report.page import Page
 from costlib.reporting.look import END, unwrapped
 from costlib.store import Store
@@ -179,16 +178,6 @@ def study_in(folder: Path, measured: dict[str, Any] | None = None, **changes: An
     with (folder / "demo.yml").open("w", encoding="utf-8") as file:
         yaml.dump(study, file)
     return folder / "demo.yml"
-
-
-def measure_pieces(page: MeasurePage) -> list[Any]:
-    """Everything the measure notebook shows, in its order."""
-    return [
-        page.opening(), page.cautions(), page.speed_heading(), page.speed_chart(), page.speed_table(),
-        page.memory_heading(), page.memory_chart(), page.memory_table(), page.cost_heading(), page.cost_text(),
-        page.cost_chart(), page.cost_table(), page.quality_heading(), page.quality_chart(), page.quality_table(),
-        page.failures_heading(), page.failures(),
-    ]  # fmt: skip
 
 
 @dataclass

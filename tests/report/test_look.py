@@ -10,9 +10,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from report.samples import measure_pieces, run_notebook, store_with, study_in
+from report.samples import run_notebook, store_with, study_in
 
-from costlib.report.measure_page import measure_page
 from costlib.report.publish import page, provenance_block, with_contents
 
 pytestmark = pytest.mark.browser
@@ -37,12 +36,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Both reports as HTML, made without a kernel."""
     root = tmp_path_factory.mktemp("look")
     study, store = str(study_in(root)), str(store_with(root / "store", nf4="oom").root)
-    measured = measure_page(study, store)
-    pieces = [*measure_pieces(measured), measured.close().html]
-    bodies = {
-        "measure": "".join(piece._repr_html_() for piece in pieces),
-        "portfolio": run_notebook("portfolio", study=study, store=store).html,
-    }
+    bodies = {name: run_notebook(name, study=study, store=store).html for name in ("measure", "portfolio")}
     block = provenance_block([("Run", "20261110T000000Z-00000000"), ("Prices", "0123456789abcdef" * 4)])
     return {name: page(name, with_contents(f"<h1>A title</h1>{body}") + block) for name, body in bodies.items()}
 
