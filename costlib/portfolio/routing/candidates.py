@@ -1,9 +1,16 @@
 """What could answer the requests, with its threshold chosen on one half: single models, routers, cascades.
 
 A candidate is a function from row numbers to expected scores and $ of those requests. The threshold is the one that is
-best on the selection half: the least expected $ per request, cost + miss cost * P(wrong), or the least cost that keeps
-a share of the best model's score with its lower end at 97.5 %. Equal scores cannot be told apart, so a threshold never
-cuts through a tie.
+best on the selection half: the least expected $ per request, cost + miss cost * P(wrong), or the least cost that is
+shown to keep a share of the best model's score. Equal scores cannot be told apart, so a threshold never cuts through a
+tie.
+
+A rule that does not keep the score is chosen in at most 5 % of cases, whatever the number of rules and thresholds that
+were tried. The low end of each way to answer is that of Agresti and Coull (1998), with two requests more that are
+wholly lost, because a score of which few are lost is as surely kept as few were tried. A rule's thresholds are tested
+in order, from all requests on the strong model down, and the first one that is not shown to keep the score ends the
+search: a fixed sequence needs no correction for its length (Angelopoulos et al. 2021, "Learn then test"). Several rules
+share the 5 % equally (Bonferroni).
 """
 
 from __future__ import annotations
@@ -14,15 +21,19 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from scipy import stats
 
-from costlib.portfolio.routing.cascades import Judge, Outcome, agreement, chains, escalated, judged
+from costlib.portfolio.routing.cascades import Judge, Outcome, agreement, chains, judged
 from costlib.portfolio.routing.requests import Requests
-from costlib.portfolio.routing.routers import Fit, cross_fitted
+from costlib.portfolio.routing.routers import LEARNED, Fit, cross_fitted
 
 Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
-_Z = float(stats.norm.ppf(0.975))
+ALPHA = 0.05
+"""Largest probability of choosing a rule that does not keep the score."""
+_LOST = 2
+"""Requests added to those that choose, on which a way to answer loses all there is to lose."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +41,14 @@ class Goal:
     """What is best: with `miss_usd` the least E[$] per request, else the least cost that keeps a share of a score.
 
     The score to keep is `keep` times `reference`, the score of the best single model on the same requests. `group`
-    numbers the distinct prompts.
+    numbers the distinct prompts; `rules` is the number of rules among which one is chosen.
     """
 
     miss_usd: float | None
     keep: float
     reference: Array
     group: Rows
+    rules: int
 
     def value(self, outcome: Outcome) -> Array:
         """$ per request that the goal counts."""
@@ -46,18 +58,39 @@ class Goal:
         """Per request, how far a score lies above the one to keep; what counts is the mean."""
         return np.asarray(score - self.keep * self.reference[rows], dtype=np.float64)
 
-    def best(self, cost: Array, score: Array, spare: Array, square: Array, rows: Rows) -> int | None:
-        """Position of the best of several ways to answer `rows`; None where none keeps the score.
+    def best(self, cost: Array, score: Array, spare: Array, rows: Rows, *, rising: bool = False) -> int | None:
+        """Position of the best of several ways to answer `rows`; None where none is shown to keep the score.
 
-        All arrays are means over the rows: cost, score, `spare` and its square. A way keeps the score where the lower
-        end of its spare at 97.5 % is at least 0, so that the rows which choose do not pick one that kept it by luck.
+        `cost` and `score` are means over the rows, `spare` has the three `sums` of each way. `rising` says that each
+        way sends up more than the one before: then none counts before one that is not shown to keep the score.
         """
         if self.miss_usd is not None:
             return int(np.argmin(cost + self.miss_usd * (1 - score)))
-        units = len(np.unique(self.group[rows]))
-        error = np.sqrt(np.maximum(square - spare**2, 0) / max(units - 1, 1))
-        keeps = spare - _Z * error >= -1e-12
+        size = self.sizes(rows)
+        found, squares, sized = spare
+        mean, units = found / size.sum(), len(size)
+        apart = squares - 2 * mean * sized + mean**2 * (size**2).sum()  # of each prompt's sum from what its size asks
+        second = apart * units / size.sum() ** 2 + mean**2
+        n = units + _LOST
+        mean, second = (units * mean - _LOST * self.keep) / n, (units * second + _LOST * self.keep**2) / n
+        error = np.sqrt(np.maximum(second - mean**2, 0) / (n - 1))
+        keeps = mean >= stats.norm.isf(ALPHA / max(self.rules, 1)) * error
+        if rising:
+            keeps = np.logical_and.accumulate(keeps[::-1])[::-1]
         return int(np.argmin(np.where(keeps, cost, np.inf))) if keeps.any() else None
+
+    def units(self, rows: Rows) -> Rows:
+        """Numbers of the distinct prompts of those rows, from 0 on."""
+        return np.asarray(np.unique(self.group[rows], return_inverse=True)[1])
+
+    def sizes(self, rows: Rows) -> Array:
+        """How many of the rows each of their distinct prompts has."""
+        return np.bincount(self.units(rows)).astype(np.float64)
+
+    def sums(self, score: Array, rows: Rows) -> Array:
+        """Of a way's spare, added up within each distinct prompt: the sum, the sum of squares, and that times sizes."""
+        each = np.bincount(self.units(rows), self.spare(score, rows))
+        return np.array([each.sum(), (each**2).sum(), each @ self.sizes(rows)])
 
 
 def spent(outcome: Outcome, miss_usd: float | None) -> Array:
@@ -88,38 +121,73 @@ def singles(requests: Requests) -> Iterator[Candidate]:
         yield Candidate(f"always {model}", "single model", (model,), outcome)
 
 
-def routers(
-    requests: Requests, weak: str, strong: str, fits: dict[str, Fit], half: Rows, goal: Goal
-) -> list[Candidate]:
-    """One candidate per router whose best threshold sends some and not all of the selection half to `strong`."""
-    if requests.prompts is None:
-        return []
-    w, s = requests.of(weak), requests.of(strong)
-    gain = s[0] - w[0]
-    prompts = [requests.prompts[i] for i in half]
-    found = []
-    for name, fit in fits.items():
-        if name == "random":
-            found += _mixture(w, s, weak, strong, half, goal)
-            continue
-        chosen = cross_fitted(fit, prompts, gain[half], requests.group[half])
-        at = _cut(chosen, (w[0][half], w[1][half]), (s[0][half], s[1][half]), goal, half)
-        if at is None:
-            continue
-        rule, score = fit(prompts, gain[half])
-        asked = score(requests.prompts)
-        asked[half] = chosen  # never its own training data: a learned router would look better than it is
+@dataclass(frozen=True, eq=False)
+class Ladder:
+    """A rule without its threshold: requests whose `asked` reaches it go up. `stay` and `up` are (score, cost).
 
-        def outcome(rows: Rows, asked: Array = asked, at: float = at) -> Outcome:
-            up = asked[rows] >= at
-            score, cost = (np.where(up, s[i][rows], w[i][rows]) for i in (0, 1))
+    On the selection half, what a `learned` rule asks comes from fits that did not see the request: else it would look
+    better than it is.
+    """
+
+    name: str
+    kind: str
+    models: tuple[str, ...]
+    asked: Array
+    stay: tuple[Array, Array]
+    up: tuple[Array, Array]
+    rule: dict[str, Any]
+    learned: bool = False
+
+    def chosen(self, half: Rows, goal: Goal) -> Candidate | None:
+        """With the threshold that is best on that half; None where that sends nothing or everything up."""
+        asked = self.asked[half]
+        order = np.argsort(-asked, kind="stable")
+        ends = np.flatnonzero(np.append(np.diff(asked[order]) != 0, True))
+
+        def path(first: float, steps: Array) -> Array:
+            """What a sum becomes as requests go up one after the other, after each that no other ties with."""
+            return np.concatenate([[first], first + np.cumsum(steps[order])[ends]])
+
+        (stay, paid), (up, price) = ((one[0][half], one[1][half]) for one in (self.stay, self.up))
+        score, cost = path(stay.sum(), up - stay) / len(half), path(paid.sum(), price - paid) / len(half)
+        units, size, gain = goal.units(half), goal.sizes(half), up - stay
+        earlier = pd.Series(gain[order]).groupby(units[order]).cumsum().to_numpy() - gain[order]
+        first = np.bincount(units, goal.spare(stay, half))
+        before = first[units] + earlier[np.argsort(order)]  # what a prompt's sum is when a request goes up
+        firsts = goal.sums(stay, half)
+        spare = [path(*one) for one in zip(firsts, (gain, gain * (2 * before + gain), gain * size[units]), strict=True)]
+        best = goal.best(cost, score, np.array(spare), half, rising=True)
+        if best is None or best in (0, len(ends)):
+            return None
+        last = ends[best - 1]
+        at = float(asked[order][last])
+        if self.learned and goal.miss_usd is None:  # what is exported sends up no less than those fits do
+            at = min(at, float(np.quantile(np.delete(self.asked, half), 1 - (last + 1) / len(half), method="lower")))
+
+        def outcome(rows: Rows) -> Outcome:
+            up = self.asked[rows] >= at
+            score, cost = (np.where(up, self.up[i][rows], self.stay[i][rows]) for i in (0, 1))
             return Outcome(score, cost, (1.0, float(up.mean())))
 
-        found.append(Candidate(name, "router", (weak, strong), outcome, at, rule))
-    return found
+        return Candidate(self.name, self.kind, self.models, outcome, at, self.rule)
 
 
-def cascades(requests: Requests, strong: str, half: Rows, goal: Goal, judge: Judge | None) -> Iterator[Candidate]:
+def routers(requests: Requests, weak: str, strong: str, fits: dict[str, Fit], half: Rows) -> Iterator[Ladder]:
+    """Every router but the coin, fitted on the selection half."""
+    if requests.prompts is None or weak == strong:
+        return
+    w, s = requests.of(weak), requests.of(strong)
+    gain, prompts = (s[0] - w[0])[half], [requests.prompts[i] for i in half]
+    for name, fit in fits.items():
+        if name != "random":
+            rule, score = fit(prompts, gain)
+            asked, learned = score(requests.prompts), rule["type"] in LEARNED
+            if learned:
+                asked[half] = cross_fitted(fit, prompts, gain, requests.group[half])
+            yield Ladder(name, "router", (weak, strong), asked, w, s, rule, learned)
+
+
+def cascades(requests: Requests, strong: str, judge: Judge | None) -> Iterator[Ladder | Candidate]:
     """Cascades by confidence, by agreement and under a judge, as far as the table and the caller allow."""
     order = sorted(requests.models, key=lambda model: float(requests.of(model)[1].mean()))
     small = order[: order.index(strong)]
@@ -127,15 +195,9 @@ def cascades(requests: Requests, strong: str, half: Rows, goal: Goal, judge: Jud
     for model in small:
         if model in requests.confidence:
             w, doubt = requests.of(model), -requests.confidence[model]
-            paid = (s[0][half], w[1][half] + s[1][half])
-            at = _cut(doubt[half], (w[0][half], w[1][half]), paid, goal, half)
-            if at is not None:
-
-                def sure(rows: Rows, w: Any = w, doubt: Array = doubt, at: float = at) -> Outcome:
-                    return escalated((w[0][rows], w[1][rows]), (s[0][rows], s[1][rows]), doubt[rows] >= at)
-
-                rule = {"type": "confidence", "of": model, "escalate": "when confidence <= -threshold"}
-                yield Candidate(f"{model}, unsure: {strong}", "confidence cascade", (model, strong), sure, at, rule)
+            rule = {"type": "confidence", "of": model, "escalate": "when confidence <= -threshold"}
+            name = f"{model}, unsure: {strong}"
+            yield Ladder(name, "confidence cascade", (model, strong), doubt, w, (s[0], w[1] + s[1]), rule)
     for first, second in ((a, b) for i, a in enumerate(small) for b in small[i + 1 :]):
         if first in requests.answer and second in requests.answer:
             same = np.array([a == b for a, b in zip(requests.answer[first], requests.answer[second], strict=True)])
@@ -164,44 +226,26 @@ def _judged(requests: Requests, chain: tuple[str, ...], judge: Judge) -> Candida
     return Candidate(" > ".join(chain), "judged cascade", chain, outcome, None, rule)
 
 
-def _mixture(w: Any, s: Any, weak: str, strong: str, half: Rows, goal: Goal) -> list[Candidate]:
+def mixture(requests: Requests, weak: str, strong: str, half: Rows, goal: Goal) -> Iterator[Candidate]:
     """A coin: worth it only for a score between the two models, and then with the least share that keeps it."""
+    if goal.miss_usd is not None or requests.prompts is None or weak == strong:
+        return
+    w, s = requests.of(weak), requests.of(strong)
     shares = np.linspace(0, 1, 1001)[:, None]
-    if goal.miss_usd is not None:
-        return []
     cost = w[1][half].mean() * (1 - shares[:, 0]) + s[1][half].mean() * shares[:, 0]
-    low, high = goal.spare(w[0][half], half), goal.spare(s[0][half], half)
-    moments = [float((one * other).mean()) for one, other in ((low, low), (low, high), (high, high))]
-    spare = low.mean() * (1 - shares[:, 0]) + high.mean() * shares[:, 0]
-    weights = np.hstack([(1 - shares) ** 2, 2 * shares * (1 - shares), shares**2])
-    at = goal.best(cost, spare, spare, weights @ np.array(moments), half)
+    low, high = (np.bincount(goal.units(half), goal.spare(one[0][half], half)) for one in (w, s))
+    each = low * (1 - shares) + high * shares
+    spare = np.array([each.sum(axis=1), (each**2).sum(axis=1), each @ goal.sizes(half)])
+    at = goal.best(cost, np.zeros(len(shares)), spare, half, rising=True)
     if at is None or at in (0, len(shares) - 1):
-        return []
+        return
     share = float(shares[at, 0])
 
     def outcome(rows: Rows) -> Outcome:
         score, cost = (w[i][rows] * (1 - share) + s[i][rows] * share for i in (0, 1))
         return Outcome(score, cost, (1.0, share))
 
-    return [Candidate("random", "router", (weak, strong), outcome, 1 - share, {"type": "random"})]
-
-
-def _cut(asked: Array, stay: tuple[Array, Array], up: tuple[Array, Array], goal: Goal, half: Rows) -> float | None:
-    """The threshold (send up from this score on) that is best; None where it sends nothing or everything up."""
-    order = np.argsort(-asked, kind="stable")
-    ends = np.flatnonzero(np.append(np.diff(asked[order]) != 0, True))
-
-    def means(staying: Array, going: Array) -> Array:
-        sent: Array = np.cumsum((going - staying)[order])[ends]
-        found: Array = np.concatenate([[0.0], sent]) / len(order) + float(staying.mean())
-        return found
-
-    score, cost = (means(stay[i], up[i]) for i in (0, 1))
-    staying, going = goal.spare(stay[0], half), goal.spare(up[0], half)
-    at = goal.best(cost, score, means(staying, going), means(staying**2, going**2), half)
-    if at is None or at in (0, len(ends)):
-        return None
-    return float(asked[order][ends[at - 1]])
+    yield Candidate("random", "router", (weak, strong), outcome, 1 - share, {"type": "random"})
 
 
 def order_of(models: Sequence[str], requests: Requests, rows: Rows | slice = slice(None)) -> tuple[str, str]:

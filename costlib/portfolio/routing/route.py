@@ -102,14 +102,13 @@ def route(
     order = np.random.default_rng(seed).permutation(requests.distinct)
     choosing, reporting = (np.flatnonzero(np.isin(requests.group, order[at::2])) for at in (0, 1))
     reference = made.order_of(requests.models, requests, choosing)[1]
-    goal = Goal(miss_usd, keep, requests.of(reference)[0], requests.group)
     fits = available(requests.prompts or (), rules, embed, seed)
     ranked, curve = _routers(requests, weak, strong, fits, seed)
-    every = list(made.singles(requests))
     refusal = _refusal(requests, weak, strong)
-    if weak != strong:
-        every += made.routers(requests, weak, strong, fits, choosing, goal)
-    every += made.cascades(requests, strong, choosing, goal, judge)
+    ways = [*made.routers(requests, weak, strong, fits, choosing), *made.cascades(requests, strong, judge)]
+    goal = Goal(miss_usd, keep, requests.of(reference)[0], requests.group, len(ways))
+    settled = (way if isinstance(way, Candidate) else way.chosen(choosing, goal) for way in ways)
+    every = [*made.singles(requests), *made.mixture(requests, weak, strong, choosing, goal), *filter(None, settled)]
     base = _pick([c for c in every if c.kind == "single model"], choosing, goal)
     # A coin is the floor that a rule has to beat, and no rule.
     picked = _pick([c for c in every if c.kind != "single model" and c.name != "random"], choosing, goal)
@@ -237,9 +236,8 @@ def _pick(some: Sequence[Candidate], rows: Rows, goal: Goal) -> Any:
     found = [candidate.outcome(rows) for candidate in some]
     if not found:
         return None
-    spare = np.array([goal.spare(outcome.score, rows) for outcome in found])
     score, cost = (np.array([getattr(o, name).mean() for o in found]) for name in ("score", "cost"))
-    at = goal.best(cost, score, spare.mean(axis=1), (spare**2).mean(axis=1), rows)
+    at = goal.best(cost, score, np.transpose([goal.sums(outcome.score, rows) for outcome in found]), rows)
     if at is None:
         return some[int(score.argmax())] if some[0].kind == "single model" else None
     return some[at]
@@ -258,6 +256,9 @@ def _no_better_than_a_floor(picked: Any, every: Sequence[Candidate], ranked: pd.
 def _doubt(picked: Candidate | None, base: Candidate, found: Estimates, rows: Rows, goal: Goal, ranked: Any) -> str:
     """Why the chosen rule is not recommended; empty where it is."""
     if picked is None:
+        if goal.miss_usd is None:
+            shown = f"shown to keep {goal.keep:.0%} of the score at less cost than {base.name}"
+            return f"no router or cascade is {shown} on the selection half"
         return f"no router or cascade is better than {base.name} on the selection half"
     if picked.kind == "router":
         row = ranked[ranked["router"] == picked.name].iloc[0]

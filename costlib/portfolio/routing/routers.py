@@ -27,6 +27,8 @@ Embed = tuple[str, Callable[[Sequence[str]], npt.NDArray[Any]]]
 """The name of an embedding model, and its encoder: (texts, width) vectors of texts."""
 
 FLOORS = ("random", "prompt length", "TF-IDF + linear")
+LEARNED = ("tfidf_linear", "embedding_logistic")
+"""Types of rules that are fitted."""
 FOLDS = 5
 _WORDS = 20_000
 """Terms a TF-IDF router keeps, so that its exported policy stays a small file."""
