@@ -1,214 +1,271 @@
-"""One call of `measure`: what is still to be run, each process an immutable run, shuffled and interleaved.
+"""One campaign: child processes in shuffled rounds, until what each of them measures is known well enough.
 
-A round starts one child process for every configuration, in shuffled order, so that drift of the machine does not look
-like a difference between configurations. A configuration is settled when at least five processes agree within 2 %, when
-its time budget is spent, or when it failed. Rounds go on until all are settled; one that is precise already takes part
-in them while its budget lasts, because a comparison needs both of a round (costlib.measure.difference). What is in the
-store is not measured again, unless `fresh`.
+Whatever costlib measures (speed, embeddings, drafts, prefixes, text, tasks, students) is a probe: a subclass that says
+by which columns a stored row is found again, what a child process is asked, which of its numbers have to agree, and
+what is stored of it. All the rest lies here, once:
+
+- What the store holds for the same question in the same environment is not measured again, unless `fresh`. A crash or a
+  timeout may pass and is tried again; what does not fit or is not supported stays so.
+- A round starts one process for every case, in shuffled order, so that drift of the machine does not look like a
+  difference between cases. A case is settled when at least five processes agree within 2 %, when its time budget is
+  spent, or when it failed. Rounds go on until all are settled; one that is precise already takes part in them while its
+  budget lasts, because a comparison needs both of a round (costlib.measure.difference).
+- A process is in the store as soon as it has ended, so that a run that was killed goes on where it stopped. A row that
+  the store cannot take ends the campaign, and the error holds what was measured.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import random
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from costlib.environment import describe
-from costlib.errors import InputError
+from costlib.environment import describe, device_name
+from costlib.errors import InputError, RunError, bad
 from costlib.isolate import Outcome, run_isolated
-from costlib.measure.estimate import precise, spent, usable
-from costlib.measure.largest import bisect_largest, first_guess, free_memory
-from costlib.measure.worker import COMPILED, LOADED
-from costlib.progress import Progress, Step
+from costlib.measure.estimate import precise, spent
+from costlib.measure.worker import LOADED
+from costlib.models import demo
+from costlib.models.reference import on_disk, parse
+from costlib.output import NoRoomError
+from costlib.progress import Progress, Step, silent
 from costlib.store import Store, new_id
-from costlib.tables import RUNS
+from costlib.tables import Table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_MAXIMUM_ITERATIONS = 100
-_SLICE = 0.05
-"""Share of the time budget that one process spends on timed iterations; loading and warm-up come on top.
-
-Small, because the process is the unit of the interval: more processes narrow it, more iterations in one hardly do.
-"""
+Row = dict[str, Any]
+Case = TypeVar("Case", bound=Hashable)
 
 
-@dataclass(frozen=True)
-class Configuration:
-    """What is measured: a row's key. `device` is the name a reader sees."""
+class UnstoredError(RunError):
+    """The store took no more; `rows` holds what was measured, the row included that is on no disk."""
 
-    model: str
-    precision: str
-    engine: str
-    batch: int
-    prompt_tokens: int
-    output_tokens: int
+    rows: pd.DataFrame
+
+
+@dataclass(kw_only=True)
+class Campaign(Generic[Case]):
+    """One call of a probe; `processes` and `rows` hold, by case, what children answered and what is stored of it."""
+
+    name: ClassVar[str]
+    """Stage of its progress."""
+    table: ClassVar[Table]
+    in_child: ClassVar[str]
+    once: ClassVar[bool] = False
+    """Whether one process says all there is to say."""
+
+    models: Sequence[str]
     device: str
+    store: Store | str | None = None
+    fresh: bool = False
+    time_budget_s: float
+    timeout_s: float
+    progress: Progress | None = None
+    baseline: Case | None = None
+    """The case that others are compared with: what is wrong with it is wrong with all."""
+    processes: dict[Case, list[Row]] = field(default_factory=dict)
+    rows: dict[Case, list[Row]] = field(default_factory=dict)
+    ceilings: dict[str, Row] = field(default_factory=dict)
+    """Of the device, measured in this call, by model."""
+    searched_s: dict[Case, float] = field(default_factory=dict)
+    """Seconds of a search for what is measured, which its budget has to pay, too."""
 
-    def __str__(self) -> str:
-        return f"{self.model} {self.precision} {self.engine} batch {self.batch}"
+    def __post_init__(self) -> None:
+        for name in ("time_budget_s", "timeout_s"):
+            seconds = getattr(self, name)
+            if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < math.inf:
+                raise bad(name, seconds, "a number of seconds above 0")
+        self.kept = self.store if isinstance(self.store, Store) else Store(self.store)
+        self.kept.check_writable()
+        self.tell = self.progress or silent
+        self.id, self.fingerprint = new_id(), describe(self.device)[1]
+        self.refused: dict[Case, InputError] = {}
+        self.unstored: NoRoomError | None = None
+        self._known: pd.DataFrame | None = None
+        self._ready = False
 
+    # What a probe says.
 
-class Campaign:
-    """One call of `measure`: decides what is still to be run, and runs it."""
+    def label(self, case: Case) -> str:
+        """What progress calls a case."""
+        raise NotImplementedError
 
-    def __init__(
-        self, store: Store, device: str, fresh: bool, time_budget_s: float, timeout_s: float, progress: Progress
-    ) -> None:
-        self._store, self._device = store, device
-        self._budget, self._timeout, self._progress = time_budget_s, timeout_s, progress
-        self._new_campaign = new_id()
-        self._fingerprint = describe(device)[1]
-        self._ceilings: dict[str, dict[str, Any]] = {}  # measured in this call, by model
-        self._runs: dict[Configuration, pd.DataFrame] = {}
-        self._searched: dict[Configuration, float] = {}  # seconds of the search for a largest batch, but for its own
-        self._refused: dict[Configuration, InputError] = {}
-        self._stored = None if fresh else store.read(RUNS).frame
+    def key(self, case: Case) -> Row:
+        """Columns by which a stored row answers the same question."""
+        raise NotImplementedError
 
-    def run(self, wanted: list[Configuration]) -> list[pd.DataFrame]:
-        """Measure what is not settled; the runs of each, found or made here, and of no other campaign."""
-        for configuration in wanted:
-            if configuration not in self._runs:  # the search for the largest batch ran it already
-                self._runs[configuration] = self._found(configuration)
-        shuffled = random.Random(self._new_campaign)
-        going = [c for c in wanted if not self._settled(c)]
-        while not all(map(self._settled, going)):
-            round_ = [c for c in going if not self._ended(c)]
+    def arguments(self, case: Case) -> Row:
+        """What the next child process of a case is asked."""
+        raise NotImplementedError
+
+    def columns(self, case: Case) -> Row:
+        """Columns of a row that are known before a child answers."""
+        return self.key(case)
+
+    def starts(self, case: Case) -> str:
+        """The step of the child from which the time budget runs."""
+        return LOADED
+
+    def series(self, case: Case) -> list[list[list[float]]]:
+        """Numbers by process, each series of which has to agree."""
+        return []
+
+    def lacks(self, case: Case) -> bool:
+        """Whether a process is wanted for more than the numbers, however well those agree."""
+        return False
+
+    def in_order(self, round_: list[Case]) -> list[Case]:
+        """The cases of a round, in the order in which their processes start."""
+        return round_
+
+    def stored_of(self, case: Case) -> list[Row]:
+        """What is stored now that a process of a case has ended: the process."""
+        return self.processes[case][-1:]
+
+    def stored_rows(self) -> pd.DataFrame:
+        """What the store holds, oldest first."""
+        return self.kept.read(self.table).frame
+
+    # What all of them share.
+
+    def run(self, cases: Sequence[Case]) -> list[list[Row]]:
+        """Measure what is not settled; the rows of each case, found or made here, and of no other campaign."""
+        for case in cases:
+            self.look_up(case)
+        shuffled = random.Random(self.id)
+        going = [case for case in cases if not self.settled(case)]
+        while not self.unstored and not all(map(self.settled, going)):
+            round_ = [case for case in going if not self.ended(case)]
             shuffled.shuffle(round_)
-            for configuration in round_:
-                self._start(configuration, sum(map(self._settled, wanted)), len(wanted))
-        self._progress(Step("measured", stage="measure", done=len(wanted), total=len(wanted)))
-        if wanted and all(configuration in self._refused for configuration in wanted):
-            raise self._refused[wanted[0]]
-        return [self._runs[configuration] for configuration in wanted]
+            for case in self.in_order(round_):
+                if not self.unstored:
+                    self.start(case, sum(map(self.settled, cases)), len(cases))
+        self.tell(Step("measured", stage=self.name, done=len(cases), total=len(cases)))
+        if cases and all(case in self.refused for case in cases):
+            raise self.refused[cases[0]]
+        return [self.rows[case] for case in cases if self.rows[case]]
 
-    def largest(self, one: Configuration) -> int:
-        """The largest batch of a configuration that runs; one that says why where it failed otherwise.
+    def answer(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The rows a caller is told; in an `UnstoredError` where the store took no more."""
+        if self.unstored is None:
+            return frame
+        error = UnstoredError(f"{self.unstored}; what it did not take is told, and stored nowhere")
+        error.rows = frame
+        raise error
 
-        The search ends where the time budget would not hold two more processes, and what it took is taken from the
-        measurement of the batch it found.
-        """
-        free = free_memory(self._device)
-        guess = first_guess(one.model, one.precision, one.prompt_tokens, one.output_tokens, free)
-        failed: list[int] = []
-        untried: list[int] = []
-        took: dict[int, float] = {}
+    def look_up(self, case: Case) -> list[Row]:
+        """Rows in the store that may be continued: same question and environment, newest campaign."""
+        if case in self.rows:  # a search ran it already
+            return self.rows[case]
+        found: list[Row] = []
+        if not self.fresh:
+            frame = self._known = self.stored_rows() if self._known is None else self._known
+            for name, value in ({"fingerprint": self.fingerprint} | self.key(case)).items():
+                frame = frame[frame[name].isna() if value is None else frame[name] == value]
+            newest = frame["campaign"].eq(frame["campaign"].max()) if "campaign" in frame else slice(-1, None)
+            found = records(frame[newest])
+        self.rows[case] = [] if found and found[-1]["status"] == "error" else found
+        self.processes[case] = list(self.rows[case])
+        return self.rows[case]
 
-        def fits(batch: int) -> bool:
-            if took and sum(took.values()) + 2 * max(took.values()) > self._budget:
-                untried.append(batch)
-            if failed or untried:
-                return False
-            trial = replace(one, batch=batch)
-            self._runs[trial] = self._found(trial)
-            if self._runs[trial].empty:
-                self._start(trial, 0, 1, self._budget - sum(took.values()))
-                took[batch] = float(self._runs[trial].iloc[-1]["wall_s"])
-            status, reason = self._runs[trial].iloc[-1][["status", "reason"]]
-            if len(took) > 1 and str(reason).startswith("stopped after the time budget"):
-                untried.append(batch)
-            elif status not in ("ok", "oom"):
-                failed.append(batch)
-            return bool(status == "ok")
+    def settled(self, case: Case) -> bool:
+        """Whether another process would not help, or not fit."""
+        if not self.processes[case] or self.ended(case):
+            return bool(self.processes[case])
+        series = self.series(case)
+        return bool(series) and not self.lacks(case) and all(map(precise, series))
 
-        most = guess if self._device == "cpu" else 4 * guess
-        found = bisect_largest(fits, guess, most)
-        largest = failed[0] if failed else found or 1
-        if untried:
-            said = f"the search for the largest batch ended with its time budget, at {largest}"
-            self._progress(Step(f"{one}: {said}", stage="measure", done=0, total=1))
-        self._searched[replace(one, batch=largest)] = sum(took.values()) - took.get(largest, 0.0)
-        return largest
+    def ended(self, case: Case) -> bool:
+        """Whether a case takes part in no further round: it failed, or its time budget is spent."""
+        processes = self.processes[case]
+        if not processes or processes[-1]["status"] != "ok" or self.once:
+            return bool(processes)
+        walls = [float(process["wall_s"]) for process in processes]
+        return not self.lacks(case) and spent(walls, self.time_budget_s, self.searched_s.get(case))
 
-    def _found(self, configuration: Configuration) -> pd.DataFrame:
-        """Runs in the store that may be continued: same configuration and environment, newest campaign."""
-        import pandas as pd
-
-        if self._stored is None or self._stored.empty:
-            return pd.DataFrame(columns=RUNS.names)
-        runs = self._stored
-        same = runs["fingerprint"] == self._fingerprint
-        for name, value in asdict(configuration).items():
-            same &= runs[name] == value
-        runs = runs[same]
-        if not runs.empty:
-            runs = runs[runs["campaign"] == runs["campaign"].max()]
-        # A crash or a timeout may pass; what does not fit or is not supported stays so.
-        return runs if runs.empty or runs.iloc[-1]["status"] != "error" else pd.DataFrame(columns=RUNS.names)
-
-    def _settled(self, configuration: Configuration) -> bool:
-        runs = self._runs[configuration]
-        if runs.empty or self._ended(configuration):
-            return not runs.empty
-        samples, _ = usable(runs)
-        return precise([(rest if configuration.output_tokens > 1 else first) for first, rest in samples])
-
-    def _ended(self, configuration: Configuration) -> bool:
-        """Whether it takes part in no further round: it failed, or its time budget is spent."""
-        runs = self._runs[configuration]
-        if runs.empty:
-            return False
-        searched = self._searched.get(configuration)
-        return bool(runs.iloc[-1]["status"] != "ok") or spent(list(runs["wall_s"]), self._budget, searched)
-
-    def _start(self, configuration: Configuration, settled: int, total: int, budget_s: float | None = None) -> None:
-        import pandas as pd
-
-        runs = self._runs[configuration]
-        label = f"{configuration}, process {len(runs) + 1}"
+    def start(self, case: Case, settled: int = 0, total: int = 1, budget_s: float | None = None) -> None:
+        """One more process of a case; its row is stored as soon as it has ended."""
+        if not self._ready:  # here, so that a minute of conversion is not taken from a time budget
+            self._ready = True
+            for reference in map(parse, self.models):
+                if reference.kind == "demo":
+                    demo.ensure(reference.name, on_step=self.tell)
+        processes, budget_s = self.processes[case], budget_s or self.time_budget_s
+        label = self.label(case) + ("" if self.once else f", process {len(processes) + 1}")
 
         def show(text: str) -> None:
-            self._progress(Step(f"{label}: {text}", stage="measure", done=settled, total=total))
+            self.tell(Step(f"{label}: {text}", stage=self.name, done=settled, total=total))
 
         show("starting")
-        arguments = {key: value for key, value in asdict(configuration).items() if key != "device"}
-        arguments |= {
-            "device": self._device,
-            "slice_s": self._budget * _SLICE,
-            "budget_s": budget_s or self._budget,
-            "ceilings": self._ceilings.get(configuration.model, {}),
-            "maximum_iterations": _MAXIMUM_ITERATIONS,
-            "seed": random.Random(f"{configuration} {len(runs)}").randrange(2**31),
-        }
-        started_at = datetime.now(UTC).isoformat(timespec="seconds")
+        begun, arguments = datetime.now(UTC).isoformat(timespec="milliseconds"), self.arguments(case)
+        if "budget_s" in arguments:
+            arguments["budget_s"] = budget_s
         try:
-            outcome = run_isolated(
-                "costlib.measure.worker:measure_once",
-                arguments,
-                timeout_s=self._timeout,
-                budget_s=budget_s or self._budget,
-                starts=COMPILED if configuration.engine == "compiled" else LOADED,
-                on_progress=show,
-            )
-        except InputError as error:  # this model and this precision do not go together; others may
-            self._refused[configuration] = error
+            outcome = self.child(case, arguments, budget_s, show)
+        except InputError as error:  # this model and this case do not go together; others may
+            if case == self.baseline:
+                raise
+            self.refused[case] = error
             outcome = Outcome("unsupported", None, str(error), 0.0)
-        run_id = new_id()
-        row: dict[str, Any] = asdict(configuration)
+        answer = dict(outcome.value or {})
+        if ceilings := answer.pop("ceilings", None):
+            self.ceilings[arguments["model"]] = ceilings
+        environment, fingerprint = describe(self.device)
+        environment = answer.pop("environment", environment)
+        row: Row = {"device": device_name(self.device)} | self.columns(case)
         row |= {
-            "run_id": run_id,
-            "campaign": self._new_campaign if runs.empty else runs.iloc[-1]["campaign"],
-            "started_at": started_at,
+            "run_id": new_id(),
+            "campaign": processes[-1]["campaign"] if processes and "campaign" in processes[-1] else self.id,
+            "started_at": begun,
+            "kind": "measured",
             "status": outcome.status,
             "reason": outcome.reason,
             "wall_s": outcome.seconds,
-            "ttft_s": [],
-            "decode_s": [],
-            "flags": [],
+            "fingerprint": fingerprint,
+            "environment": json.dumps(environment, sort_keys=True),
         }
-        values = outcome.value or {}
-        self._ceilings[configuration.model] = values.pop("ceilings", arguments["ceilings"])
-        environment = values.pop("environment", None)
-        if environment is None:
-            environment, values["fingerprint"] = describe(self._device)
-        row |= values
         row["device"] = environment.get("device", row["device"])  # the one it ran on
-        row["environment"] = json.dumps(environment, sort_keys=True)
-        frame = pd.DataFrame([row])
-        if configuration not in self._refused:  # what the caller can mend is no result
-            self._store.write(RUNS, frame, run_id)
-        checked = RUNS.validate(frame)
-        self._runs[configuration] = checked if runs.empty else pd.concat([runs, checked], ignore_index=True)
+        processes.append(row | answer)
+        made = self.stored_of(case)
+        self.rows[case] = [*self.rows[case], *made]
+        if made and case not in self.refused:  # what the caller can mend is no result
+            self._keep(made)
+
+    def child(self, case: Case, arguments: Row, budget_s: float, show: Progress) -> Outcome:
+        """Run a child process to its end."""
+        limits: Row = {"timeout_s": self.timeout_s, "budget_s": budget_s, "starts": self.starts(case)}
+        return run_isolated(self.in_child, arguments, **limits, on_progress=show)
+
+    def _keep(self, rows: Sequence[Row]) -> None:
+        files: dict[str, list[Row]] = {}
+        for row in rows:
+            files.setdefault(row["run_id"], []).append(row)
+        for run_id, part in files.items():
+            try:
+                self.kept.write(self.table, self.table.of(part), run_id)
+            except NoRoomError as error:
+                self.unstored = error
+
+
+def records(frame: pd.DataFrame) -> list[Row]:
+    """Rows of a frame as dictionaries."""
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def material(asked: Mapping[str, Any], models: Sequence[str]) -> str:
+    """Hash of everything that was asked, and of the files of local models."""
+    read = [dict(asked), *map(on_disk, models)]
+    return hashlib.sha256(json.dumps(read, sort_keys=True).encode()).hexdigest()
+
+
+def whole_number(name: str, number: Any, least: int = 1, most: int = 10**7, more: str = "") -> None:
+    """Raise `InputError` for a number that is not whole, or not within its bounds."""
+    if isinstance(number, bool) or not isinstance(number, int) or not least <= number <= most:
+        raise bad(name, number, f"a whole number from {least:,} to {most:,}{more}")

@@ -12,28 +12,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-import random
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from costlib.devices import resolve
-from costlib.environment import default_device, describe, device_name
+from costlib.environment import default_device
 from costlib.errors import bad, unused
-from costlib.isolate import run_isolated
-from costlib.measure.embed_summarise import Row, compared, embeddings_row, fidelity_columns, use_columns
-from costlib.measure.estimate import settled
-from costlib.measure.worker import LOADED
+from costlib.measure.campaign import Campaign, Row, records, whole_number
+from costlib.measure.embed_summarise import compared, embeddings_row, fidelity_columns, use_columns
 from costlib.models.documents import Documents, read_documents
 from costlib.models.encoder import refuse_other_models
 from costlib.models.load import check_device
 from costlib.models.precision import precision as known_precision
 from costlib.models.reference import is_static, on_disk, parse
 from costlib.output import scratch
-from costlib.progress import Progress, Step, silent
-from costlib.store import Store, new_id
+from costlib.progress import Progress
+from costlib.store import Store
 from costlib.tables import EMBEDDING_RUNS, EMBEDDINGS
 
 if TYPE_CHECKING:
@@ -41,7 +37,6 @@ if TYPE_CHECKING:
 
 _SLICE = 0.1
 """Share of the time budget that one process spends on timed passes."""
-_TARGET = "costlib.measure.embed_worker:encode_once"
 
 
 def embed(
@@ -98,37 +93,32 @@ def embed(
     for name in names:
         check_device(known_precision(name), device)
     refuse_other_models(reference)
-    for field_, count in (("documents", documents), ("batch", batch)):
-        if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= 10**6:
-            raise bad(field_, count, "a whole number from 1 to 1,000,000")
-    for field_, seconds in (("time_budget_s", time_budget_s), ("timeout_s", timeout_s)):
-        if not isinstance(seconds, (int, float)) or not 0 < seconds < 1e9:
-            raise bad(field_, seconds, "a number of seconds above 0")
+    for field, count in (("documents", documents), ("batch", batch)):
+        whole_number(field, count, most=10**6)
     found = read_documents(text)
     found = Documents(found.texts[:documents], (), found.duplicates, found.name)
     labelled = None if task is None else read_documents(task, labelled=True, field="task")
     if labelled is not None and reference.kind == "random":
         raise bad("task", str(task), "no task for random weights: their quality is not measurable")
-    kept = store if isinstance(store, Store) else Store(store)
-    kept.check_writable()
     shared = {
         "model": model,
         "baseline": base,
-        "device": device_name(device),
         "text": found.name,
         "documents": len(found.texts),
         "duplicates": found.duplicates,
         "batch": batch,
-        "kind": "measured",
         "task": labelled.name if labelled else None,
         "material_sha256": _material(model, found, labelled),
     }
+    limits: Row = {"time_budget_s": time_budget_s, "timeout_s": timeout_s, "progress": progress}
     with scratch() as place:
         (place / "texts.json").write_text(json.dumps(found.texts), encoding="utf-8")
         (place / "task.json").write_text(json.dumps(labelled.texts if labelled else []), encoding="utf-8")
-        campaign = _Campaign(kept, shared, device, place, labelled, time_budget_s, timeout_s, progress or silent)
-        runs = campaign.run(names, fresh=fresh)
-    return EMBEDDINGS.of([embeddings_row(runs[name]) for name in names])
+        probe = Embedding(
+            models=[model], device=device, store=store, fresh=fresh, baseline=base, shared=shared, place=place,
+            task=labelled, **limits,
+        )  # fmt: skip
+        return probe.answer(EMBEDDINGS.of([embeddings_row(rows) for rows in probe.run(names)]))
 
 
 def embeddings(store: Store | str | None = None) -> pd.DataFrame:
@@ -137,7 +127,7 @@ def embeddings(store: Store | str | None = None) -> pd.DataFrame:
     key = ["model", "precision", "baseline", "device", "text", "documents", "batch"]
     rows = []
     for _, runs in kept.read(EMBEDDING_RUNS).frame.groupby(key, sort=False):
-        rows.append(embeddings_row(_records(runs[runs["campaign"] == runs["campaign"].max()])))
+        rows.append(embeddings_row(records(runs[runs["campaign"] == runs["campaign"].max()])))
     return EMBEDDINGS.of(sorted(rows, key=lambda row: str(row["run_id"])))
 
 
@@ -147,103 +137,72 @@ def _material(model: str, texts: Documents, task: Documents | None) -> str:
     return hashlib.sha256(json.dumps(read).encode()).hexdigest()
 
 
-def _records(runs: pd.DataFrame) -> list[Row]:
-    return [{str(name): value for name, value in row.items()} for row in runs.to_dict("records")]
+@dataclass(kw_only=True)
+class Embedding(Campaign[str]):
+    """Precisions of an embedding model; the first process of each leaves its vectors, to be compared."""
 
-
-@dataclass
-class _Campaign:
-    """One call of `embed`: what it asks of every precision, and the processes of each."""
-
-    store: Store
-    shared: dict[str, Any]
-    device: str
+    name, table, in_child = "embed", EMBEDDING_RUNS, "costlib.measure.embed_worker:encode_once"
+    shared: Row
     place: Path
     task: Documents | None
-    budget_s: float
-    timeout_s: float
-    tell: Progress
-    ceilings: dict[str, Any] = field(default_factory=dict)
-    id: str = field(default_factory=new_id)
-    runs: dict[str, list[Row]] = field(default_factory=dict)
 
-    def run(self, names: list[str], *, fresh: bool) -> dict[str, list[Row]]:
-        """Processes of each precision in shuffled rounds, those of the store included."""
-        self.runs = {name: [] if fresh else self._found(name) for name in names}
-        shuffled = random.Random(self.id)
-        while pending := [name for name in names if not self._done(name)]:
-            shuffled.shuffle(pending)
-            base = self.shared["baseline"]
-            if self._comparable() and not self._vectors.exists() and not all(map(self._compared, pending)):
-                pending = [base, *(name for name in pending if name != base)]
-            for name in pending:
-                self._start(name, sum(map(self._done, names)), len(names))
-        self.tell(Step("measured", stage="embed", done=len(names), total=len(names)))
-        return self.runs
+    def label(self, case: str) -> str:
+        """Model and precision."""
+        return f"{self.shared['model']} {case}"
 
-    def _found(self, precision: str) -> list[Row]:
-        """Processes in the store that may be continued: same material, settings and environment, newest campaign.
+    def key(self, case: str) -> Row:
+        """Settings, and the hash of what their names stand for."""
+        asked = {name: self.shared[name] for name in ("model", "baseline", "documents", "batch", "material_sha256")}
+        return asked | {"precision": case}
 
-        A crash or a timeout may pass and is tried again; what does not fit or is not supported stays so.
-        """
-        runs = self.store.read(EMBEDDING_RUNS).frame
-        asked = {key: self.shared[key] for key in ("model", "baseline", "documents", "batch", "material_sha256")}
-        for name, value in (asked | {"precision": precision, "fingerprint": describe(self.device)[1]}).items():
-            runs = runs[runs[name] == value]
-        rows = _records(runs[runs["campaign"] == runs["campaign"].max()])
-        return [] if rows and rows[-1]["status"] == "error" else rows
+    def columns(self, case: str) -> Row:
+        """What was asked of every precision."""
+        return self.shared | {"precision": case}
 
-    @property
-    def _vectors(self) -> Path:
-        """What a process of the baseline leaves to compare with."""
-        return self.place / f"{self.shared['baseline']}.npy"
+    def arguments(self, case: str) -> Row:
+        """The first process of a precision leaves its vectors, and one of the baseline wherever they are needed."""
+        return {
+            "model": self.shared["model"],
+            "precision": case,
+            "device": self.device,
+            "batch": self.shared["batch"],
+            "folder": str(self.place),
+            "slice_s": self.time_budget_s * _SLICE,
+            "budget_s": self.time_budget_s,
+            "keep": not self._compared(case) or (case == self.baseline and not self._vectors(case).exists()),
+            "ceilings": self.ceilings.get(self.shared["model"], {}),
+        }
+
+    def series(self, case: str) -> list[list[list[float]]]:
+        """Seconds of the passes."""
+        return [[process["pass_s"] for process in self.processes[case]]]
+
+    def lacks(self, case: str) -> bool:
+        """Whether its vectors are still to be compared."""
+        return self._comparable() and not self._compared(case)
+
+    def in_order(self, round_: list[str]) -> list[str]:
+        """The baseline first, again where the store holds it, while others are to be compared with its vectors."""
+        base = str(self.baseline)
+        if self._comparable() and not self._vectors(base).exists() and not all(map(self._compared, round_)):
+            return [base, *(name for name in round_ if name != base)]
+        return round_
+
+    def stored_of(self, case: str) -> list[Row]:
+        """The process, with what its vectors are worth where it left them."""
+        row = self.processes[case][-1]
+        if row["status"] == "ok" and self._vectors(case).exists() and not self._compared(case):
+            row |= fidelity_columns(self.place, str(self.baseline), case, parse(row["model"]).kind == "random")
+            row |= use_columns(self.place, str(self.baseline), case, self.task)
+        return [row]
+
+    def _vectors(self, case: str) -> Path:
+        """What a process of a precision leaves to compare."""
+        return self.place / f"{case}.npy"
 
     def _comparable(self) -> bool:
         """Whether the baseline has not failed."""
-        return all(row["status"] == "ok" for row in self.runs[self.shared["baseline"]][-1:])
+        return all(row["status"] == "ok" for row in self.processes[str(self.baseline)][-1:])
 
-    def _compared(self, precision: str) -> bool:
-        return any(map(compared, self.runs[precision]))
-
-    def _done(self, precision: str) -> bool:
-        """Whether another process would not help or not fit."""
-        rows = self.runs[precision]
-        if not rows or rows[-1]["status"] != "ok":
-            return bool(rows)
-        if self._comparable() and not self._compared(precision):
-            return False
-        passes = [row["pass_s"] for row in rows if row["status"] == "ok"]
-        return settled(passes, [float(row["wall_s"]) for row in rows], self.budget_s)
-
-    def _start(self, precision: str, done: int, total: int) -> None:
-        """One more process, stored as soon as it has ended; the first of a precision leaves its vectors."""
-        rows, base = self.runs[precision], self.shared["baseline"]
-        model = self.shared["model"]
-        label = f"{model} {precision}, process {len(rows) + 1}"
-
-        def show(text: str) -> None:
-            self.tell(Step(f"{label}: {text}", stage="embed", done=done, total=total))
-
-        keep = not self._compared(precision) or (precision == base and not self._vectors.exists())
-        arguments = {"model": model, "precision": precision, "device": self.device, "batch": self.shared["batch"]}
-        arguments |= {"folder": str(self.place), "slice_s": self.budget_s * _SLICE, "keep": keep}
-        arguments |= {"budget_s": self.budget_s, "ceilings": self.ceilings}
-        row: Row = self.shared | {
-            "precision": precision,
-            "campaign": rows[-1]["campaign"] if rows else self.id,
-            "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-        outcome = run_isolated(
-            _TARGET, arguments, timeout_s=self.timeout_s, budget_s=self.budget_s, starts=LOADED, on_progress=show
-        )
-        self.ceilings = (outcome.value or {}).get("ceilings", self.ceilings)
-        environment, row["fingerprint"] = describe(self.device)
-        row |= {"run_id": new_id(), "status": outcome.status, "reason": outcome.reason, "wall_s": outcome.seconds}
-        row |= {"environment": environment} | (outcome.value or {})
-        row["device"] = row["environment"].get("device", row["device"])  # the one it ran on
-        row["environment"] = json.dumps(row["environment"], sort_keys=True)
-        if keep and outcome.status == "ok":
-            row |= fidelity_columns(self.place, base, precision, parse(model).kind == "random")
-            row |= use_columns(self.place, base, precision, self.task)
-        self.store.write(EMBEDDING_RUNS, EMBEDDING_RUNS.of([row]), row["run_id"])
-        rows.append(row)
+    def _compared(self, case: str) -> bool:
+        return any(map(compared, self.processes[case]))

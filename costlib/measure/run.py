@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-import math
+import random
 from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from costlib.devices import resolve
 from costlib.environment import default_device, device_name
 from costlib.errors import bad
-from costlib.measure.campaign import Campaign, Configuration
-from costlib.measure.estimate import CONFIGURATION
-from costlib.measure.largest import ALL_BUT_BATCH, largest_batches
+from costlib.measure.campaign import Campaign, Row, whole_number
+from costlib.measure.estimate import CONFIGURATION, usable
+from costlib.measure.largest import ALL_BUT_BATCH, bisect_largest, first_guess, free_memory, largest_batches
 from costlib.measure.summarise import summarise
-from costlib.models import demo
+from costlib.measure.worker import COMPILED, LOADED
 from costlib.models.load import check_device
 from costlib.models.precision import precision as known_precision
 from costlib.models.reference import Reference, parse
 from costlib.paths import measurements_dir
-from costlib.progress import Progress, silent
+from costlib.progress import Progress, Step
 from costlib.store import Store
 from costlib.tables import ENGINES, MEASUREMENTS, RUNS
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_MAXIMUM_ITERATIONS = 100
+_SLICE = 0.05
+"""Share of the time budget that one process spends on timed iterations; loading and warm-up come on top.
+
+Small, because the process is the unit of the interval: more processes narrow it, more iterations in one hardly do.
+"""
 
 
 def measure(
@@ -79,32 +87,111 @@ def measure(
         _check_engine(name, reference, precisions)
     for field, values in (("batch", batches), ("prompt_tokens", prompts), ("output_tokens", outputs)):
         for count in values:
-            if field == "batch" and count == "max":
-                continue
-            if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= 10**7:
-                raise bad(field, count, "a whole number from 1 to 10,000,000" + (" or max" if field == "batch" else ""))
-    for field, limit in (("time_budget_s", time_budget_s), ("timeout_s", timeout_s)):
-        if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not math.isfinite(limit) or limit <= 0:
-            raise bad(field, limit, "a number of seconds above 0")
+            if (field, count) != ("batch", "max"):
+                whole_number(field, count, more=" or max" if field == "batch" else "")
     asked = {"precision": precisions, "engine": engines, "batch": batches}
     for field, values in (asked | {"prompt_tokens": prompts, "output_tokens": outputs}).items():
         if not values:
             raise bad(field, values, "at least one value")
-    kept = store if isinstance(store, Store) else Store(store)
-    kept.check_writable()
-    name = device_name(device)
-    if reference.kind == "demo":  # here, so that a minute of conversion is not taken from a time budget
-        demo.ensure(reference.name, on_step=progress or silent)
-    campaign = Campaign(kept, device, fresh, time_budget_s, timeout_s, progress or silent)
-    combined = product(precisions, engines, batches, prompts, outputs)
-    wanted = [
-        Configuration(model, *parts[:2], size, *parts[3:], name)
-        for parts in combined
-        for size in [
-            campaign.largest(Configuration(model, *parts[:2], 1, *parts[3:], name)) if parts[2] == "max" else parts[2]
-        ]
-    ]
-    return _table(campaign.run(list(dict.fromkeys(wanted))), stored_runs(kept))
+    limits: dict[str, Any] = {"time_budget_s": time_budget_s, "timeout_s": timeout_s}
+    probe = Speed(models=[model], device=device, store=store, fresh=fresh, progress=progress, **limits)
+    wanted = []
+    for parts in product(precisions, engines, batches, prompts, outputs):
+        one = Configuration(model, *parts[:2], 1 if parts[2] == "max" else parts[2], *parts[3:], device_name(device))
+        wanted.append(replace(one, batch=probe.largest(one)) if parts[2] == "max" else one)
+    measured = [RUNS.of(rows) for rows in probe.run(list(dict.fromkeys(wanted)))]
+    return probe.answer(_table(measured, stored_runs(probe.kept)))
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What is measured: a row's key. `device` is the name a reader sees."""
+
+    model: str
+    precision: str
+    engine: str
+    batch: int
+    prompt_tokens: int
+    output_tokens: int
+    device: str
+
+    def __str__(self) -> str:
+        return f"{self.model} {self.precision} {self.engine} batch {self.batch}"
+
+
+class Speed(Campaign[Configuration]):
+    """Speed, memory and energy of configurations; each process is a run."""
+
+    name, table, in_child = "measure", RUNS, "costlib.measure.worker:measure_once"
+
+    def label(self, case: Configuration) -> str:
+        """Model, precision, engine and batch."""
+        return str(case)
+
+    def key(self, case: Configuration) -> Row:
+        """The configuration."""
+        return asdict(case)
+
+    def arguments(self, case: Configuration) -> Row:
+        """The configuration on torch's device, its share of the time budget, and the ceilings known already."""
+        return asdict(case) | {
+            "device": self.device,
+            "slice_s": self.time_budget_s * _SLICE,
+            "budget_s": self.time_budget_s,
+            "ceilings": self.ceilings.get(case.model, {}),
+            "maximum_iterations": _MAXIMUM_ITERATIONS,
+            "seed": random.Random(f"{case} {len(self.processes[case])}").randrange(2**31),
+        }
+
+    def columns(self, case: Configuration) -> Row:
+        """A run that failed has no sample."""
+        return asdict(case) | {"ttft_s": [], "decode_s": [], "flags": []}
+
+    def starts(self, case: Configuration) -> str:
+        """Compiling is not taken from the time budget."""
+        return COMPILED if case.engine == "compiled" else LOADED
+
+    def series(self, case: Configuration) -> list[list[list[float]]]:
+        """Times of decode, or to the first token where that is all."""
+        samples, _ = usable(RUNS.of(self.processes[case]))
+        return [[(rest if case.output_tokens > 1 else first) for first, rest in samples]]
+
+    def largest(self, one: Configuration) -> int:
+        """The largest batch of a configuration that runs; one that says why where it failed otherwise.
+
+        The search ends where the time budget would not hold two more processes, and what it took is taken from the
+        measurement of the batch it found.
+        """
+        free = free_memory(self.device)
+        guess = first_guess(one.model, one.precision, one.prompt_tokens, one.output_tokens, free)
+        failed: list[int] = []
+        untried: list[int] = []
+        took: dict[int, float] = {}
+
+        def fits(batch: int) -> bool:
+            if self.unstored or (took and sum(took.values()) + 2 * max(took.values()) > self.time_budget_s):
+                untried.append(batch)
+            if failed or untried:
+                return False
+            trial = replace(one, batch=batch)
+            if not self.look_up(trial):
+                self.start(trial, budget_s=self.time_budget_s - sum(took.values()))
+                took[batch] = float(self.processes[trial][-1]["wall_s"])
+            status, reason = (self.processes[trial][-1][name] for name in ("status", "reason"))
+            if len(took) > 1 and str(reason).startswith("stopped after the time budget"):
+                untried.append(batch)
+            elif status not in ("ok", "oom"):
+                failed.append(batch)
+            return bool(status == "ok")
+
+        most = guess if self.device == "cpu" else 4 * guess
+        found = bisect_largest(fits, guess, most)
+        largest = failed[0] if failed else found or 1
+        if untried:
+            said = f"the search for the largest batch ended with its time budget, at {largest}"
+            self.tell(Step(f"{one}: {said}", stage=self.name, done=0, total=1))
+        self.searched_s[replace(one, batch=largest)] = sum(took.values()) - took.get(largest, 0.0)
+        return largest
 
 
 def stored_runs(store: Store | str | None = None) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from small_models import documents, tiny_bert, tiny_static, write_documents
 from costlib.cost.embedding import api_prices, priced
 from costlib.errors import InputError
 from costlib.isolate import Outcome
-from costlib.measure import embed as module
+from costlib.measure import campaign as module
 from costlib.measure import roofline
 from costlib.measure.device import CpuDevice
 from costlib.measure.embed import embed, embeddings

@@ -57,8 +57,8 @@ def test_the_largest_batch_is_found_between_one_that_ran_and_one_that_did_not_fi
 
     arguments = {
         "model": f"path:{tiny_model}", "precision": "bf16", "engine": "eager", "batch": 1, "prompt_tokens": 64,
-        "output_tokens": 2, "device": "cpu", "slice_s": 0.01, "minimum_iterations": 1, "maximum_iterations": 1,
-        "seed": 1,
+        "output_tokens": 2, "device": "cpu", "slice_s": 0.01, "budget_s": 60, "maximum_iterations": 1,
+        "seed": 1, "ceilings": {},
     }  # fmt: skip
     alone = run_isolated("child_memory:address_space", arguments, timeout_s=120)
     assert alone.value is not None, alone.reason
@@ -67,12 +67,12 @@ def test_the_largest_batch_is_found_between_one_that_ran_and_one_that_did_not_fi
         subprocess.Popen, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     )
     monkeypatch.setattr(isolate.subprocess, "Popen", limited)
-    monkeypatch.setattr("costlib.measure.campaign.first_guess", lambda *_: TOO_MANY)
+    monkeypatch.setattr("costlib.measure.run.first_guess", lambda *_: TOO_MANY)
     monkeypatch.setattr("costlib.measure.largest._CLOSE", 0.5)  # fewer children; the search itself is tested elsewhere
     store = Store(tmp_path / "s")
     rows = measure(
         f"path:{tiny_model}", batch="max", prompt_tokens=64, output_tokens=2, device="cpu", store=store,
-        time_budget_s=0.1,
+        time_budget_s=30,
     )  # fmt: skip
     runs = store.read(RUNS).frame
     fitted, full = (set(runs.loc[runs["status"] == status, "batch"]) for status in ("ok", "oom"))

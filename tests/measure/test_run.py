@@ -12,7 +12,8 @@ from samples import run_row
 from costlib.errors import InputError
 from costlib.gpu import Gpu
 from costlib.isolate import Outcome
-from costlib.measure import campaign as module
+from costlib.measure import campaign
+from costlib.measure import run as module
 from costlib.measure.run import measure, measurements
 from costlib.store import Store
 from costlib.tables import RUNS
@@ -57,14 +58,14 @@ class FakeWorker:
         played = self.times[precision]
         time = played[min(self.calls.count(precision) - 1, len(played) - 1)]
         value = {"ttft_s": [0.1], "decode_s": [time], "flags": [""], "fingerprint": "set below", "environment": {}}
-        value["fingerprint"] = module.describe(arguments["device"])[1]
+        value["fingerprint"] = campaign.describe(arguments["device"])[1]
         return Outcome("ok", value, None, self.seconds)
 
 
 @pytest.fixture
 def worker(monkeypatch: pytest.MonkeyPatch) -> FakeWorker:
     fake = FakeWorker({"bf16": [1.0], "nf4": [1.0, 1.4, 0.8, 1.2, 1.0, 0.9]})
-    monkeypatch.setattr(module, "run_isolated", fake)
+    monkeypatch.setattr(campaign, "run_isolated", fake)
     return fake
 
 
@@ -145,7 +146,7 @@ def test_another_environment_is_not_pooled(
     tiny_model: Path, worker: FakeWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go(tiny_model, "bf16")
-    monkeypatch.setattr(module, "describe", lambda device: ({}, "another driver"))
+    monkeypatch.setattr(campaign, "describe", lambda device: ({}, "another driver"))
     go(tiny_model, "bf16")
     frame = Store().read(RUNS).frame
     assert frame.groupby("campaign")["fingerprint"].nunique().max() == 1 and frame["campaign"].nunique() == 2
@@ -195,8 +196,8 @@ def test_unknown_precision_and_model_are_refused(worker: FakeWorker, tiny_model:
 def test_the_newest_campaign_is_the_measurement(tmp_path: Path) -> None:
 
     store = Store(tmp_path)
-    for run, campaign, time in (("a", "1", 1.0), ("b", "2", 4.0), ("c", "2", 4.0)):
-        row = run_row(run_id=run, campaign=campaign, decode_s=[time])
+    for run, group, time in (("a", "1", 1.0), ("b", "2", 4.0), ("c", "2", 4.0)):
+        row = run_row(run_id=run, campaign=group, decode_s=[time])
         store.write(RUNS, pd.DataFrame([row]), run)
     found = measurements(store)
     assert len(found) == 1 and found["tpot_s"].iloc[0] == pytest.approx(0.4) and found["processes"].iloc[0] == 2
