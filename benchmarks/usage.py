@@ -54,7 +54,7 @@ def bare(path: str) -> None:
 
 
 def ours(path: str) -> None:
-    from costlib.portfolio.usage.summary import read_logs
+    from costlib.portfolio.logs import usage as read_logs
 
     assert not read_logs([path]).rejected
 

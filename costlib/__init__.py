@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # the list of all public names, read by `_door`
     from costlib.measure.run import measurements as measurements
     from costlib.measure.speculative import speculate as speculate
     from costlib.models.memory import memory as memory
+    from costlib.portfolio.logs import usage as usage
     from costlib.portfolio.measured import measured as measured
     from costlib.portfolio.shared import plan as plan
     from costlib.prices.api import price as price

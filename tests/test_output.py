@@ -203,7 +203,7 @@ def test_eight_writers_of_one_file_do_not_meet(tmp_path: Path, name: str) -> Non
     script = (
         "import os, sys\n"
         "from costlib.cli.main import main\n"
-        "import costlib.prices.book, costlib.portfolio.usage.summary\n"
+        "import costlib.prices.book, costlib.portfolio.logs\n"
         "sys.stdout = open(os.devnull, 'w')\n"
         "children = []\n"
         "for _ in range(8):\n"

@@ -9,36 +9,8 @@ from costlib.cli.show import Card, Table, number, records, remarks, usd
 from costlib.errors import bad, unused
 
 if TYPE_CHECKING:
+    from costlib.portfolio.logs import Usage
     from costlib.portfolio.routing.route import Routed
-    from costlib.portfolio.usage.summary import Usage
-
-
-def ask_usage(
-    files: Sequence[str],
-    *,
-    columns: Mapping[str, str] | None = None,
-    invoice: float | None = None,
-    as_of: str | None = None,
-    out: str | None = None,
-) -> Usage:
-    """Read request logs: workloads with volume, hours and tokens, and the bill priced again and reconciled.
-
-    Args:
-        files: Logs: .csv, .jsonl, .json or .parquet; the text ones also .gz.
-        columns: FIELD=COLUMN of a log whose export is not recognised; again for each field.
-        invoice: $ on the invoice of the same calls.
-        as_of: Date of the prices, YYYY-MM-DD, or UTC moment [default: the day of each call].
-        out: Write the workloads as a CSV that a study can be made from.
-    """
-    from costlib.output import check_file
-    from costlib.portfolio.usage.export import write_workloads
-    from costlib.portfolio.usage.summary import read_logs
-
-    place = check_file(out) if out is not None else None
-    found = read_logs(files, columns=columns, invoice_usd=invoice, as_of=as_of)
-    if place is not None:
-        write_workloads(found, place)
-    return found
 
 
 def usage(found: Usage, asked: Any) -> Card:

@@ -1,4 +1,4 @@
-"""Forms of chart about requests: when they come, how a share turns into a gain, loss by context, quality by cost."""
+"""Forms of chart about requests: how a share turns into a gain, loss by context, quality by cost."""
 
 from __future__ import annotations
 
@@ -9,44 +9,12 @@ from typing import Any
 import numpy as np
 
 from costlib.figure import Figure
-from costlib.report.chart import LOOKS, PAPER, Row, draw, fitted, held, label, note, plain_axis, today, whisker
+from costlib.report.chart import LOOKS, PAPER, Row, draw, fitted, held, note, plain_axis, today, whisker
 from costlib.report.ledger import Ledger, spread
 from costlib.reporting.charts import INK, LINE, PALETTE, SOFT, cut
 
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-
 _TOUCHING = (0.45, 0.09)
 """Shares of a chart's width and height within which two names touch."""
-
-Busy = tuple[str, Sequence[float], Figure, Sequence[float], Figure]
-
-
-def rhythms(ledger: Ledger, name: str, rows: Sequence[Busy]) -> str:
-    """For each subject its requests by hour of day and by weekday, with the share of the busiest of each.
-
-    A row is (subject, 24 counts, share of the busiest hour, 7 counts, share of the busiest day).
-    """
-
-    def paint(canvas: Any) -> None:
-        grid = canvas.subplots(len(rows), 2, squeeze=False, width_ratios=(24, 12))
-        for pair, (subject, hours, hour, days, day) in zip(grid, rows, strict=True):
-            last = pair[0] is grid[-1][0]
-            for ax, counts, figure, what in ((pair[0], hours, hour, "hour"), (pair[1], days, day, "weekday")):
-                top = int(np.argmax(counts))
-                colours = [PALETTE[1] if at == top else PALETTE[0] for at in range(len(counts))]
-                ax.bar(range(len(counts)), counts, width=0.8, color=colours)
-                ax.set_ylim(0, max(counts) * 1.35)
-                ax.set_yticks([])
-                ax.spines["left"].set_visible(False)
-                label(ax, top, max(counts), ledger, f"{subject} · busiest {what}", figure, offset=(0, 6), ha="center")
-                ax.tick_params(axis="x", length=0)
-            pair[0].set_title(cut(subject))
-            pair[0].set_xticks(range(0, 24, 3), [f"{at}" for at in range(0, 24, 3)] if last else [""] * 8)
-            pair[1].set_xticks(range(7), _DAYS if last else [""] * 7)
-        grid[-1][0].set_xlabel("hour of the day, UTC")
-        grid[-1][1].set_xlabel("day of the week, UTC")
-
-    return draw(name, 0.4 + 0.95 * len(rows), paint)
 
 
 @dataclass(frozen=True)

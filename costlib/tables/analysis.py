@@ -108,6 +108,28 @@ energy_j_per_output_token | Net per new token | J/token | derived
 energy_j_per_token | Net per token | J/token | derived
 output_to_input_price_ratio | Output over input price | ratio | quoted
 tried_count | Configurations | count | derived
+usd | Cost | USD |
+logged_usd | The log's own cost | USD |
+invoice_usd | Invoice | USD |
+difference_usd | Invoice beyond list prices | USD | derived
+spend_share | Share of the spend | share | derived
+current_model | Model | |
+provider | Provider | |
+observed_hours | Observed | hours |
+used_share | Records used | share | derived
+records_count | Count | count |
+token_kind | Tokens | |
+request_tokens | Length of a request | tokens |
+mean_tokens | Mean | tokens |
+median_tokens | Median | tokens |
+p95_tokens | One in twenty above | tokens |
+p99_tokens | One in a hundred above | tokens |
+times_median | Times the median | ratio | derived
+repeated_prefix_share | Prompt that repeats | share |
+cached_share | Input read from a cache | share | derived
+unread_share | Repeats, not cached | share | derived
+busiest_hour_share | Busiest hour | share | derived
+busiest_weekday_share | Busiest day | share | derived
 """
 
 

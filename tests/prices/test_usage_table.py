@@ -10,7 +10,7 @@ import pytest
 
 import costlib as cl
 from costlib.errors import InputError
-from costlib.portfolio.usage.summary import read_logs
+from costlib.portfolio.logs import usage as read_logs
 from costlib.prices.usage_table import counts, minutes
 from costlib.read import Places
 

@@ -152,7 +152,7 @@ SEEDS = {
     "calls.csv", "csv", "calls.csv.gz", "calls.parquet", "array.json", "otlp.jsonl.gz", *(f"{n}.jsonl" for n in LOGS)
 )
 def usage(path: Path) -> object:
-    from costlib.portfolio.usage.summary import read_logs
+    from costlib.portfolio.logs import usage as read_logs
 
     found = read_logs([path])
     assert found.read == found.used + sum(found.rejected.values())

@@ -213,7 +213,7 @@ def run_cells(cells: Sequence[str], store: Path | None = None) -> Shown:
     return Shown(found, html, facts)
 
 
-def run_notebook(name: str, **parameters: str) -> Shown:
+def run_notebook(name: str, **parameters: str | float) -> Shown:
     """Run a shipped notebook in this process with parameters."""
     cells = nbformat.read(notebooks_dir() / f"{name}.ipynb", as_version=4).cells
     code = [cell.source for cell in cells if cell.cell_type == "code"]
