@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from costlib.errors import bad
+from costlib.models.precision import PRECISIONS
+from costlib.quality.tasks.answers import stored_answers
 from costlib.stats.bootstrap import paired_bootstrap
 from costlib.stats.margin import NonInferiority, betting_margin, exact_margin
 from costlib.stats.paired import (
@@ -33,6 +35,8 @@ from costlib.tables.schema import is_null
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from costlib.store import Store
 
 MOST_FAILED = 0.05
 """Share of items without an answer above which a score is not one."""
@@ -74,6 +78,21 @@ def task_scores(
     for row, adjusted in zip(known, holm([row["p_value"] for row in known]), strict=True):
         row["p_holm"] = adjusted
     return TASK_SCORES.of(rows)
+
+
+def stored_scores(store: Store | str | None = None) -> pd.DataFrame:
+    """TASK_SCORES rows of every model with stored answers, each beside its own 16-bit precision where that answered.
+
+    Args:
+        store: A store or its folder [default: the default store].
+    """
+    import pandas as pd
+
+    found = []
+    for model, own in stored_answers(store or None).groupby("model", sort=False):
+        dense = [name for name in own["precision"].dropna().unique() if PRECISIONS[name].linear_bits == 16]
+        found.append(task_scores(own, baseline=(str(model), str(dense[0])) if dense else None))
+    return pd.concat(found, ignore_index=True) if found else TASK_SCORES.of([])
 
 
 def _alone(own: pd.DataFrame) -> dict[str, Any]:
