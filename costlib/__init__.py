@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # the list of all public names, read by `_door`
     from costlib.models.memory import memory as memory
     from costlib.portfolio.logs import usage as usage
     from costlib.portfolio.measured import measured as measured
+    from costlib.portfolio.measured import text_depths as text_depths
     from costlib.portfolio.shared import plan as plan
     from costlib.prices.api import price as price
     from costlib.prices.book import load_book as price_book
@@ -37,12 +38,15 @@ if TYPE_CHECKING:  # the list of all public names, read by `_door`
     from costlib.prices.rates import rates as rates
     from costlib.prices.usage import price_table as price_usage
     from costlib.quality.tasks.evaluate import evaluate as evaluate
+    from costlib.quality.tasks.study import task_results as task_results
+    from costlib.quality.tasks.study import worse_answers as worse_answers
     from costlib.quality.text import measure_text as quality
     from costlib.quality.text import quality_results as quality_results
     from costlib.report.batch import batch as batch
     from costlib.report.batch_folder import check as check
     from costlib.report.run import report as report
     from costlib.report.run import run as run
+    from costlib.reporting.charts import LINES as LINES
     from costlib.reporting.charts import PALETTE as PALETTE
     from costlib.reporting.charts import label_ends as label_ends
     from costlib.reporting.page import Page as Page

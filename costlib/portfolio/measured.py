@@ -18,8 +18,10 @@ from costlib.measure.device import REASON_CODES
 from costlib.measure.run import measurements, stored_runs
 from costlib.prices.book import load_book
 from costlib.prices.hardware import measured_rate
+from costlib.quality.depth import by_depth, growth
 from costlib.quality.gate import gate
 from costlib.quality.text import quality_results
+from costlib.stats.paired import holm
 from costlib.store import Store
 from costlib.study import ApiOption, Study, load_study
 from costlib.tables import MEASUREMENTS
@@ -67,6 +69,61 @@ def measured(study: Study | str, store: Store | str | None = None) -> pd.DataFra
     numbers += [f"{name}{end}" for name in numbers for end in ("_low", "_high") if f"{name}{end}" in frame]
     frame = frame.astype(dict.fromkeys((name for name in numbers if name in frame), float))
     return pd.concat([frame, _compared(frame, kept)], axis=1).copy()  # one block: columns can be added
+
+
+def text_depths(study: Study | str, store: Store | str | None = None) -> pd.DataFrame:
+    """What each variant of a study's text loses against its baseline, by how much context a token was predicted from.
+
+    One row per `variant` and range of depths (`depth`, `first_tokens` to `last_tokens`): `depth_loss` with its 95 %
+    interval. Beside it, the same in each row of a variant: `growth`, the loss in the deeper half, from `deeper_tokens`
+    on, less that in the first half, `growth_p_value` by Holm over the variants, and whether it `grows` for sure. A
+    variant that cannot be shown has one row, with `reason`.
+
+    Args:
+        study: A study, or its name or path.
+        store: A store or its folder [default: the default store].
+    """
+    wanted = study if isinstance(study, Study) else load_study(study)
+    kept = store if isinstance(store, Store) else Store(store or None)
+    scored = qualities(wanted, kept, configurations(wanted, kept)) if wanted.measure else {}
+    rows = {row["run_id"]: row for row in scored.values()}  # two engines share a run
+    several, found = len({row["model"] for row in rows.values()}) > 1, list[dict[str, Any]]()
+    for row in rows.values():
+        name = f"{row['model']} {row['precision']}" if several else str(row["precision"])
+        base = next((r for r in rows.values() if (r["model"], r["precision"]) == (row["model"], row["baseline"])), None)
+        if row is base:
+            continue
+        try:
+            if base is None:
+                raise InputError(f"its baseline {row['baseline']} is not in the study")
+            grown, parts = growth(row, base), by_depth(row, base)
+            if grown is None or parts is None:
+                raise InputError("fewer than 2 tokens have one of the depths")
+        except InputError as error:
+            found.append({"variant": name, "reason": str(error)})
+            continue
+        about: dict[str, Any] = {"variant": name, "deeper_tokens": grown.first}
+        about |= {f"{one}_source": f"runs {row['run_id']} and {base['run_id']}" for one in ("depth_loss", "growth")}
+        about |= {"growth": grown.value, "growth_low": grown.low, "growth_high": grown.high}
+        about["growth_p_value"] = grown.p_value
+        for part in parts:
+            ends = {"first_tokens": part.first, "last_tokens": part.last, "depth": f"{part.first:,}\u2013{part.last:,}"}
+            loss = {"depth_loss": part.loss.mean, "depth_loss_low": part.loss.low, "depth_loss_high": part.loss.high}
+            found.append(about | ends | loss)
+    frame = pd.DataFrame(found, columns=["variant", "depth", *_LOSSES, "reason", "depth_loss_source", "growth_source"])
+    frame = frame.astype(dict.fromkeys(_LOSSES, float))
+    shown = frame.dropna(subset=["growth"]).drop_duplicates("variant").set_index("variant")
+    adjusted = dict(zip(shown.index, holm(shown["growth_p_value"].tolist()), strict=True))
+    frame["growth_p_value"] = frame["variant"].map(adjusted).astype(float)
+    return frame.assign(grows=(frame["growth_p_value"] < GROWS) & (frame["growth"] > 0))
+
+
+GROWS = 0.05
+"""The p-value below which a loss is said to grow with context."""
+_LOSSES = [
+    "first_tokens", "last_tokens", "depth_loss", "depth_loss_low", "depth_loss_high", "growth", "growth_low",
+    "growth_high", "growth_p_value", "deeper_tokens",
+]  # fmt: skip
 
 
 def configurations(study: Study, store: Store) -> dict[str, Row]:
@@ -161,7 +218,8 @@ def _quality(row: Row | None, study: Study) -> dict[str, Any]:
     names = {f"{name}{end}": None for name in _QUALITY for end in ("", "_low", "_high")}
     if row is None or study.quality is None:
         why = "quality not measured yet" if study.quality else "the study asks for no text quality"
-        return {**names, **{f"{name}_reason": why for name in _QUALITY}, "gate": None, "gate_reason": None}
+        blank = dict.fromkeys(("gate", "gate_reason", "quality_run_id", "quality_note"))
+        return {**names, **{f"{name}_reason": why for name in _QUALITY}, **blank}
     base = row["precision"] == study.quality.baseline
     why = row["reason"] if row["status"] != "ok" else "the baseline itself" if base else "a test and a total have none"
     found: dict[str, Any] = {name: row.get(name) for name in names}

@@ -68,48 +68,6 @@ def curves(
     return draw(name, 3.1, paint)
 
 
-def profiles(
-    ledger: Ledger,
-    name: str,
-    places: Sequence[str],
-    lines: Sequence[tuple[str, Sequence[Figure]]],
-    base: str,
-    axes: tuple[str, str],
-) -> str:
-    """At most four lines over named places with an interval at each, beside the line y = 0 of `base`; named at the end.
-
-    Lines stand a little apart at each place, so that their intervals can be told apart.
-    """
-
-    def paint(canvas: Any) -> None:
-        ax = canvas.subplots()
-        ax.axhline(0, color=INK, linewidth=0.8)
-        ends: list[tuple[float, str, str]] = [(0.0, base, INK)]
-        for turn, ((subject, figures), (colour, dash)) in enumerate(zip(lines, LOOKS, strict=False)):
-            xs = [at + 0.09 * (turn - (len(lines) - 1) / 2) for at in range(len(places))]
-            ys = [float(figure.value or 0) for figure in figures]
-            ax.plot(xs, ys, "o", color=colour, linestyle=dash, markersize=4.5)
-            for x, place, figure in zip(xs, places, figures, strict=True):
-                ledger.add(f"{subject} · {axes[1]} · {place} {axes[0]}", figure)
-                if between := spread(figure):
-                    ax.plot([x, x], between, color=colour, linewidth=1.1)
-            ends.append((ys[-1], subject, colour))
-        low, high = ax.get_ylim()
-        below = low
-        for y, subject, colour in sorted(ends):
-            below = max(y, below + 0.09 * (high - low))
-            style: dict[str, Any] = {"color": colour, "fontweight": "bold", "xycoords": ("axes fraction", "data")}
-            note(ax, cut(subject), (1, below), (6, 0), **style)
-        ax.set_xticks(range(len(places)), places)
-        ax.set_xlim(-0.4, len(places) - 0.6)
-        ax.tick_params(axis="x", length=0)
-        ax.set_xlabel(axes[0])
-        ax.set_ylabel(axes[1])
-        plain_axis(ax.yaxis, "")
-
-    return draw(name, 3.1, paint)
-
-
 @dataclass(frozen=True)
 class Spot:
     """A way to serve by two figures; `chosen` marks the one that was picked, `plain` one that is no combination."""

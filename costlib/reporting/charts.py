@@ -133,7 +133,7 @@ def _shorten(axis: Any) -> None:
 def _tick(value: float, unit: str) -> str:
     if unit == "bytes" and not value:
         return "0"
-    if unit == "bytes" or is_share(unit) or abs(value) >= 10 or not value:
+    if unit in ("bytes", "points") or is_share(unit) or abs(value) >= 10 or not value:
         return number(value, unit, 0) if abs(value) < 1e6 or unit == "bytes" else number(value, unit)
     return f"{'$' if unit.startswith('USD') else ''}{value:g}".replace("-", "\N{MINUS SIGN}")
 

@@ -21,7 +21,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DASH = "\N{EN DASH}"
-CITED = ("source", "meaning", "note", "reason", "about")
+CITED = (
+    "source",
+    "meaning",
+    "note",
+    "reason",
+    "about",
+    "gate_reason",
+    "question",
+    "expected",
+    "answer",
+    "baseline_answer",
+)
 """Columns of words whose numbers are their source's and not the page's."""
 
 KIND_MEANINGS = {

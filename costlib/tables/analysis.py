@@ -81,6 +81,20 @@ kl_mean | KL divergence | nats/token | measured
 top1_agreement | Same first token | share | measured
 bits_per_byte | Bits per byte | bit/byte | measured
 gate | Gate | |
+depth_loss | Loss against the baseline | nats/token | derived
+growth | Loss in the deeper half less that in the first | nats/token | derived
+growth_p_value | Test, by Holm | p-value | derived
+deeper_tokens | Deeper half from | tokens | derived
+success | Wholly right | share | measured
+difference | Difference | points | measured
+gained | Gained | items | measured
+lost | Lost | items | measured
+p_holm | Test, by Holm | p-value | measured
+n | Asked | items | measured
+failed | Unanswered | items | measured
+missing_count | Not answered yet | count | measured
+usd_per_good_answer | Cost of a good answer | USD/good answer | derived
+success_items | Scored on | items | measured
 gate_reason | Why | |
 end_to_end_tokens_per_s | End to end | tokens/s | measured
 processes | Processes | processes | measured

@@ -1,4 +1,4 @@
-"""Tasks in a study: measured success rates, the gate, what is not answered yet, and the evaluation matrix."""
+"""Tasks in a study: measured success rates, the gate, and what is not answered yet."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 
 from costlib.errors import InputError
-from costlib.portfolio.matrix import evaluation_matrix, upkeep
 from costlib.portfolio.offers import offers
 from costlib.portfolio.options import supplies
 from costlib.portfolio.plan import make_plan
@@ -80,10 +79,10 @@ def test_a_variant_beyond_the_gate_is_shown_and_not_chosen(make_study, store_hol
     assert list(offer.failed) == ["quality gate"]
     assert offer.failed["quality gate"].startswith("task echo: loses 7.5 points, perhaps ")
     assert offer.score.success_rate == 0.925
-    matrix = evaluation_matrix(make_plan(study)).set_index(["workload", "option"])
+    matrix = make_plan(study).alternatives.set_index(["workload", "option"])
     cell = matrix.loc[("private", "tiny")]
     assert not cell["eligible"] and "quality gate" in cell["reason"]
-    assert (cell["success_items"], cell["success_date"]) == (400, "2026-11-02")
+    assert (cell["success_items"], cell["success_rate_date"]) == (400, "2026-11-02")
 
 
 @pytest.mark.parametrize(("skip", "missing"), [(0, 400), (390, 390)])
@@ -104,20 +103,13 @@ def test_a_task_without_a_workload_gates_the_option_everywhere(make_study, store
     assert "task echo" in supply.failed["quality gate"]
 
 
-def test_the_matrix_shows_empty_cells_and_what_it_costs_to_keep(make_study, store_holds) -> None:
+def test_the_matrix_shows_empty_cells(make_study, store_holds) -> None:
     store_holds({}, {})
-    plan = make_plan(make_study())
-    matrix = evaluation_matrix(plan).set_index(["workload", "option"])
+    matrix = make_plan(make_study()).alternatives.set_index(["workload", "option"])
     assert len(matrix) == 4 * 6
     empty = matrix.loc[("legal", "open")]
-    assert empty.isna()[["success_rate", "usd_per_good_answer", "success_date"]].all()
-    assert "quality result" in empty["reason"]
-    cell = matrix.loc[("tail", "small")]
-    assert cell["usd_per_good_answer"] == pytest.approx(cell["usd_per_request"] / 0.98)
-    assert cell["usd_per_good_answer_low"] == pytest.approx(cell["usd_per_request"] / 0.985)
-    lines = upkeep(plan).set_index("part")
-    assert lines.loc["evaluation", "usd_per_month"] == 10 * lines.loc["evaluation", "count"]
-    assert lines.loc["operations", "usd_per_month"] == 50 * lines.loc["operations", "count"]
+    assert empty.isna()[["success_rate", "success_rate_date"]].all() and "quality result" in empty["reason"]
+    assert matrix.loc[("tail", "small"), "success_rate"] == 0.98
 
 
 @pytest.mark.parametrize(
