@@ -29,7 +29,7 @@ from costlib.portfolio.options import supplies
 from costlib.portfolio.problem import Ints
 from costlib.portfolio.risk import simulate
 from costlib.portfolio.supply import Supply
-from costlib.portfolio.workloads import Workload, load_scores, load_use_cases, load_workloads, unused_scores
+from costlib.portfolio.workloads import UNITS, Workload, load_scores, load_use_cases, load_workloads, unused_scores
 from costlib.prices.book import load_book
 from costlib.store import Store
 from costlib.study import ApiOption, Study
@@ -119,6 +119,32 @@ class Plan:
             getattr(self, name)
         return {name: value for name, value in vars(self).items() if name != "work"}
 
+    def compare(self, other: Plan) -> pd.DataFrame:
+        """What another plan does differently: a row per workload, most money first, and why.
+
+        Columns: workload, option, other_option, moved; `change_usd_per_month` and the same of its parts (use, idle,
+        errors, upkeep), the other plan less this one; changed: what was put in for the workload, or for all of them.
+        A workload that one of the plans lacks has no option there and costs nothing.
+
+        Args:
+            other: A plan, such as that of `study.replace(...)`.
+        """
+        parts = ["usd_per_month", *(f"{part}_usd_per_month" for part in ("use", "idle", "errors", "upkeep"))]
+        both = [plan.choices.set_index("workload")[["option", *parts]] for plan in (self, other)]
+        names = both[0].index.union(both[1].index, sort=False)
+        mine, theirs = (one.reindex(names) for one in both)
+        found = pd.DataFrame({"option": mine["option"], "other_option": theirs["option"]}, index=names)
+        found["moved"] = found["option"] != found["other_option"]
+        for part in parts:
+            found[f"change_{part}"] = (theirs[part].fillna(0) - mine[part].fillna(0)).round(2)
+        of_all = _changed(*({str(name): assumption.value for name, assumption, _ in plan.study.assumptions.rows()}
+                            for plan in (self, other)))  # fmt: skip
+        cells = [plan.workloads.set_index("workload")[list(UNITS)].to_dict("index") for plan in (self, other)]
+        of_each = {name: _changed(*(one[name] for one in cells)) for name in cells[0] if name in cells[1]}
+        found["changed"] = ["; ".join([*of_each.get(name, ["not in both plans"]), *of_all]) for name in names]
+        order = found["change_usd_per_month"].abs().sort_values(ascending=False, kind="stable").index
+        return found.loc[order].rename_axis("workload").reset_index()
+
     @property
     def document(self) -> dict[str, Any]:
         """The fields of `costlib plan --json`; amounts of the bill as decimals in cents."""
@@ -153,6 +179,12 @@ class Plan:
             "interval": {end: cents(sums["plan"][f"usd_per_month_{end}"]) for end in ("low", "high")},
             "notes": list(self.notes),
         }
+
+
+def _changed(before: dict[Any, Any], after: dict[Any, Any]) -> list[str]:
+    """Each number that differs, in words."""
+    both = [(name, before[name], value) for name, value in after.items() if not pd.isna([before[name], value]).all()]
+    return [f"{name} {plain(old)} to {plain(new)}" for name, old, new in both if old != new]
 
 
 def _in_cents(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
@@ -96,6 +96,11 @@ def load_workloads(study: Study) -> tuple[Workload, ...]:
         if column not in UNITS:
             raise bad("workload_columns", column, near(column, UNITS), str(study.path))
     found = _streams(study, study.workloads)
+    known = [*found, *(_streams(study, study.use_cases) if study.changed and study.use_cases else ())]
+    for column, cells in study.changed.items():
+        for name in cells:
+            if name not in known:
+                raise bad(f"workload of replace({column}=...)", name, near(name, known))
     for exception in study.baseline.exceptions:
         if exception.workload not in found:
             raise bad("exceptions.workload", exception.workload, near(exception.workload, found), str(study.path))
@@ -127,6 +132,10 @@ def _streams(study: Study, file: Path) -> dict[str, Workload]:
     """The rows of a table of workloads, by name."""
     found: dict[str, Workload] = {}
     for row in read_rows(file, [field.name for field in fields(Workload)]):
+        name = row.cells["workload"]
+        given = {column: str(cells[name]) for column, cells in study.changed.items() if name in cells}
+        if given:
+            row = replace(row, cells={**row.cells, **given}, where=f"{row.where}, changed by replace")
         where = row.where
         workload = Workload(
             workload=row.text("workload"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,7 +14,7 @@ from pydantic import BeforeValidator, Field
 from costlib.devices import Resolved
 from costlib.errors import InputError, bad
 from costlib.paths import data_dir
-from costlib.read import Place, file_of, near
+from costlib.read import Place, file_of, near, validated
 from costlib.study.fields import Count, Parameter, Part, Text, as_number
 from costlib.study.options import AnyOption, CascadeOption, Option, RouterOption
 from costlib.study.parts import (
@@ -26,6 +28,8 @@ from costlib.study.parts import (
     TaskSpec,
 )
 
+FILLED_IN = ("path", "hash", "reference", "resolved", "changed")
+"""What is no key of a study file."""
 _SHIPPED = {"study": "studies", "batch": "batches"}
 
 
@@ -62,11 +66,51 @@ class Study(Part):
     reference: str = Field(default="", exclude=True)
     resolved: tuple[Resolved, ...] = Field(default=(), exclude=True)
     """What precisions that are asked for by width became on this machine, and why."""
+    changed: dict[str, dict[str, Any]] = Field(default_factory=dict, exclude=True)
+    """Cells of the workload table that `replace` put in the place of the file's: column -> workload -> value."""
 
     @property
     def label(self) -> str:
         """What a reader calls the study: its name, or batch file and name where a batch changed it."""
         return Path(self.reference).name if "#" in Path(self.reference).name else self.name
+
+    def replace(self, **changes: Any) -> Study:
+        """The study with other numbers; this one stays as it is.
+
+        Raises `InputError` for a name that is neither a column of the workload table, an assumption nor a key of a
+        study, and for a value that a study file could not hold.
+
+        Args:
+            changes: A column of the workload table by workload (`requests_per_month={"tickets": 2e6}`), an assumption
+                (`max_utilization=0.5`, or `(low, value, high)`; it has no range where a number is given), or a key of
+                the study (`draws=500`).
+        """
+        keys = [name for name in type(self).model_fields if name not in FILLED_IN]
+        numbers = list(type(self.assumptions).model_fields)
+        columns = {name: dict(self.changed.get(name, {})) for name in self.workload_columns}
+        tree: dict[str, Any] = _as_read(self.model_dump(exclude_none=True))
+        for name, value in changes.items():
+            if name in columns:
+                if not isinstance(value, Mapping):
+                    raise bad(name, value, f"values by workload, such as {name}={{'a workload': 1}}")
+                columns[name] |= value
+            elif name in numbers:
+                low, middle, high = value if isinstance(value, tuple) else (value, value, value)
+                tree["assumptions"][name] |= {"value": middle, "low": low, "high": high, "source": "replace"}
+            elif name in keys:
+                tree[name] = value
+            else:
+                raise bad("change", name, near(name, [*columns, *numbers, *keys]))
+
+        def at(location: Sequence[str | int]) -> str:
+            return f"replace({'.'.join(map(str, location))})"
+
+        made = validated(type(self), tree, at)
+        check_study(made, at)
+        given = {name: cells for name, cells in columns.items() if cells}
+        digest = sha256(f"{self.hash} {sorted(changes.items(), key=str)}".encode()).hexdigest()
+        kept = {name: getattr(self, name) for name in ("path", "reference", "resolved")}
+        return made.model_copy(update={**kept, "hash": digest, "changed": given})
 
     def assume(self, name: str) -> float:
         """The value of an assumption by name."""
@@ -78,6 +122,13 @@ class Study(Part):
             if option.name == name:
                 return option
         raise bad("option", name, near(name, [option.name for option in self.options]))
+
+
+def _as_read(value: Any) -> Any:
+    """What YAML would hold: lists for tuples."""
+    if isinstance(value, dict):
+        return {key: _as_read(inner) for key, inner in value.items()}
+    return [_as_read(inner) for inner in value] if isinstance(value, (tuple, list)) else value
 
 
 def find_file(path: str | Path, kind: Literal["study", "batch"] = "study") -> Path:

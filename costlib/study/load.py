@@ -14,7 +14,7 @@ from costlib.errors import InputError, bad
 from costlib.paths import data_dir
 from costlib.read import Place, extended, file_of, files_of, place, validated
 from costlib.study.batch import Changes, changes_of
-from costlib.study.file import Study, check_study, find_file
+from costlib.study.file import FILLED_IN, Study, check_study, find_file
 from costlib.study.options import CascadeOption, MeasuredOption, RouterOption
 from costlib.study.parts import MeasureSpec, TaskSpec
 
@@ -27,7 +27,7 @@ def load_study(path: str | Path) -> Study:
     """
     file, changes = _found(path)
     tree, at = _read(file, changes)
-    for key in ("path", "hash", "reference", "resolved"):
+    for key in FILLED_IN:
         if key in tree:
             raise bad("key", key, "left out: it is filled in when the file is read", at((key,)))
     study = _resolved(validated(Study, tree, at), at)

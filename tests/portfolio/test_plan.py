@@ -342,3 +342,42 @@ def test_scores_of_an_option_taken_out_are_reported_and_a_misspelt_one_is_found(
     assert made.totals.equals(kept.totals)
     with pytest.raises(InputError, match=r"no success rate of frontier on tail, did you mean fronteir\?"):
         cl.plan(make_study(("tail,frontier,", "tail,fronteir,")))
+
+
+def test_an_assumption_is_changed_in_one_line_and_the_plan_says_what_that_moved(make_study: MakeStudy) -> None:
+    study = make_study()
+    plan = cl.plan(study)
+    assert plan.compare(plan)[["moved", "change_usd_per_month"]].eq(0).all(axis=None)
+    dear = study.replace(miss_cost_usd={"tail": 40}, max_utilization=0.6)
+    assert study.changed == {} and study.assume("max_utilization") == 0.5 and dear.hash != study.hash
+    found = plan.compare(cl.plan(dear)).set_index("workload")
+    assert found.loc["tail", "moved"] and found.index[0] == "tail"
+    assert (
+        found.loc["tail", "changed"].startswith("miss_cost_usd ")
+        and "max_utilization 0.5 to 0.6" in found["changed"].iloc[1]
+    )
+    parts = [f"change_{part}_usd_per_month" for part in ("use", "idle", "errors", "upkeep")]
+    assert np.allclose(found[parts].sum(axis=1), found["change_usd_per_month"])
+    saved = cl.plan(dear).totals.loc["plan", "usd_per_month"] - plan.totals.loc["plan", "usd_per_month"]
+    assert found["change_usd_per_month"].sum() == pytest.approx(saved)
+    twice = dear.replace(miss_cost_usd={"bulk": 1}, draws=100)
+    assert set(twice.changed["miss_cost_usd"]) == {"tail", "bulk"} and twice.draws == 100
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"volume": {"tail": 1}}, "change is 'volume'"),
+        ({"requests_per_month": {"tial": 1}}, "workload of replace.requests_per_month=.*'tial'.*tail"),
+        ({"requests_per_month": 5}, "values by workload"),
+        ({"requests_per_month": {"tail": -1}}, "requests_per_month is '-1'"),
+        ({"max_utilization": 1.5}, "replace.assumptions.max_utilization.: max_utilization is 1.5; allowed: at most 1"),
+        ({"draws": 5}, "replace.draws.: draws is 5"),
+        ({"path": "x.yml"}, "change is 'path'"),
+    ],
+)
+def test_a_change_that_a_study_could_not_hold_is_refused(
+    make_study: MakeStudy, changes: dict[str, object], sentence: str
+) -> None:
+    with pytest.raises(InputError, match=sentence):
+        cl.plan(make_study().replace(**changes))
