@@ -24,9 +24,11 @@ if TYPE_CHECKING:  # the list of all public names, read by `_door`
     from costlib.figure import Figure as Figure
     from costlib.machine import doctor as doctor
     from costlib.measure.compare import compare as compare
+    from costlib.measure.prefix import prefixes as prefixes
     from costlib.measure.run import measure as measure
     from costlib.measure.run import measurements as measurements
     from costlib.measure.speculative import speculate as speculate
+    from costlib.measure.speculative import speculations as speculations
     from costlib.models.memory import memory as memory
     from costlib.portfolio.logs import usage as usage
     from costlib.portfolio.measured import measured as measured
@@ -34,6 +36,7 @@ if TYPE_CHECKING:  # the list of all public names, read by `_door`
     from costlib.portfolio.shared import plan as plan
     from costlib.prices.api import price as price
     from costlib.prices.book import load_book as price_book
+    from costlib.prices.hardware import measured_rate as measured_rate
     from costlib.prices.rates import offer as offer
     from costlib.prices.rates import rates as rates
     from costlib.prices.usage import price_table as price_usage

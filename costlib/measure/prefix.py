@@ -146,8 +146,12 @@ def prefix(
 
 
 def prefixes(store: Store | str | None = None) -> pd.DataFrame:
-    """The newest row of each model, precision, lengths, block, device and text of a store."""
-    kept = store if isinstance(store, Store) else Store(store)
+    """The newest row of each model, precision, lengths, block, device and text of a store.
+
+    Args:
+        store: A store or its folder [default: the default store].
+    """
+    kept = store if isinstance(store, Store) else Store(store or None)
     key = ["model", "precision", "shared_tokens", "prompt_tokens", "block", "requests", "device", "text"]
     return kept.read(PREFIXES).frame.drop_duplicates(key, keep="last", ignore_index=True)
 

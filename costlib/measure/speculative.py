@@ -147,8 +147,12 @@ def speculate(
 
 
 def speculations(store: Store | str | None = None) -> pd.DataFrame:
-    """The newest row of each target, draft, draft length, lengths, device and text of a store."""
-    kept = store if isinstance(store, Store) else Store(store)
+    """The newest row of each target, draft, draft length, lengths, device and text of a store.
+
+    Args:
+        store: A store or its folder [default: the default store].
+    """
+    kept = store if isinstance(store, Store) else Store(store or None)
     key = ["model", "precision", "draft", "draft_precision", "draft_tokens", "prompt_tokens", "output_tokens"]
     frame = kept.read(SPECULATIONS).frame
     return frame.drop_duplicates([*key, "device", "text"], keep="last", ignore_index=True)

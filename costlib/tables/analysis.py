@@ -81,6 +81,19 @@ kl_mean | KL divergence | nats/token | measured
 top1_agreement | Same first token | share | measured
 bits_per_byte | Bits per byte | bit/byte | measured
 gate | Gate | |
+acceptance | Acceptance | share | measured
+tokens_per_check | Tokens per check | tokens | measured
+draft_cost | Draft step | ratio | measured
+check_cost | Check | ratio | measured
+predicted_speedup | Predicted speed-up | ratio | derived
+decode_speedup | Speed-up of decoding | ratio | measured
+speedup | Speed-up | ratio | measured
+token_hit_rate | Token hit rate | share | derived
+usable_tokens | Prompt tokens kept | tokens | derived
+saving | Saved of the time to first token | share | measured
+ttft_reused_s | Prefix found | s | measured
+ttft_first_s | Filling the cache | s | measured
+kept_bytes | Kept bytes | bytes | measured
 depth_loss | Loss against the baseline | nats/token | derived
 growth | Loss in the deeper half less that in the first | nats/token | derived
 growth_p_value | Test, by Holm | p-value | derived
