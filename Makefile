@@ -43,8 +43,8 @@ format: setup  ## apply the style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lab: setup  ## open the notebooks in JupyterLab
-	cd notebooks && ../$(BIN)/jupyter lab
+lab: setup  ## open JupyterLab in this folder, at the first notebook
+	$(BIN)/jupyter lab --ServerApp.root_dir=. notebooks/00_start_here.ipynb
 
 dictionary: setup  ## write the data dictionary, data/README.md, from costlib/tables
 	$(BIN)/python -m costlib.tables

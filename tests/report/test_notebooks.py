@@ -8,9 +8,10 @@ from typing import Any
 
 import nbformat
 import pytest
+from report.samples import run_notebook, store_with
 
 from costlib.paths import notebooks_dir
-from costlib.report.execute import parameters_of
+from costlib.report.execute import parameters_of, title_of
 
 NOTEBOOKS = sorted(notebooks_dir().glob("*.ipynb"))
 
@@ -48,8 +49,8 @@ def test_the_first_code_cell_holds_parameters_each_with_its_meaning(file: Path, 
 
 def test_nothing_of_a_machine_stands_in_a_cell_and_the_last_one_ends_the_page(notebook: Any) -> None:
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
-    assert not any(re.search(r"/work|Path\(|os\.", source) for source in code[1:])
-    assert code[-1].startswith(("page.end(", "page.close()"))
+    assert not any(re.search(r"/work|\bPath\(|\bos\.", source) for source in code[1:])
+    assert re.search(r"^page\.(end|close)\(", code[-1], re.M)
 
 
 def test_one_title_and_no_pair_of_dollar_signs(notebook: Any) -> None:
@@ -58,3 +59,15 @@ def test_one_title_and_no_pair_of_dollar_signs(notebook: Any) -> None:
     assert sum(len(re.findall(r"^# ", text, re.M)) for text in words) == 1
     assert words[0].startswith("# ")
     assert not any("$" in text for text in words)
+
+
+def test_the_first_notebook_names_every_other_and_says_what_is_stored(tmp_path: Path) -> None:
+    page = run_notebook("00_start_here", store=str(tmp_path / "none"))
+    others = [file for file in NOTEBOOKS if file.stem != "00_start_here"]
+    assert all(
+        f">{file.stem}<" in page.html and title_of(nbformat.read(file, as_version=4)) in page.html for file in others
+    )
+    assert "Nothing is measured on this machine yet" in page.html and len(page.facts["exports"]["plan"]) == 13
+    stored = run_notebook("00_start_here", store=str(store_with(tmp_path / "store").root))
+    rows = {one["what"]: one["value"] for one in stored.facts["ledger"] if one["what"].endswith("Rows")}
+    assert rows == {"runs · Rows": 6, "quality · Rows": 3}
