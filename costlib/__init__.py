@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # the list of all public names, read by `_door`
     from costlib.portfolio.logs import usage as usage
     from costlib.portfolio.measured import measured as measured
     from costlib.portfolio.measured import text_depths as text_depths
+    from costlib.portfolio.routing.route import route as route
     from costlib.portfolio.shared import plan as plan
     from costlib.prices.api import price as price
     from costlib.prices.book import load_book as price_book

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from costlib.cli.show import Card, Table, number, records, remarks, usd
@@ -142,59 +142,6 @@ def _plan_charges(study: str, store: str | None, month: str | None, owned: str |
     hardware = None if owned is None else read_owned(owned)
     kept = Store(store)
     return plan_charges(make_plan(load_study(study), kept), kept, month=first, owned=hardware)
-
-
-def ask_route(
-    file: str,
-    *,
-    weak: str | None = None,
-    strong: str | None = None,
-    costs: Sequence[str] = (),
-    drop: str | None = None,
-    miss_usd: float | None = None,
-    keep: float = 0.95,
-    judge: str | None = None,
-    rules: Sequence[str] = (),
-    embed: str | None = None,
-    out: str | None = None,
-) -> Routed:
-    """Judge routers and cascades on per-request scores and costs; refuses to route where it does not pay.
-
-    Args:
-        file: CSV or Parquet: prompt, and for each model NAME_score or NAME_correct.
-        weak: Weak model [default: the cheapest].
-        strong: Strong model [default: the best].
-        costs: NAME=USD per request, where there is no NAME_cost_usd; again for each model.
-        drop: Column of 0 and 1: rows with 1 are left out and counted.
-        miss_usd: $ that a wrong answer costs; the goal is then least $.
-        keep: Without --miss-usd: share of the best model's score to keep.
-        judge: Assumed judge: false_accept=0.1,false_reject=0.05,usd=0.0002
-        rules: Regular expression that asks for the strong model; again for each.
-        embed: Embedding model of a learned router: demo:minilm, static:FOLDER, ...
-        out: Write the chosen policy here as JSON.
-    """
-    from costlib.models.encoder import trained_encoder
-    from costlib.output import check_file
-    from costlib.portfolio.routing.given import costs_of, judge_of
-    from costlib.portfolio.routing.policy import write_policy
-    from costlib.portfolio.routing.route import route as run
-
-    place = check_file(out) if out is not None else None
-    made = run(
-        file,
-        weak=weak,
-        strong=strong,
-        costs=costs_of(costs),
-        drop=drop,
-        miss_usd=miss_usd,
-        keep=keep,
-        judge=None if judge is None else judge_of(judge),
-        rules=rules,
-        embed=None if embed is None else (embed, trained_encoder(embed)),
-    )
-    if place is not None and made.policy:
-        write_policy(made.policy, place)
-    return made
 
 
 def route(made: Routed, asked: Any) -> Card:

@@ -135,6 +135,32 @@ energy_j_per_output_token | Net per new token | J/token | derived
 energy_j_per_token | Net per token | J/token | derived
 output_to_input_price_ratio | Output over input price | ratio | quoted
 tried_count | Configurations | count | derived
+candidate | Way to answer | |
+way | Kind | |
+part | Role | |
+cost_usd_per_request | Cost | USD/request | derived
+saving_usd_per_request | Saved | USD/request | derived
+goal_usd_per_request | Reporting half | USD/request | derived
+choosing_usd_per_request | Choosing half | USD/request | derived
+goal_usd | Cost of an error | USD | assumed
+goal_share | Share to keep | share | assumed
+last_asked_share | Last model asked | share | derived
+threshold | Threshold | score | derived
+aiq | Score reached on average | share | derived
+apgr | Gap recovered | share | derived
+over_floor | Beyond the best other floor | points | derived
+cpt_50 | Strong calls for half | share | derived
+cpt_80 | For four fifths | share | derived
+share_strong | Share sent to the stronger model | share | derived
+pgr | Gap recovered | share | derived
+beyond_coin_share | Recovered beyond a coin | share | derived
+calibration_error | Calibration error | points | derived
+brier | Brier score | squared error | derived
+on_hull | On the hull | |
+answered_share | Share answered | share | derived
+wrong_share | Of them wrong | share | derived
+term_weight | Weight | score | derived
+terms_count | Terms | count | derived
 usd | Cost | USD |
 logged_usd | The log's own cost | USD |
 invoice_usd | Invoice | USD |

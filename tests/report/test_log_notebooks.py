@@ -6,11 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from report.samples import Shown, run_notebook, study_in
+from small_models import tiny_static
 
 import costlib as cl
-from costlib.portfolio.samples import write_log
+from costlib.portfolio.samples import score_table, write_log
 
 CALL = {"model": "gpt-4o", "provider": "openai", "workload": "a", "input_tokens": 1000, "output_tokens": 100}
 TIMES = ("2026-11-02T09:00:00Z", "2026-11-02T09:30:00Z", "2026-11-03T09:10:00Z", "2026-11-03T10:00:00Z")
@@ -72,3 +75,47 @@ def test_a_log_that_is_not_there_and_a_negative_invoice_are_refused(tmp_path: Pa
         run_notebook("usage", study=str(study_in(tmp_path)), logs="none.jsonl")
     with pytest.raises(cl.InputError, match="invoice is -1"):
         cl.usage("demo", invoice=-1.0)
+
+
+def test_the_verdict_on_synthetic_scores_is_that_of_route_and_its_policy_is_written(tmp_path: Path) -> None:
+    shown = run_notebook("routing", study=str(study_in(tmp_path)), out="policy.json")
+    own = cl.route("demo", miss_usd=0.05, seed=20261110)
+    chosen = own.candidates[own.candidates["role"] == "chosen"].iloc[0]
+    saved = next(row for row in shown.facts["ledger"] if row["what"] == "Saved")
+    assert own.routes and (saved["value"], saved["low"], saved["high"]) == (
+        chosen["saving_usd"], chosen["saving_usd_low"], chosen["saving_usd_high"],
+    )  # fmt: skip
+    assert "The scores are synthetic" in shown.html and chosen["candidate"] in shown.facts["answer"]
+    assert json.loads((tmp_path / "policy.json").read_text(encoding="utf-8")) == own.policy
+
+
+def test_a_cheaper_model_that_is_better_is_not_routed_around(tmp_path: Path) -> None:
+    right = np.tile([1, 1, 1, 0], 20)
+    table = pd.DataFrame({"prompt": [f"question {i}" for i in range(80)], "cheap_score": right, "dear_score": 0})
+    table["dear_score"] = np.roll(right, 1) * right
+    study = study_in(tmp_path)
+    table.to_csv(tmp_path / "better.csv", index=False)
+    shown = run_notebook("routing", study=str(study), scores="better.csv", costs="cheap=0.001, dear=0.01", miss_usd=0.0)
+    assert "Do not route: cheap is the cheapest model and the best" in shown.facts["answer"]
+    assert "there is nothing to route" in shown.html and "everything goes to cheap" in shown.html
+    assert "The scores are synthetic" not in shown.html
+    found = values(shown)
+    assert found["cheap · Score"] == 0.75 and found["dear · Cost"] == pytest.approx(0.01)
+    with pytest.raises(cl.InputError, match=r"cost is 'cheap'; allowed: NAME=NUMBER"):
+        run_notebook("routing", study=str(study), costs="cheap")
+    with pytest.raises(cl.InputError, match="judge is 'usd=1'"):
+        run_notebook("routing", study=str(study), judge="usd=1")
+
+
+def test_scores_without_prompts_and_with_a_judge_still_make_a_page(tmp_path: Path) -> None:
+    study = study_in(tmp_path)
+    score_table(400).drop(columns=["prompt", "small_confidence"]).to_csv(tmp_path / "bare.csv", index=False)
+    given = {"scores": "bare.csv", "judge": "false_accept=0.1,false_reject=0.05", "miss_usd": 0.0}
+    shown = run_notebook("routing", study=str(study), **given)
+    assert "No router could be judged" in shown.html and "No model says how sure it is" in shown.html
+    assert shown.facts["complete"] and "judged cascade" in shown.html
+
+
+def test_a_learned_router_stands_beside_the_others(tmp_path: Path) -> None:
+    learned = cl.route(score_table(400), embed=f"static:{tiny_static(tmp_path / 'model')}")
+    assert "embedding + logistic" in set(learned.routers["router"])

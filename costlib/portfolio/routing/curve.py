@@ -1,4 +1,4 @@
-"""Metrics of a router between a weak and a strong model, exact, with the published approximations beside them.
+"""Metrics of a router between a weak and a strong model, exact, and whether a model's confidence means what it says.
 
 A router gives every request a score; the higher, the more it asks for the strong model. Sending the share c with the
 highest scores to the strong model gives the quality r(c), and PGR(c) = (r(c) - r_w) / (r_s - r_w) is the performance
@@ -19,8 +19,7 @@ import numpy.typing as npt
 from costlib.errors import bad
 
 Array = npt.NDArray[np.float64]
-THRESHOLDS = 11
-"""Points of the published trapezoid: shares 0, 0.1 ... 1."""
+BINS = 15
 
 
 @dataclass(frozen=True)
@@ -46,17 +45,6 @@ class RouterCurve:
     def apgr(self) -> float | None:
         """Integral of PGR over the share, exact: the curve is piecewise linear. None where PGR is undefined."""
         return None if self.gap is None else float(np.trapezoid(self.pgr(self.share), self.share))
-
-    @property
-    def apgr_trapezoid(self) -> float | None:
-        """Published approximation: trapezoid over 11 shares from 0 to 1."""
-        grid = np.linspace(0, 1, THRESHOLDS)
-        return None if self.gap is None else float(np.trapezoid(self.pgr(grid), grid))
-
-    @property
-    def apgr_mean(self) -> float | None:
-        """Published approximation: mean of PGR at the ten shares 0.1, 0.2 ... 1."""
-        return None if self.gap is None else float(self.pgr(np.linspace(0, 1, THRESHOLDS)[1:]).mean())
 
     def cpt(self, recovered: float) -> float | None:
         """Call-performance threshold: the smallest share whose PGR first reaches `recovered`; None if none does."""
@@ -158,3 +146,35 @@ def _series(name: str, values: npt.ArrayLike) -> Array:
     if not np.isfinite(series).all():
         raise bad(name, float(series[~np.isfinite(series)][0]), "finite numbers")
     return series
+
+
+def calibration_error(confidence: npt.ArrayLike, right: npt.ArrayLike, bins: int = BINS) -> float:
+    """ECE over `bins` bins of equal mass: mean of |share right - mean confidence|, weighted by the bin's size."""
+    stated, was = _pair(confidence, right)
+    parts = np.array_split(np.argsort(stated, kind="stable"), min(bins, len(stated)))
+    return float(sum(len(part) * abs(was[part].mean() - stated[part].mean()) for part in parts) / len(stated))
+
+
+def brier(confidence: npt.ArrayLike, right: npt.ArrayLike) -> float:
+    """Mean squared distance of the confidence from the outcome (Brier 1950): 0 is perfect, always 0.5 gives 0.25."""
+    stated, was = _pair(confidence, right)
+    return float(((stated - was) ** 2).mean())
+
+
+def coverage_error(confidence: npt.ArrayLike, right: npt.ArrayLike) -> list[tuple[float, float, float]]:
+    """(threshold, coverage, error): answering from a confidence on, which share is answered and how often wrong."""
+    stated, was = _pair(confidence, right)
+    order = np.argsort(-stated, kind="stable")
+    wrong, ends = np.cumsum(1 - was[order]), np.flatnonzero(np.append(np.diff(stated[order]) != 0, True))
+    return [
+        (float(stated[order][end]), (end + 1) / len(stated), float(wrong[end] / (end + 1))) for end in ends.tolist()
+    ]
+
+
+def _pair(confidence: npt.ArrayLike, right: npt.ArrayLike) -> tuple[Array, Array]:
+    stated, was = np.asarray(confidence, dtype=np.float64), np.asarray(right, dtype=np.float64)
+    if stated.shape != was.shape or stated.ndim != 1 or not len(stated):
+        raise bad("confidence", f"{stated.size} values", f"one for each of {was.size} answers")
+    if not ((stated >= 0) & (stated <= 1)).all():
+        raise bad("confidence", float(stated[~((stated >= 0) & (stated <= 1))][0]), "a probability from 0 to 1")
+    return stated, was

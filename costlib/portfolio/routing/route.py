@@ -8,7 +8,7 @@ pay on the reporting half.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,25 +18,32 @@ import pandas as pd
 
 from costlib.cost.inputs import number, share
 from costlib.errors import bad, unused
+from costlib.models.encoder import trained_encoder
+from costlib.output import check_file
 from costlib.portfolio.routing import candidates as made
-from costlib.portfolio.routing.calibration import brier, calibration_error
 from costlib.portfolio.routing.candidates import Candidate, Goal, Rows
 from costlib.portfolio.routing.cascades import Judge, Outcome
 from costlib.portfolio.routing.curve import (
-    THRESHOLDS,
     RouterCurve,
     aiq,
+    brier,
+    calibration_error,
+    coverage_error,
     hull,
     oracle_curve,
     resampled_apgr,
     router_curve,
 )
-from costlib.portfolio.routing.policy import policy
+from costlib.portfolio.routing.policy import policy, write_policy
 from costlib.portfolio.routing.requests import Requests, read_requests
 from costlib.portfolio.routing.routers import FLOORS, Embed, Fit, available, cross_fitted
+from costlib.portfolio.samples import score_table
 from costlib.stats.bootstrap import Estimate, draws, paired_bootstrap, resampled
 
 RESAMPLES = 1000
+DEMO = "demo"
+"""In the place of a file: synthetic scores, drawn from a fixed seed."""
+_SYNTHETIC = "The scores are synthetic: drawn from a fixed seed, they describe no real model."
 Estimates = dict[Candidate, tuple[Estimate, ...]]
 """Of each candidate on the reporting half: its score, its saving, and how far its score lies above the one to keep."""
 _CURVE = ["router", "share_strong", "pgr", "score"]
@@ -47,7 +54,8 @@ class Routed:
     """What `route` found. `models`, `routers` and `candidates` are tables; `policy` is None where routing is refused.
 
     Scores are shares, costs $ per request; ends `_low` and `_high` are 95 % bootstrap intervals over distinct prompts;
-    `repeated` is the share of requests whose prompt came before.
+    `repeated` is the share of requests whose prompt came before. `curve` has 11 points for each router, `coverage` the
+    share of wrong answers among the surest ones of each model that says how sure it is.
     """
 
     routes: bool
@@ -62,32 +70,55 @@ class Routed:
     routers: pd.DataFrame
     oracle_apgr: float | None
     curve: pd.DataFrame
+    coverage: pd.DataFrame
     candidates: pd.DataFrame
     aiq: float | None
     policy: dict[str, Any] | None
+    source: str
+    synthetic: str = ""
+
+    def __repr__(self) -> str:
+        return f"Routed({self.source}: {'route' if self.routes else 'do not route'}: {self.reason})"
 
 
 def route(
-    table: pd.DataFrame | str | Path,
+    file: str | Path | pd.DataFrame,
     *,
     weak: str | None = None,
     strong: str | None = None,
-    costs: Mapping[str, float] | None = None,
+    costs: Sequence[str] | Mapping[str, float] = (),
     drop: str | None = None,
     miss_usd: float | None = None,
     keep: float = 0.95,
-    judge: Judge | None = None,
+    judge: str | Judge | None = None,
     rules: Sequence[str] = (),
-    embed: Embed | None = None,
+    embed: str | Embed | None = None,
+    out: str | Path | None = None,
     seed: int = 0,
 ) -> Routed:
-    """Judge every router and cascade on per-request scores and costs (see `requests` for the table).
+    """Judge routers and cascades on per-request scores and costs; refuses to route where it does not pay.
 
-    With `miss_usd` the goal is the least expected $ per request, else the least cost that keeps the share `keep` of the
-    best single model's quality. `embed` is (model name, encoder of prompts). Kind of every number: derived.
+    Args:
+        file: CSV or Parquet: prompt, and for each model NAME_score or NAME_correct; `demo` is a synthetic one.
+        weak: Weak model [default: the cheapest].
+        strong: Strong model [default: the best].
+        costs: NAME=USD per request, where there is no NAME_cost_usd; again for each model.
+        drop: Column of 0 and 1: rows with 1 are left out and counted.
+        miss_usd: $ that a wrong answer costs; the goal is then least $.
+        keep: Without --miss-usd: share of the best model's score to keep.
+        judge: Assumed judge: false_accept=0.1,false_reject=0.05,usd=0.0002
+        rules: Regular expression that asks for the strong model; again for each.
+        embed: Embedding model of a learned router: demo:minilm, static:FOLDER, ...
+        out: Write the chosen policy here as JSON.
+        seed: Seed of the halves, folds and resamples.
     """
     asked = dict(locals())
-    requests = read_requests(table, costs=costs, drop=drop)
+    place = check_file(out) if out is not None else None
+    judge = judge_of(judge) if isinstance(judge, str) else judge
+    embed = (embed, trained_encoder(embed)) if isinstance(embed, str) else embed
+    given = dict(costs) if isinstance(costs, Mapping) else costs_of(costs)
+    made_up = isinstance(file, str) and file == DEMO
+    requests = read_requests(score_table() if made_up else file, costs=given, drop=drop)
     if requests.prompts is None:
         unused("where no column holds the prompt", route, {**asked, "rules": tuple(rules)}, ("rules", "embed"))
     if miss_usd is not None:
@@ -139,6 +170,9 @@ def route(
         reason += ", with a judge whose error rates are assumed" if picked.kind == "judged cascade" else ""
         if miss_usd is None:
             reason += f"; against the score to keep it has {_interval(spare)}"
+    if place is not None and document is not None:
+        write_policy(document, place)
+    named = "a table" if isinstance(file, pd.DataFrame) else "synthetic scores" if made_up else Path(file).name
     return Routed(
         routes=document is not None,
         reason=reason,
@@ -148,14 +182,45 @@ def route(
         dropped=requests.dropped,
         repeated=requests.repeated,
         goal=said,
-        models=_models(requests),
+        models=_models(requests).assign(kind="assumed" if made_up else "quoted", source=named),
         routers=ranked,
         oracle_apgr=oracle_curve(w, s).apgr,
         curve=curve,
+        coverage=_coverage(requests),
         candidates=frame,
         aiq=aiq(plane[:, 0], plane[:, 1], *ends),
         policy=document,
+        source=named,
+        synthetic=_SYNTHETIC if made_up else "",
     )
+
+
+def costs_of(texts: Iterable[str]) -> dict[str, float]:
+    """$ per request by model, from `NAME=USD` each; a model's name may hold `=`."""
+    found: dict[str, float] = {}
+    for name, usd in (_pair("cost", text) for text in texts):
+        if name in found:
+            raise bad(f"cost of {name}", usd, "given once")
+        found[name] = usd
+    return found
+
+
+def judge_of(text: str) -> Judge:
+    """A judge from `false_accept=SHARE,false_reject=SHARE` and optionally `usd=NUMBER`."""
+    found = dict(_pair("judge", part) for part in text.split(","))
+    known = ("false_accept", "false_reject", "usd")
+    for name in [*found, *known[:2]]:
+        if name not in known or name not in found:
+            raise bad("judge", text, "false_accept=SHARE,false_reject=SHARE and optionally usd=NUMBER")
+    return Judge(**found)
+
+
+def _pair(field: str, text: str) -> tuple[str, float]:
+    name, _, value = text.rpartition("=")
+    try:
+        return name.strip(), float(value.replace("_", "?"))  # Python reads 1_0 as ten
+    except ValueError:
+        raise bad(field, text, "NAME=NUMBER") from None
 
 
 def _said(goal: Goal, best: float) -> str:
@@ -190,7 +255,7 @@ def _routers(
     requests: Requests, weak: str, strong: str, fits: dict[str, Fit], seed: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """APGR of every router with paired intervals, on scores that were fitted on other requests; and every curve."""
-    columns = ["router", "floor", "apgr", "apgr_low", "apgr_high", "apgr_trapezoid", "apgr_mean", "cpt_50", "cpt_80"]
+    columns = ["router", "floor", "apgr", "apgr_low", "apgr_high", "cpt_50", "cpt_80"]
     columns += ["over_floor", "over_floor_low", "over_floor_high", "floor_compared"]
     if requests.prompts is None or weak == strong:
         return pd.DataFrame(columns=columns), pd.DataFrame(columns=_CURVE)
@@ -210,15 +275,15 @@ def _routers(
         low, high = _ends(spread[name])
         apart = _ends(spread[name] - spread[rival])
         over = None if curve.apgr is None else curve.apgr - floors[rival]
-        approximations = (curve.apgr_trapezoid, curve.apgr_mean, curve.cpt(0.5), curve.cpt(0.8))
-        rows.append([name, name in FLOORS, curve.apgr, low, high, *approximations, over, *apart, rival])
-    shares = np.linspace(0, 1, THRESHOLDS)
+        rows.append([name, name in FLOORS, curve.apgr, low, high, curve.cpt(0.5), curve.cpt(0.8), over, *apart, rival])
+    shares = np.linspace(0, 1, 11)
     points = [
         [name, float(at), float(value), float(curve.weak + value * (curve.strong - curve.weak))]
         for name, curve in curves.items()
         for at, value in zip(shares, curve.pgr(shares), strict=True)
     ]
-    return pd.DataFrame(rows, columns=columns), pd.DataFrame(points, columns=_CURVE)
+    floats = dict.fromkeys([c for c in columns if c not in ("router", "floor", "floor_compared")], float)
+    return pd.DataFrame(rows, columns=columns).astype(floats), pd.DataFrame(points, columns=_CURVE)
 
 
 def _apgr(curve: RouterCurve) -> float:
@@ -248,7 +313,7 @@ def _no_better_than_a_floor(picked: Any, every: Sequence[Candidate], ranked: pd.
     if picked is None or picked.kind != "router" or picked.name in FLOORS or picked.name == "rules":
         return picked
     row = ranked[ranked["router"] == picked.name].iloc[0]
-    if row["over_floor_low"] is not None and row["over_floor_low"] > 0:
+    if row["over_floor_low"] > 0:
         return picked
     return next((c for c in every if c.name == row["floor_compared"]), picked)
 
@@ -262,7 +327,7 @@ def _doubt(picked: Candidate | None, base: Candidate, found: Estimates, rows: Ro
         return f"no router or cascade is better than {base.name} on the selection half"
     if picked.kind == "router":
         row = ranked[ranked["router"] == picked.name].iloc[0]
-        if row["apgr_low"] is None or row["apgr_low"] <= 0.5:
+        if not row["apgr_low"] > 0.5:
             apgr = f"APGR {row['apgr']:.3g} [{row['apgr_low']:.3g}, {row['apgr_high']:.3g}], not above 0.5"
             return f"no router beats sending requests at random: {picked.name} has {apgr}"
     _, saving, spare = found[picked]
@@ -280,19 +345,30 @@ def _models(requests: Requests) -> pd.DataFrame:
     """Every model: mean score and cost, whether it lies on the hull of what mixing can reach, how calibrated it is."""
     score, cost = requests.score.mean(axis=0), requests.cost.mean(axis=0)
     on = {(float(x), float(y)) for x, y in zip(*hull(cost, score), strict=True)}
+    ends = resampled(np.column_stack([requests.score, requests.cost]), clusters=requests.clusters)
+    rows = []
+    for at, (model, q, c) in enumerate(zip(requests.models, score, cost, strict=True)):
+        said, right = requests.confidence.get(model), requests.of(model)[0]
+        row = {"model": model, "score": float(q), "cost_usd": float(c), "on_hull": (float(c), float(q)) in on}
+        row["calibration_error"] = None if said is None else calibration_error(said, right)
+        row["brier"] = None if said is None else brier(said, right)
+        for name, found in (("score", ends[at]), ("cost_usd", ends[len(score) + at])):
+            same = found.low == found.high
+            row |= {f"{name}_low": None if same else found.low, f"{name}_high": None if same else found.high}
+            row[f"{name}_reason"] = "the same for every request" if same else None
+        rows.append(row)
+    floats = dict.fromkeys(["calibration_error", "brier"], float)
+    return pd.DataFrame(rows).astype(floats).sort_values("cost_usd", kind="stable", ignore_index=True)
+
+
+def _coverage(requests: Requests) -> pd.DataFrame:
+    """Answering only the surest requests: the share answered, and of it the share wrong, at each threshold."""
     rows = [
-        {
-            "model": m,
-            "score": float(q),
-            "cost_usd": float(c),
-            "on_hull": (float(c), float(q)) in on,
-            "calibration_error": calibration_error(said, requests.of(m)[0]) if said is not None else None,
-            "brier": brier(said, requests.of(m)[0]) if said is not None else None,
-        }
-        for m, q, c in zip(requests.models, score, cost, strict=True)
-        for said in [requests.confidence.get(m)]
+        (model, *point)
+        for model, said in requests.confidence.items()
+        for point in coverage_error(said, requests.of(model)[0])
     ]
-    return pd.DataFrame(rows).sort_values("cost_usd", kind="stable").reset_index(drop=True)
+    return pd.DataFrame(rows, columns=["model", "threshold", "answered_share", "wrong_share"])
 
 
 def _candidates(
@@ -304,6 +380,7 @@ def _candidates(
     columns = [column for o in outcomes for column in (o.score, alone - goal.value(o), goal.spare(o.score, reporting))]
     group = goal.group[reporting]
     clusters = None if len(np.unique(group)) == len(group) else group.tolist()
+    edge = set(zip(*hull(*zip(*((o.cost.mean(), o.score.mean()) for o in outcomes), strict=True)), strict=True))
     estimates = resampled(np.column_stack(columns), clusters=clusters)
     found = {one: tuple(estimates[3 * at : 3 * at + 3]) for at, one in enumerate(every)}
     rows = []
@@ -313,7 +390,7 @@ def _candidates(
             {
                 "candidate": one.name,
                 "kind": one.kind,
-                "threshold": one.threshold,
+                "threshold": float("nan") if one.threshold is None else one.threshold,
                 "score": float(outcome.score.mean()),
                 "score_low": scored.low,
                 "score_high": scored.high,
@@ -322,9 +399,10 @@ def _candidates(
                 "goal_usd_choosing": float(goal.value(one.outcome(choosing)).mean()),
                 "keeps_quality": goal.miss_usd is not None or spare.high >= 0,
                 "asked": " ".join(f"{part:.3f}" for part in outcome.asked),
-                "saving_usd": None if one is base else saved.mean,
-                "saving_usd_low": None if one is base else saved.low,
-                "saving_usd_high": None if one is base else saved.high,
+                "saving_usd": float("nan") if one is base else saved.mean,
+                "saving_usd_low": float("nan") if one is base else saved.low,
+                "saving_usd_high": float("nan") if one is base else saved.high,
+                "on_hull": (outcome.cost.mean(), outcome.score.mean()) in edge,
                 "role": "baseline" if one is base else "chosen" if one is picked else "",
             }
         )
