@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # the list of all public names, read by `_door`
     from costlib.cost.prefix import prefix as prefix
     from costlib.cost.serving import load as load
     from costlib.cost.sizing import capacity as capacity
+    from costlib.cost.speeds import speeds as speeds
     from costlib.cost.token_table import cost as cost
     from costlib.errors import CostlibError as CostlibError
     from costlib.errors import InputError as InputError
@@ -37,6 +38,8 @@ if TYPE_CHECKING:  # the list of all public names, read by `_door`
     from costlib.portfolio.shared import plan as plan
     from costlib.prices.api import price as price
     from costlib.prices.book import load_book as price_book
+    from costlib.prices.changes import price_changes as price_changes
+    from costlib.prices.frames import prices as prices
     from costlib.prices.hardware import measured_rate as measured_rate
     from costlib.prices.rates import offer as offer
     from costlib.prices.rates import rates as rates
@@ -59,7 +62,7 @@ if TYPE_CHECKING:  # the list of all public names, read by `_door`
     from costlib.tables.columns import column as column
     from costlib.tables.columns import derive as derive
 
-_ROOMS = ("cost", "measure", "quality", "report")
+_ROOMS = ("cost", "measure", "prices", "quality", "report")
 """Modules that can be called like their front function (see costlib/room.py)."""
 
 

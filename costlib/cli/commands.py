@@ -42,7 +42,9 @@ GROUPS: dict[str, dict[str, str]] = {
     "Report": {"run": "studies", "report": "studies", "batch": "studies", "check": "studies"},
 }  # fmt: skip
 """Every command by what a person wants, and the module of its card."""
-_WITHOUT_PANDAS = {"memory": ("costlib.models.memory", "memory_rows")}
+_WITHOUT_PANDAS = {
+    "memory": ("costlib.models.memory", "memory_rows"), "rates": ("costlib.prices.rates", "rate_rows"),
+}  # fmt: skip
 """What answers in the place of the public function that makes a frame of the same rows."""
 PRICES = ("diff", "save")
 """What `costlib prices` can do."""

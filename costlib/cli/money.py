@@ -105,11 +105,11 @@ def _usage(priced: PricedUsage, asked: Any) -> Card:
     yield from remarks(priced.notes, priced.unpriced)
 
 
-def rates(rows: pd.DataFrame, asked: Any) -> Card:
+def rates(rows: list[dict[str, Any]], asked: Any) -> Card:
     """Example: costlib rates 'H100 SXM' --devices 8"""
     yield {"device": asked.device, "rate_kind": asked.rate_kind, "rows": rows, "currency": "USD"}
     body = []
-    for row in records(rows):
+    for row in rows:
         if asked.device is None:
             ends = f"{plain(row['low'])} to {plain(row['high'])}"
             sold = f"{row['devices']} for {row['usd_per_hour']:.2f} at {row['provider']}"
@@ -122,7 +122,7 @@ def rates(rows: pd.DataFrame, asked: Any) -> Card:
         heads, title = ["device", "cheapest for one", "one device, for reading"], f"devices, {asked.rate_kind}"
     else:
         heads, title = ["provider", "USD per hour", "times cheapest", "sold as"], f"{asked.device}, {asked.rate_kind}"
-        title += f": the dearest costs {rows['times_cheapest'].iloc[-1]:.2f} times the cheapest"
+        title += f": the dearest costs {rows[-1]['times_cheapest']:.2f} times the cheapest"
     caption = "USD per hour, [cheapest, dearest provider] of one device; sources: --json or data/rates.csv"
     yield Table(title, [*heads, "kind", "seen on"], body, caption)
 

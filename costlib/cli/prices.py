@@ -41,7 +41,7 @@ def ask_prices_diff(
     from costlib.prices.changes import diff as changed
 
     old, new = (_book(name, given) for name, given in (("BEFORE", before), ("AFTER", after)))
-    days = {"before_day": old[1], "after_day": new[1]}
+    days: dict[str, Any] = {"before_day": old[1], "after_day": new[1]}
     rows = changed(old[0], new[0], usage=usage, **days).sort_values(["provider", "model", "tier"], ignore_index=True)
     document: dict[str, Any] = {
         "before": old[1],

@@ -16,7 +16,7 @@ from costlib.cost.inputs import number
 from costlib.devices import known_gpu
 from costlib.errors import bad
 from costlib.paths import data_dir
-from costlib.read import Row, read_rows
+from costlib.read import Row, near, read_rows
 from costlib.tables import SPEEDS, Column
 
 _KEY = (*SPEEDS.names[:9], "metric", "source")
@@ -50,6 +50,33 @@ def load_speeds(path: str | Path | None = None) -> pd.DataFrame:
         seen[key] = where
         rows.append(row)
     return SPEEDS.validate(pd.DataFrame(rows, columns=SPEEDS.names), str(file))
+
+
+def speeds(model: str, device: str | None = None) -> pd.DataFrame:
+    """Published speeds of a model, one row per publication; `preferred` marks one row of each configuration.
+
+    A row that tells prefill and decode apart comes first, then a quoted before a derived one, then the slowest in
+    decode, because a published speed is the best that its publisher reached. Raises `InputError` for an unknown model
+    or device.
+
+    Args:
+        model: As in data/speeds.csv: the name of a publication, or its shape, such as llama-3.1-8b.
+        device: Device, such as 'H100 SXM' [default: every one].
+    """
+    frame = load_speeds()
+    for field, wanted in (("model", model), ("device", device)):
+        if wanted is None:
+            continue
+        mine = frame[field] == wanted
+        mine = mine | (frame["architecture"] == wanted) if field == "model" else mine
+        if not mine.any():
+            raise bad(field, wanted, near(wanted, set(frame[field])), "data/speeds.csv")
+        frame = frame[mine]
+    apart = frame["prefill_tokens_per_s"].notna() & ~frame["metric"].map(whole_time)
+    order = frame.assign(together=~apart, own=frame["kind"] != "quoted")
+    order = order.sort_values(["together", "own", "decode_tokens_per_s"])
+    first = order.drop_duplicates(["model", "device", "devices", "precision", "engine", "batch"]).index
+    return frame.assign(preferred=frame.index.isin(first)).reset_index(drop=True)
 
 
 def measured_instead(published: pd.Series[Any], measured: pd.DataFrame) -> pd.Series[Any] | None:

@@ -38,9 +38,9 @@ TABLES: Mapping[str, Callable[[Plan], pd.DataFrame]] = {
     "summary": tables.summary, "choices": tables.choices, "baseline": tables.baseline, "totals": tables.totals,
     "serving": tables.serving, "stages": tables.stages, "causes": causes.causes,
     "saving_by_cause": causes.saving_by_cause, "flips": tables.flips, "alternatives": tables.alternatives,
-    "prices": tables.prices, "pools": tables.pools, "sensitivity": tables.sensitivity,
-    "information": tables.information, "value": tables.value, "workloads": tables.workloads,
-    "assumptions": tables.assumptions,
+    "prices": tables.prices, "mean_request": tables.mean_request, "hosting": tables.hosting, "pools": tables.pools,
+    "sensitivity": tables.sensitivity, "information": tables.information, "value": tables.value,
+    "workloads": tables.workloads, "assumptions": tables.assumptions,
 }  # fmt: skip
 
 
@@ -62,6 +62,7 @@ class Plan:
     flips: a row per workload, input and direction: at what value the choice changes, and how far away that is
     alternatives: a row per workload and option: cost, quality, and why an option is ruled out
     prices: a row per API of the study, list prices
+    mean_request: one row, the request that stands for the study; hosting: a row per self-hosted option: speed and rate
     pools: a row per group of machines the plan rents
     sensitivity: a row per input, cost of the plan at both of its ends
     information: a row per input, what knowing it first would be worth
@@ -84,6 +85,8 @@ class Plan:
         flips: pd.DataFrame
         alternatives: pd.DataFrame
         prices: pd.DataFrame
+        mean_request: pd.DataFrame
+        hosting: pd.DataFrame
         pools: pd.DataFrame
         sensitivity: pd.DataFrame
         information: pd.DataFrame

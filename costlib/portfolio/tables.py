@@ -27,7 +27,7 @@ from costlib.portfolio.risk import sensitivity as find_swings
 from costlib.portfolio.supply import Ends
 from costlib.portfolio.value import VALUE_COLUMNS, value_table
 from costlib.portfolio.workloads import UNITS, Workload
-from costlib.prices.entries import MissingPrice, TimeNeeded
+from costlib.prices.frames import prices as list_prices
 from costlib.prices.rates import RATE_COLUMNS
 from costlib.study import AnyOption, ApiOption, CascadeOption, DistilledOption, HumanOption, RouterOption
 
@@ -44,8 +44,8 @@ def column_of(part: str) -> str:
     return f"{NAMES.get(part, part)}_usd_per_month"
 
 
-_TEXTS = ("option", "provider", "model_id", "tier", "reason", "price_ids", "pool", "device", "workloads", "factor",
-          "unit", "changes", "use_case", "kind", "source", "note")  # fmt: skip
+_TEXTS = ("option", "capability", "provider", "model_id", "tier", "reason", "price_ids", "pool", "device", "workloads",
+          "factor", "unit", "changes", "use_case", "kind", "source", "note")  # fmt: skip
 _FLAGS = ("served", "baseline", "eligible", "pays", "used")
 
 
@@ -309,24 +309,67 @@ def _no_break_even(work: Work, star: Floats, known: Any) -> list[str | None]:
 
 def prices(plan: Plan) -> pd.DataFrame:
     """One row per API option: $ per million tokens at the study's date, below any long-context step, with price ids."""
-    rows, work = [], plan.work
-    asked = {place for w in range(len(work.choice)) for place, _ in work.stages(w)}
-    for o, supply in enumerate(work.found):
-        option = supply.option
-        if not isinstance(option, ApiOption):
+    work = plan.work
+    apis = {one.option.name: one.option for one in work.found if isinstance(one.option, ApiOption)}
+    frame = list_prices({name: (one.provider, one.model, one.tier) for name, one in apis.items()}, work.study.as_of)
+    asked = {work.found[place].name for w in range(len(work.choice)) for place, _ in work.stages(w)}
+    frame = frame.rename(columns={"model": "option"})
+    return frame.assign(
+        used=frame["option"].isin(asked), capability=frame["option"].map({n: o.capability for n, o in apis.items()})
+    )
+
+
+def mean_request(plan: Plan) -> pd.DataFrame:
+    """One row: the request that stands for the study, the mean of all that are answered in words (of all, where none
+    is), weighted by volume; makes unlike options comparable in one number, and no plan is priced by it.
+
+    `peak_factor` is the rate of the busiest hour of these workloads together over the month's mean rate.
+    """
+    study, every = plan.study, plan.workloads
+    text = every[every["output_tokens"] > 0] if (every["output_tokens"] > 0).any() else every
+    weights = text["requests_per_month"].to_numpy()
+    row: dict[str, Any] = {"requests_per_month": float(weights.sum())}
+    for name in ("input_tokens", "cached_tokens", "output_tokens"):
+        rule, mean = study.workload_columns[name], float(round(np.average(text[name], weights=weights)))
+        row |= {name: mean, f"{name}_low": mean * rule.low_factor, f"{name}_high": mean * rule.high_factor}
+        row |= {f"{name}_kind": rule.kind, f"{name}_source": rule.source}
+    shares = np.array([study.profiles[name].hourly_share() for name in text["profile"]])
+    peak = float((weights[:, None] * shares).sum(axis=0).max()) * study.assume("hours_per_month")
+    return pd.DataFrame([row | {"peak_factor": peak / float(weights.sum()), "source": f"study {study.name}"}])
+
+
+def hosting(plan: Plan) -> pd.DataFrame:
+    """One row per self-hosted option: speeds of a replica, what the smallest purchase of its hardware holds and costs.
+
+    `serves_count` workloads may be served by it; `minimum_purchases_count` are kept, busy or idle; `busy_share` is how
+    busy a replica may be in its peak hour. `reason` says why an option has no speed or rate.
+    """
+    study = plan.study
+    used, serves = study.assumptions.max_utilization, plan.alternatives.groupby("option")["eligible"].sum()
+    rows: list[dict[str, Any]] = []
+    for one in plan.work.found:
+        if isinstance(one.option, (ApiOption, HumanOption, CascadeOption, RouterOption)):
             continue
-        row: dict[str, Any] = {"option": option.name, "provider": option.provider, "model_id": option.model,
-                               "tier": option.tier, "used": o in asked}  # fmt: skip
-        try:
-            bands = work.book.sheet(option.model, option.provider, option.tier, work.study.as_of).bands
-        except (MissingPrice, TimeNeeded) as error:
-            bands, row["reason"] = {}, str(error)
-        kinds = [kind for kind in ("input", "cache_read", "output") if kind in bands]
-        row |= {f"{kind}_usd_per_mtok": float(bands[kind][0].usd_per_mtok) for kind in kinds}
-        row["price_ids"] = " ".join(bands[kind][0].price.id for kind in kinds)
-        rows.append(row | {"as_of": work.study.as_of, "kind": "quoted", "source": work.book.source})
-    names = "option provider model_id tier reason input_usd_per_mtok cache_read_usd_per_mtok output_usd_per_mtok"
-    return _frame(rows, f"{names} price_ids as_of kind source used")
+        row: dict[str, Any] = {"option": one.name, "capability": one.option.capability, "device": one.device}
+        row |= {"serves_count": float(serves[one.name]), "reason": "; ".join((one.failed or {}).values()) or None}
+        for name in ("prefill_tokens_per_s", "decode_tokens_per_s"):
+            low, value, high = getattr(one, name) or (np.nan,) * 3
+            row |= {name: value, f"{name}_low": low, f"{name}_high": high, f"{name}_kind": one.speed_kind,
+                    f"{name}_source": one.speed_source}  # fmt: skip
+        if one.offers:
+            least = max(1, getattr(one.option, "minimum_replicas", None) or int(study.assume("minimum_replicas")))
+            rent = one.rent(least)
+            held, usd = one.purchases[one.offers.index(rent.offer)]
+            seen = f"{rent.offer.provider}, {rent.source} ({rent.observed_on})"
+            row |= {"replicas_count": float(held), "usd_per_hour": usd, "usd_per_hour_kind": rent.kind,
+                    "usd_per_hour_source": seen, "minimum_purchases_count": float(-(-least // held))}  # fmt: skip
+        low, value, high = used.ends
+        row |= {"busy_share": value, "busy_share_low": low, "busy_share_high": high, "busy_share_kind": used.kind}
+        rows.append(row | {"busy_share_source": used.source})
+    speeds = " ".join(f"{name}{end}" for name in ("prefill_tokens_per_s", "decode_tokens_per_s", "busy_share")
+                      for end in ("", "_low", "_high", "_kind", "_source"))  # fmt: skip
+    return _frame(rows, f"option capability device serves_count reason {speeds} replicas_count usd_per_hour "
+                        "usd_per_hour_kind usd_per_hour_source minimum_purchases_count")  # fmt: skip
 
 
 def pools(plan: Plan) -> pd.DataFrame:

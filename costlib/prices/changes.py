@@ -17,7 +17,7 @@ import pandas as pd
 
 from costlib.errors import bad
 from costlib.output import write_whole
-from costlib.prices.book import AsOf, PriceBook
+from costlib.prices.book import AsOf, PriceBook, load_book
 from costlib.prices.currency import load_exchange_rates
 from costlib.prices.entries import Price
 from costlib.prices.names import Name
@@ -35,14 +35,15 @@ def diff(
     before_day: AsOf = None,
     after_day: AsOf = None,
     usage: pd.DataFrame | Path | str | None = None,
+    unchanged: bool = False,
 ) -> pd.DataFrame:
     """The prices that differ between `before` on `before_day` and `after` on `after_day` (default: snapshot days).
 
     Columns: provider, model, tier, token_kind, above_input_tokens, hours, change (moved, corrected, unclear, added or
     removed), usd_per_mtok_before and _after (`Decimal`, None where there is none), effective_from_before and _after,
     observed_on_before and _after, price_id_before and _after. With `usage`, also tokens (billed at that price before)
-    and effect_usd: what the same usage costs more after the change (None where the price is gone). Raises what
-    `price_usage` raises.
+    and effect_usd: what the same usage costs more after the change (None where the price is gone). With `unchanged` a
+    row for every other price, too. Raises what `price_usage` raises.
     """
     days = before.moment(before_day)[0], after.moment(after_day)[0]
     old, new = _in_force(before, days[0]), _in_force(after, days[1])
@@ -56,9 +57,10 @@ def diff(
         was, now = old.get(key), new.get(key)
         usd_was = before.exchange_rates.to_usd(was.amount, was.currency, days[0]) if was else None
         usd_now = after.exchange_rates.to_usd(now.amount, now.currency, days[1]) if now else None
-        if usd_was == usd_now:
+        if usd_was == usd_now and not unchanged:
             continue
-        row: dict[str, Any] = dict(zip(_KEY, key, strict=True)) | {"change": _change(was, now)}
+        changed = _change(was, now) if usd_was != usd_now else "unchanged"
+        row: dict[str, Any] = dict(zip(_KEY, key, strict=True)) | {"change": changed}
         for suffix, price, usd in (("before", was, usd_was), ("after", now, usd_now)):
             row[f"usd_per_mtok_{suffix}"] = usd
             row[f"effective_from_{suffix}"] = price.effective_from if price else None
@@ -71,6 +73,28 @@ def diff(
             row["effect_usd"] = billed * (usd_now - usd_was) / 1_000_000 if known else None  # type: ignore[operator]
         rows.append(row)
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=[*_KEY, "change"])
+
+
+def price_changes(since: AsOf, as_of: AsOf = None) -> pd.DataFrame:
+    """Every list price on two days, a row per model, tier and kind of token: `before_` and `after_usd_per_mtok`.
+
+    `change` says moved (from a new first day), corrected (the earlier answer was wrong), unclear (no first day is
+    published), added, removed or unchanged. Raises `InputError` for a day that is none, or not before the other.
+
+    Args:
+        since: The first day, YYYY-MM-DD.
+        as_of: The second day [default: the snapshot].
+    """
+    book = load_book()
+    days = book.moment(since)[0], book.moment(as_of)[0]
+    if not days[0] < days[1]:
+        raise bad("since", str(since), f"a day as YYYY-MM-DD before {days[1]}")
+    frame = diff(book, book, before_day=days[0], after_day=days[1], unchanged=True)
+    for side in ("before", "after"):
+        frame = frame.rename(columns={f"usd_per_mtok_{side}": f"{side}_usd_per_mtok"})
+        frame = frame.rename(columns={f"price_id_{side}": f"{side}_usd_per_mtok_source"})
+        frame = frame.astype({f"{side}_usd_per_mtok": float})
+    return frame.assign(kind="quoted", source=book.source)
 
 
 def _change(was: Price | None, now: Price | None) -> str:

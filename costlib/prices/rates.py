@@ -343,12 +343,12 @@ def spread(
     devices: int | None = None,
     as_of: AsOf = None,
     path: Path | None = None,
-) -> pd.DataFrame:
+) -> list[dict[str, Any]]:
     """Every provider's price of a device hour, cheapest first: how much the choice of provider is worth.
 
-    Columns: provider, region, devices (sold together), usd_per_hour (one device, for reading), times_cheapest,
-    node_usd_per_hour (what is sold), includes, source, observed_on, kind. `devices` keeps offers of that size alone,
-    for comparing like with like. Raises what `offers` raises.
+    provider, region, devices (sold together), usd_per_hour (one device, for reading), times_cheapest, node_usd_per_hour
+    (what is sold), includes, source, observed_on, kind. `devices` keeps offers of that size alone, for comparing like
+    with like. Raises what `offers` raises.
     """
     every = offers(device, rate_kind, as_of=as_of, path=path)
     found = [one for one in every if devices in (None, one.devices)]
@@ -358,25 +358,21 @@ def spread(
     for one in sorted(found, key=lambda one: (one.usd_per_device_hour, one.devices, one.provider, one.region)):
         of_provider.setdefault(one.provider, one)
     rows = list(of_provider.values())
-    import pandas as pd
-
-    return pd.DataFrame(
-        [
-            {
-                "provider": one.provider,
-                "region": one.region or None,
-                "devices": one.devices,
-                "usd_per_hour": one.usd_per_device_hour,
-                "times_cheapest": one.usd_per_device_hour / rows[0].usd_per_device_hour,
-                "node_usd_per_hour": one.usd_per_hour,
-                "includes": one.includes,
-                "source": one.source,
-                "observed_on": one.observed_on,
-                "kind": one.kind,
-            }
-            for one in rows
-        ]
-    )
+    return [
+        {
+            "provider": one.provider,
+            "region": one.region or None,
+            "devices": one.devices,
+            "usd_per_hour": one.usd_per_device_hour,
+            "times_cheapest": one.usd_per_device_hour / rows[0].usd_per_device_hour,
+            "node_usd_per_hour": one.usd_per_hour,
+            "includes": one.includes,
+            "source": one.source,
+            "observed_on": one.observed_on,
+            "kind": one.kind,
+        }
+        for one in rows
+    ]
 
 
 def priced_devices(found: Sequence[Offer] | None = None) -> dict[str, None]:
@@ -394,9 +390,9 @@ def rates(
     """$ per hour of one device: every provider of `device`, cheapest first, or one row per device without it.
 
     `devices` keeps offers of that many sold together, for comparing like with like. Without a device `usd_per_hour` is
-    the cheapest whole offer for one, which is all `devices` sold together; `low` and `high` are what one device costs
-    at the cheapest and at the dearest provider, for reading. Devices without that kind of rate on that day are left
-    out. Raises `InputError` for an unknown device, rate kind or date.
+    the cheapest whole offer for one, which is all `devices` sold together; `usd_per_hour_low` and `_high` are what one
+    device costs at the cheapest and at the dearest provider, for reading. Devices without that kind of rate on that day
+    are left out. Raises `InputError` for an unknown device, rate kind or date.
 
     Args:
         device: Device of data/rates.csv; leave out to list them all.
@@ -406,6 +402,20 @@ def rates(
     """
     import pandas as pd
 
+    frame = pd.DataFrame(rate_rows(device, rate_kind, devices=devices, as_of=as_of))
+    frame = frame.rename(columns={"low": "usd_per_hour_low", "high": "usd_per_hour_high"})
+    money = ("usd_per_hour", "usd_per_hour_low", "usd_per_hour_high", "node_usd_per_hour", "times_cheapest")
+    return frame.astype({name: float for name in money if name in frame})
+
+
+def rate_rows(
+    device: str | None = None,
+    rate_kind: str = "on_demand",
+    *,
+    devices: int | None = None,
+    as_of: str | None = None,
+) -> list[dict[str, Any]]:
+    """The rows of `rates` with exact amounts, as the command shows them: `low` and `high` are its ends."""
     if device is not None:
         return spread(device, rate_kind, devices=devices, as_of=as_of)
     if devices is not None:
@@ -420,10 +430,10 @@ def rates(
             if name == names[-1] and not rows:
                 raise
             continue
-        ends, sheet = spread(name, rate_kind, as_of=as_of)["usd_per_hour"], data_sheets().get(name)
+        ends, sheet = [one["usd_per_hour"] for one in spread(name, rate_kind, as_of=as_of)], data_sheets().get(name)
         known = {name: getattr(sheet, name, None) for name in ("memory_bytes", "bandwidth_bytes_per_s", "watts")}
         row = {"device": name, "rate_kind": rate_kind, "usd_per_hour": rent.usd_per_hour, "devices": rent.devices}
-        row |= {"low": ends.min(), "high": ends.max(), **known, "provider": rent.offer.provider}
+        row |= {"low": min(ends), "high": max(ends), **known, "provider": rent.offer.provider}
         region = {"region": rent.offer.region or None}
         rows.append(row | region | {"kind": rent.kind, "observed_on": rent.observed_on, "source": rent.source})
-    return pd.DataFrame(rows)
+    return rows

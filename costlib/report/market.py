@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from costlib.cost.breakeven import Api, BreakEven, SelfHosting, break_even
 from costlib.cost.inputs import Interval
 from costlib.errors import InputError
 from costlib.figure import Figure
@@ -86,80 +85,3 @@ def hosted_usd(supply: Supply, request: Request) -> Figure | None:
     low, base, high = (end / 3600 for end in ends)
     source = f"{supply.speed_source}; {supply.rate_source}"
     return Figure(base, "USD/request", "derived", source, low, high)
-
-
-def per_mtok(figure: Figure, request: Request) -> Figure:
-    """The same cost per million tokens of the mean request."""
-    ends = (figure.value, figure.low, figure.high)
-    value, low, high = (None if end is None else float(end) * 1e6 / request.tokens for end in ends)
-    return Figure(value, "USD/Mtok", figure.kind, figure.source, low, high, figure.reason)
-
-
-@dataclass(frozen=True)
-class Duel:
-    """One self-hosted option against one API for the mean request."""
-
-    supply: Supply
-    api: ApiOption
-    hosting: SelfHosting
-    price: Api
-    result: BreakEven
-    replicas_per_step: int = 1
-    """Replicas that the smallest purchase holds."""
-
-    @property
-    def usd_per_request(self) -> float:
-        """What the API charges."""
-        return float(self.price.usd_per_request)  # type: ignore[arg-type]
-
-    @property
-    def usd_per_step(self) -> tuple[float, float, float]:
-        """Low end, value and high end of $ a month of one purchase."""
-        return self.hosting.usd_per_step_month  # type: ignore[return-value]
-
-    @property
-    def requests_per_step(self) -> tuple[float, float, float]:
-        """Low end, value and high end of what the replicas of one purchase carry in a month."""
-        return self.hosting.requests_per_step_month  # type: ignore[return-value]
-
-    def figure(self) -> Figure:
-        """The volume above which self-hosting is cheaper, or why there is none."""
-        found = self.result
-        source = f"{self.supply.speed_source}; {self.supply.rate_source}; prices of {self.api.name}"
-        known = found.first_low is not None and found.first_high is not None
-        return Figure(
-            found.first_requests_per_month,
-            "requests/month",
-            "derived",
-            source,
-            found.first_low if known else None,
-            found.first_high if known else None,
-            "range over the ends of every factor" if known else self.unfavourable(),
-        )
-
-    def unfavourable(self) -> str:
-        """Whether self-hosting still becomes cheaper at the unfavourable ends of speed, rate and utilization."""
-        sure = self.result.unfavourable in ("crosses", "always")
-        return "cheaper from a larger volume" if sure else "never cheaper"
-
-
-def duel(supply: Supply, api: ApiOption, price: Figure, request: Request, study: Study) -> Duel | None:
-    """Break-even of a self-hosted option and an API; None where the option has no speed or rate.
-
-    A step is the smallest purchase of the offer that is cheapest for the least replicas.
-    """
-    seconds = served_s(supply, request)
-    if seconds is None or not supply.offers or price.value is None:
-        return None
-    minimum = getattr(supply.option, "minimum_replicas", None) or int(study.assume("minimum_replicas"))
-    rent = supply.rent(max(1, minimum))
-    held, usd = supply.purchases[supply.offers.index(rent.offer)]
-    hours = study.assume("hours_per_month")
-    used = study.assumptions.max_utilization.ends
-    capacity = tuple(
-        held * hours * 3600 * share / request.peak_to_mean / s
-        for share, s in zip(used, (seconds.high, seconds.base, seconds.low), strict=True)
-    )
-    hosting = SelfHosting((usd * hours,) * 3, capacity, minimum_steps=-(-minimum // held))  # type: ignore[arg-type]
-    line = Api(float(price.value))
-    return Duel(supply, api, hosting, line, break_even(hosting, line, request.tokens), held)

@@ -11,7 +11,6 @@ from report.samples import money
 
 from costlib.figure import Figure
 from costlib.report.chart import PAPER, Chart, whisker
-from costlib.report.decisions import flips, staircase, tornado
 from costlib.report.figures import Group, Panel, Part, bars, dots, matrix, stacked, waterfall
 from costlib.report.ledger import Ledger
 from costlib.report.lines import Curve, Spot, curves, plane
@@ -37,14 +36,6 @@ FORMS: dict[str, Callable[[Ledger], str]] = {
         led, "c", (NAME, money(9, 8, 10)), [("x", money(4)), ("y", money(-1))], ("P", money(6)), "USD"
     ),
     "matrix": lambda led: matrix("c", [NAME], [*"xyz"], dict(zip([(NAME, c) for c in "xyz"], MARKS, strict=True))),
-    "staircase": lambda led: staircase(
-        led, "c", [(1, 50, 40, 60), (9, 50, 40, 60), (20, 100, 80, 120)], [(NAME, 5.0), ("dear", 50.0)],
-        [("break-even", money(10, unit="requests/month"), 50)], ("now", money(18, unit="requests/month")),
-    ),
-    "tornado": lambda led: tornado(
-        led, "c", [(NAME, ("1", money(5)), ("2", money(9))), ("b", ("1", UNKNOWN), ("2", money(7)))], ("P", money(7)),
-        "USD",
-    ),
     "curves": lambda led: curves(led, "c", [Curve(NAME, [1, 2, 3], [-1, 0, 2], 2)], ("x", "y"), ("", ""), zero=True),
     "odds": lambda led: curves(
         led, "c", [Curve(NAME, [1, 10, 100], [0, 0.5, 1], 10, money(0.7, unit="share"))], ("x", "y"), ("", "share"),
@@ -54,7 +45,6 @@ FORMS: dict[str, Callable[[Ledger], str]] = {
         led, "c", [Spot(NAME, money(3, 2, 4), money(0.9, 0.8, 1, unit="share")), Spot("b", WIDE, money(1)),
                    Spot("c", UNKNOWN, money(1, unit="share"), plain=False)], [(1, 0.5), (3, 0.9)], ("x", "y"), log=True,
     ),
-    "flips": lambda led: flips(led, "c", [(NAME, money(5), [(money(2), "x"), (money(9), NAME)])], "USD"),
 }  # fmt: skip
 
 

@@ -31,12 +31,15 @@ CHROMIUM = [
 ]
 
 
+NAMES = ("portfolio", "measure", "breakeven")
+
+
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Both reports as HTML, made without a kernel."""
     root = tmp_path_factory.mktemp("look")
     study, store = str(study_in(root)), str(store_with(root / "store", nf4="oom").root)
-    bodies = {name: run_notebook(name, study=study, store=store).html for name in ("measure", "portfolio")}
+    bodies = {name: run_notebook(name, study=study, store=store).html for name in NAMES}
     block = provenance_block([("Run", "20261110T000000Z-00000000"), ("Prices", "0123456789abcdef" * 4)])
     return {name: page(name, with_contents(f"<h1>A title</h1>{body}") + block) for name, body in bodies.items()}
 
@@ -62,7 +65,7 @@ def seen(text: str, width: int, folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("width", [1280, 500])
-@pytest.mark.parametrize("name", ["portfolio", "measure"])
+@pytest.mark.parametrize("name", NAMES)
 def test_nothing_overlaps_or_is_cut_off(name: str, width: int, pages: dict[str, str], tmp_path: Path) -> None:
     assert seen(pages[name], width, tmp_path) == []
 
