@@ -49,8 +49,11 @@ class Page:
     def __repr__(self) -> str:
         return f"Page({self.about!r}: {len(self.numbers)} numbers)"
 
-    def __getattr__(self, name: str) -> Any:
-        raise AttributeError(f"a page has no {name!r}; it has say, table, chart and end, see notebooks/README.md")
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> None:
+            """Say what replaces a method that a notebook of an earlier version calls."""
+            raise AttributeError(f"a page has no {name!r}; it has say, table, chart and end, see notebooks/README.md")
 
     @property
     def numbers(self) -> list[Number]:
