@@ -8,12 +8,14 @@ costlib wrote is refused: without it every answer would be made from a part of t
 
 from __future__ import annotations
 
+import logging
+import re
 import secrets
 import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from costlib.errors import InputError, bad
 from costlib.output import cannot_write, write_whole
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
 
 _VERSION_KEY = b"costlib.schema_version"
 _TABLE_KEY = b"costlib.table"
+_FILE = "costlib_file"
+_SAID = 5
+_named = set[Path]()
+"""Files already named as left out: a command reads a table several times."""
 
 
 def new_id() -> str:
@@ -65,7 +71,7 @@ class Store:
         import pyarrow.parquet as pq
 
         def whole(file: IO[bytes]) -> None:
-            pq.write_table(arrow, file)
+            pq.write_table(arrow, file, use_dictionary=len(arrow) > 1, write_statistics=False)  # small files, many
 
         checked = table.validate(frame)
         for column in table.columns:
@@ -88,44 +94,90 @@ class Store:
             raise cannot_write("store", folder, error) from None
 
     def read(self, table: Table) -> Contents:
-        """All runs of a table, oldest first; unreadable and foreign files are skipped by name.
+        """All runs of a table, oldest first; unreadable and foreign files are left out, and named on stderr.
 
         Raises `InputError` for a run of a newer costlib.
         """
         import pandas as pd
 
-        frames: list[pd.DataFrame] = []
-        skipped: list[tuple[Path, str]] = []
         folder = self.root / table.name
-        for file in sorted(folder.glob("*.parquet")) if folder.is_dir() else []:
-            try:
-                frames.append(_read_file(file, table))
-            except _NewerError:
-                raise
-            except (InputError, OSError, ValueError) as error:
-                skipped.append((file, str(error).splitlines()[0]))
-        frame = pd.concat(frames, ignore_index=True) if frames else table.validate(pd.DataFrame(columns=table.names))
-        return Contents(frame, tuple(skipped))
+        files = sorted(folder.glob("*.parquet")) if folder.is_dir() else []
+        skipped: dict[Path, str] = {}
+        frames = _read(_reader(), files, table, skipped) if files else []
+        if new := [f"{file} is left out: {reason}" for file, reason in skipped.items() if file not in _named]:
+            more = f"; {len(new) - _SAID:,} more files of {folder} are left out" if len(new) > _SAID else ""
+            logging.getLogger("costlib").warning("%s", "costlib: " + "; ".join(new[:_SAID]) + more)
+            _named.update(skipped)
+        if not frames:
+            return Contents(table.validate(pd.DataFrame(columns=table.names)), tuple(skipped.items()))
+        frame = pd.concat(frames).sort_index(kind="stable").reset_index(drop=True)
+        return Contents(frame, tuple(skipped.items()))
 
 
 class _NewerError(InputError):
     """A file that only a newer costlib can read."""
 
 
-def _read_file(file: Path, table: Table) -> pd.DataFrame:
-    import pyarrow.parquet as pq
+def _reader() -> Any:
+    """A DuckDB that reads each footer once; of small files one thread reads most."""
+    import duckdb
 
-    arrow = pq.read_table(file, partitioning=None)
-    metadata = arrow.schema.metadata or {}
-    if metadata.get(_TABLE_KEY) != table.name.encode():
-        raise InputError("not a costlib run of this table")
-    version = int(metadata.get(_VERSION_KEY, b"0"))
-    if version > SCHEMA_VERSION:
-        newer = bad("schema version", version, f"at most {SCHEMA_VERSION}: a newer costlib wrote this store", str(file))
-        raise _NewerError(str(newer))
+    base = duckdb.connect()
+    base.execute("set enable_progress_bar = false; set threads = 1; set parquet_metadata_cache = true")
+    return base
+
+
+def _read(base: Any, files: list[Path], table: Table, skipped: dict[Path, str]) -> list[pd.DataFrame]:
+    """Frames of files, indexed by file: all of one shape read at once, halves of them where one cannot be read."""
+    import duckdb
+
+    try:
+        return [_frame(base, shape, table) for shape in _shapes(base, files, table, skipped)]
+    except _NewerError:
+        raise
+    except (InputError, OSError, ValueError, duckdb.Error) as error:
+        if len(files) == 1:
+            skipped[files[0]] = str(error).splitlines()[0]
+            return []
+        half = len(files) // 2
+        return [frame for part in (files[:half], files[half:]) for frame in _read(base, part, table, skipped)]
+
+
+def _shapes(base: Any, files: list[Path], table: Table, skipped: dict[Path, str]) -> list[list[Path]]:
+    """The files with runs of a table, those with the same columns together."""
+    found: dict[str, dict[bytes, bytes]] = {}
+    for file, key, value in _query(base, "parquet_kv_metadata(?)", files).fetchall():
+        found.setdefault(file, {})[key] = value
+    shapes: dict[bytes, list[Path]] = {}
+    for file in files:
+        metadata = found.get(str(file), {})
+        version = int(metadata.get(_VERSION_KEY, b"0"))
+        if metadata.get(_TABLE_KEY) != table.name.encode():
+            skipped[file] = "not a costlib run of this table"
+        elif version > SCHEMA_VERSION:
+            allowed = f"at most {SCHEMA_VERSION}: a newer costlib wrote this store"
+            raise _NewerError(str(bad("schema version", version, allowed, str(file))))
+        else:
+            shapes.setdefault(metadata.get(b"ARROW:schema", b""), []).append(file)
+    return list(shapes.values())
+
+
+def _frame(base: Any, files: list[Path], table: Table) -> pd.DataFrame:
+    """The rows of files of one shape, indexed by file."""
     import pandas as pd
+    import pyarrow as pa
 
-    return table.validate(pd.DataFrame(arrow.to_pylist(), columns=arrow.column_names), where=file.name)
+    arrow = _query(base, f"read_parquet(?, hive_partitioning=false, filename={_FILE!r})", files).to_arrow_table()
+    types = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
+    frame = arrow.to_pandas(types_mapper=types.get)
+    index = pd.Index(frame.pop(_FILE))
+    return table.validate(frame, where=files[0].name).set_index(index)
+
+
+def _query(base: Any, source: str, files: list[Path]) -> Any:
+    """What DuckDB reads from files; a name that looks like a pattern is none."""
+    names = [re.sub(r"[*?\[]", r"[\g<0>]", str(file)) for file in files]
+    return base.sql(f"select * from {source}", params=[names])
 
 
 def _storable(value: object) -> object:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -54,6 +56,51 @@ def test_torn_and_foreign_files_are_named_and_skipped(tmp_path: Path) -> None:
     assert set(reasons) == {"torn.parquet", "foreign.parquet"}
     assert "not a costlib run" in reasons["foreign.parquet"]
     assert torn.exists()
+
+
+def test_many_files_are_read_at_once_and_those_that_cannot_be_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """File by file this took 7 s of CPU or more."""
+    root = tmp_path / "a[b] *, run=1"  # a name that looks like a pattern, and like a partition
+    store = Store(root)
+    one = write(store, ttft_s=[0.5, 0.25], energy_j=None, weight_bytes=2**53 + 1)
+    folder = root / "runs"
+    for number in range(400):
+        shutil.copy(one, folder / f"b{number:03}.parquet")
+    table = pq.ParquetFile(one).read()
+    pq.write_table(table.drop_columns(["energy_j"]), folder / "b100x.parquet")  # as before the column was added
+    status = pa.array(["fine"] * len(table), pa.string())
+    pq.write_table(table.set_column(table.column_names.index("status"), "status", status), folder / "b200x.parquet")
+    (folder / "b300x.parquet").write_bytes(one.read_bytes()[:500])
+    pq.write_table(table.replace_schema_metadata(), folder / "b301x.parquet")
+    write(store, run_id="z", weight_bytes=7)
+    begun = time.process_time()
+    contents = store.read(RUNS)
+    assert time.process_time() - begun < 4
+    frame = contents.frame
+    assert len(frame) == 403 and list(frame.columns) == RUNS.names and list(frame.index) == list(range(403))
+    assert frame["weight_bytes"].iloc[0] == 2**53 + 1 and frame["weight_bytes"].iloc[-1] == 7
+    assert frame["energy_j"].isna().all() and frame["ttft_s"].iloc[7] == [0.5, 0.25]
+    assert dict(contents.skipped).keys() == {folder / f"b{number}x.parquet" for number in (200, 300, 301)}
+    assert (
+        "b200x.parquet, row 0: status is 'fine'; allowed: one of error"
+        in dict(contents.skipped)[folder / "b200x.parquet"]
+    )
+    assert all(f"{file} is left out: {reason}" in caplog.text for file, reason in contents.skipped)
+    caplog.clear()
+    assert store.read(RUNS).skipped == contents.skipped and not caplog.text  # said once
+
+
+def test_of_many_broken_files_the_first_are_named_and_the_others_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "runs").mkdir()
+    for number in range(12):
+        (tmp_path / "runs" / f"{number:02}.parquet").write_bytes(b"none")
+    assert len(Store(tmp_path).read(RUNS).skipped) == 12
+    assert "04.parquet is left out" in caplog.text and "05.parquet is left out" not in caplog.text
+    assert f"7 more files of {tmp_path / 'runs'} are left out" in caplog.text
 
 
 STORED = [table for table in vars(tables).values() if isinstance(table, tables.Table)]

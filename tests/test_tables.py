@@ -21,6 +21,8 @@ def test_the_data_dictionary_is_current() -> None:
     [
         ("batch", 0, "batch is 0; allowed: a number >= 1"),
         ("batch", True, "batch is True; allowed: a finite number"),
+        ("batch", "2", "batch is '2'; allowed: a finite number"),
+        ("batch", 1.5, "batch is 1.5; allowed: a whole number"),
         ("load_s", math.inf, "load_s is inf; allowed: a finite number"),
         ("model", None, "model is None; allowed: a value"),
         ("status", "done", "status is 'done'; allowed: one of error"),

@@ -87,16 +87,16 @@ class Table:
         unknown = [str(name) for name in frame.columns if name not in self.names]
         if unknown:
             raise bad("column", unknown[0], self.names, place)
-        data: dict[str, Any] = {}
+        data: dict[str, pd.Series[Any]] = {}
         for column in self.columns:
             if column.name in frame.columns:
-                values = list(frame[column.name])
+                values = frame[column.name].reset_index(drop=True)
             elif column.required:
                 raise bad("missing column", column.name, "every required column must be present", place)
             else:
-                values = [None] * len(frame)
-            data[column.name] = [_checked(column, value, f"{place}, row {row}") for row, value in enumerate(values)]
-        return pd.DataFrame({c.name: pd.Series(data[c.name], dtype=_pandas_type(c)) for c in self.columns})
+                values = pd.Series([None] * len(frame), dtype="object")
+            data[column.name] = _checked(column, values, place)
+        return pd.DataFrame(data)
 
     def of(self, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         """A checked frame of rows; a column that a row does not name is null, a name that is no column is left out."""
@@ -133,21 +133,34 @@ def is_null(value: object) -> bool:
     return type(value).__name__ in ("NAType", "NaTType")
 
 
-def _checked(column: Column, value: Any, place: str) -> Any:
-    if isinstance(value, (list, tuple)) or type(value).__name__ == "ndarray":
-        return list(value)
-    if is_null(value):
-        if column.required:
-            raise bad(column.name, None, "a value (this column is required)", place)
-        return None
+def _checked(column: Column, values: pd.Series[Any], place: str) -> pd.Series[Any]:
+    """A column with its type; raises `InputError` for its first value that is not allowed."""
+    import numpy as np
+    import pandas as pd
+
+    null = values.isna()
+    wrong: list[tuple[Any, str | tuple[str, ...]]] = []
+    if column.required:
+        wrong.append((null, "a value (this column is required)"))
     if column.type in ("integer", "number"):
-        if isinstance(value, (bool, str)) or not math.isfinite(value):
-            raise bad(column.name, value, "a finite number", place)
-        if column.minimum is not None and value < column.minimum:
-            raise bad(column.name, value, f"a number >= {column.minimum:g}", place)
-    if column.allowed and value not in column.allowed:
-        raise bad(column.name, value, column.allowed, place)
-    return value
+        number = values
+        if values.dtype.kind not in "iuf":
+            number = values.astype(object).map(lambda value: None if isinstance(value, (bool, str)) else value)
+        numbers = pd.to_numeric(number, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+        wrong.append((~null & ~np.isfinite(numbers), "a finite number"))
+        if column.type == "integer":
+            wrong.append((numbers % 1 > 0, "a whole number"))
+        if column.minimum is not None:
+            wrong.append((numbers < column.minimum, f"a number >= {column.minimum:g}"))
+    if column.allowed:
+        wrong.append((~null & ~values.isin(column.allowed), column.allowed))
+    for rows, allowed in wrong:
+        if rows.any():
+            row = int(np.argmax(rows))
+            raise bad(column.name, None if null[row] else values.tolist()[row], allowed, f"{place}, row {row}")
+    if column.type in ("numbers", "flags", "texts"):
+        return values.map(lambda value: None if is_null(value) else list(value)).astype(object)
+    return values.astype(_pandas_type(column))
 
 
 def interval(name: str, meaning: str, unit: str, *, signed: bool = False) -> tuple[Column, ...]:
