@@ -16,6 +16,9 @@ if TYPE_CHECKING:  # the list of all public names, read by `_door`
     from costlib.cost.embedding import embed as embed
     from costlib.cost.prefix import prefix as prefix
     from costlib.cost.serving import load as load
+    from costlib.cost.serving import load_latencies as load_latencies
+    from costlib.cost.serving import load_tests as load_tests
+    from costlib.cost.serving import load_traces as load_traces
     from costlib.cost.sizing import capacity as capacity
     from costlib.cost.speeds import speeds as speeds
     from costlib.cost.token_table import cost as cost

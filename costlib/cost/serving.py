@@ -16,15 +16,15 @@ import pandas as pd
 from costlib.cost.inputs import Interval, number, whole
 from costlib.cost.sizing import for_sale
 from costlib.cost.token import split, usd_per_mtok
-from costlib.errors import bad, unused
+from costlib.errors import InputError, bad, unused
 from costlib.figure import Number
-from costlib.prices.rates import Rental, cheapest, rental
+from costlib.prices.rates import Rental, cheapest, offers, rental
+from costlib.store import Store
 from costlib.tables.schema import is_null
 
 if TYPE_CHECKING:
     from costlib.measure.load.run import LoadTest
     from costlib.progress import Progress
-    from costlib.store import Store
 
 _HOUR_S = 3600
 _SPEEDS = ("output_tokens_per_s", "input_tokens_per_s")
@@ -94,6 +94,98 @@ def _amounts(
     return {name: None if (value := getattr(rates, name)) is None else float(value) for name in _AMOUNTS}
 
 
+def load_tests(store: Store | str | None = None, *, as_of: str | None = None) -> pd.DataFrame:
+    """The newest test of each server, load, lengths and promise in a store, slowest load first (table `loads`).
+
+    Beside them: `server`, which names model, address and device, `load` in words, `promise` and whether the test
+    `holds` it (steady, and enough requests kept it), `in_doubt` where its interval or a busy client leaves that open,
+    and `usd_per_hour` of a device of data/rates.csv.
+
+    Args:
+        store: A store or its folder [default: the default store].
+        as_of: Date of the hourly rate, YYYY-MM-DD [default: the newest].
+    """
+    from costlib.tables import LOADS
+
+    frame = (store if isinstance(store, Store) else Store(store or None)).read(LOADS).frame
+    key = ["url", "model", "server_device", "arrivals", "rate_per_s", "arrival_scv", "concurrency", "requests"]
+    key += [name for name in LOADS.names if name.startswith("slo_") or name.endswith("_tokens_asked")]
+    frame = frame.sort_values("started_at").drop_duplicates(key, keep="last")
+    frame = frame.sort_values(["url", "model", "rate_per_s", "concurrency", "started_at"], ignore_index=True)
+    words = [_words(row) for row in frame.to_dict("records")]
+    hours = {name: _hour(name, as_of) for name in frame["server_device"].dropna().unique()}
+    ends = {f"usd_per_hour{end}": frame["server_device"].map(lambda name, at=at: hours[name][at], na_action="ignore")
+            for at, end in enumerate(("", "_source", "_reason"))}  # fmt: skip
+    frame = frame.assign(**pd.DataFrame(words, columns=["server", "load", "promise"]), **ends)
+    steady = frame["stationary"].isna() | frame["stationary"].fillna(False).astype(bool)
+    good, share = frame["good_share"], frame["slo_share"]
+    between = (frame["good_share_low"] < share) & (share < frame["good_share_high"])
+    holds = frame["status"].eq("ok") & steady & (good >= share)
+    bound = frame["client_bound"].fillna(False).astype(bool)
+    numbers = [c.name for c in LOADS.columns if c.type in ("number", "integer")]
+    frame = frame.assign(
+        holds=holds & good.notna(), in_doubt=between | (bound & ~holds & good.notna()), source="run " + frame["run_id"]
+    )
+    return frame.astype(dict.fromkeys([*numbers, "usd_per_hour"], float)).copy()  # one block: columns can be added
+
+
+def load_traces(store: Store | str | None = None) -> pd.DataFrame:
+    """The requests of the tests that `load_tests` gives, with `load` and `server`: raw times (table `load_requests`).
+
+    Args:
+        store: A store or its folder [default: the default store].
+    """
+    from costlib.tables import LOAD_REQUESTS
+
+    tests = load_tests(store)[["run_id", "load", "server"]]
+    return tests.merge((store if isinstance(store, Store) else Store(store or None)).read(LOAD_REQUESTS).frame)
+
+
+def load_latencies(store: Store | str | None = None) -> pd.DataFrame:
+    """Percentiles of every latency of the tests that `load_tests` gives, with `load` and `server`.
+
+    `latency_s` with its 95 % interval, which assumes no distribution; too few answers for one is a reason.
+
+    Args:
+        store: A store or its folder [default: the default store].
+    """
+    from costlib.measure.load.latency import latencies
+
+    found = latencies(load_traces(store)).rename(
+        columns={
+            "value_s": "latency_s",
+            "low_s": "latency_s_low",
+            "high_s": "latency_s_high",
+            "reason": "latency_s_reason",
+        }
+    )
+    return load_tests(store)[["run_id", "load", "server"]].merge(found.assign(source="run " + found["run_id"]))
+
+
+def _words(row: dict[Any, Any]) -> dict[str, str]:
+    """What a reader calls the server, the load and the promise of a test."""
+    on = "" if is_null(row["server_device"]) else f" on {row['server_device']}"
+    times = "the times of a trace" if is_null(row["rate_per_s"]) else f"{row['rate_per_s']:g} requests/s"
+    load = times if is_null(row["concurrency"]) else f"{row['concurrency']} clients, closed loop"
+    if row["arrivals"] == "gamma":
+        load += f", in bursts of {row['arrival_scv']:g}"
+    parts = {"first token": row["slo_ttft_s"], "a token": row["slo_tpot_s"], "the whole": row["slo_e2e_s"]}
+    promise = ", ".join(f"{name} within {limit:g} s" for name, limit in parts.items() if not is_null(limit))
+    return {"server": f"{row['model']} at {row['url']}{on}", "load": load, "promise": promise}
+
+
+def _hour(device: str, as_of: str | None) -> tuple[float | None, str | None, str | None]:
+    """$ per hour of a server such as `8 x H100`, its source, or why it is unknown."""
+    count, _, name = device.partition(" x ")
+    if not (name and count.isdigit()):
+        return None, None, f"no device of data/rates.csv is named {device!r}"
+    try:
+        found = cheapest(offers(name, as_of=as_of), int(count))
+    except InputError as error:
+        return None, None, str(error)
+    return float(found.usd_per_hour), found.source, "a list price: exact, until it changes"
+
+
 def load(
     url: str,
     model: str,
@@ -161,8 +253,8 @@ def load(
     count = whole("devices", devices, least=1)
     if device is None and count != 1:
         raise bad("devices", devices, "1 without a device: usd_per_hour is that of the whole server")
-    offers = for_sale(usd_per_hour, device, rate_kind, rate_provider)
-    if not offers:
+    sold = for_sale(usd_per_hour, device, rate_kind, rate_provider)
+    if not sold:
         unused("without a rate: usd_per_hour, or a device", load, asked, ["price_ratio"])
     promised = Slo(slo_ttft_s, slo_tpot_s, slo_e2e_s, slo_share)
     if not promised.given:
@@ -179,6 +271,6 @@ def load(
         store=store,
         progress=progress,
     )
-    if not offers:
+    if not sold:
         return found, None
-    return found, price_loads(found.rows, cheapest(offers, count), output_to_input_price_ratio=price_ratio)
+    return found, price_loads(found.rows, cheapest(sold, count), output_to_input_price_ratio=price_ratio)

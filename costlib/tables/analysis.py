@@ -81,6 +81,26 @@ kl_mean | KL divergence | nats/token | measured
 top1_agreement | Same first token | share | measured
 bits_per_byte | Bits per byte | bit/byte | measured
 gate | Gate | |
+load | Load | |
+offered_per_s | Offered | requests/s | measured
+rate_per_s | Asked for | requests/s | assumed
+ttft_scheduled_s | Time to first token | s | measured
+stream_tpot_s | Time per token after it | s | measured
+e2e_scheduled_s | Time of the whole answer | s | measured
+latency_s | Seconds | s | measured
+requests_per_s | Answered | requests/s | measured
+output_tokens_per_s | Written | tokens/s | measured
+input_tokens_per_s | Read | tokens/s | measured
+in_flight | Under way | requests | measured
+good_share | Kept the promise | share | measured
+slo_share | Share that must | share | assumed
+goodput_requests_per_s | Goodput | requests/s | measured
+goodput_tokens_per_s | Goodput in tokens | tokens/s | measured
+offered | Came | requests | measured
+ok | Answered whole | requests | measured
+cut | Cut | requests | measured
+empty | Empty | requests | measured
+shorter | Of them shorter than asked | requests | measured
 acceptance | Acceptance | share | measured
 tokens_per_check | Tokens per check | tokens | measured
 draft_cost | Draft step | ratio | measured
