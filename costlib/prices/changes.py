@@ -22,7 +22,7 @@ from costlib.prices.currency import load_exchange_rates
 from costlib.prices.entries import Price
 from costlib.prices.names import Name
 from costlib.prices.usage import price_usage
-from costlib.read import parsing, read_json
+from costlib.read import iso_date, parsing, read_json
 
 _KEY = ("provider", "model", "tier", "token_kind", "above_input_tokens", "hours")
 _DAYS = ("effective_from", "effective_to", "known_from", "observed_on")
@@ -75,7 +75,7 @@ def diff(
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=[*_KEY, "change"])
 
 
-def price_changes(since: AsOf, as_of: AsOf = None) -> pd.DataFrame:
+def price_changes(since: date | str, as_of: AsOf = None) -> pd.DataFrame:
     """Every list price on two days, a row per model, tier and kind of token: `before_` and `after_usd_per_mtok`.
 
     `change` says moved (from a new first day), corrected (the earlier answer was wrong), unclear (no first day is
@@ -86,10 +86,10 @@ def price_changes(since: AsOf, as_of: AsOf = None) -> pd.DataFrame:
         as_of: The second day [default: the snapshot].
     """
     book = load_book()
-    days = book.moment(since)[0], book.moment(as_of)[0]
-    if not days[0] < days[1]:
-        raise bad("since", str(since), f"a day as YYYY-MM-DD before {days[1]}")
-    frame = diff(book, book, before_day=days[0], after_day=days[1], unchanged=True)
+    first, last = iso_date(str(since)), book.moment(as_of)[0]
+    if first is None or first >= last:
+        raise bad("since", str(since), f"a day as YYYY-MM-DD before {last}")
+    frame = diff(book, book, before_day=first, after_day=last, unchanged=True)
     for side in ("before", "after"):
         frame = frame.rename(columns={f"usd_per_mtok_{side}": f"{side}_usd_per_mtok"})
         frame = frame.rename(columns={f"price_id_{side}": f"{side}_usd_per_mtok_source"})

@@ -31,7 +31,7 @@ CHROMIUM = [
 ]
 
 
-NAMES = ("portfolio", "measure", "breakeven")
+NAMES = ("portfolio", "measure", "breakeven", "prices")
 
 
 @pytest.fixture(scope="module")
