@@ -4,9 +4,8 @@
 
 A variant whose true loss equals the margin may pass the gate in at most 2.5 % of cases (exact test for right or wrong
 items, betting bound for fractional scores of clusters). A router whose scores are random, with every request in the
-table twice, may be routed in at most 5 %. A policy whose saving is 0 on average may be ended in at most 5 % of all
-lives, looked at after every request. Each rate has its 95 % interval (Clopper and Pearson), and a limit is missed where
-that lies above it. Beside the gate stands the rule it replaced, the interval of Agresti and Min.
+table twice, may be routed in at most 5 %. Each rate has its 95 % interval (Clopper and Pearson), and a limit is missed
+where that lies above it. Beside the gate stands the rule it replaced, the interval of Agresti and Min.
 """
 
 from __future__ import annotations
@@ -24,7 +23,6 @@ from scipy import stats
 from costlib.portfolio.routing.route import route
 from costlib.stats.margin import LEVEL, betting_margin, exact_p_value
 from costlib.stats.paired import agresti_min
-from costlib.stats.sequential import e_capital
 
 ALPHA = 0.05
 Row = dict[str, Any]
@@ -81,21 +79,6 @@ def routers(trials: int, rng: np.random.Generator) -> list[Row]:
     return found
 
 
-def monitor(trials: int, rng: np.random.Generator) -> list[Row]:
-    """A saving over 1,500 requests, watched after each: mean 0 (mostly small losses), a loss, and an end after 500."""
-    found = []
-    for name, chances in {
-        "saving 0 by rare gains": np.full(1500, 0.01),
-        "never pays": np.full(1500, 0.0),
-        "stops paying after 500": np.where(np.arange(1500) < 500, 0.05, 0.0),
-    }.items():
-        usd = np.where(rng.random((trials, 1500)) < chances, 0.099, -0.001)
-        usd = usd if chances.any() and chances.min() > 0 else usd - 0.01
-        ended = int((e_capital(0.5 + usd / 0.24, 0.5) >= 1 / ALPHA).any(axis=1).sum())
-        found.append(row(f"monitor, {name}", ended, trials, ALPHA if chances.min() > 0 else None))
-    return found
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=2000)
@@ -107,7 +90,6 @@ def main() -> int:
         *gate(given.trials, rng),
         *clusters(few, rng),
         *routers(max(20, few // 4), rng),
-        *monitor(given.trials, rng),
     ]
     for one in rows:
         rule = "power" if one["limit"] is None else f"at most {one['limit']:.1%}"

@@ -39,6 +39,8 @@ if TYPE_CHECKING:  # the list of all public names, read by `_door`
     from costlib.portfolio.measured import text_depths as text_depths
     from costlib.portfolio.routing.route import route as route
     from costlib.portfolio.shared import plan as plan
+    from costlib.portfolio.watch import looks as looks
+    from costlib.portfolio.watch import monitor as monitor
     from costlib.prices.api import price as price
     from costlib.prices.book import load_book as price_book
     from costlib.prices.changes import price_changes as price_changes

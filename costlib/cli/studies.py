@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import re
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from costlib.cli.show import Card, Table, number, records
-from costlib.errors import bad, unused
 
 if TYPE_CHECKING:
     from costlib.figure import Figure
     from costlib.portfolio.plan import Plan
-    from costlib.portfolio.watch import Look
-    from costlib.progress import Progress
+    from costlib.portfolio.watch import Looks
     from costlib.report.batch_result import BatchResult
     from costlib.report.checks import Check
     from costlib.report.run import RunResult
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def ask_plan(study: str = "demo", *, store: str | None = None) -> Plan:
@@ -57,62 +51,15 @@ def plan(made: Plan, asked: Any) -> Card:
     yield from (f"  note: {note}" for note in made.notes if note.startswith("Not "))
 
 
-def ask_monitor(
-    study: str = "demo",
-    *,
-    no_answer: bool = False,
-    accept: bool = False,
-    every: str | None = None,
-    times: int = 1,
-    as_of: str | None = None,
-    device: str | None = None,
-    timeout_s: float = 7200.0,
-    store: str | None = None,
-    progress: Progress | None = None,
-) -> tuple[Look, int]:
-    """Answer what is new in the study's tasks, and say which decision of the plan no longer holds.
-
-    Args:
-        study: Study file, or the name of a shipped study.
-        no_answer: Only look at stored answers: no model runs.
-        accept: Put what the plan chooses now into force, set alarms aside, watch anew.
-        every: Time between looks, e.g. 24h; needs --times.
-        times: Looks to take; ends at the first that finds something.
-        as_of: Date of the prices, YYYY-MM-DD [default: the study's].
-        device: cpu or cuda[:n] [default: the GPU when there is one].
-        timeout_s: Seconds for a precision on a task.
-        store: Folder of measurements [default: data/store].
-    """
-    asked = dict(locals())
-    from costlib.portfolio.watch import look
-    from costlib.prices.book import day_and_time
-    from costlib.store import Store
-    from costlib.study import load_study
-
-    if no_answer:
-        unused("beside no_answer, as no model runs", ask_monitor, asked, ("device", "timeout_s"))
-    pause = _seconds(every, times)
-    dated = {} if as_of is None else {"as_of": day_and_time(as_of)[0]}
-    named: dict[str, Any] = {"ask": not no_answer, "device": device, "progress": progress, "timeout_s": timeout_s}
-    for turn in range(1, times + 1):
-        if turn > 1:
-            time.sleep(pause)
-        made = look(load_study(study).model_copy(update=dated), Store(store), accept=accept and turn == 1, **named)
-        if not made.holds:
-            break
-    return made, turn
-
-
-def monitor(answered: tuple[Look, int], asked: Any) -> Card:
+def monitor(made: Looks, asked: Any) -> Card:
     """Exits with 0 when every decision holds, with 1 when one does not or cannot be judged, so that cron or CI can act.
 
     Example: costlib monitor data/studies/demo.yml --no-answer
     """
-    made, turns = answered
     yield {name: getattr(made, name) for name in ("holds", "sentences", "alpha", "rows")} | {
         "study": made.study.name,
         "as_of": made.study.as_of,
-        "looks": turns,
+        "looks": made.turns,
         "false_alarm_rate": made.study.monitor.false_alarm_rate,
         "kind": "derived",
     }
@@ -128,22 +75,6 @@ def monitor(answered: tuple[Look, int], asked: Any) -> Card:
     caption += f"falsely with a probability of at most {made.study.monitor.false_alarm_rate:g}"
     yield Table(f"{made.study.title}: decisions in force", columns, rows, caption)
     yield from (f"  {sentence}" for sentence in made.sentences or ["Every decision holds."])
-
-
-def _seconds(every: str | None, times: int) -> float:
-    """The pause between looks."""
-    if times < 1:
-        raise bad("times", times, "at least 1")
-    if every is None:
-        if times > 1:
-            raise bad("every", None, "a time between looks such as 24h, with more than one")
-        return 0.0
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", every.strip())
-    if found is None or float(found[1]) == 0:
-        raise bad("every", every, "a number above 0 and s, m, h or d, e.g. 24h")
-    if times == 1:
-        raise bad("times", times, "at least 2 with --every: a schedule without an end is cron's")
-    return float(found[1]) * _UNITS[found[2]]
 
 
 def run(made: RunResult, asked: Any) -> Card:

@@ -10,42 +10,41 @@ A floor is the workload's; without one it is the success rate at which the next 
 began, kept from then on. All streams together raise a false alarm with a probability of at most `false_alarm_rate`: it
 is shared equally by all streams the study could watch, so the plan may choose among them by the same answers. An
 acceptance begins a new watch, with a rate of its own, on the answers that come after it. An item that was answered
-again, as another environment does, counts with its newest answer; a request whose prompt came before counts once. What
-a routing policy saves against its baseline is measured on the same requests, with an interval for every look. The test
-takes items as they come: a block of harder items, appended as one, is a drop of the score as well.
+again, as another environment does, counts with its newest answer. The test takes items as they come: a block of harder
+items, appended as one, is a drop of the score as well.
 """
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from hashlib import sha256
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from costlib.errors import bad, unused
 from costlib.figure import plain
 from costlib.portfolio.assign import solve
 from costlib.portfolio.economics import economy
 from costlib.portfolio.offers import UNKNOWN, Offer, offers
 from costlib.portfolio.options import supplies
 from costlib.portfolio.problem import Flags, Floats, Ints
-from costlib.portfolio.routing.cascades import Outcome
-from costlib.portfolio.routing.replay import Policy, floor_of, saved
-from costlib.portfolio.routing.requests import Requests
-from costlib.portfolio.streams import right_answers, routing, streams, watchable
 from costlib.portfolio.switching import Savings, break_even_success
 from costlib.portfolio.workloads import Workload, load_scores, load_workloads
-from costlib.prices.book import load_book
+from costlib.prices.book import day_and_time, load_book
 from costlib.progress import Progress
 from costlib.quality.tasks.run import answer_tasks
-from costlib.quality.tasks.study import task_of
+from costlib.quality.tasks.study import study_stream, task_of
 from costlib.stats.paired import share_low
-from costlib.stats.sequential import Floor, confidence_sequence, drift
+from costlib.stats.sequential import confidence_sequence, drift
 from costlib.store import Store, new_id
-from costlib.study import Study
+from costlib.study import MeasuredOption, Study, TaskSpec, load_study
 from costlib.tables import MONITORING
 from costlib.tables.schema import is_null
 
@@ -53,16 +52,33 @@ Row = dict[str, Any]
 _BEGINS = "the watch begins with these items: later ones are compared with them"
 
 BEYOND = 1e6
-"""E-values from here on are told apart by nobody, and only said to be so large."""
+"""E-values from here on differ in nothing that matters, and are only said to be so large."""
+_POINTS = 40
+"""Items at which the interval of a path is computed."""
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @dataclass(frozen=True)
-class Look:
-    """One look: its MONITORING rows, and the false-alarm rate of each of its streams."""
+class Looks:
+    """The looks at a study's decisions; `every` holds their MONITORING rows, oldest first; `turns` were taken now."""
 
     study: Study
-    rows: pd.DataFrame
-    alpha: float
+    store: Store
+    every: pd.DataFrame
+    turns: int = 0
+
+    def __repr__(self) -> str:
+        return f"Looks(study {self.study.name}: {len(self.history)} looks, {len(self.decisions)} decisions)"
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """The rows of the newest look: one for each decision, or for each of its streams."""
+        return self.every[self.every["run_id"].isin(self.every["run_id"].tail(1))].reset_index(drop=True)
+
+    @property
+    def alpha(self) -> float:
+        """The false-alarm rate of each stream."""
+        return self.study.monitor.false_alarm_rate / max(watchable(self.study), 1)
 
     @property
     def holds(self) -> bool:
@@ -73,6 +89,122 @@ class Look:
     def sentences(self) -> list[str]:
         """One sentence for each decision that does not hold or cannot be judged."""
         return said(self.rows)
+
+    @property
+    def decisions(self) -> pd.DataFrame:
+        """One row per decision at the newest look, those that do not hold first; `verdict` is yes, no or unknown."""
+        rows = self.rows.assign(subject=_subject(self.rows), verdict=_verdicts(self.rows["holds"]))
+        rows = rows.drop_duplicates("subject").sort_values("verdict", kind="stable", ignore_index=True)
+        rows["option"] = rows["decision"].fillna("no option")
+        return rows[
+            ["subject", "option", "verdict", "instead", "saving_usd", "saving_usd_low", "saving_usd_high", "reason"]
+        ]
+
+    @property
+    def streams(self) -> pd.DataFrame:
+        """One row per stream of the newest look: score, floor and evidence, each with its reason."""
+        rows = self.rows[self.rows["n"].notna()].copy()
+        stated = self.study.workload_columns.get("quality_floor")
+        by_study = rows["floor_basis"] == "quality floor of the workload"
+        level = "confidence sequence at " + (1 - rows["alpha"]).map("{:.2%}".format).astype(str) + ", valid at any look"
+        return pd.DataFrame(
+            {
+                "stream": _subject(rows).astype(str) + ": " + rows["task"].astype(str),
+                "items": rows["n"].astype(float), "items_reason": "a count",
+                "new_items": rows["new_n"].astype(float), "new_items_reason": "a count",
+                "score": rows["score"], "score_low": rows["score_low"], "score_high": rows["score_high"],
+                "score_reason": level.where(rows["score"].notna(), "no item yet"), "score_kind": "measured",
+                "floor": rows["floor"], "floor_reason": rows["floor_basis"],
+                "floor_kind": np.where(by_study, stated.kind if stated else "assumed", "derived"),
+                "e_value": rows["e_value"].where(~(rows["e_value"] >= BEYOND)),
+                "e_value_reason": np.where(rows["e_value"] >= BEYOND, "over a million",
+                                           np.where(rows["e_value"].isna(), "no floor", "exact, given the answers")),
+                "alarm_from": 1 / rows["alpha"],
+                "alarm_from_reason": "1 over this stream's share of the false-alarm rate",
+                "ever_alarmed": rows["alarm"].map({True: "yes", False: "no"}).fillna("no floor"),
+                "source": "look " + rows["run_id"].astype(str),
+            }
+        ).reset_index(drop=True)  # fmt: skip
+
+    @cached_property
+    def paths(self) -> pd.DataFrame:
+        """Score and evidence of each stream after each item, made again from the answers; an interval at some items."""
+        found = []
+        for row, name in zip(self.rows.to_dict("records"), _subject(self.rows), strict=True):
+            values = values_of(self.study, row, self.store) if row["n"] else np.zeros(0)
+            if not len(values):
+                continue
+            items, floor = np.arange(1, len(values) + 1), None if is_null(row["floor"]) else float(row["floor"])
+            path = pd.DataFrame({"stream": f"{name}: {row['task']}", "items": items})
+            path["score"], path["floor"] = np.cumsum(values) / items, np.nan if floor is None else floor
+            path["e_value"] = np.nan if floor is None else drift(values, floor, row["alpha"]).e_values
+            path["alarm_from"] = 1 / row["alpha"]
+            at = np.unique(np.linspace(1, len(values), min(_POINTS, len(values))).astype(int))
+            ends = [confidence_sequence(values[:n], row["alpha"]) for n in at]
+            path.loc[at - 1, ["score_low", "score_high"]] = ends
+            found.append(path)
+        columns = ["stream", "items", "score", "floor", "e_value", "alarm_from", "score_low", "score_high"]
+        return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=columns)
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """One row per look, oldest first: decisions held and watched, new items, and what it said (`note`)."""
+        rows = []
+        for run, found in self.every.groupby("run_id", sort=False):
+            decisions = found.assign(subject=_subject(found)).drop_duplicates("subject")
+            when = str(found["started_at"].iloc[0])[:16].replace("T", " ")
+            rows.append(
+                {"look": when, "held_count": int(decisions["holds"].fillna(False).sum()),
+                 "watched_count": len(decisions), "new_items": float(found["new_n"].sum()),
+                 "note": " ".join(said(found)) or "Every decision holds.", "run_id": run}
+            )  # fmt: skip
+        return pd.DataFrame(rows, columns=["look", "held_count", "watched_count", "new_items", "note", "run_id"])
+
+
+def _subject(rows: pd.DataFrame) -> Any:
+    """What a row is about: its workload, or in older stores a routing policy."""
+    return rows["workload"].fillna(rows["subject"])
+
+
+def _verdicts(holds: Any) -> Any:
+    return holds.map({True: "yes", False: "no"}).fillna("unknown")
+
+
+def streams(study: Study) -> list[tuple[TaskSpec, MeasuredOption]]:
+    """Every task of a workload with every measured option that answers it."""
+    return [
+        (spec, option)
+        for spec in study.tasks
+        for option in study.options
+        if spec.workload is not None and isinstance(option, MeasuredOption)
+        if spec.model == option.model and option.precision in spec.precision
+    ]
+
+
+def watchable(study: Study) -> int:
+    """How many different streams the study could watch, whichever options its plan chooses."""
+    return len({(spec.file, spec.model, option.precision) for spec, option in streams(study)})
+
+
+def right_answers(spec: TaskSpec, precision: str, store: Store, since: str | None) -> tuple[Floats, int]:
+    """1 for an item answered wholly right, 0 for another, in the order of first answers, and the items left out.
+
+    With `since` (UTC, ISO 8601) items first answered until then are left out.
+    """
+    answers, _ = study_stream(spec, precision, store)
+    right = np.asarray(answers["score"] >= 1, dtype=np.float64)
+    skipped = 0 if since is None else int((answers["started_at"] <= since).sum())
+    return right[skipped:], skipped
+
+
+def values_of(study: Study, row: Mapping[Any, Any], store: Store) -> Floats:
+    """The values behind a MONITORING row, from what is stored now; none where the stream is no more."""
+    for spec in study.tasks:
+        if (spec.file.stem, spec.model) == (row["task"], row["model"]) and row["precision"] in spec.precision:
+            since = None if is_null(row["since"]) else str(row["since"])
+            values, skipped = right_answers(spec, row["precision"], store, since)
+            return values[int(row["skipped"]) - skipped :][: int(row["n"])]
+    return np.zeros(0)
 
 
 def said(rows: pd.DataFrame) -> list[str]:
@@ -86,46 +218,100 @@ def said(rows: pd.DataFrame) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def looks(study: Study, store: Store | None = None) -> pd.DataFrame:
-    """Every stored look at a study's decisions (MONITORING rows), oldest first."""
-    frame = (store or Store()).read(MONITORING).frame
-    return frame[frame["study"] == study.name].sort_values("started_at", kind="stable", ignore_index=True)
+def looks(study: Study | str | Path, store: Store | str | Path | None = None) -> Looks:
+    """Every stored look at a study's decisions; `costlib monitor` takes one.
+
+    Args:
+        study: A study, the name of a shipped one such as `demo`, or the path of a study file.
+        store: A store or its folder [default: the default store].
+    """
+    wanted = study if isinstance(study, Study) else load_study(study)
+    kept = store if isinstance(store, Store) else Store(store or None)
+    frame = kept.read(MONITORING).frame
+    frame = frame[frame["study"] == wanted.name].sort_values("started_at", kind="stable", ignore_index=True)
+    return Looks(wanted, kept, frame)
 
 
-def look(
-    study: Study,
-    store: Store | None = None,
+def monitor(
+    study: str | Path | Study = "demo",
     *,
-    ask: bool = True,
+    no_answer: bool = False,
     accept: bool = False,
+    every: str | None = None,
+    times: int = 1,
+    as_of: str | None = None,
     device: str | None = None,
-    progress: Progress | None = None,
     timeout_s: float = 7200.0,
-) -> Look:
-    """Look once: answer what is new in the study's tasks (`ask`), watch, compare with the decisions in force, write.
+    store: str | Path | Store | None = None,
+    progress: Progress | None = None,
+) -> Looks:
+    """Answer what is new in the study's tasks, and say which decision of the plan no longer holds.
 
-    `accept` puts what the plan chooses now into force, sets alarms aside and begins the watch anew; an option that is
+    Accepting puts what the plan chooses now into force, sets alarms aside and begins the watch anew; an option that is
     not wanted any more is taken out of the study first, because a plan counts all answers and knows no alarm.
 
-    Raises `InputError` for a study that `make_plan` refuses, unless only a workload that no option can serve is at
-    fault: that is a decision that does not hold.
+    Raises `InputError` for a study that `plan` refuses, unless only a workload that no option can serve is at fault:
+    that is a decision that does not hold.
+
+    Args:
+        study: Study file, or the name of a shipped study.
+        no_answer: Only look at stored answers: no model runs.
+        accept: Put what the plan chooses now into force, set alarms aside, watch anew.
+        every: Time between looks, e.g. 24h; needs --times.
+        times: Looks to take; ends at the first that finds something.
+        as_of: Date of the prices, YYYY-MM-DD [default: the study's].
+        device: cpu or cuda[:n] [default: the GPU when there is one].
+        timeout_s: Seconds for a precision on a task.
+        store: Folder of measurements [default: data/store].
     """
-    place = store or Store()
-    place.check_writable()
-    route = routing(study)  # read before any work, so that a wrong file is found first
-    for spec in study.tasks if ask else ():
-        named: dict[str, Any] = {"device": device, "progress": progress, "timeout_s": timeout_s}
-        answer_tasks(spec.model, spec.precision, [task_of(spec)], store=place, **named)
-    alpha = study.monitor.false_alarm_rate / max(watchable(study), 1)
-    watch = _Watch(study, place, alpha, pd.DataFrame() if accept else looks(study, place), _now() if accept else None)
-    rows = [*watch.workloads(), *(watch.policy(*route) if route else ())]
+    asked = dict(locals())
+    if no_answer:
+        unused("beside no_answer, as no model runs", monitor, asked, ("device", "timeout_s"))
+    pause, place = _seconds(every, times), store if isinstance(store, Store) else Store(store)
+    dated = {} if as_of is None else {"as_of": day_and_time(as_of)[0]}
+    named: dict[str, Any] = {"device": device, "progress": progress, "timeout_s": timeout_s}
+    for turn in range(1, times + 1):
+        if turn > 1:
+            time.sleep(pause)
+        wanted = study if isinstance(study, Study) else load_study(study)
+        wanted = wanted.model_copy(update=dated) if dated else wanted
+        place.check_writable()
+        for spec in () if no_answer else wanted.tasks:
+            answer_tasks(spec.model, spec.precision, [task_of(spec)], store=place, **named)
+        made = replace(_look(wanted, place, accept=accept and turn == 1), turns=turn)
+        if not made.holds:
+            break
+    return made
+
+
+def _look(study: Study, store: Store, *, accept: bool) -> Looks:
+    """Watch, compare with the decisions in force, and write one row per decision and stream."""
+    before = looks(study, store)
+    seen = pd.DataFrame() if accept else before.every
+    rows = list(_Watch(study, store, before.alpha, seen, _now() if accept else None).workloads())
     run, started = new_id(), _now()
     common = {"run_id": run, "started_at": started, "study": study.name, "kind": "derived"}
     common["as_of"] = study.as_of.isoformat()
     frame = pd.DataFrame({name: [(row | common).get(name) for row in rows] for name in MONITORING.names}, dtype=object)
     frame = MONITORING.validate(frame)
-    place.write(MONITORING, frame, run)
-    return Look(study, frame, alpha)
+    store.write(MONITORING, frame, run)
+    return replace(before, every=pd.concat([before.every, frame], ignore_index=True) if len(before.every) else frame)
+
+
+def _seconds(every: str | None, times: int) -> float:
+    """The pause between looks."""
+    if times < 1:
+        raise bad("times", times, "at least 1")
+    if every is None:
+        if times > 1:
+            raise bad("every", None, "a time between looks such as 24h, with more than one")
+        return 0.0
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", every.strip())
+    if found is None or float(found[1]) == 0:
+        raise bad("every", every, "a number above 0 and s, m, h or d, e.g. 24h")
+    if times == 1:
+        raise bad("times", times, "at least 2 with --every: a schedule without an end is cron's")
+    return float(found[1]) * _UNITS[found[2]]
 
 
 class _Watch:
@@ -224,16 +410,16 @@ class _Watch:
         """Since when a stream is watched; None: from its first answer on."""
         return self.since if last is None else None if is_null(last["since"]) else str(last["since"])
 
-    def _watch(self, values: Floats, last: Row | None, against: Floor, why: str, alpha: float, skipped: int) -> Row:
+    def _watch(
+        self, values: Floats, last: Row | None, floor: float | None, why: str, alpha: float, skipped: int
+    ) -> Row:
         """Score, interval, evidence and alarm of a stream; an alarm once raised against a floor stays."""
         low, high = confidence_sequence(values, alpha)
-        floor = None if against is None or not np.size(against) else float(np.mean(against))
-        found = drift(values, against, alpha) if floor else None
+        found = drift(values, floor, alpha) if floor else None
         seen = 0 if last is None else int(last["skipped"]) + int(last["n"])
         alarm = None if found is None else found.alarm_at is not None
         if found and last is not None and not is_null(last["alarm"]):
-            moves = isinstance(against, np.ndarray) or is_null(last["floor"])  # no floor: what it saves is watched
-            alarm = alarm or (bool(last["alarm"]) and (moves or last["floor"] == floor))
+            alarm = alarm or (bool(last["alarm"]) and last["floor"] == floor)
         return {
             "n": len(values),
             "skipped": skipped,
@@ -274,53 +460,6 @@ class _Watch:
             return saving | {"holds": True, "reason": f"{shown}, which is within the interval"}
         together = "" if low > 0 else ", and all that would move together save more than their interval"
         return saving | {"holds": False, "reason": shown + together}
-
-    def policy(self, policy: Policy, requests: Requests, outcome: Outcome) -> Iterator[Row]:
-        """The row of the study's routing policy, whose outcome on the requests is given."""
-        rows = self.study.monitor.rows
-        assert rows is not None
-        floors, basis = floor_of(policy, requests)
-        who = {"task": rows.stem, "model": policy.models[-1]}
-        last, word = self._last({"subject": "routing policy", "decision": policy.name, **who}), ""
-        first = requests.first  # a prompt that comes again is the same evidence again
-        usd, most = saved(policy, outcome, requests)
-        scores, usd = np.clip(outcome.score, 0, 1)[first], usd[first]
-        known = [scores, usd] if floors is None else [scores, usd, floors := floors[first]]
-        seen = 0 if last is None else int(last["skipped"]) + int(last["n"])
-        if last is not None and last["rows_sha256"] not in (None, _digest(known, seen)):
-            word = f"its file of rows is not the one of the look before, which had {seen}, so the watch begins again; "
-            last = None
-        skipped = int(last["skipped"]) if last is not None else len(scores) if self.since else 0
-        alpha = self.alpha / (1 if floors is None else 2)  # shared with the saving
-        against = None if floors is None else floors[skipped:]
-        stream = self._watch(scores[skipped:], last, against, basis, alpha, skipped)
-        stream |= {**who, "since": self._since(last), "rows_sha256": _digest(known)}
-        baseline = f"always {policy.watch.baseline}"
-        again = len(outcome.score) - len(first)
-        word += f"{again} requests repeat a prompt and count once; " if again else ""
-        holds, reason, saving = True, "no request came since it was accepted", {}
-        if len(usd) > skipped:
-            share, span = 0.5 + usd[skipped:] / (2 * most or 1.0), 2 * most
-            paid = self._watch(share, last if floors is None else None, 0.5, basis, alpha, skipped)
-            low, high = ((paid[name] - 0.5) * span for name in ("score_low", "score_high"))
-            mean, ended = float(usd[skipped:].mean()), paid["alarm"]
-            if floors is None:
-                stream |= {name: paid[name] for name in ("e_value", "peak", "alarm")}
-            stream["alarm"] = ended or stream["alarm"]
-            saving = {"saving_usd": mean, "saving_usd_low": low, "saving_usd_high": high}
-            reason = f"it saves {plain(mean)} USD a request [{plain(low)}, {plain(high)}] against {baseline}"
-            if ended:
-                why = _alarmed(paid, "requests", "a saving of at least 0")
-                holds, reason = False, f"it no longer pays: {why}; over all of them {reason}"
-        if stream["alarm"] and holds:
-            holds, reason = False, f"{_drifted(stream)}; {baseline} would serve instead"
-        verdict = {"holds": holds, "reason": word + reason, "instead": None if holds else baseline}
-        yield {**stream, **saving, **verdict, "subject": "routing policy", "decision": policy.name}
-
-
-def _digest(columns: list[Floats], seen: int | None = None) -> str:
-    """What a series of requests, up to the last one seen, is known by."""
-    return sha256(np.column_stack(columns)[:seen].tobytes()).hexdigest()
 
 
 def _drifted(stream: Row) -> str:

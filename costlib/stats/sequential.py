@@ -5,8 +5,7 @@ all before, is at least `floor`". `drift` bets against it: a stake of `b` turns 
 which gains nothing on average while that holds, whatever the values' distribution. The capital starts at 1 and is
 spread over sizes of bets and over the item at which the score may have dropped: after n items the share (n + 1)^(-1/4)
 is still kept for later drops. By Ville's inequality the capital ever reaches 1/alpha with a probability of at most
-alpha, however often one looks: alpha is the false-alarm rate of the whole life of the watch, not of one look. A floor
-may come with each value, as a share of what another model scores there; bets are then as any floor from 0 on allows.
+alpha, however often one looks: alpha is the false-alarm rate of the whole life of the watch, not of one look.
 
 After Waudby-Smith and Ramdas 2024, "Estimating means of bounded random variables by betting" (JRSS B 86), and, for the
 spread over starts, Shin, Ramdas and Rinaldo 2023, "E-detectors" (NEJSDS).
@@ -25,8 +24,6 @@ from scipy import optimize
 from costlib.errors import bad
 
 Floats = npt.NDArray[np.float64]
-Floor = float | Floats | None
-"""What a mean must not fall below: one number, or one for each value, whose mean then counts; None: nothing."""
 
 _BETS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 """Sizes of bets, as shares of the largest at which capital cannot turn negative, 1 / (1 - floor)."""
@@ -50,32 +47,26 @@ class Drift:
         return self.e_values[-1] if self.e_values else 1.0
 
 
-def drift(values: Sequence[float] | Floats, floor: Floor, alpha: float = 0.05) -> Drift:
+def drift(values: Sequence[float] | Floats, floor: float | None, alpha: float = 0.05) -> Drift:
     """Watch `values`, in their order, for a mean below `floor`; an alarm stays raised.
 
     Raises `InputError` for a value or floor outside [0, 1], or an alpha outside (0, 1).
     """
     found = _values(values)
     _share("alpha", alpha)
-    floors = np.asarray(0.0 if floor is None else floor, dtype=float)
-    wrong = floors[~((floors >= 0) & (floors <= 1))]
-    if wrong.size:
-        raise bad("floor", float(wrong[0]), "a score from 0 to 1")
-    if not (floors.any() and found.size):  # no score lies below 0
+    if floor is not None and not 0 <= floor <= 1:
+        raise bad("floor", floor, "a score from 0 to 1")
+    if not (floor and found.size):  # no score lies below 0
         return Drift((1.0,) * found.size, None)
-    capital = e_capital(found[None, :], floors)[0]
+    capital = e_capital(found[None, :], floor)[0]
     reached = np.flatnonzero(capital >= 1 / alpha)
     return Drift(tuple(capital.tolist()), int(reached[0]) + 1 if reached.size else None)
 
 
-def e_capital(streams: Floats, floor: float | Floats) -> Floats:
-    """The capital after each value of each stream, both of shape (streams, values); `floor` in (0, 1], or as `streams`.
-
-    A floor for each value is seen only with it, so that no bet may be cut to it.
-    """
-    missing = np.asarray(floor) - streams
-    least = float(floor) if np.ndim(floor) == 0 else 0.0
-    bets = np.array(_BETS) * (1 / (1 - least) if least < 1 else 1e3)
+def e_capital(streams: Floats, floor: float) -> Floats:
+    """The capital after each value of each stream, both of shape (streams, values); `floor` in (0, 1]."""
+    missing = floor - streams
+    bets = np.array(_BETS) * (1 / (1 - floor) if floor < 1 else 1e3)
     running = np.zeros((len(bets), len(streams)))
     capital = np.empty(streams.shape)
     for index in range(streams.shape[1]):

@@ -182,9 +182,6 @@ def check_study(study: Study, at: Place) -> None:
         twice = [one for one in study.tasks[:index] if (one.file, one.model) == (spec.file, spec.model)]
         if twice:
             raise fail("file", str(spec.file), "each task once for a model", "tasks", index, "file")
-    if (study.monitor.policy is None) != (study.monitor.rows is None):
-        alone = "policy" if study.monitor.rows is None else "rows"
-        raise fail("monitor", f"{alone} alone", "policy and rows together, or neither", "monitor", alone)
     most = {"max_utilization": 1.0, "quality_correlation": 1.0, "hours_per_month": 744.0}
     for name, assumption, _ in study.assumptions.rows():
         low, value, high = assumption.ends

@@ -52,19 +52,15 @@ def load_study(path: str | Path) -> Study:
         else option
         for index, option in enumerate(study.options)
     ]
-    given = {key: getattr(study.monitor, key) for key in ("policy", "rows")}
-    watched = {key: beside(path, "monitor", key) for key, path in given.items() if path is not None}
     check_study(study, at)
     policies = [option.policy for option in options if isinstance(option, (CascadeOption, RouterOption))]
     named = [*tables.values(), *dict.fromkeys(spec.file for spec in tasks), *(path for path in policies if path)]
-    named += watched.values()
     digest = hashlib.sha256()
     for table in [*files_of(file, "study"), *named]:
         digest.update(table.read_bytes())
     if changes:
         digest.update(json.dumps(changes.values, sort_keys=True, default=str).encode())
     found = {**tables, "tasks": tuple(tasks), "options": tuple(options)}
-    found["monitor"] = study.monitor.model_copy(update=watched)
     found["reference"] = changes.reference if changes else str(file)
     return study.model_copy(update={**found, "path": file, "hash": digest.hexdigest()})
 

@@ -79,22 +79,17 @@ class TaskSpec(Part):
 
 
 class MonitorSpec(Part):
-    """How `costlib monitor` watches: the false-alarm rate of the whole watch, and a routing policy with its rows.
+    """How `costlib monitor` watches: the false-alarm rate of the whole watch, and what a score is compared with.
 
     `against` says what a stream of answers must not fall below: the `floor` of its workload, or what it was at the
     `start`, whose items are then the reference.
 
-    The rate is shared equally by every stream the study could watch (each measured option on each task of a workload,
-    and the policy), whichever the plan chose (Bonferroni). `policy` is a document of `costlib route --out`, `rows` a
-    table of requests as `costlib route` reads it, in the order they came; `costs` are $ per request of models without a
-    cost column in it.
+    The rate is shared equally by every stream the study could watch (each measured option on each task of a workload),
+    whichever the plan chose (Bonferroni).
     """
 
     false_alarm_rate: Annotated[Positive, Field(lt=1)] = 0.05
     against: Literal["floor", "start"] = "floor"
-    policy: Path | None = None
-    rows: Path | None = None
-    costs: dict[Text, Number] = Field(default_factory=dict)
 
 
 class ColumnRule(Part):

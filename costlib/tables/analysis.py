@@ -155,6 +155,18 @@ energy_j_per_output_token | Net per new token | J/token | derived
 energy_j_per_token | Net per token | J/token | derived
 output_to_input_price_ratio | Output over input price | ratio | quoted
 tried_count | Configurations | count | derived
+subject | Decision | |
+verdict | Holds | |
+instead | The plan chooses now | |
+items | Items | items | measured
+new_items | New | items | measured
+floor | Floor | share |
+e_value | Evidence now | e-value | derived
+alarm_from | Alarm from | e-value | derived
+ever_alarmed | Ever alarmed | |
+held_count | Held | count | derived
+watched_count | Watched | count | derived
+false_alarm_probability | False-alarm rate | probability | assumed
 candidate | Way to answer | |
 way | Kind | |
 part | Role | |

@@ -1,4 +1,4 @@
-"""Watching decisions: alarms, looks without news, appended items, requirements, savings, acceptance, policies."""
+"""Watching decisions: alarms, looks without news, appended items, requirements, savings, acceptance."""
 
 from __future__ import annotations
 
@@ -7,17 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from costlib.cli.main import main
 from costlib.environment import describe
 from costlib.errors import InputError
-from costlib.portfolio.routing.policy import write_policy
-from costlib.portfolio.routing.route import route
-from costlib.portfolio.streams import values_of, watchable
-from costlib.portfolio.watch import look, looks
+from costlib.portfolio.watch import Looks, looks, monitor, values_of, watchable
 from costlib.quality.tasks import run
 from costlib.quality.tasks.answers import answered, asking
 from costlib.stats.sequential import confidence_sequence, drift
@@ -64,6 +60,10 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store_holds: Callable
     return made
 
 
+def look(study: Study, *, ask: bool = True, accept: bool = False) -> Looks:
+    return monitor(study, no_answer=not ask, accept=accept)
+
+
 def row_of(found: Any, workload: str = "private") -> dict[str, Any]:
     (row,) = found.rows[found.rows["workload"] == workload].to_dict("records")
     return row
@@ -83,14 +83,14 @@ def test_a_stream_that_keeps_its_floor_holds_and_another_look_changes_nothing(ma
     expected = [float(i % 10 > 0) for i in range(200)]
     assert (row["decision"], row["n"], row["new_n"], row["score"], row["floor"]) == ("tiny", 200, 200, 0.9, 0.8)
     assert row["e_value"] == pytest.approx(drift(expected, 0.8).e_value) and not row["alarm"]
-    assert values_of(study, row, Store())[0].tolist() == expected
+    assert values_of(study, row, Store()).tolist() == expected
     assert (row["score_low"], row["score_high"]) == pytest.approx(confidence_sequence(expected))
     assert first.holds and first.sentences == [] and first.alpha == 0.05
     second = look(study)
     row_again = row_of(second)
     assert (row_again["e_value"], row_again["new_n"], row_again["n"]) == (row["e_value"], 0, 200)
     assert len(model.asked) == 2  # once at each precision, never again
-    assert len(looks(study)) == 2 * 4
+    assert len(looks(study).every) == 2 * 4
 
 
 def test_drift_of_appended_items_alarms(make_study, model) -> None:
@@ -222,130 +222,6 @@ def test_bad_words_are_named(make_study, model, monkeypatch, capsys, words, said
     assert code == 2 and said in document["error"] and said in err
 
 
-N = 800
-COSTS = {"small": 0.001, "large": 0.02}
-ROUTED = "monitor: {policy: policy.json, rows: rows.csv, costs: {small: 0.001, large: 0.02}}\n"
-
-
-def requests(tmp_path: Path, small_on_easy: list[float]) -> None:
-    """A file of requests, half of them hard; the small model's success on easy ones, block by block."""
-    random = np.random.default_rng(0)
-    share = np.repeat(small_on_easy, N // len(small_on_easy))
-    hard = random.random(N) < 0.5
-    words = np.where(hard, "prove that the integral converges and explain every single step of it", "say hello")
-    table = {
-        "prompt": [f"{text} {at:04d}" for at, text in enumerate(words)],
-        "small_correct": (random.random(N) < np.where(hard, 0.1, share)).astype(int),
-        "large_correct": (random.random(N) < 0.97).astype(int),
-    }
-    pd.DataFrame(table).to_csv(tmp_path / "rows.csv", index=False)
-
-
-def row_of_policy(found: Any) -> dict[str, Any]:
-    (row,) = found.rows[found.rows["subject"] == "routing policy"].to_dict("records")
-    return row
-
-
-@pytest.fixture
-def routed(make_study, model, tmp_path: Path) -> Study:
-    """A study with a policy that pays on its rows."""
-    requests(tmp_path, [0.97])
-    write_policy(route(tmp_path / "rows.csv", costs=COSTS, miss_usd=0.1).policy, tmp_path / "policy.json")
-    return make_study((OLD[0], ROUTED + OLD[0]))
-
-
-def test_the_same_requests_again_are_no_new_evidence(routed: Study, tmp_path: Path) -> None:
-    """Each row five times in a row multiplied every piece of luck by five: 92 % false alarms."""
-    once = row_of_policy(look(routed))
-    rows = pd.read_csv(tmp_path / "rows.csv")
-    rows.loc[rows.index.repeat(5)].to_csv(tmp_path / "rows.csv", index=False)
-    five = row_of_policy(look(again(routed)))
-    same = ["n", "score", "score_low", "score_high", "saving_usd_low", "saving_usd_high", "rows_sha256"]
-    assert [five[name] for name in same] == [once[name] for name in same] and five["new_n"] == 0
-    assert five["reason"].startswith(f"{4 * N} requests repeat a prompt and count once; it saves ")
-
-
-@pytest.mark.parametrize("change", ["shorter", "other"])
-def test_a_file_of_rows_that_changed_begins_the_watch_again_and_says_so(routed: Study, tmp_path: Path, change) -> None:
-    look(routed)
-    rows = pd.read_csv(tmp_path / "rows.csv")
-    kept = rows.head(300) if change == "shorter" else rows.assign(small_correct=1 - rows["small_correct"])
-    kept.to_csv(tmp_path / "rows.csv", index=False)
-    row = row_of_policy(look(again(routed)))
-    assert row["reason"].startswith(f"its file of rows is not the one of the look before, which had {N}, so the watch")
-    assert row["n"] == row["new_n"] == len(kept)
-    assert not row_of_policy(look(again(routed)))["reason"].startswith("its file")
-
-
-def test_a_baseline_that_fell_as_well_is_no_alarm(routed: Study, tmp_path: Path) -> None:
-    """Both models lose 15 points: the policy scores less than ever, and saves what it saved."""
-    before = row_of_policy(look(routed))
-    requests(tmp_path, [0.97])
-    rows = pd.read_csv(tmp_path / "rows.csv")
-    fallen = pd.concat([rows, rows.assign(prompt=rows["prompt"] + " later")])
-    late = np.arange(len(fallen)) >= N
-    lost = late & (np.random.default_rng(4).random(len(fallen)) < 0.15)
-    for name in ("small_correct", "large_correct"):
-        fallen[name] = np.where(lost, 0, fallen[name])
-    fallen.to_csv(tmp_path / "rows.csv", index=False)
-    row = row_of_policy(look(again(routed)))
-    assert row["score"] < before["score"] - 0.05 and row["saving_usd_low"] > 0
-    assert row["holds"] is True and not row["alarm"] and "begins again" not in row["reason"]
-
-
-def test_a_policy_that_pays_by_rare_gains_is_not_ended_before_the_first_one(routed: Study, tmp_path: Path) -> None:
-    """300 requests that each cost 0.001 more, at a miss of 0.1: one gain in a hundred would do."""
-    policy = json.loads((tmp_path / "policy.json").read_text(encoding="utf-8"))
-    policy["threshold"] = 1e9
-    (tmp_path / "policy.json").write_text(json.dumps(policy), encoding="utf-8")
-    rows = pd.read_csv(tmp_path / "rows.csv").head(300).assign(small_correct=1, large_correct=1)
-    rows.to_csv(tmp_path / "rows.csv", index=False)
-    text = routed.path.read_text(encoding="utf-8").replace("small: 0.001, large: 0.02", "small: 0.021, large: 0.02")
-    routed.path.write_text(text, encoding="utf-8")
-    row = row_of_policy(look(again(routed)))
-    assert row["saving_usd"] == pytest.approx(-0.001) and row["saving_usd_high"] > 0 and row["holds"] is True
-
-
-def kept_from(tmp_path: Path, both: float = 1.0, small: float = 1.0) -> None:
-    """The file of requests, twice as long: of the later half a share of both models' right answers stays right."""
-    requests(tmp_path, [0.97])
-    rows = pd.read_csv(tmp_path / "rows.csv")
-    later, draw = rows.assign(prompt=rows["prompt"] + " later"), np.random.default_rng(4)
-    stay = draw.random(N) < both
-    later["large_correct"] *= stay
-    later["small_correct"] *= stay & (draw.random(N) < small)
-    pd.concat([rows, later]).to_csv(tmp_path / "rows.csv", index=False)
-
-
-def test_a_kept_share_of_a_score_is_watched_against_the_reference_on_the_same_requests(
-    make_study, model, tmp_path: Path
-) -> None:
-    """Both models 20 points worse: the share is kept, whatever the level was. The small one alone worse: it is not."""
-    requests(tmp_path, [0.97])
-    made = route(tmp_path / "rows.csv", costs=COSTS, keep=0.9)
-    write_policy(made.policy, tmp_path / "policy.json")
-    study = make_study((OLD[0], ROUTED + OLD[0]))
-    begun = row_of_policy(look(study))
-    large = pd.read_csv(tmp_path / "rows.csv")["large_correct"]
-    assert begun["floor"] == pytest.approx(0.9 * large.mean()) and begun["alpha"] == 0.025
-    assert begun["floor_basis"] == "90% of the score of always large on the same requests"
-    assert begun["holds"] is True and begun["alarm"] is False
-
-    kept_from(tmp_path, both=0.8)
-    both = row_of_policy(look(again(study)))
-    large = pd.read_csv(tmp_path / "rows.csv")["large_correct"]
-    assert both["score"] < 0.9 * begun["score"] and both["score"] < 0.9 * large.head(N).mean()
-    assert both["floor"] == pytest.approx(0.9 * large.mean())
-    assert both["holds"] is True and both["alarm"] is False and both["new_n"] == N
-    shown, floors = values_of(study, both, Store())
-    assert drift(shown, floors, 0.025).e_value == pytest.approx(both["e_value"])
-
-    kept_from(tmp_path, small=0.6)
-    alone = row_of_policy(look(again(study)))
-    assert alone["holds"] is False and alone["alarm"] and "drift alarm: within 1600 items" in alone["reason"]
-    assert row_of_policy(look(again(study)))["alarm"]
-
-
 def test_drift_from_the_level_at_the_start_is_found_far_above_the_floor(make_study, model) -> None:
     model.items(400)
     model.right = lambda i: i % 20 > 0 if i < 400 else i % 8 > 0  # 95 %, later 87.5 %; the floor is 80 %
@@ -358,64 +234,13 @@ def test_drift_from_the_level_at_the_start_is_found_far_above_the_floor(make_stu
     assert later["floor_basis"] == "low end of the score of the 400 items it began with" and 0.9 < later["floor"] < 0.95
     assert later["alarm"] and later["holds"] is False
     assert row_of(look(make_study(OLD)))["alarm"] is False  # against the floor nothing is found
-    assert values_of(study, later, Store())[0].mean() == pytest.approx(later["score"])
-
-
-def test_a_routing_policy_is_replayed_on_its_rows(make_study, model, tmp_path: Path) -> None:
-    requests(tmp_path, [0.97])
-    made = route(tmp_path / "rows.csv", costs=COSTS, miss_usd=0.1)
-    write_policy(made.policy, tmp_path / "policy.json")
-    study = make_study((OLD[0], ROUTED + OLD[0]))
-    found = look(study)
-    (row,) = found.rows[found.rows["subject"] == "routing policy"].to_dict("records")
-    assert made.policy["watch"] == {"baseline": "large", "miss_usd": 0.1, "keep": 0.95, "reference": "large"}
-    assert pd.isna(row["floor"]) and row["floor_basis"].startswith("its saving against always large")
-    assert row["holds"] is True and row["n"] == N and row["decision"] == "router of small, large"
-    assert (
-        row["score"] == pytest.approx(made.policy["evidence"]["score"]["value"], abs=0.02) and row["saving_usd_low"] > 0
-    )
-    assert found.alpha == 0.05  # no task of a workload: the policy is the only stream
-
-    requests(tmp_path, [0.97, 0.2])
-    fallen = look(again(study))
-    (sentence,) = fallen.sentences
-    assert "no longer holds: its file of rows is not the one of the look before" in sentence
-    assert "so the watch begins again; it no longer pays: within 800 requests the e-value against a saving" in sentence
-    assert sentence.endswith(" against always large.")
-    assert row_of_policy(look(again(study)))["holds"] is False  # until it is accepted
-    assert values_of(study, fallen.rows.iloc[-1].to_dict(), Store())[0].mean() == pytest.approx(
-        fallen.rows["score"].iloc[-1]
-    )
-    anew = look(again(study), accept=True).rows.iloc[-1]
-    assert (anew["skipped"], anew["n"]) == (N, 0) and pd.isna(anew["alarm"])
-    assert anew["holds"] and anew["reason"] == "no request came since it was accepted"
-    later = look(again(study)).rows.iloc[-1]
-    assert (later["skipped"], later["n"]) == (N, 0)
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("{", "policy is "),
-        ("[1]", "policy is 'list'"),
-        ('{"format": "other"}', "policy.format is 'other'; allowed: costlib-route-1"),
-        ('{"format": "costlib-route-1"}', "policy.kind is None"),
-    ],
-)
-def test_a_bad_policy_is_one_sentence(make_study, model, tmp_path, monkeypatch, capsys, text, said) -> None:
-    requests(tmp_path, [0.9])
-    (tmp_path / "policy.json").write_text(text, encoding="utf-8")
-    study = make_study((OLD[0], ROUTED + OLD[0]))
-    code, document, _ = cli(monkeypatch, capsys, str(study.path), "--json")
-    assert code == 2 and said in document["error"] and "policy.json" in document["error"]
-    assert looks(study).empty
+    assert values_of(study, later, Store()).mean() == pytest.approx(later["score"])
 
 
 @pytest.mark.parametrize(
     ("monitor", "said"),
     [
-        ("{policy: echo.jsonl}", "monitor is 'policy alone'"),
-        ("{policy: none.json, rows: echo.jsonl}", "policy is 'none.json'"),
+        ("{policy: echo.jsonl, rows: echo.jsonl}", "monitor.policy"),
         ("{false_alarm_rate: 1}", "monitor.false_alarm_rate is 1"),
         ("{rate: 0.1}", "monitor.rate"),
     ],

@@ -277,14 +277,9 @@ def requests(path: Path) -> object:
 
 @reader("policy.json", "json", "rules.json")
 def policy(path: Path) -> object:
-    from costlib.portfolio.routing.replay import floor_of, policy_of, replay
-    from costlib.portfolio.routing.requests import read_requests
+    from costlib.portfolio.routing.policy import Document, read_policy
 
-    found = policy_of(path)
-    if not {*found.models, found.watch.baseline} <= {"a", "b"}:
-        return None  # the study that names both files is told
-    requests = read_requests(frame("requests"))
-    return floor_of(found, requests), replay(found, requests)
+    return read_policy(Document, path)
 
 
 @reader("snapshot.json", "json")

@@ -105,18 +105,6 @@ def test_bad_input_is_named(values: list[float], floor: float, alpha: float, sai
         drift(values, floor, alpha)
 
 
-def test_a_floor_that_comes_with_each_value_is_about_the_mean_of_both():
-    """The capital of one bet by hand; values on a floor that moves with them are no drop, values below it are."""
-    by_hand = [np.mean([1 + (1 - 2**-0.25) * bet * 0.4 for bet in (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)])]
-    assert drift([0.5], np.array([0.9])).e_values == pytest.approx(by_hand)
-    random = np.random.default_rng(5)
-    other = (random.random((300, 600)) < np.linspace(0.95, 0.5, 600)).astype(float)
-    kept = np.where(random.random(other.shape) < 0.9, other, 0)
-    assert (e_capital(kept, 0.9 * other) >= 20).any(axis=1).mean() <= 0.05
-    assert (e_capital(kept, other) >= 20).any(axis=1).mean() > 0.95
-    assert drift([1, 0], np.zeros(2)).e_values == (1, 1)
-
-
 def test_a_mean_of_rare_large_values_is_not_taken_for_what_mostly_comes():
     """A saving of mean 0 that is mostly a small loss: an interval by the deviation seen so far ends it in 37 %."""
     rare = np.where(np.random.default_rng(7).random((200, 1500)) < 0.01, 0.099, -0.001)

@@ -52,7 +52,7 @@ class Goal:
 
     def value(self, outcome: Outcome) -> Array:
         """$ per request that the goal counts."""
-        return spent(outcome, self.miss_usd)
+        return np.asarray(outcome.cost + (self.miss_usd or 0.0) * (1 - outcome.score), dtype=np.float64)
 
     def spare(self, score: Array, rows: Rows) -> Array:
         """Per request, how far a score lies above the one to keep; what counts is the mean."""
@@ -91,11 +91,6 @@ class Goal:
         """Of a way's spare, added up within each distinct prompt: the sum, the sum of squares, and that times sizes."""
         each = np.bincount(self.units(rows), self.spare(score, rows))
         return np.array([each.sum(), (each**2).sum(), each @ self.sizes(rows)])
-
-
-def spent(outcome: Outcome, miss_usd: float | None) -> Array:
-    """$ per request, with what its wrong answers cost."""
-    return np.asarray(outcome.cost + (miss_usd or 0.0) * (1 - outcome.score), dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)

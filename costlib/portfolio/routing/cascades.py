@@ -62,15 +62,6 @@ def judged(scores: Sequence[Array], costs: Sequence[Array], judge: Judge) -> Out
     return Outcome(score, cost, tuple(asked))
 
 
-def escalated(weak: tuple[Array, Array], strong: tuple[Array, Array], up: Bools) -> Outcome:
-    """The weak model answers everything; where `up`, the strong one is asked too and its answer delivered.
-
-    `weak` and `strong` are (scores, costs).
-    """
-    score = np.where(up, strong[0], weak[0])
-    return Outcome(score, weak[1] + np.where(up, strong[1], 0.0), (1.0, float(up.mean())))
-
-
 def agreement(
     first: tuple[Array, Array], second: tuple[Array, Array], strong: tuple[Array, Array], agree: Bools
 ) -> Outcome:

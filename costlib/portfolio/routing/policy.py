@@ -24,7 +24,7 @@ from costlib.errors import CostlibError, bad
 from costlib.models.encoder import trained_encoder
 from costlib.output import write_whole
 from costlib.read import read_json
-from costlib.study.fields import Share, one_of
+from costlib.study.fields import one_of
 
 Part = TypeVar("Part", bound=BaseModel)
 Known = TypeVar("Known", bound="Document")
@@ -39,6 +39,10 @@ RULES = {
     "judged cascade": "ask `models` in order; deliver the first answer the judge accepts, or the last one",
 }
 """What a gateway does, by kind of policy."""
+RULE_TYPES = (
+    "random", "prompt_length", "confidence", "agreement", "judge", "rules", "tfidf_linear", "embedding_logistic",
+)  # fmt: skip
+"""What computes a score."""
 
 
 def policy(
@@ -77,15 +81,8 @@ def read_policy(model: type[Known], path: Path) -> Known:
     if document.get("format") != FORMAT:
         raise bad("policy.format", document.get("format"), FORMAT, str(path))
     found = checked(model, document, path)
-    rule = checked(_Rule, found.score, path, "score").type
-    if rule not in _PARTS:
-        raise bad("policy.score.type", rule, _PARTS, str(path))
+    checked(_Rule, found.score, path, "score")
     return found
-
-
-def check_rule(score: Mapping[str, Any], path: Path) -> None:
-    """Refuse a rule that cannot be applied; raises `InputError` naming what is missing or wrong."""
-    checked(_PARTS[score["type"]], score, path, "score")
 
 
 def checked(model: type[Part], document: Any, path: Path, *place: str) -> Part:
@@ -101,44 +98,11 @@ def checked(model: type[Part], document: Any, path: Path, *place: str) -> Part:
         raise bad(where, value, first["msg"].removeprefix("Input should be "), str(path)) from None
 
 
-_Finite = Annotated[float, Field(strict=True, ge=-1e100, le=1e100)]
-
-
 class _Rule(BaseModel):
     """What any rule may say: its type, and $ per request of judging."""
 
-    type: str
+    type: Annotated[str, AfterValidator(one_of(RULE_TYPES))]
     usd: Annotated[float, Field(strict=True, ge=0, le=1e15)] = 0.0
-
-
-class _Judge(_Rule):
-    false_accept: Share
-    false_reject: Share
-
-
-class _Rules(_Rule):
-    patterns: list[re.Pattern[str]]
-
-
-class _Linear(_Rule):
-    token_pattern: re.Pattern[str]
-    terms: dict[str, tuple[_Finite, _Finite]]
-    intercept: _Finite
-
-
-class _Vectors(_Rule):
-    embedding_model: str
-    weights: Annotated[list[_Finite], Field(min_length=1)]
-    intercept: _Finite
-
-
-_PARTS: dict[str, type[_Rule]] = {
-    **dict.fromkeys(("random", "prompt_length", "confidence", "agreement"), _Rule),
-    "judge": _Judge,
-    "rules": _Rules,
-    "tfidf_linear": _Linear,
-    "embedding_logistic": _Vectors,
-}
 
 
 def decide(document: Mapping[str, Any], prompt: str) -> str:
