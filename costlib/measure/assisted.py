@@ -19,8 +19,7 @@ from typing import Any
 from costlib.errors import bad
 from costlib.isolate import Invalid, step
 from costlib.measure.iteration import WARM_UP_TOKENS
-from costlib.measure.prompts import prompts_of
-from costlib.measure.technique import load_generator
+from costlib.measure.prompts import load_generator, prompts_of
 from costlib.measure.worker import LOADED
 from costlib.models.load import Loaded, load_tokenizer
 

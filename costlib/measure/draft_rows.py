@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
 
 from costlib.measure.acceptance import acceptance, break_even_acceptance, predicted_speedup, tokens_per_check
+from costlib.measure.campaign import Row
 from costlib.measure.equality import sentence
-from costlib.measure.estimate import Estimate, rate
-from costlib.measure.repeat import Sample, judged, largest, over_processes, put
+from costlib.measure.estimate import Estimate, ends, over_processes, rate
+from costlib.measure.turns import Sample, judged, largest
 
 RANDOM = "random weights: what a draft proposes and what is kept of it mean nothing; times and bytes are real"
 _BYTES = ("target_bytes", "draft_bytes", "target_kv_cache_bytes", "draft_kv_cache_bytes", "peak_bytes")
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -48,11 +47,11 @@ def draft_row(values: Sequence[Row], count: int, precision: str, random_weights:
     if "acceptance" in row and cost is not None:
         _predict(row, proposed, cost)
     row["speedups"] = speedups(kept, count)
-    put(row, "speedup", over_processes(row["speedups"]))
+    row |= ends("speedup", over_processes(row["speedups"]))
     tokens = [(each.plain, each.token) for each in times if each.token is not None]
-    put(row, "decode_speedup", over_processes([plain / token for plain, token in tokens]))
+    row |= ends("decode_speedup", over_processes([plain / token for plain, token in tokens]))
     if (step := over_processes([token for _, token in tokens])) is not None:
-        put(row, "assisted_tokens_per_s", rate(1, step))
+        row |= ends("assisted_tokens_per_s", rate(1, step))
     unlike = sentence([s["assisted"][str(count)]["difference"] for s in every], "with the draft", precision)
     if unlike:
         return row | {"status": "invalid", "reason": unlike, "verdict_reason": f"invalid: {unlike}"}
@@ -77,11 +76,11 @@ def _times(samples: Sequence[Sample], count: int) -> _Times:
 def _costs(row: Row, times: Sequence[_Times], count: int) -> Estimate | None:
     """Speed of the target alone, c, the cost of a check, and the acceptance that pays for both; returns c."""
     if (step := over_processes([each.plain for each in times])) is not None:
-        put(row, "plain_tokens_per_s", rate(1, step))
+        row |= ends("plain_tokens_per_s", rate(1, step))
     cost = over_processes([each.proposal / each.plain for each in times if each.proposal is not None])
     check = over_processes([each.check / each.plain for each in times if each.check is not None])
-    put(row, "draft_cost", cost)
-    put(row, "check_cost", check)
+    row |= ends("draft_cost", cost)
+    row |= ends("check_cost", check)
     if cost is None or check is None:
         row["break_even_reason"] = "the draft proposed too little to be timed"
         return cost

@@ -13,16 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from costlib.measure.estimate import MINIMUM_PROCESSES, estimate, rate
+from costlib.measure.campaign import Row
+from costlib.measure.estimate import ends, estimate, rate, sureness, undisturbed
 from costlib.measure.net_energy import energy_columns
 from costlib.measure.roofline import bound_of, judged
 from costlib.models.documents import Documents
 from costlib.models.vectors import fidelity, head_right, mean_interval, split
 from costlib.tables import EMBEDDING_RUNS, EMBEDDINGS
 from costlib.tables.schema import is_null
-
-Row = dict[str, Any]
-
 
 _SAME = set(EMBEDDING_RUNS.names) & set(EMBEDDINGS.names) - {"pass_s", "flags", "load_s", "started_at"}
 """Columns that a campaign has from the newest of its processes that knows them."""
@@ -44,24 +42,15 @@ def embeddings_row(rows: Sequence[Row]) -> Row:
         return row
     if last["status"] != "ok":
         row["reason"] = f"1 of {len(rows)} processes failed: {last['reason']}"
-    clean = [[s for s, flag in zip(v["pass_s"], v["flags"], strict=True) if not flag] for v in ok]
-    reasons = []
-    if sum(map(bool, clean)) < min(MINIMUM_PROCESSES, len(ok)):
-        clean = [value["pass_s"] for value in ok]
-        reasons.append("the machine was busy: too few undisturbed passes, so disturbed ones are in the estimate")
+    clean, note = undisturbed([list(zip(one["pass_s"], one["flags"], strict=True)) for one in ok])
     found = estimate(clean)
     assert found is not None  # an ok process holds at least one pass
-    if found.low is None:
-        reasons.append(f"one process: an interval needs at least {MINIMUM_PROCESSES}")
     for name, count in (("tokens_per_s", row["tokens"]), ("documents_per_s", row["documents"])):
-        speed = rate(count, found)
-        row |= {name: speed.value, f"{name}_low": speed.low, f"{name}_high": speed.high}
+        row |= ends(name, rate(count, found))
     peaks = [value["peak_bytes"] for value in ok if not is_null(value["peak_bytes"])]
+    row |= sureness(len(ok), [note], [flag for value in ok for flag in value["flags"]])
     row |= {
-        "interval_reason": "; ".join(reasons) or None,
         "pass_s": [median(value["pass_s"]) for value in ok],
-        "processes": len(ok),
-        "flags": "; ".join(sorted({flag.split(":")[0] for value in ok for flag in value["flags"] if flag})) or None,
         "load_s": median(value["load_s"] for value in ok),
         "peak_bytes": max(peaks) if peaks else None,
     }
@@ -106,8 +95,7 @@ def fidelity_columns(place: Path, base: str, name: str, random_weights: bool) ->
     }
     for column, values in (("cosine", found.cosine), ("overlap", found.overlap)):
         if values is not None and len(values):
-            mean, low, high = mean_interval(values, -1.0 if column == "cosine" else 0.0, 1.0)
-            row |= {column: mean, f"{column}_low": low, f"{column}_high": high}
+            row |= ends(column, mean_interval(values, -1.0 if column == "cosine" else 0.0, 1.0))
     if len(found.cosine):
         row |= {"cosine_min": float(found.cosine.min()), "cosine_p1": float(np.quantile(found.cosine, 0.01))}
     return row
@@ -127,9 +115,7 @@ def use_columns(place: Path, base: str, name: str, task: Documents | None) -> di
         return head_right(vectors[train], labels[train].tolist(), vectors[test], labels[test].tolist())
 
     mine = right(name)
-    mean, low, high = mean_interval(mine, 0.0, 1.0)
-    row: dict[str, Any] = {"task_items": len(test), "accuracy": mean, "accuracy_low": low, "accuracy_high": high}
+    row: Row = {"task_items": len(test)} | ends("accuracy", mean_interval(mine, 0.0, 1.0))
     if (place / f"{base}-task.npy").exists():
-        mean, low, high = mean_interval(mine - right(base))
-        row |= {"accuracy_difference": mean, "accuracy_difference_low": low, "accuracy_difference_high": high}
+        row |= ends("accuracy_difference", mean_interval(mine - right(base)))
     return row

@@ -15,14 +15,14 @@ when it held before the last process, too; benchmarks/repeat_simulation.py shows
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     import pandas as pd
 
+T = TypeVar("T")
 CONFIGURATION = ("model", "precision", "engine", "batch", "prompt_tokens", "output_tokens", "device")
 TARGET_HALF_WIDTH = 0.02
 MINIMUM_PROCESSES = 2
@@ -36,8 +36,7 @@ _PATIENCE = 3
 the first three may take this many budgets."""
 
 
-@dataclass(frozen=True)
-class Estimate:
+class Estimate(NamedTuple):
     """A positive quantity: value and 95 % interval, None where processes are too few."""
 
     value: float
@@ -79,26 +78,51 @@ def rate(tokens: float, time: Estimate) -> Estimate:
     return Estimate(tokens / time.value, low, high)
 
 
-def usable(runs: pd.DataFrame) -> tuple[list[tuple[list[float], list[float]]], str | None]:
-    """(ttft, decode) samples of each ok process, flagged ones left out, and a note when none would be left.
+def over_processes(ratios: Sequence[float]) -> Estimate | None:
+    """One number of each process as an estimate with its interval; None without any, or where one is not above 0."""
+    return estimate([[ratio] for ratio in ratios]) if ratios and all(ratio > 0 for ratio in ratios) else None
 
-    A process of which every sample is flagged stays, empty, so that the position is the round it ran in. When fewer
-    than two processes have an undisturbed sample, all samples are used and the note says so: a number with a visible
+
+def ends(name: str, found: Sequence[float | None] | None) -> dict[str, float | None]:
+    """The columns of a value and its interval: `name`, `name_low` and `name_high`; none for None."""
+    return {} if found is None else dict(zip((name, f"{name}_low", f"{name}_high"), found, strict=True))
+
+
+def undisturbed(
+    processes: Sequence[Sequence[tuple[T, str]]], complete: Callable[[Sequence[T]], bool] = bool
+) -> tuple[list[list[T]], str | None]:
+    """Samples by process, those with a flag left out, and a note when too few would be left.
+
+    A process of which too little is left to be `complete` stays, empty, so that the position is the round it ran in.
+    When fewer than two have an undisturbed sample, all samples are used and the note says so: a number with a visible
     warning, never a silent one.
     """
-    ok = runs[runs["status"] == "ok"]
-    rows: list[tuple[list[float], list[float], list[str]]]
-    rows = [(list(a), list(b), list(c)) for a, b, c in zip(ok["ttft_s"], ok["decode_s"], ok["flags"], strict=True)]
-    clean: list[tuple[list[float], list[float]]] = []
-    for ttft, decode, flags in rows:
-        kept = [i for i, flag in enumerate(flags) if not flag]
-        clean.append(([ttft[i] for i in kept], [decode[i] for i in kept]))
-    if sum(bool(ttft) for ttft, _ in clean) >= min(MINIMUM_PROCESSES, len(rows)):
+    clean = [[sample for sample, flag in samples if not flag] for samples in processes]
+    clean = [samples if complete(samples) else [] for samples in clean]
+    if sum(map(bool, clean)) >= min(MINIMUM_PROCESSES, len(processes)):
         return clean, None
-    return (
-        [(ttft, decode) for ttft, decode, _ in rows],
-        "the machine was busy: too few undisturbed samples, so disturbed ones are in the estimate",
-    )
+    note = "the machine was busy: too few undisturbed samples, so disturbed ones are in the estimate"
+    return [[sample for sample, _ in samples] for samples in processes], note
+
+
+def sureness(processes: int, notes: Sequence[str | None], flags: Sequence[str]) -> dict[str, Any]:
+    """Columns that say how many processes are in an estimate, how sure it is, and what was left out of it."""
+    alone = f"one process: an interval needs at least {MINIMUM_PROCESSES}" if processes < MINIMUM_PROCESSES else None
+    flagged = [flag for flag in flags if flag]
+    return {
+        "processes": processes,
+        "interval_reason": "; ".join(filter(None, (*notes, alone))) or None,
+        "flagged_samples": len(flagged),
+        "flags": "; ".join(sorted({flag.split(":")[0] for flag in flagged})) or None,
+    }
+
+
+def usable(runs: pd.DataFrame) -> tuple[list[tuple[list[float], list[float]]], str | None]:
+    """(ttft, decode) samples of each ok process as `undisturbed` leaves them, and its note."""
+    ok = runs[runs["status"] == "ok"]
+    rows = zip(ok["ttft_s"], ok["decode_s"], ok["flags"], strict=True)
+    clean, note = undisturbed([[((a, b), flag) for a, b, flag in zip(*row, strict=True)] for row in rows])
+    return [([first for first, _ in samples], [rest for _, rest in samples]) for samples in clean], note
 
 
 def precise(per_process: Sequence[Sequence[float]]) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from costlib.measure.disturbance import FOREIGN
-from costlib.measure.estimate import estimate
+from costlib.measure.estimate import ends, estimate
 from costlib.tables.schema import is_null
 
 
@@ -42,5 +42,5 @@ def energy_columns(
         if min(nets) > 0:  # else no interval: a process told nothing apart
             each = estimate([[net / (n * count)] for net, (_, n) in zip(nets, own, strict=True)])
             assert each is not None
-            found |= {name: each.value, f"{name}_low": each.low, f"{name}_high": each.high}
+            found |= ends(name, each)
     return found

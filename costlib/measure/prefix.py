@@ -1,7 +1,7 @@
 """Prefix caching, measured: what keeping the keys and values of a shared prefix saves, here.
 
 Requests that begin alike are answered with and without reuse, in turn (see `reuse.py`); processes repeat until the
-saving is sure (see `repeat.py`). Reuse must leave the answers as they are, token for token, or the row is invalid. The
+saving is sure (see `turns.py`). Reuse must leave the answers as they are, token for token, or the row is invalid. The
 hit rate alone says little: what counts is the time to first token that is saved, the first request included, which
 fills the cache and saves nothing.
 """
@@ -9,30 +9,22 @@ fills the cache and saves nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from costlib.devices import resolve
-from costlib.environment import default_device, describe, device_name
+from costlib.environment import default_device
 from costlib.errors import bad
+from costlib.measure.campaign import Row, whole_number
 from costlib.measure.equality import sentence
-from costlib.measure.repeat import Sample, finished, judged, largest, over_processes, put, repeat
+from costlib.measure.estimate import ends, over_processes
 from costlib.measure.reuse import token_hit_rate, usable_tokens
-from costlib.measure.technique import (
-    check_count,
-    check_model,
-    check_seconds,
-    ending,
-    ensure_weights,
-    material,
-    stored,
-)
+from costlib.measure.turns import Sample, Turns, check_model, judged, largest
 from costlib.models.reference import parse
 from costlib.models.vectors import mean_interval
-from costlib.progress import Progress, silent
-from costlib.store import Store, new_id
+from costlib.progress import Progress
+from costlib.store import Store
 from costlib.tables import PREFIXES
 
 if TYPE_CHECKING:
@@ -90,14 +82,10 @@ def prefix(
         ("block", block, 1),
         ("requests", requests, 2),
     ):
-        check_count(field, number, least)
+        whole_number(field, number, least)
     if not block <= shared_tokens <= prompt_tokens:
         raise bad("shared_tokens", shared_tokens, f"from one block ({block}) to prompt_tokens ({prompt_tokens})")
-    check_seconds(time_budget_s=time_budget_s, timeout_s=timeout_s)
     has_random = parse(model).kind == "random"
-    tell = progress or silent
-    kept = store if isinstance(store, Store) else Store(store)
-    kept.check_writable()
     settings = {
         "model": model,
         "precision": precision,
@@ -107,42 +95,43 @@ def prefix(
         "block": block,
         "requests": requests,
     }
-    given = settings | {"text": None if has_random else text, "device": device}
-    hashed = material(given, [model])
-    found = stored(kept.read(PREFIXES).frame, hashed, describe(device)[1])
-    if not fresh and not found.empty:
-        return found.tail(1).reset_index(drop=True)
-    import pandas as pd
-
-    ensure_weights([model], tell)
     usable = usable_tokens(shared_tokens, block, prompt_tokens)
-    row = settings | {
-        "device": device_name(device),
+    shared = settings | {
         "text": None if has_random else text_name,
-        "kind": "measured",
-        "material_sha256": hashed,
         "usable_tokens": usable,
         "token_hit_rate": token_hit_rate(usable, prompt_tokens, requests),
-        "run_id": new_id(),
-        "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    outcomes = repeat(
-        "costlib.measure.reuse:reuse_once",
-        given,
-        lambda processes: [_of(processes, "ttft_s", False), _of(processes, "ttft_reused_s", False)],
-        complete=_complete,
-        budget_s=time_budget_s,
-        timeout_s=timeout_s,
-        stage="prefix",
-        tell=tell,
-    )
-    row |= ending(outcomes, device)
-    if values := finished(outcomes):
-        summary = _summary(values, requests, precision)
-        row |= summary | {"reason": summary["reason"] or row["reason"]}
-    frame = PREFIXES.validate(pd.DataFrame([row]))
-    kept.write(PREFIXES, frame, str(row["run_id"]))
-    return frame
+    asked = settings | {"text": None if has_random else text, "device": device}
+    probe = Prefix(
+        models=[model], device=device, store=store, fresh=fresh, time_budget_s=time_budget_s, timeout_s=timeout_s,
+        progress=progress, asked=asked, shared=shared,
+    )  # fmt: skip
+    return probe.answer(PREFIXES.of(probe.run([model])[0]))
+
+
+class Prefix(Turns[str]):
+    """A stream of requests, each answered whole and with reuse."""
+
+    name, table, in_child = "prefix", PREFIXES, "costlib.measure.reuse:reuse_once"
+
+    def label(self, case: str) -> str:
+        """The model."""
+        return case
+
+    def complete(self, samples: Sequence[Sample]) -> bool:
+        """Whether a stream still has its first request and one that finds the prefix."""
+        return len({sample["first"] for sample in samples}) == 2
+
+    def ratios(self, case: str, processes: list[list[Sample]]) -> list[list[float]]:
+        """Times to first token without and with the prefix."""
+        return [_of(processes, name, False) for name in ("ttft_s", "ttft_reused_s")]
+
+    def summarise(self, case: str, values: list[Row], row: Row) -> list[Row]:
+        """One row."""
+        if values:
+            found = _summary(values, self.asked["requests"], self.asked["precision"], self.complete)
+            row |= found | {"reason": found["reason"] or row["reason"]}
+        return [row]
 
 
 def prefixes(store: Store | str | None = None) -> pd.DataFrame:
@@ -156,33 +145,28 @@ def prefixes(store: Store | str | None = None) -> pd.DataFrame:
     return kept.read(PREFIXES).frame.drop_duplicates(key, keep="last", ignore_index=True)
 
 
-def _complete(samples: Sequence[Sample]) -> bool:
-    """Whether a stream still has its first request and one that finds the prefix."""
-    return len({sample["first"] for sample in samples}) == 2
-
-
 def _of(processes: Sequence[Sequence[Sample]], name: str, first: bool) -> list[float]:
     """Median seconds of each process: of its first request, or of those that find the prefix."""
     return [median(s[name] for s in samples if s["first"] is first) for samples in processes]
 
 
-def _summary(values: Sequence[dict[str, Any]], requests: int, precision: str) -> dict[str, Any]:
+def _summary(values: Sequence[Row], requests: int, precision: str, complete: Callable[..., bool]) -> Row:
     """Times, what is saved of them, and whether that is sure, from what each process returned."""
     every = [sample for value in values for sample in value["samples"]]
-    kept, row = judged(values, _complete)
+    kept, row = judged(values, complete)
     row |= {"status": "ok", "reason": None, "compared": len(every)}
     row |= {name: largest(values, name) for name in ("kept_bytes", "kept_bytes_expected", "weight_bytes", "peak_bytes")}
     whole, reused = _of(kept, "ttft_s", False), _of(kept, "ttft_reused_s", False)
     first, filled = _of(kept, "ttft_s", True), _of(kept, "ttft_reused_s", True)
     for name, seconds in (("ttft_s", whole), ("ttft_reused_s", reused), ("ttft_first_s", filled)):
-        put(row, name, over_processes(seconds))
+        row |= ends(name, over_processes(seconds))
     row["savings"] = [
         1 - (b + (requests - 1) * d) / (a + (requests - 1) * c)
         for a, b, c, d in zip(first, filled, whole, reused, strict=True)
     ]
     saved = [a - b for a, b in zip(whole, reused, strict=True)]
     for name, numbers, most in (("ttft_saved_s", saved, math.inf), ("saving", row["savings"], 1.0)):
-        row |= dict(zip((name, f"{name}_low", f"{name}_high"), mean_interval(numbers, most=most), strict=True))
+        row |= ends(name, mean_interval(numbers, most=most))
     unlike = sentence([sample["difference"] for sample in every], "with the kept prefix", precision)
     if unlike:
         return row | {"status": "invalid", "reason": unlike, "verdict_reason": f"invalid: {unlike}"}

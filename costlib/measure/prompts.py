@@ -1,4 +1,4 @@
-"""Prompts cut from a text, other ones for every process; random tokens for weights that have no language."""
+"""What a child that generates begins with: its model, and prompts cut from a text, other ones for every process."""
 
 from __future__ import annotations
 
@@ -6,7 +6,24 @@ import random
 from typing import Any
 
 from costlib.errors import bad
+from costlib.isolate import Unsupported
 from costlib.measure.estimate import MAXIMUM_PROCESSES, MINIMUM_PROCESSES
+from costlib.models.load import Loaded, context_of, load_model
+from costlib.models.reference import parse
+
+
+def load_generator(model: str, precision: str, device: str, tokens: int) -> Loaded:
+    """Load a model that generates text and reads `tokens` of it; call it in a child process.
+
+    Raises what `load_model` does, and `Unsupported` where the model can do neither.
+    """
+    longest = context_of(parse(model))
+    if longest and tokens > longest:
+        raise Unsupported(f"{tokens} tokens of prompt, answer and proposals exceed the context of {model}, {longest}")
+    loaded = load_model(model, precision, device)
+    if loaded.model.get_output_embeddings() is None:
+        raise Unsupported("the model has no output head: it embeds and does not generate; see costlib embed")
+    return loaded
 
 
 def prompts_of(

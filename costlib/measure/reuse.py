@@ -14,7 +14,7 @@ from typing import Any
 
 from costlib.isolate import step
 from costlib.measure.iteration import WARM_UP_TOKENS, Device
-from costlib.measure.technique import load_generator
+from costlib.measure.prompts import load_generator, prompts_of
 from costlib.measure.worker import LOADED
 from costlib.models.load import load_tokenizer
 
@@ -96,8 +96,6 @@ def _stream(
     tokenizer: Any, text: str | None, vocabulary: int, shared: int, prompt: int, requests: int, process: int
 ) -> tuple[list[list[int]], int]:
     """Prompts that begin alike, and how many processes the text has such streams for."""
-    from costlib.measure.prompts import prompts_of
-
     windows, most = prompts_of(tokenizer, text, vocabulary, prompt, requests, process)
     return [windows[0][:shared] + window[shared:] for window in windows], most
 

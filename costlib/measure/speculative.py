@@ -1,7 +1,7 @@
 """Speculative decoding, measured: does a draft make greedy decoding of a target faster, here, on this text?
 
 Both models are loaded in one child process; plain and assisted generation of the same prompts follow one another in
-shuffled order (see `assisted.py`), and processes repeat until the speed-up is sure (see `repeat.py`). Every draft must
+shuffled order (see `assisted.py`), and processes repeat until the speed-up is sure (see `turns.py`). Every draft must
 leave the answers as they are: an answer that is not plain greedy decoding's, token for token, makes the row invalid.
 At 16 bit, near ties that rounding decides make that common (see `equality.py`), so fp32 is the default here. The
 verdict is "do not use" unless the whole interval of the speed-up lies above 1.
@@ -10,28 +10,20 @@ verdict is "do not use" unless the whole interval of the speed-up lies above 1.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from costlib.devices import resolve
-from costlib.environment import default_device, describe, device_name
+from costlib.environment import default_device
 from costlib.errors import bad
 from costlib.measure.assisted import PROMPT_LOOKUP
+from costlib.measure.campaign import Row, whole_number
 from costlib.measure.draft_rows import draft_row, speedups
-from costlib.measure.repeat import finished, repeat
-from costlib.measure.technique import (
-    check_count,
-    check_model,
-    check_seconds,
-    ending,
-    ensure_weights,
-    material,
-    stored,
-)
+from costlib.measure.turns import Sample, Turns, check_model
 from costlib.models.corpus import Text, read_text
 from costlib.models.reference import parse
-from costlib.progress import Progress, silent
+from costlib.progress import Progress
 from costlib.store import Store, new_id
 from costlib.tables import SPECULATIONS
 
@@ -99,51 +91,70 @@ def speculate(
     if not counts:
         raise bad("draft_tokens", counts, "at least one number")
     for count in counts:
-        check_count("draft_tokens", count, 1)
+        whole_number("draft_tokens", count)
     for field, number in (("prompt_tokens", prompt_tokens), ("output_tokens", output_tokens)):
-        check_count(field, number, 2)
-    check_count("prompts", prompts, 1)
-    check_seconds(time_budget_s=time_budget_s, timeout_s=timeout_s)
+        whole_number(field, number, 2)
+    whole_number("prompts", prompts)
     references = [name for name, _ in models.values()]
     has_random = any(parse(name).kind == "random" for name in references)
-    tell = progress or silent
-    kept = store if isinstance(store, Store) else Store(store)
-    kept.check_writable()
-    given = {
+    settings = {"precision": precision, "draft": draft, "prompt_tokens": prompt_tokens, "output_tokens": output_tokens}
+    asked = settings | {
         "target": model,
-        "precision": precision,
-        "draft": draft,
         "draft_precision": draft_precision or precision,
         "text": None if has_random else read.content,
-        "prompt_tokens": prompt_tokens,
-        "output_tokens": output_tokens,
         "prompts": prompts,
         "device": device,
     }
-    shared = {
+    shared = settings | {
         "model": model,
-        "precision": precision,
-        "draft": draft,
         "draft_precision": models["draft"][1] if "draft" in models else None,
-        "prompt_tokens": prompt_tokens,
-        "output_tokens": output_tokens,
-        "device": device_name(device),
         "text": None if has_random else read.name,
-        "kind": "measured",
-        "material_sha256": material(given, references),
     }
-    found = stored(kept.read(SPECULATIONS).frame, str(shared["material_sha256"]), describe(device)[1])
-    ids = {} if fresh else dict(zip(found["draft_tokens"], found["run_id"], strict=True))
-    missing = [count for count in counts if count not in ids]
+    probe = Drafts(
+        models=references, device=device, store=store, fresh=fresh, time_budget_s=time_budget_s, timeout_s=timeout_s,
+        progress=progress, asked=asked, shared=shared, random_weights=has_random,
+    )  # fmt: skip
+    missing = tuple(count for count in counts if not probe.look_up((count,)))
     if missing:
-        import pandas as pd
+        probe.time_budget_s *= len(missing)
+        probe.run([missing])
+    found = {row["draft_tokens"]: row for rows in probe.rows.values() for row in rows}
+    return probe.answer(SPECULATIONS.of([found[count] for count in counts]))
 
-        ensure_weights(references, tell)
-        for row in _measured(given, missing, has_random, time_budget_s, timeout_s, tell):
-            kept.write(SPECULATIONS, pd.DataFrame([shared | row]), row["run_id"])
-            ids[row["draft_tokens"]] = row["run_id"]
-    frame = kept.read(SPECULATIONS).frame.set_index("run_id", drop=False)
-    return frame.loc[[ids[count] for count in counts]].reset_index(drop=True)
+
+@dataclass(kw_only=True)
+class Drafts(Turns[tuple[int, ...]]):
+    """Numbers of proposals a check, all of them in every process."""
+
+    name, table, in_child = "speculate", SPECULATIONS, "costlib.measure.assisted:assist_once"
+    random_weights: bool
+
+    def label(self, case: tuple[int, ...]) -> str:
+        """The draft and how many proposals it makes."""
+        return f"{self.asked['draft']}, {', '.join(map(str, case))} proposals"
+
+    def key(self, case: tuple[int, ...]) -> Row:
+        """All that is asked, and the proposals."""
+        return super().key(case) | {"draft_tokens": case[0]}
+
+    def arguments(self, case: tuple[int, ...]) -> Row:
+        """All numbers of proposals together."""
+        return super().arguments(case) | {"lengths": list(case)}
+
+    def ratios(self, case: tuple[int, ...], processes: list[list[Sample]]) -> list[list[float]]:
+        """The speed-up at each number of proposals."""
+        return [speedups(processes, count) for count in case]
+
+    def summarise(self, case: tuple[int, ...], values: list[Row], row: Row) -> list[Row]:
+        """One row for each number of proposals."""
+        rows = []
+        for count in case:
+            one = row | {"draft_tokens": count, "run_id": new_id()}
+            if values:
+                one |= draft_row(values, count, self.asked["precision"], self.random_weights)
+                one["reason"] = one["reason"] or row["reason"]
+            rows.append(one)
+        return rows
 
 
 def speculations(store: Store | str | None = None) -> pd.DataFrame:
@@ -156,27 +167,3 @@ def speculations(store: Store | str | None = None) -> pd.DataFrame:
     key = ["model", "precision", "draft", "draft_precision", "draft_tokens", "prompt_tokens", "output_tokens"]
     frame = kept.read(SPECULATIONS).frame
     return frame.drop_duplicates([*key, "device", "text"], keep="last", ignore_index=True)
-
-
-def _measured(
-    given: dict[str, Any], counts: list[int], has_random: bool, budget_s: float, timeout_s: float, tell: Progress
-) -> list[dict[str, Any]]:
-    """One row for each number of proposals, from processes that measured all of them."""
-    started = datetime.now(UTC).isoformat(timespec="seconds")
-    outcomes = repeat(
-        "costlib.measure.assisted:assist_once",
-        given | {"lengths": counts},
-        lambda processes: [speedups(processes, count) for count in counts],
-        budget_s=budget_s * len(counts),
-        timeout_s=timeout_s,
-        stage="speculate",
-        tell=tell,
-    )
-    values, rows = finished(outcomes), []
-    for count in counts:
-        row = ending(outcomes, given["device"]) | {"draft_tokens": count, "run_id": new_id(), "started_at": started}
-        if values:
-            found = draft_row(values, count, given["precision"], has_random)
-            row |= found | {"reason": found["reason"] or row["reason"]}
-        rows.append(row)
-    return rows

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from costlib.measure.estimate import (
     CONFIGURATION,
     MAXIMUM_PROCESSES,
-    MINIMUM_PROCESSES,
-    Estimate,
+    ends,
     estimate,
     precise,
     rate,
+    sureness,
     usable,
 )
 from costlib.measure.net_energy import energy_columns
@@ -95,41 +95,28 @@ def _speeds(ok: pd.DataFrame, started: int) -> dict[str, Any]:
     totals = [[a + b for a, b in zip(first_s, rest_s, strict=True)] for first_s, rest_s in samples]
     total = estimate(totals)
     assert ttft is not None and total is not None  # an ok run holds at least one iteration
-    out: dict[str, Any] = {}
-
-    def put(name: str, value: Estimate) -> None:
-        out[name], out[f"{name}_low"], out[f"{name}_high"] = value.value, value.low, value.high
-
-    put("ttft_s", ttft)
-    put("end_to_end_tokens_per_s", rate(batch * new, total))
+    out = ends("ttft_s", ttft) | ends("end_to_end_tokens_per_s", rate(batch * new, total))
     deciding, decisive = ttft, [first_s for first_s, _ in samples]
     reasons = [note] if note else []
     if first["engine"] == "batched":
         deciding, decisive = total, totals
         reasons.append(_OVERLAP)
     else:
-        put("prefill_tokens_per_s", rate(batch * prompt, ttft))
+        out |= ends("prefill_tokens_per_s", rate(batch * prompt, ttft))
         if new > 1:
             decode = estimate([rest_s for _, rest_s in samples])
             assert decode is not None
-            put("decode_tokens_per_s", rate(batch * (new - 1), decode))
-            steps = new - 1
-            ends = [None if end is None else end / steps for end in (decode.low, decode.high)]
-            put("tpot_s", Estimate(decode.value / steps, *ends))
-            put("decode_tokens_per_s_per_user", rate(new - 1, decode))
+            out |= ends("decode_tokens_per_s", rate(batch * (new - 1), decode))
+            out |= ends("tpot_s", [None if end is None else end / (new - 1) for end in decode])
+            out |= ends("decode_tokens_per_s_per_user", rate(new - 1, decode))
             deciding, decisive = decode, [rest_s for _, rest_s in samples]
         else:
             reasons.append("one new token: there is no decode phase")
-    if deciding.relative_half_width is None:
-        reasons.append(f"one process: an interval needs at least {MINIMUM_PROCESSES}")
-    all_flags = [flag for flags in ok["flags"] for flag in flags]
-    flagged = [flag for flag in all_flags if flag]
-    return out | {
-        "interval_reason": "; ".join(reasons) or None,
+    return {
+        **out,
+        **sureness(len(ok), reasons, [flag for flags in ok["flags"] for flag in flags]),
         "relative_half_width": deciding.relative_half_width,
         "samples": sum(len(times) for times, _ in samples),
-        "flagged_samples": len(flagged),
-        "flags": "; ".join(sorted({flag.split(":")[0] for flag in flagged})) or None,
         "stopped_by": _stopped_by(decisive, len(ok), started),
     }
 

@@ -9,9 +9,10 @@ from small_models import WORDS, tiny_llama
 
 from costlib.errors import InputError
 from costlib.isolate import Outcome
-from costlib.measure import repeat, reuse
+from costlib.measure import campaign, reuse
 from costlib.measure.device import CpuDevice
-from costlib.measure.prefix import prefix, prefixes
+from costlib.measure.estimate import undisturbed
+from costlib.measure.prefix import Prefix, prefix, prefixes
 from costlib.measure.reuse import token_hit_rate, usable_tokens
 from costlib.models.load import load_model
 
@@ -37,7 +38,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         asked.append(arguments)
         return Outcome("ok", reuse.reuse_once(**arguments), None, 0.2)
 
-    monkeypatch.setattr(repeat, "run_isolated", child)
+    monkeypatch.setattr(campaign, "run_isolated", child)
     return asked
 
 
@@ -116,17 +117,16 @@ def test_what_is_stored_is_not_measured_again_unless_fresh_or_changed(model: str
 
 
 def test_a_failed_child_is_a_row_with_its_reason(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(repeat, "run_isolated", lambda *_, **__: Outcome("oom", None, "killed", 1.0))
+    monkeypatch.setattr(campaign, "run_isolated", lambda *_, **__: Outcome("oom", None, "killed", 1.0))
     row = prefix(model, **SMALL).iloc[0]
     assert row["status"] == "oom" and row["verdict_reason"] == "killed" and pd.isna(row["saving"])
 
 
 def test_a_disturbed_first_request_takes_its_whole_stream_out() -> None:
-    from costlib.measure.prefix import _complete
-
     streams = [[{"first": n == 0, "flag": "busy" if n == bad else ""} for n in range(3)] for bad in (0, 1, 9)]
-    clean, note = repeat.undisturbed(streams, _complete)
-    assert [len(samples) for samples in clean] == [2, 3] and note is None
+    complete = Prefix.complete.__get__(None)
+    clean, note = undisturbed([[(one, one["flag"]) for one in stream] for stream in streams], complete)
+    assert [len(samples) for samples in clean] == [0, 2, 3] and note is None
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from small_models import WORDS, tiny_llama, tokenizer
 from costlib.environment import describe
 from costlib.errors import InputError
 from costlib.isolate import Outcome
-from costlib.measure import assisted, repeat
+from costlib.measure import assisted, campaign
 from costlib.measure.speculative import speculate, speculations
 from costlib.models.corpus import Text
 
@@ -44,7 +44,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         asked.append(arguments)
         return Outcome("ok", assisted.assist_once(**arguments), None, 0.2)
 
-    monkeypatch.setattr(repeat, "run_isolated", child)
+    monkeypatch.setattr(campaign, "run_isolated", child)
     return asked
 
 
@@ -120,7 +120,7 @@ def test_an_answer_that_is_not_plain_greedy_makes_the_row_invalid(
 
 
 def test_a_failed_child_is_a_row_with_its_reason(models: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(repeat, "run_isolated", lambda *_, **__: Outcome("oom", None, "killed", 1.0))
+    monkeypatch.setattr(campaign, "run_isolated", lambda *_, **__: Outcome("oom", None, "killed", 1.0))
     rows = speculate(models["target"], models["hostile"], **SMALL)
     assert rows["status"].tolist() == ["oom", "oom"] and rows["verdict_reason"].tolist() == ["killed", "killed"]
 
@@ -141,7 +141,7 @@ def test_what_is_stored_is_not_measured_again_unless_fresh_or_changed(
         value = sizes | place | {"samples": [sample], "most_processes": 2, "peak_bytes": None, "weights_note": None}
         return Outcome("ok", value, None, 1.0)
 
-    monkeypatch.setattr(repeat, "run_isolated", child)
+    monkeypatch.setattr(campaign, "run_isolated", child)
 
     def ran(**changes: Any) -> list[int]:
         asked.clear()
@@ -192,7 +192,7 @@ def test_random_weights_have_costs_and_no_acceptance(models: dict[str, str], mon
         given = arguments | {"target": models["target"], "draft": models["hostile"]}
         return Outcome("ok", assisted.assist_once(**given), None, 0.2)
 
-    monkeypatch.setattr(repeat, "run_isolated", child)
+    monkeypatch.setattr(campaign, "run_isolated", child)
     row = speculate("random:gemma-3-270m", "random:gemma-3-270m", **(SMALL | {"draft_tokens": 4})).iloc[0]
     assert row["status"] == "ok" and pd.isna(row["text"]) and "random weights" in row["acceptance_reason"]
     assert row[["acceptance", "speedup", "predicted_speedup", "verdict"]].isna().all()
