@@ -37,6 +37,10 @@ class NoRoomError(RunError):
     error: OSError
 
 
+class UnstoredWarning(UserWarning):
+    """What was measured is told and stored nowhere; the commands print it and end with exit code 1."""
+
+
 def cannot_write(field: str, path: Path | str, error: OSError, kept: str = "what was there before") -> CostlibError:
     """The sentence for a place that cannot be written (bad input), or that ran out of room (a failed run)."""
     why = error.strerror or str(error)

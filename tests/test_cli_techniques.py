@@ -8,7 +8,7 @@ import pytest
 from small_models import WORDS, tiny_llama
 
 from costlib.isolate import Outcome
-from costlib.measure import repeat
+from costlib.measure import campaign
 from costlib.measure.assisted import assist_once
 from costlib.measure.reuse import reuse_once
 
@@ -24,7 +24,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     def child(target: str, arguments: dict[str, Any], **_: Any) -> Outcome:
         return Outcome("ok", targets[target](**arguments), None, 0.2)
 
-    monkeypatch.setattr(repeat, "run_isolated", child)
+    monkeypatch.setattr(campaign, "run_isolated", child)
     (tmp_path / "words.txt").write_text(" ".join(WORDS[(3 * i + i // 7) % 20] for i in range(900)), encoding="utf-8")
     return f"path:{tiny_llama(tmp_path / 'm')}"
 

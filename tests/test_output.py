@@ -7,6 +7,7 @@ import json
 import os
 import resource
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -20,8 +21,10 @@ from scripted_server import ScriptedServer
 
 import costlib as cl
 from costlib.cli.main import main
+from costlib.isolate import Outcome
+from costlib.measure import campaign
 from costlib.output import scratch, write_whole
-from costlib.tables import LOADS
+from costlib.tables import LOADS, RUNS
 
 Call = Callable[..., tuple[int, str, str]]
 OUTPUTS = ["usage", "focus", "focus parquet", "prices", "route"]
@@ -154,6 +157,66 @@ def test_the_tests_of_the_load_that_are_done_are_not_lost_where_the_store_is(
     kept = cl.Store(tmp_path / "store").read(LOADS).frame
     assert list(kept["rate_per_s"]) == [50] and len(list((tmp_path / "store").rglob("*.parquet"))) == 2
     assert not [n for n in names(tmp_path) if n.startswith(".")]
+
+
+def _room_for(monkeypatch: pytest.MonkeyPatch, files: int) -> None:
+    """The disk is full after so many files were written."""
+    really, synced = os.fsync, list[int]()
+
+    def no_room_later(handle: int) -> None:
+        if not stat.S_ISDIR(os.fstat(handle).st_mode):
+            synced.append(handle)
+        if len(synced) > files:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        really(handle)
+
+    monkeypatch.setattr(os, "fsync", no_room_later)
+
+
+def test_a_process_that_the_store_did_not_take_is_told(
+    call: Call, tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first process is stored, the second is in the answer only, a third is not begun; the next call goes on."""
+    begun: list[str] = []
+
+    def child(_: str, arguments: dict[str, Any], **__: Any) -> Outcome:
+        begun.append(arguments["precision"])
+        environment, fingerprint = campaign.describe("cpu")
+        raw = {"ttft_s": [0.1], "decode_s": [1.0], "flags": [""], "fingerprint": fingerprint}
+        return Outcome("ok", raw | {"environment": environment}, None, 1.0)
+
+    monkeypatch.setattr(campaign, "run_isolated", child)
+    words = ("measure", f"path:{tiny_model}", "--precision", "bf16", "--device", "cpu", "--store", tmp_path, "--json")
+    with monkeypatch.context() as patched:
+        _room_for(patched, 1)
+        code, out, err = call(*words)
+    found = json.loads(out)
+    assert code == 1 and found["rows"][0]["processes"] == len(begun) == 2
+    assert "No space left on device" in found["unstored"] and found["unstored"] in err.splitlines()[-1]
+    assert len(cl.Store(tmp_path).read(RUNS).frame) == 1
+    code, out, _ = call(*words)
+    assert code == 0 and json.loads(out)["rows"][0]["processes"] == 5 and len(begun) == 6
+
+
+def test_a_quality_that_the_store_did_not_take_is_told(
+    call: Call, tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = tmp_path / "sums.jsonl"
+    rows = ({"input": f"{number} + 1 =", "expected": "2", "kind": "exact"} for number in range(3))
+    task.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+    def child(_: str, arguments: dict[str, Any], **__: Any) -> Outcome:
+        environment, fingerprint = campaign.describe("cpu")
+        value = {"answers": [{"text": "2", "detail": {}}] * 3, "environment": environment, "fingerprint": fingerprint}
+        return Outcome("ok", value, None, 1.0)
+
+    monkeypatch.setattr(campaign, "run_isolated", child)
+    _room_for(monkeypatch, 0)
+    words = ("quality", f"path:{tiny_model}", "--precision", "fp32", "--task", task, "--device", "cpu")
+    code, out, err = call(*words, "--store", tmp_path / "s", "--json")
+    found = json.loads(out)
+    assert code == 1 and found["tasks"][0]["success"] == 1 and found["tasks"][0]["n"] == 3
+    assert "No space left on device" in found["unstored"] and found["unstored"] in err.splitlines()[-1]
 
 
 def test_an_answer_that_cannot_be_kept_ends_in_a_sentence_and_spoils_no_line(

@@ -20,7 +20,7 @@ from cyclopts.exceptions import CycloptsError, MissingArgumentError, UnusedCliTo
 from costlib import DOOR
 from costlib.cli.options import old_spellings, option_name, paired, parameters
 from costlib.cli.screen import raw
-from costlib.cli.show import tell, watching
+from costlib.cli.show import tell, unstored, watching
 from costlib.errors import InputError, bad
 from costlib.room import Declared, declared, source_of, summary
 
@@ -152,15 +152,16 @@ def _command(name: str) -> Callable[..., int]:
         as_json = bool(bound.arguments.pop("json", False))
         paired(source, bound.arguments)
         function = getattr(import_module(module), attribute)
-        if any(one.name == "progress" for one in source.parameters):
-            with watching(as_json) as progress:
-                value = function(*bound.args, **bound.kwargs, progress=progress)
-        else:
-            value = function(*bound.args, **bound.kwargs)
+        with unstored() as lost:
+            if any(one.name == "progress" for one in source.parameters):
+                with watching(as_json) as progress:
+                    value = function(*bound.args, **bound.kwargs, progress=progress)
+            else:
+                value = function(*bound.args, **bound.kwargs)
         bound.apply_defaults()
         said = getattr(import_module(room), shows)
-        tell(said(value, SimpleNamespace(**bound.arguments)), as_json)
-        return int(not _ok(value))
+        tell(said(value, SimpleNamespace(**bound.arguments)), as_json, lost)
+        return int(bool(lost) or not _ok(value))
 
     command.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
     command.__annotations__ = {one.name: one.annotation for one in own}

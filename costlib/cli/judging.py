@@ -19,7 +19,7 @@ _OF_TEXT = ("baseline_model", "tokens", "rule", "window", "stride", "max_perplex
 _OF_TASKS = ("kind", "prompt", "shots", "max_tokens", "limit", "chat", "margin", "against", "dry_run")
 _OF_ENDPOINTS = ("api_key_env", "concurrency", "requests_per_minute", "attempts", "provider", "usd_per_mtok", "as_of",
                  "max_usd", "extra", "completions", "allow_remote_http")  # fmt: skip
-_OF_MODELS_HERE = ("precision", "baseline", "device", "fresh", "chat")
+_OF_MODELS_HERE = ("precision", "baseline", "device", "fresh", "chat", "time_budget_s")
 """Options that have a meaning for one part of the work only."""
 _MOST_REQUEST_S = 600.0
 _TEXT = ("ppl_ratio", "ppl_p_value", "kl_mean", "top1_agreement", "bits_per_byte")
@@ -59,6 +59,7 @@ def ask_quality(
     completions: bool = False,
     allow_remote_http: bool = False,
     device: str | None = None,
+    time_budget_s: float = 3600.0,
     timeout_s: float = 3600.0,
     fresh: bool = False,
     dry_run: bool = False,
@@ -100,7 +101,8 @@ def ask_quality(
         completions: Ask /completions: for a model without a chat template.
         allow_remote_http: Reach another machine by http: text and key go in the clear.
         device: cpu or cuda[:n] [default: the GPU when there is one].
-        timeout_s: Seconds for a precision on a task, or for a request.
+        time_budget_s: Seconds for a precision on a text or task, once its model is loaded.
+        timeout_s: Seconds for the same with loading, or for a request.
         fresh: Ask again what is in the store.
         dry_run: Only what tasks could show and cost at most.
         store: Folder of measurements [default: data/store].
@@ -160,7 +162,9 @@ def ask_quality(
         raise bad("precision", precisions, "at least one precision")
     base = baseline or precisions[0]
     shared: dict[str, Any] = {"baseline": base, "store": store, "progress": progress}
-    local: dict[str, Any] = {"device": device, "fresh": fresh, "timeout_s": timeout_s} if endpoint is None else {}
+    local: dict[str, Any] = {"device": device, "fresh": fresh, "time_budget_s": time_budget_s, "timeout_s": timeout_s}
+    if endpoint is not None:
+        local = {}
     rows = scores = None
     if endpoint is None and (text is not None or not read):
         from costlib.quality.text import measure_text

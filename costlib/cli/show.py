@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
@@ -15,6 +16,7 @@ from typing import Any
 
 from costlib.cli.screen import raw
 from costlib.figure import plain
+from costlib.output import UnstoredWarning
 from costlib.progress import Step
 from costlib.redact import redact_all, shown, visible
 
@@ -68,10 +70,32 @@ Card = Iterator[dict[str, Any] | Table | str]
 """What a command says: the JSON document first, then the tables and lines of its card."""
 
 
-def tell(card: Card, as_json: bool) -> None:
-    """Print the document as one JSON line, or the rest of the card."""
+@contextmanager
+def unstored() -> Iterator[list[str]]:
+    """What was said of rows that the store did not take; other warnings are shown as ever."""
+    with warnings.catch_warnings():
+        said: list[str] = []
+        shows = warnings.showwarning
+
+        def note(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, UnstoredWarning):
+                said.append(str(message))
+            else:
+                shows(message, category, *where, **more)
+
+        warnings.simplefilter("always", UnstoredWarning)
+        warnings.showwarning = note
+        yield said
+
+
+def tell(card: Card, as_json: bool, unstored: Sequence[str] = ()) -> None:
+    """Print the document as one JSON line, or the rest of the card; then what the store did not take."""
     document = next(card)
+    for text in unstored:
+        print(f"costlib: {text}", file=sys.stderr)
     if as_json:
+        if unstored and isinstance(document, dict):
+            document = document | {"unstored": "; ".join(unstored)}
         text = json.dumps(redact_all(plain_types(document)), allow_nan=False, ensure_ascii=False)
         print(visible(text), file=raw(sys.stdout))  # its values are blotted, the names of its fields stay
         return

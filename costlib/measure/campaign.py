@@ -11,7 +11,7 @@ what is stored of it. All the rest lies here, once:
   spent, or when it failed. Rounds go on until all are settled; one that is precise already takes part in them while its
   budget lasts, because a comparison needs both of a round (costlib.measure.difference).
 - A process is in the store as soon as it has ended, so that a run that was killed goes on where it stopped. A row that
-  the store cannot take ends the campaign, and the error holds what was measured.
+  the store cannot take ends the campaign: what was measured is told, with a warning.
 """
 
 from __future__ import annotations
@@ -20,19 +20,21 @@ import hashlib
 import json
 import math
 import random
+import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from costlib.environment import describe, device_name
-from costlib.errors import InputError, RunError, bad
+from costlib.errors import InputError, bad
 from costlib.isolate import Outcome, run_isolated
 from costlib.measure.estimate import precise, spent
 from costlib.measure.worker import LOADED
 from costlib.models import demo
 from costlib.models.reference import on_disk, parse
-from costlib.output import NoRoomError
+from costlib.output import NoRoomError, UnstoredWarning
 from costlib.progress import Progress, Step, silent
 from costlib.store import Store, new_id
 from costlib.tables import Table
@@ -42,12 +44,6 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 Case = TypeVar("Case", bound=Hashable)
-
-
-class UnstoredError(RunError):
-    """The store took no more; `rows` holds what was measured, the row included that is on no disk."""
-
-    rows: pd.DataFrame
 
 
 @dataclass(kw_only=True)
@@ -63,7 +59,7 @@ class Campaign(Generic[Case]):
 
     models: Sequence[str]
     device: str
-    store: Store | str | None = None
+    store: Store | Path | str | None = None
     fresh: bool = False
     time_budget_s: float
     timeout_s: float
@@ -78,7 +74,7 @@ class Campaign(Generic[Case]):
     """Seconds of a search for what is measured, which its budget has to pay, too."""
 
     def __post_init__(self) -> None:
-        for name in ("time_budget_s", "timeout_s"):
+        for name in ("timeout_s", "time_budget_s"):
             seconds = getattr(self, name)
             if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < math.inf:
                 raise bad(name, seconds, "a number of seconds above 0")
@@ -86,6 +82,7 @@ class Campaign(Generic[Case]):
         self.kept.check_writable()
         self.tell = self.progress or silent
         self.id, self.fingerprint = new_id(), describe(self.device)[1]
+        self.run_id = ""
         self.refused: dict[Case, InputError] = {}
         self.unstored: NoRoomError | None = None
         self._known: pd.DataFrame | None = None
@@ -153,12 +150,11 @@ class Campaign(Generic[Case]):
         return [self.rows[case] for case in cases if self.rows[case]]
 
     def answer(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """The rows a caller is told; in an `UnstoredError` where the store took no more."""
-        if self.unstored is None:
-            return frame
-        error = UnstoredError(f"{self.unstored}; what it did not take is told, and stored nowhere")
-        error.rows = frame
-        raise error
+        """The rows a caller is told, with a warning where the store took no more."""
+        if self.unstored is not None:
+            said = f"{self.unstored}; what it did not take is told, and stored nowhere"
+            warnings.warn(said, UnstoredWarning, stacklevel=3)
+        return frame
 
     def look_up(self, case: Case) -> list[Row]:
         """Rows in the store that may be continued: same question and environment, newest campaign."""
@@ -204,6 +200,7 @@ class Campaign(Generic[Case]):
             self.tell(Step(f"{label}: {text}", stage=self.name, done=settled, total=total))
 
         show("starting")
+        self.run_id = new_id()
         begun, arguments = datetime.now(UTC).isoformat(timespec="milliseconds"), self.arguments(case)
         if "budget_s" in arguments:
             arguments["budget_s"] = budget_s
@@ -221,7 +218,7 @@ class Campaign(Generic[Case]):
         environment = answer.pop("environment", environment)
         row: Row = {"device": device_name(self.device)} | self.columns(case)
         row |= {
-            "run_id": new_id(),
+            "run_id": self.run_id,
             "campaign": processes[-1]["campaign"] if processes and "campaign" in processes[-1] else self.id,
             "started_at": begun,
             "kind": "measured",

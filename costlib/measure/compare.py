@@ -145,12 +145,7 @@ def decode_difference(first: pd.DataFrame, second: pd.DataFrame) -> tuple[Differ
     Each is the runs of one measurement (table `runs`) with at least one of status ok and two new tokens or more.
     """
     same = bool(first.iloc[-1]["campaign"] == second.iloc[-1]["campaign"])
-    return _between(same, [_decode_speeds(side) for side in (first, second)])
-
-
-def _decode_speeds(runs: pd.DataFrame) -> list[list[float]]:
-    tokens = int(runs.iloc[-1]["batch"]) * (int(runs.iloc[-1]["output_tokens"]) - 1)
-    return [[tokens / seconds for seconds in rest] for _, rest in usable(runs)[0]]
+    return _between(same, [_speeds_of(side)["decode_tokens_per_s"] for side in (first, second)])
 
 
 def _between(interleaved: bool, values: Sequence[Sequence[Sequence[float]]]) -> tuple[Difference, str | None]:
@@ -164,34 +159,34 @@ def _between(interleaved: bool, values: Sequence[Sequence[Sequence[float]]]) -> 
 
 
 def _speeds(sides: Sequence[pd.DataFrame], rows: Sequence[dict[str, Any]], interleaved: bool) -> list[dict[str, Any]]:
-    """Every speed from its times, process by process; one new token has no decode phase."""
-    found: dict[str, list[list[list[float]]]] = {
-        "ttft_s": [],
-        "end_to_end_tokens_per_s": [],
-    }
-    phases = all(row["engine"] != "batched" for row in rows)  # there, phases of different requests overlap
-    if phases:
-        found["prefill_tokens_per_s"] = []
-    if phases and all(row["output_tokens"] > 1 for row in rows):
-        found["decode_tokens_per_s"] = []
-    for side, row in zip(sides, rows, strict=True):
-        batch, prompt, new = (int(row[name]) for name in ("batch", "prompt_tokens", "output_tokens"))
-        samples, _ = usable(side)
-        found["ttft_s"].append([ttft for ttft, _ in samples])
-        if "prefill_tokens_per_s" in found:
-            found["prefill_tokens_per_s"].append([[batch * prompt / t for t in ttft] for ttft, _ in samples])
-        both = [zip(*process, strict=True) for process in samples]
-        found["end_to_end_tokens_per_s"].append([[batch * new / (a + b) for a, b in process] for process in both])
-        if "decode_tokens_per_s" in found:
-            found["decode_tokens_per_s"].append(_decode_speeds(side))
+    """Every speed that both have, from its times, process by process."""
+    first, second = map(_speeds_of, sides)
     notes = [row["interval_reason"] for row in rows]
     words = {"ttft_s": ("s", "slower", "faster")}
     made = []
-    for name, values in found.items():
-        change, apart = _between(interleaved, values)
+    for name in [name for name in first if name in second]:
+        change, apart = _between(interleaved, [first[name], second[name]])
         reason = "; ".join(dict.fromkeys(note for note in (*notes, apart) if note)) or None
         made.append(_row(name, *words.get(name, ("tokens/s", "faster", "slower")), rows, change, reason))
     return made
+
+
+def _speeds_of(runs: pd.DataFrame) -> dict[str, list[list[float]]]:
+    """Speeds of each process; phases of different requests overlap in batches, and one new token has no decode."""
+    last = runs.iloc[-1]
+    batch, prompt, new = (int(last[name]) for name in ("batch", "prompt_tokens", "output_tokens"))
+    samples, _ = usable(runs)
+    found = {
+        "ttft_s": [first for first, _ in samples],
+        "end_to_end_tokens_per_s": [
+            [batch * new / (a + b) for a, b in zip(first, rest, strict=True)] for first, rest in samples
+        ],
+    }
+    if last["engine"] != "batched":
+        found["prefill_tokens_per_s"] = [[batch * prompt / seconds for seconds in first] for first, _ in samples]
+        if new > 1:
+            found["decode_tokens_per_s"] = [[batch * (new - 1) / seconds for seconds in rest] for _, rest in samples]
+    return found
 
 
 def _bytes(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -29,6 +29,7 @@ class Precision:
     """One way to hold weights.
 
     `quantizes` is the class (of a layer or of its weight) that proves it was applied, or None for dense weights.
+    `settings` are those of the library that applies it; of torchao the configuration's class and what it is given.
     `linear_bits` is bits per weight without scales; `group_bytes` what each group of `GROUP` weights adds.
     """
 
@@ -46,6 +47,8 @@ class Precision:
     group_bytes: float = 0.0
     whole: tuple[int, int] = (1, 1)
     """A layer is held as if its rows and columns were multiples of these."""
+    cuda_only: str | None = None
+    """Why it runs on NVIDIA GPUs only, where it does."""
 
 
 def _four_bit(name: str, meaning: str, **settings: Any) -> Precision:
@@ -83,7 +86,8 @@ PRECISIONS: dict[str, Precision] = {
         ),
         _four_bit("fp4", "4-bit floating point by bitsandbytes", bnb_4bit_quant_type="fp4"),
         Precision(
-            "int8wo", "8-bit weights by torchao", 2, 8, "torchao", "Int8Tensor", (), None, "torchao", 5
+            "int8wo", "8-bit weights by torchao", 2, 8, "torchao", "Int8Tensor",
+            (("Int8WeightOnlyConfig", {"set_inductor_config": False}),), None, "torchao", 5,
         ),
         Precision(
             "int4wo",
@@ -92,9 +96,13 @@ PRECISIONS: dict[str, Precision] = {
             4,
             "torchao",
             "Int4TilePackedTo4dTensor",
-            (),
+            ((
+                "Int4WeightOnlyConfig",
+                {"group_size": GROUP, "int4_packing_format": "tile_packed_to_4d", "set_inductor_config": False},
+            ),),
             (8, 0),
             "torchao",
+            cuda_only="torchao's 4-bit kernel for a CPU is a prototype, not used here",
             group_bytes=4,
             whole=(8, 1024),
         ),

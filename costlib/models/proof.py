@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from costlib.isolate import Invalid
-from costlib.models.precision import Precision, linear_bytes
+from costlib.models.precision import PRECISIONS, Precision, linear_bytes
 from costlib.models.upcast import multiplied_at
 
 _DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
@@ -65,7 +65,7 @@ def prove(model: Any, held: Precision) -> Proof:
         expected += linear_bytes(held, module.out_features, module.in_features)
         kernels.add(
             f"{type(module).__module__}.{type(module).__name__}"
-            + (f" of {form}" if form in (*_TORCHAO, "qweight") else "")
+            + (f" of {form}" if form in {*_TORCHAO, "qweight"} else "")
         )
         if form == "qweight":
             accounted |= {id(buffer) for buffer in module.buffers(recurse=False)}
@@ -108,7 +108,7 @@ def _as_named(module: Any, held: Precision) -> bool:
     return True
 
 
-_TORCHAO = ("Int8Tensor", "Int4TilePackedTo4dTensor")
+_TORCHAO = {held.quantizes for held in PRECISIONS.values() if held.method == "torchao"}
 
 
 def form_of(module: Any) -> str | None:
@@ -157,7 +157,7 @@ def check(proof: Proof, held: Precision) -> None:
             "linear layers are quantized as asked"
         )
     if not held.quantizes and any(
-        name in proof.kernel for name in ("Linear4bit", "Linear8bitLt", "Quant", "FP8", "qweight", *_TORCHAO)
+        name in proof.kernel for name in ("Linear4bit", "Linear8bitLt", "Quant", "FP8", "qweight", *map(str, _TORCHAO))
     ):
         raise Invalid(f"{held.name} was requested, but the checkpoint holds quantized layers")
     wanted, most = _DTYPES.get(held.name), max(proof.bytes_by_dtype, key=lambda name: proof.bytes_by_dtype[name])

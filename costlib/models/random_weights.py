@@ -11,7 +11,7 @@ from typing import Any
 
 from costlib.isolate import Unsupported
 from costlib.models.architectures import Architecture
-from costlib.models.precision import GROUP, Precision, compute_dtype, dense_dtype, torch_dtype
+from costlib.models.precision import Precision, compute_dtype, dense_dtype, torch_dtype
 
 _STANDARD_DEVIATION = 0.02
 _DECODERS_WITH_UNIT_OFFSET = ("gemma2", "gemma3_text")
@@ -122,15 +122,10 @@ def quantize_linear(linear: Any, held: Precision, multiplied: Any) -> None:
     Raises `Unsupported` where it has no released kernel.
     """
     import torch
-    from torchao.quantization import Int4WeightOnlyConfig, Int8WeightOnlyConfig, quantize_
+    from torchao import quantization
 
-    if held.name == "int8wo":
-        linear.weight = torch.nn.Parameter(linear.weight.to(multiplied), requires_grad=False)
-        quantize_(linear, Int8WeightOnlyConfig(set_inductor_config=False))
-        return
-    if linear.weight.device.type != "cuda":
-        raise Unsupported(
-            "int4wo runs on NVIDIA GPUs only: torchao's 4-bit kernel for a CPU is a prototype, not used here"
-        )
-    config = Int4WeightOnlyConfig(group_size=GROUP, int4_packing_format="tile_packed_to_4d", set_inductor_config=False)
-    quantize_(linear, config)
+    if held.cuda_only and linear.weight.device.type != "cuda":
+        raise Unsupported(f"{held.name} runs on NVIDIA GPUs only: {held.cuda_only}")
+    ((config, given),) = held.settings
+    linear.weight = torch.nn.Parameter(linear.weight.to(multiplied), requires_grad=False)
+    quantization.quantize_(linear, getattr(quantization, config)(**given))

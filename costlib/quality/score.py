@@ -15,6 +15,7 @@ from typing import Any
 from costlib.environment import describe
 from costlib.errors import bad
 from costlib.isolate import Invalid, step
+from costlib.measure.worker import LOADED
 from costlib.quality.head import NOT_FINITE, Head, checked_head, compare_logits, handed_head, hidden_of
 from costlib.quality.tokens import refuse_other_tokenizer, sequence_of, token_hash
 from costlib.quality.windows import Rule
@@ -64,6 +65,7 @@ def score(
     longest = getattr(loaded.model.config.get_text_config(), "max_position_embeddings", None)
     if longest is not None and window > longest:
         raise bad("window", window, f"at most {longest:,} tokens, the longest context of {model}")
+    step(LOADED)
     with torch.inference_mode():
         head = checked_head(loaded.model, sequence[:_CHECKED_TOKENS], device)
         other = None if baseline is None else (baseline["hidden"].to(device), handed_head(baseline, head, device))

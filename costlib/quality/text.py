@@ -12,28 +12,29 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from costlib.devices import resolve
-from costlib.environment import default_device, describe
+from costlib.environment import default_device
 from costlib.errors import bad
-from costlib.isolate import Outcome, Unsupported, run_isolated
+from costlib.isolate import Outcome, Unsupported
+from costlib.measure.campaign import Campaign, Row
+from costlib.measure.estimate import ends
 from costlib.models.corpus import Text, read_text
 from costlib.models.load import check_device
 from costlib.models.precision import precision as known_precision
 from costlib.models.reference import on_disk, parse
 from costlib.output import scratch
-from costlib.progress import Progress, Step, silent
+from costlib.progress import Progress
 from costlib.quality.windows import ROLLING, Rule
 from costlib.stats.bootstrap import Estimate, block_bootstrap, paired_difference
-from costlib.store import Store, new_id
+from costlib.store import Store
 from costlib.tables import QUALITY, RULES
 
 if TYPE_CHECKING:
@@ -41,36 +42,12 @@ if TYPE_CHECKING:
 
 KEY = ("model", "precision", "baseline_model", "baseline", "text", "rule", "window", "stride", "tokens")
 """Columns that make two rows results of the same question."""
-_TARGET = "costlib.quality.score:score"
 _UTF8_KEY = "text_utf8_sha256"
 _WEIGHTS_KEY = "weights_on_disk"
+_MATERIAL = "material"
 _MOST_TOKENS = 10**15
 _Name = tuple[str, str]
 """A model and a precision of it."""
-
-
-@dataclass(frozen=True)
-class _Question:
-    """What is asked of every precision."""
-
-    baseline_model: str
-    baseline: str
-    text: Text
-    tokens: int
-    rule: Rule
-    device: str
-
-    def columns(self) -> dict[str, Any]:
-        """What tells a question from another in the QUALITY table; model and precision are asked of it."""
-        return {
-            "baseline_model": self.baseline_model,
-            "baseline": self.baseline,
-            "text": self.text.name,
-            "rule": self.rule.name,
-            "window": self.rule.window,
-            "stride": self.rule.stride,
-            "tokens": self.tokens,
-        }
 
 
 def measure_text(
@@ -87,8 +64,9 @@ def measure_text(
     store: Store | Path | str | None = None,
     device: str | None = None,
     fresh: bool = False,
-    progress: Progress | None = None,
+    time_budget_s: float = 3600.0,
     timeout_s: float = 3600.0,
+    progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Score the first `tokens` tokens of a text at each precision and compare each with `baseline`.
 
@@ -97,8 +75,8 @@ def measure_text(
     folder of them, or None for `pydoc_data.topics`. `rule`, with `window` and for `ppl_sliding` `stride`, says which
     tokens are scored from which context (`costlib.quality.windows`); results of unlike rules are unlike results.
     Returns one QUALITY row for the baseline and each precision, in that order, and writes the new ones to the store. A
-    result that the store holds for the same text, files of weights, device and package versions is not repeated unless
-    it ended as an error, or `fresh`. `timeout_s` bounds each precision.
+    result that the store holds for the same text, files of weights and environment is not repeated unless
+    it ended as an error, or `fresh`. `timeout_s` bounds each precision, `time_budget_s` what it does once it is loaded.
 
     Raises `InputError` for an unknown model, precision or rule, a `random:` model (quality of random weights means
     nothing), another tokenizer, a text that cannot be read or is shorter than one window or than `tokens`, or a store
@@ -117,8 +95,9 @@ def measure_text(
         store: Folder of measurements [default: data/store].
         device: cpu or cuda[:n] [default: the GPU when there is one].
         fresh: Measure again what is in the store.
+        time_budget_s: Seconds for a precision, once its model is loaded.
+        timeout_s: Seconds for a precision, loading included.
         progress: Is told each step.
-        timeout_s: Seconds for a precision.
     """
     device = device or default_device()
     other = baseline_model or model
@@ -137,17 +116,96 @@ def measure_text(
     laid = Rule.of(rule, window, stride)
     if isinstance(tokens, bool) or not isinstance(tokens, int) or not window <= tokens < _MOST_TOKENS:
         raise bad("tokens", tokens, f"a whole number of tokens from {window}, one window, to below 1e15")
-    if not 0 < timeout_s < math.inf:
-        raise bad("timeout_s", timeout_s, "a number of seconds above 0")
-    question = _Question(other, baseline, read_text(text), tokens, laid, device)
-    place = store if isinstance(store, Store) else Store(store)
-    place.check_writable()
-    rows = {} if fresh else _found(question, place)
-    missing = [name for name in names if name not in rows]
-    for done, row in _measured(question, missing, progress or silent, timeout_s):
-        place.write(QUALITY, QUALITY.of([row]), row["run_id"])
-        rows[done] = row
-    return QUALITY.of([rows[name] for name in names])
+    question = {"rule": laid.name, "window": laid.window, "stride": laid.stride, "tokens": tokens}
+    with scratch() as folder:
+        probe = TextQuality(
+            models=list(dict.fromkeys([other, model])), device=device, store=store, fresh=fresh, progress=progress,
+            time_budget_s=time_budget_s, timeout_s=timeout_s, baseline=(other, baseline), text=read_text(text),
+            question=question, folder=folder,
+        )  # fmt: skip
+        rows = probe.run(names)
+    return probe.answer(QUALITY.of([found[-1] for found in rows]))
+
+
+@dataclass(kw_only=True)
+class TextQuality(Campaign[_Name]):
+    """Models at precisions on one text: the baseline runs first, and again where only its row is stored."""
+
+    name, table, in_child, once = "quality", QUALITY, "costlib.quality.score:score", True
+    text: Text
+    question: Row
+    folder: Path
+    reference: Row | None = None
+    """What the baseline's process said in this call."""
+
+    def label(self, case: _Name) -> str:
+        """Model and precision."""
+        return f"quality of {case[0]} at {case[1]}"
+
+    def columns(self, case: _Name) -> Row:
+        """The question; a failed run keeps the tokens asked for, so that it answers the same one."""
+        assert self.baseline is not None
+        names = ("model", "precision", "baseline_model", "baseline")
+        return dict(zip(names, (*case, *self.baseline), strict=True)) | self.question | {"text": self.text.name}
+
+    def key(self, case: _Name) -> Row:
+        """The question, and what its names stand for."""
+        return self.columns(case) | {_MATERIAL: _material(self._material(case))}
+
+    def arguments(self, case: _Name) -> Row:
+        """The baseline hands over what others are compared with, and refuses models with other tokens."""
+        given: Row = {"model": case[0], "precision": case[1], "device": self.device, "text": self.text.content}
+        waiting = [name for name in self.rows if name != case and not self.rows[name]] if case == self.baseline else []
+        others = {model for model, _ in waiting} - {case[0]}
+        given |= {"folder": str(self.folder), "hand_over": bool(waiting), "variants": sorted(others)}
+        return given | self.question
+
+    def in_order(self, round_: list[_Name]) -> list[_Name]:
+        """The baseline first."""
+        assert self.baseline is not None
+        return [self.baseline, *(case for case in self.rows if case in round_ and case != self.baseline)]
+
+    def child(self, case: _Name, arguments: Row, budget_s: float, show: Progress) -> Outcome:
+        """A variant is not scored where its baseline was not."""
+        if case != self.baseline and self.reference is not None and self.reference["status"] != "ok":
+            status, reason = self.reference["status"], self.reference["reason"]
+            said = f"not scored, because its baseline {self.reference['precision']} ended as {status}: {reason}"
+            return Outcome("error", None, said, 0.0)
+        return super().child(case, arguments, budget_s, show)
+
+    def stored_of(self, case: _Name) -> list[Row]:
+        """One row, with the numbers where there are any."""
+        row = dict(self.processes[case][-1])
+        if case == self.baseline:
+            self.reference = row
+            if self.rows[case]:  # it ran to be compared with
+                return []
+        assert self.reference is not None
+        row["environment"] = json.dumps(json.loads(row["environment"]) | self._material(case), sort_keys=True)
+        row |= {"text_files": list(self.text.files) or None, "text_sha256": self.reference.get("text_sha256")}
+        if row["status"] == "ok":
+            nll = row["nll"]
+            if row["kl"] is None:
+                row |= {"kl": [0.0] * len(nll), "top1": [True] * len(nll)}
+            compared = (self.reference["nll"], row["kl"], row["top1"], row["rule"])
+            row |= statistics(nll, row["utf8_bytes"], *compared)
+        return [row]
+
+    def stored_rows(self) -> pd.DataFrame:
+        """All rows, and what each was made from."""
+        frame = _stored(self.kept)
+        read = frame["environment"].map(lambda text: _material({_WEIGHTS_KEY: [None, None]} | json.loads(text)))
+        return frame.assign(**{_MATERIAL: read})
+
+    def _material(self, case: _Name) -> Row:
+        """What a result was made from beyond its names: the text, and the files of the model and of its baseline."""
+        assert self.baseline is not None
+        return {_UTF8_KEY: self.text.sha256, _WEIGHTS_KEY: [on_disk(case[0]), on_disk(self.baseline[0])]}
+
+
+def _material(known: Mapping[str, Any]) -> str:
+    """What a result was made from, as one word."""
+    return json.dumps([known.get(name) for name in (_UTF8_KEY, _WEIGHTS_KEY)])
 
 
 def quality_results(store: Store | Path | str | None = None, *, rule: str = ROLLING) -> pd.DataFrame:
@@ -169,7 +227,7 @@ def statistics(
     kl: list[float],
     top1: list[bool],
     rule: str = ROLLING,
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     """The numeric columns of one row, from values per scored token, with `utf8_bytes` of text scored.
 
     Perplexity, in the column of its rule, is exp(mean nll); its ratio to the baseline's is exp(mean paired difference);
@@ -180,87 +238,17 @@ def statistics(
     divergence = block_bootstrap(kl)
     ordered = sorted(kl)
     return {
-        **_columns(rule, own.ratio),
-        **_columns("ppl_ratio", difference.ratio),
+        **ends(rule, own.ratio),
+        **ends("ppl_ratio", difference.ratio),
         "ppl_p_value": difference.p_value,
-        **_columns("kl_mean", _within(divergence, math.inf)),
+        **ends("kl_mean", _within(divergence, math.inf)),
         "kl_mean_se": divergence.standard_error,
         "kl_median": float(np.median(kl)),
         "kl_p99": ordered[math.ceil(0.99 * len(ordered)) - 1],
         "kl_max": ordered[-1],
-        **_columns("top1_agreement", _within(block_bootstrap(np.asarray(top1, dtype=float)), 1.0)),
+        **ends("top1_agreement", _within(block_bootstrap(np.asarray(top1, dtype=float)), 1.0)),
         "bits_per_byte": sum(nll) / math.log(2) / utf8_bytes,
     }
-
-
-def _measured(
-    question: _Question, missing: list[_Name], progress: Progress, timeout_s: float
-) -> Iterator[tuple[_Name, dict[str, Any]]]:
-    """A row for each missing model and precision. The baseline runs first, and again when only its row is stored."""
-    if not missing:
-        return
-    base = (question.baseline_model, question.baseline)
-    variants = [name for name in missing if name != base]
-    others = sorted({model for model, _ in variants} - {question.baseline_model})
-    with scratch() as folder:
-        todo = 1 + len(variants)
-
-        def run(name: _Name, done: int) -> tuple[str, Outcome]:
-            def show(text: str) -> None:
-                line = f"quality of {name[0]} at {name[1]}: {text}"
-                progress(Step(line, stage="quality", done=done, total=todo))
-
-            show("starting")
-            arguments: dict[str, Any] = {"model": name[0], "precision": name[1], "device": question.device}
-            arguments |= {key: question.columns()[key] for key in ("rule", "window", "stride", "tokens")}
-            arguments |= {"text": question.text.content, "folder": str(folder)}
-            arguments |= {"hand_over": bool(variants), "variants": others} if name == base else {"hand_over": False}
-            started = datetime.now(UTC).isoformat(timespec="milliseconds")
-            return started, run_isolated(_TARGET, arguments, timeout_s=timeout_s, on_progress=show)
-
-        started, reference = run(base, 0)
-        if base in missing:
-            yield base, _row(question, base, started, reference, reference)
-        for done, name in enumerate(variants, 1):
-            if reference.value is None:
-                reason = f"not scored, because its baseline {question.baseline} ended as {reference.status}"
-                outcome = Outcome("error", None, f"{reason}: {reference.reason}", 0.0)
-            else:
-                started, outcome = run(name, done)
-            yield name, _row(question, name, started, outcome, reference)
-        progress(Step("quality scored", stage="quality", done=todo, total=todo))
-
-
-def _row(question: _Question, name: _Name, started: str, outcome: Outcome, reference: Outcome) -> dict[str, Any]:
-    """One QUALITY row; a failed run keeps the tokens asked for, so that it answers the same question."""
-    found = outcome.value or {}
-    environment, fingerprint = (found["environment"], found["fingerprint"]) if found else describe(question.device)
-    row = {
-        "run_id": new_id(),
-        "started_at": started,
-        "model": name[0],
-        "precision": name[1],
-        **question.columns(),
-        "device": environment["device"],
-        "text_files": list(question.text.files) or None,
-        "text_sha256": (found or reference.value or {}).get("text_sha256"),
-        "status": outcome.status,
-        "reason": outcome.reason,
-        "kind": "measured",
-        "fingerprint": fingerprint,
-        "environment": json.dumps({**environment, **_material(question, name[0])}, sort_keys=True),
-    }
-    if found and reference.value is not None:
-        nll = found["nll"]
-        kl, top1 = (found["kl"], found["top1"]) if found["kl"] is not None else ([0.0] * len(nll), [True] * len(nll))
-        row |= {
-            "nll": nll,
-            "kl": kl,
-            "top1": top1,
-            **{name: found.get(name) for name in ("weights_note", "compute_dtype")},
-        }
-        row |= statistics(nll, found["utf8_bytes"], reference.value["nll"], kl, top1, question.rule.name)
-    return row
 
 
 def _stored(store: Store) -> pd.DataFrame:
@@ -274,35 +262,6 @@ def _stored(store: Store) -> pd.DataFrame:
         stride=frame["stride"].fillna(frame["window"]),
         baseline_model=frame["baseline_model"].fillna(frame["model"]),
     )
-
-
-def _found(question: _Question, store: Store) -> dict[_Name, dict[str, Any]]:
-    """Stored results by model and precision, the newest of each: same content, device and package versions.
-
-    A crash or a timeout may pass and is tried again; what does not fit or is not supported stays so.
-    """
-    environment, _ = describe(question.device)
-    frame = _stored(store)
-    frame = frame[(frame["status"] != "error") & (frame["device"] == environment["device"])]
-    for name, value in question.columns().items():
-        frame = frame[frame[name] == value]
-    found: dict[_Name, dict[str, Any]] = {}
-    for row in frame.to_dict("records"):
-        stored = {_WEIGHTS_KEY: [None, None], **json.loads(str(row["environment"]))}
-        wanted = {"packages": environment["packages"], **_material(question, str(row["model"]))}
-        wanted["native_16_bit"] = environment.get("native_16_bit")
-        if all(stored.get(key) == value for key, value in wanted.items()):
-            found[str(row["model"]), str(row["precision"])] = {str(key): value for key, value in row.items()}
-    return found
-
-
-def _material(question: _Question, model: str) -> dict[str, Any]:
-    """What a result was made from beyond its names: the text, and the files of the model and of its baseline."""
-    return {_UTF8_KEY: question.text.sha256, _WEIGHTS_KEY: [on_disk(model), on_disk(question.baseline_model)]}
-
-
-def _columns(name: str, interval: tuple[float, float, float]) -> dict[str, float]:
-    return dict(zip((name, f"{name}_low", f"{name}_high"), interval, strict=True))
 
 
 def _within(estimate: Estimate, most: float) -> tuple[float, float, float]:

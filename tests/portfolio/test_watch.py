@@ -13,9 +13,9 @@ import pytest
 from costlib.cli.main import main
 from costlib.environment import describe
 from costlib.errors import InputError
+from costlib.isolate import Outcome
+from costlib.measure import campaign
 from costlib.portfolio.watch import Looks, looks, monitor, values_of, watchable
-from costlib.quality.tasks import run
-from costlib.quality.tasks.answers import answered, asking
 from costlib.stats.sequential import confidence_sequence, drift
 from costlib.store import Store
 from costlib.study import Study, load_study
@@ -40,22 +40,21 @@ class Model:
         lines = [json.dumps({"id": f"i{i}", "input": f"say {i}", "expected": str(i)}) for i in range(count)]
         self.file.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
-    def __call__(self, task: Any, questions: Any, who: Any, device: Any, *rest: Any) -> Any:
-        items = rest[-1]
-        self.asked.append((who["precision"], [item.id for item in items]))
-        made = []
-        for item in items:
-            text = item.expected if self.right(int(item.input.split()[1])) else "no"
-            shared = asking(who, *describe(device))
-            made.append(answered(task, item, shared, questions[item.id], {"text": text, "detail": {}}, None))
-        return made
+    def __call__(self, target: str, arguments: Any, **_: Any) -> Outcome:
+        assert target == "costlib.quality.tasks.local:answer"
+        numbers = [int(question["input"].split()[1]) for question in arguments["questions"]]
+        self.asked.append((arguments["precision"], [f"i{i}" for i in numbers]))
+        answers = [{"text": str(i) if self.right(i) else "no", "detail": {}} for i in numbers]
+        place = dict(zip(("environment", "fingerprint"), describe(arguments["device"]), strict=True))
+        return Outcome("ok", {"answers": answers} | place, None, 1.0)
 
 
 @pytest.fixture
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store_holds: Callable[..., None]) -> Model:
     store_holds({}, {})
     made = Model(tmp_path / "echo.jsonl")
-    monkeypatch.setattr(run, "_ask_child", made)
+    monkeypatch.setattr(campaign, "run_isolated", made)
+    monkeypatch.setattr(campaign.demo, "ensure", lambda *_, **__: None)
     made.items(200)
     return made
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from costlib import isolate
 from costlib.errors import InputError
 from costlib.isolate import Outcome
-from costlib.quality import text as room
+from costlib.measure import campaign
 from costlib.quality.depth import by_depth
 from costlib.quality.gate import gate
 from costlib.quality.text import measure_text, quality_results, statistics
@@ -34,7 +34,7 @@ def children(monkeypatch):
     seen = []
     endings = {}
 
-    def run(target, arguments, *, timeout_s, on_progress=None, environment=None):
+    def run(target, arguments, *, on_progress, **_):
         seen.append(arguments["precision"])
         on_progress("window 1 of 1")
         if arguments["precision"] in endings:
@@ -46,7 +46,7 @@ def children(monkeypatch):
         value = json.loads(json.dumps(answer.get("value"), allow_nan=False))
         return Outcome(answer["status"], value, answer.get("reason"), 1.0)
 
-    monkeypatch.setattr(room, "run_isolated", run)
+    monkeypatch.setattr(campaign, "run_isolated", run)
     run.seen, run.endings = seen, endings
     return run
 
@@ -150,13 +150,12 @@ def test_a_folder_made_again_under_its_name_is_measured_again(tiny, children, pr
 
 def test_another_version_of_a_package_is_measured_again(ask, children, monkeypatch):
     ask(["fp32"])
-    real = room.describe
+    real = campaign.describe
 
     def upgraded(device):
-        environment, fingerprint = real(device)
-        return {**environment, "packages": {**environment["packages"], "torch": "99"}}, fingerprint
+        return real(device)[0], "that of another torch"
 
-    monkeypatch.setattr(room, "describe", upgraded)
+    monkeypatch.setattr(campaign, "describe", upgraded)
     ask(["fp32"])
     assert children.seen == ["fp32", "fp32"]
 

@@ -8,31 +8,27 @@ a run that was killed leaves neither a student nor a row.
 from __future__ import annotations
 
 import json
-import math
 import shutil
-from dataclasses import asdict
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from costlib.environment import default_device, describe, device_name
+from costlib.environment import default_device, device_name
 from costlib.errors import bad, unused
-from costlib.isolate import run_isolated
-from costlib.models import demo
+from costlib.isolate import Outcome
+from costlib.measure.campaign import Campaign, Row
 from costlib.models.encoder import refuse_other_models
 from costlib.models.load import is_encoder
 from costlib.models.reference import is_static, parse
 from costlib.output import cannot_write, check_folder, scratch
-from costlib.progress import Progress, Step, silent
+from costlib.progress import Progress
 from costlib.quality.distill.material import labelled_material, text_material
 from costlib.quality.distill.recipe import idle, recipe_of
-from costlib.store import Store, new_id
+from costlib.store import Store
 from costlib.tables import DISTILLATIONS
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_TARGET = "costlib.quality.distill.train:train_once"
 
 
 def distill(
@@ -101,8 +97,6 @@ def distill(
     given |= {"alpha": alpha, "window": window, "batch": batch, "held_out": held_out}
     recipe = recipe_of(student, device, precision, given)
     unused(f"for a {student} student", distill, asked, idle(student, features))
-    if not 0 < timeout_s < math.inf:
-        raise bad("timeout_s", timeout_s, "a number of seconds above 0")
     if out is not None:
         _check_place(Path(out))
     if student == "language":
@@ -114,42 +108,61 @@ def distill(
         if is_static(reference):
             raise bad("teacher", teacher, "a transformer: a static model is a student already")
         material = labelled_material(task, test, unlabelled)
-    kept = store if isinstance(store, Store) else Store(store)
-    kept.check_writable()
-    tell = progress or silent
-    if reference.kind == "demo":
-        demo.ensure(reference.name, on_step=tell)
-    environment, fingerprint = describe(device)
-    row: dict[str, Any] = {"teacher": teacher, "student": student, "recipe": json.dumps(recipe, sort_keys=True)}
-    row |= {"task": material.name, "device": device_name(device), "fingerprint": fingerprint}
-    row |= {"material_sha256": material.sha256(teacher)}
-    found = None if fresh else _stored(kept, row, copied=out is not None)
-    if found is None:
-        arguments = {"teacher": teacher, "student": student, "device": device, "recipe": recipe}
-        arguments |= {"material": asdict(material)}
+    columns = {"teacher": teacher, "student": student, "recipe": json.dumps(recipe, sort_keys=True)}
+    columns |= {"task": material.name, "material_sha256": material.sha256(teacher), "device": device_name(device)}
+    asked = {"teacher": teacher, "student": student, "device": device, "recipe": recipe, "material": asdict(material)}
+    probe = Student(
+        models=[teacher], device=device, store=store, fresh=fresh, time_budget_s=timeout_s, timeout_s=timeout_s,
+        progress=progress, asked=asked, shared=columns, copied=out is not None,
+    )  # fmt: skip
+    found = DISTILLATIONS.of(probe.run([student])[0][-1:])
+    if out is not None and found["status"].iloc[0] == "ok":
+        _copy(probe.kept.root / found["folder"].iloc[0], Path(out))
+    return probe.answer(found)
 
-        def show(text: str) -> None:
-            tell(Step(f"{student} student of {teacher}: {text}", stage="distill", done=0, total=1))
 
-        row |= {"started_at": datetime.now(UTC).isoformat(timespec="seconds"), "run_id": new_id(), "kind": "measured"}
-        part, folder = (kept.root / "students" / name for name in (f".writing-{row['run_id']}", row["run_id"]))
+@dataclass(kw_only=True)
+class Student(Campaign[str]):
+    """One student, made in a folder that is moved to its place when it is whole."""
+
+    name, table, in_child, once = "distill", DISTILLATIONS, "costlib.quality.distill.train:train_once", True
+    asked: Row
+    shared: Row
+    copied: bool
+    """Whether the student must lie in the store, to be copied."""
+
+    def label(self, case: str) -> str:
+        """The student and its teacher."""
+        return f"{case} student of {self.shared['teacher']}"
+
+    def key(self, case: str) -> Row:
+        """The recipe, and the hash of what the student learns from."""
+        return self.shared
+
+    def look_up(self, case: str) -> list[Row]:
+        """A stored student, if it is there where it is to be copied."""
+        found = super().look_up(case)
+        if self.copied and any(
+            row["status"] == "ok" and not (self.kept.root / row["folder"]).is_dir() for row in found
+        ):
+            self.rows[case], self.processes[case] = [], []
+        return self.rows[case]
+
+    def arguments(self, case: str) -> Row:
+        """All that a student is made of."""
+        return self.asked
+
+    def child(self, case: str, arguments: Row, budget_s: float, show: Progress) -> Outcome:
+        """What a failed or killed child left of a student is removed."""
+        part, folder = (self.kept.root / "students" / name for name in (f".writing-{self.run_id}", self.run_id))
         try:
-            outcome = run_isolated(
-                _TARGET, arguments | {"folder": str(part.resolve())}, timeout_s=timeout_s, on_progress=show
-            )
+            outcome = super().child(case, arguments | {"folder": str(part.resolve())}, budget_s, show)
             if outcome.value is not None:
                 part.rename(folder)
-                row |= outcome.value | {"folder": f"students/{folder.name}"}
+                outcome.value["folder"] = f"students/{folder.name}"
+            return outcome
         finally:
             shutil.rmtree(part, ignore_errors=True)
-        row |= {"status": outcome.status, "reason": outcome.reason}
-        row["environment"] = json.dumps(environment, sort_keys=True)
-        found = DISTILLATIONS.of([row])
-        kept.write(DISTILLATIONS, found, row["run_id"])
-    tell(Step("distilled", stage="distill", done=1, total=1))
-    if out is not None and found["status"].iloc[0] == "ok":
-        _copy(kept.root / found["folder"].iloc[0], Path(out))
-    return found
 
 
 def distillations(store: Store | str | None = None) -> pd.DataFrame:
@@ -157,22 +170,6 @@ def distillations(store: Store | str | None = None) -> pd.DataFrame:
     kept = store if isinstance(store, Store) else Store(store)
     key = ["teacher", "student", "recipe", "task", "device"]
     return kept.read(DISTILLATIONS).frame.drop_duplicates(key, keep="last", ignore_index=True)
-
-
-def _stored(store: Store, asked: dict[str, Any], *, copied: bool) -> pd.DataFrame | None:
-    """The newest stored row of what is asked for; to be copied, its student must still lie in the store.
-
-    A crash or a timeout may pass and is tried again; what does not fit or is not supported stays so.
-    """
-    frame = store.read(DISTILLATIONS).frame
-    same = frame["status"] != "error"
-    for name, value in asked.items():
-        same &= frame[name] == value
-    found = frame[same].tail(1).reset_index(drop=True)
-    if found.empty:
-        return None
-    gone = found["status"][0] == "ok" and not (store.root / found["folder"][0]).is_dir()
-    return None if copied and gone else found
 
 
 def _check_place(out: Path) -> None:

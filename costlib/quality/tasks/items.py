@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,15 +62,18 @@ class Task:
         values = {"{input}": item.input, "{choices}": ", ".join(item.choices), "{fields}": fields}
         return re.sub(r"\{(input|choices|fields)\}", lambda found: values[found.group()], self.prompt)
 
-    def question_sha256(self, item: Item, *, learns: bool = False) -> str:
-        """Hash of everything a model is given for an item; `learns` adds what a linear head was trained on."""
+    def question_sha256(self, item: Item, *, learns: bool = False, more: Mapping[str, Any] | None = None) -> str:
+        """Hash of everything a model is given for an item; `learns` adds what a linear head was trained on.
+
+        `more` is what a request holds beside the prompt.
+        """
         taught = [[one.input, one.expected] for one in self.train] if learns else []
         given = [self.kind, self.rendered(item), list(item.choices), self.max_tokens, self.chat, taught]
-        return sha256(given)
+        return sha256([*given, more] if more else given)
 
-    def questions(self, *, learns: bool = False) -> dict[str, str]:
+    def questions(self, *, learns: bool = False, more: Mapping[str, Any] | None = None) -> dict[str, str]:
         """That hash of each item to score, by its id."""
-        return {item.id: self.question_sha256(item, learns=learns) for item in self.items}
+        return {item.id: self.question_sha256(item, learns=learns, more=more) for item in self.items}
 
 
 def sha256(value: object) -> str:

@@ -11,6 +11,7 @@ An embedding model answers a classification by a linear head learned from the tr
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 from costlib.environment import describe
 from costlib.errors import bad
 from costlib.isolate import Invalid, Unsupported, step
+from costlib.measure.worker import LOADED
 
 _CHOICES = 32
 """Choices scored together: their logits over a vocabulary of 262,144 words take 34 MB a token."""
@@ -34,10 +36,12 @@ def answer(
     max_tokens: int,
     stop: list[str],
     chat: bool,
+    budget_s: float = math.inf,
 ) -> dict[str, Any]:
     """Answer `questions` (prompt, input, choices); the target of `run_isolated`.
 
-    `answers` holds, in order: text, detail, input_tokens, output_tokens, seconds.
+    `answers` holds, in order: text, detail, input_tokens, output_tokens, seconds; the text is None where `budget_s`
+    seconds had passed since the model was loaded.
     """
     from costlib.models.load import is_encoder
     from costlib.models.reference import parse
@@ -46,7 +50,7 @@ def answer(
     if is_encoder(reference):
         found, known = _embedded(model, precision, device, kind, questions, train)
     else:
-        found, known = _spoken(model, precision, device, kind, questions, max_tokens, stop, chat)
+        found, known = _spoken(model, precision, device, kind, questions, max_tokens, stop, chat, budget_s)
     environment, fingerprint = describe(device)
     return {"answers": found, **known, "environment": environment, "fingerprint": fingerprint}
 
@@ -60,6 +64,7 @@ def _spoken(
     max_tokens: int,
     stop: Sequence[str],
     chat: bool,
+    budget_s: float,
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     import torch
 
@@ -78,16 +83,25 @@ def _spoken(
             )
             for prompt in prompts
         ]
+    step(LOADED)
+    until = time.perf_counter() + budget_s
     with torch.inference_mode():
         if kind == "classification":
-            found = []
-            for number, (prompt, question) in enumerate(zip(prompts, questions, strict=True), 1):
-                if number % 10 == 1:
-                    step(f"item {number} of {len(questions)}")
-                found.append(likeliest(loaded.model, loaded.tokenizer, prompt, question["choices"], device, chat))
+            found = [_unasked() for _ in prompts]
+            for number, (prompt, question) in enumerate(zip(prompts, questions, strict=True)):
+                if number and time.perf_counter() > until:
+                    break
+                if number % 10 == 0:
+                    step(f"item {number + 1} of {len(questions)}")
+                found[number] = likeliest(loaded.model, loaded.tokenizer, prompt, question["choices"], device, chat)
         else:
-            found = generated(loaded.model, loaded.tokenizer, prompts, device, max_tokens, stop, chat)
+            found = generated(loaded.model, loaded.tokenizer, prompts, device, max_tokens, stop, chat, until)
     return found, {"weights_note": loaded.weights_note, "compute_dtype": loaded.proof.compute_dtype}
+
+
+def _unasked() -> dict[str, Any]:
+    """The answer to a question for which there was no time."""
+    return {"text": None, "detail": {}}
 
 
 def likeliest(
@@ -156,15 +170,18 @@ def generated(
     max_tokens: int,
     stop: Sequence[str],
     special: bool = False,
+    until: float = math.inf,
 ) -> list[dict[str, Any]]:
-    """Greedy answers, several prompts of like length together."""
+    """Greedy answers, several prompts of like length together; none is begun after `until` but the first."""
     import torch
 
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
-    found: list[dict[str, Any]] = [{} for _ in prompts]
+    found = [_unasked() for _ in prompts]
     ends = torch.tensor(_end_ids(model, tokenizer), device=device, dtype=torch.long)
     fill = int(next((one for one in (tokenizer.pad_token_id, tokenizer.eos_token_id) if one is not None), 0))
     for start in range(0, len(order), _BATCH):
+        if start and time.perf_counter() > until:
+            break
         part = order[start : start + _BATCH]
         step(f"item {start + 1} of {len(prompts)}")
         started = time.perf_counter()
@@ -222,6 +239,7 @@ def _embedded(
     if kind == "classification" and not train:
         raise Unsupported("an embedding model classifies by a linear head, which needs items of the train split")
     encoder = load_encoder(model, precision, device)
+    step(LOADED)
     texts = [str(question["input"]) for question in questions]
     step(f"encoding {len(texts)} items")
     head = None

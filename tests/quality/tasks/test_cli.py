@@ -8,8 +8,7 @@ import pytest
 from costlib import isolate
 from costlib.cli.main import main
 from costlib.isolate import Outcome
-from costlib.quality import text
-from costlib.quality.tasks import run as tasks
+from costlib.measure import campaign
 from tests.small_models import documents, tiny_bert
 
 
@@ -22,8 +21,7 @@ def call(monkeypatch, capsys):
         answer = isolate._answer(getattr(import_module(module), name), arguments)
         return Outcome(answer["status"], answer.get("value"), answer.get("reason"), 0.0)
 
-    for room in (tasks, text):
-        monkeypatch.setattr(room, "run_isolated", here)
+    monkeypatch.setattr(campaign, "run_isolated", here)
 
     def run(*words):
         monkeypatch.setattr(sys, "argv", ["costlib", "quality", *map(str, words)])

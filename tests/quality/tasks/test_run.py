@@ -5,8 +5,8 @@ import pytest
 from costlib import isolate
 from costlib.errors import InputError
 from costlib.isolate import Outcome
+from costlib.measure import campaign
 from costlib.quality.tasks import local
-from costlib.quality.tasks import run as room
 from costlib.quality.tasks.answers import judged, stored_answers
 from costlib.quality.tasks.items import Item, Task
 from costlib.quality.tasks.run import answer_tasks
@@ -34,7 +34,7 @@ def children(monkeypatch):
             raise InputError(answer["reason"])
         return Outcome(answer["status"], answer.get("value"), answer.get("reason"), 0.0)
 
-    monkeypatch.setattr(room, "run_isolated", here)
+    monkeypatch.setattr(campaign, "run_isolated", here)
     return asked
 
 
@@ -86,6 +86,15 @@ def test_what_was_answered_is_not_asked_again(tiny, tmp_path, children):
     assert len(stored_answers(tmp_path)) == 5
 
 
+def test_what_a_time_budget_left_is_asked_by_the_next_call(tiny, tmp_path, children):
+    model, task = f"path:{tiny}", classify(5)
+    first = answer_tasks(model, ["fp32"], [task], store=tmp_path, time_budget_s=1e-9)
+    assert list(first["status"]) == ["ok"] + ["failed"] * 4 and list(first["item"]) == ["0", "1", "2", "3", "4"]
+    assert set(first["reason"][1:]) == {"the time budget of 1e-09 s ended before it was asked"}
+    rest = answer_tasks(model, ["fp32"], [task], store=tmp_path)
+    assert children == [5, 4] and (rest["status"] == "ok").all() and rest["run_id"][0] == first["run_id"][0]
+
+
 def test_a_corrected_label_is_scored_again_without_asking(tiny, tmp_path, children):
     model = f"path:{tiny}"
     before = answer_tasks(model, ["fp32"], [classify(1)], store=tmp_path)
@@ -98,7 +107,7 @@ def test_a_corrected_label_is_scored_again_without_asking(tiny, tmp_path, childr
 
 
 def test_a_child_that_fails_leaves_failed_rows_and_is_asked_again(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(room, "run_isolated", lambda *_, **__: Outcome("oom", None, "out of memory", 1.0))
+    monkeypatch.setattr(campaign, "run_isolated", lambda *_, **__: Outcome("oom", None, "out of memory", 1.0))
     for _ in range(2):
         rows = answer_tasks(f"path:{tiny}", ["fp32"], [classify(2)], store=tmp_path)
         assert list(rows["status"]) == ["failed", "failed"]
