@@ -77,7 +77,9 @@ class Turns(Campaign[Case]):
         return len(self.processes[case]) < MINIMUM_PROCESSES
 
     def ended(self, case: Case) -> bool:
-        """Whether there is time and input for another process."""
+        """Whether there is no time or input for another process; a stored row is of all of them."""
+        if self.rows[case]:
+            return True
         values = self._values(case)
         return super().ended(case) or (bool(values) and len(values) >= min(one["most_processes"] for one in values))
 

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import pytest
@@ -124,7 +125,7 @@ def test_a_failed_child_is_a_row_with_its_reason(model: str, monkeypatch: pytest
 
 def test_a_disturbed_first_request_takes_its_whole_stream_out() -> None:
     streams = [[{"first": n == 0, "flag": "busy" if n == bad else ""} for n in range(3)] for bad in (0, 1, 9)]
-    complete = Prefix.complete.__get__(None)
+    complete = partial(Prefix.complete, cast(Any, None))
     clean, note = undisturbed([[(one, one["flag"]) for one in stream] for stream in streams], complete)
     assert [len(samples) for samples in clean] == [0, 2, 3] and note is None
 
