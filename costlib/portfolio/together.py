@@ -68,7 +68,7 @@ def together(supply: Supply, option: Together, study: Study) -> Supply:
         )
     ends = []
     for share in asked:
-        low, high = (share, share) if share in (0.0, 1.0) else wilson(round(share * items), items)
+        low, high = (1.0, 1.0) if share == 1 else wilson(round(share * items), items)
         ends.append((low, share, high))
     if kind == "router":
         ends[0] = (1.0, 1.0, 1.0)  # it gets what the others leave

@@ -209,10 +209,11 @@ def _betting_low(sums: Array, sizes: Array) -> float:
 
 def _shuffled(sums: Array, sizes: Array) -> tuple[Array, Array]:
     """The units in an order that their values draw, whatever the order they came in."""
-    rows = np.column_stack([sums, sizes]).round(9) + 0.0
-    rows = rows[np.lexsort(rows.T)]
-    drawn = np.random.default_rng(list(sha256(rows.tobytes()).digest())).permutation(rows)
-    return drawn[:, 0], drawn[:, 1]
+    rows = np.column_stack([sums, sizes]).round(9) + 0.0  # ends of a sum depend on the order it is made in
+    order = np.lexsort(rows.T)
+    random = np.random.default_rng(list(sha256(rows[order].tobytes()).digest()))
+    drawn = random.permutation(order)
+    return sums[drawn], sizes[drawn]
 
 
 def _lowest(evidence: Callable[[float], float], difference: float) -> float:

@@ -30,7 +30,9 @@ MONITORING = Table(
         Column("floor", "number", "score below which the decision does not hold", "share", minimum=0),
         Column("floor_basis", "text", "where the floor comes from, or why there is none"),
         Column("alpha", "number", "false-alarm rate of this stream, over its whole life", "probability", minimum=0),
-        Column("e_value", "number", "evidence that the score fell below the floor; 1/alpha alarms", "ratio", minimum=0),
+        Column(
+            "e_value", "number", "evidence of a score below the floor: 1 is none, 1/alpha alarms", "ratio", minimum=0
+        ),
         Column("alarm", "flag", "whether it ever alarmed since the watch began; unknown without a floor"),
         Column("instead", "text", "what the plan would choose now, where that is something else"),
         *interval(

@@ -109,12 +109,35 @@ def test_weights_and_clusters_are_what_counts():
     assert one_in_ten.answer == "too few" and one_in_ten.needed > 300
 
 
+def test_the_same_answers_in_another_order_get_the_same_verdict():
+    random = np.random.default_rng(4)
+    differences = random.choice([-0.5, 0.0, 0.5, 0.1], p=[0.06, 0.83, 0.05, 0.06], size=140)
+    weights = random.integers(0, 3, 140).astype(float)
+    orders = [random.permutation(140) for _ in range(6)]
+    found = [betting_margin(differences[one], 0.05, weights=weights[one]) for one in orders]
+    assert len({(one.answer, one.needed, round(one.low, 9), round(one.high, 9)) for one in found}) == 1
+    kept = weights > 0
+    assert betting_margin(differences[kept], 0.05, weights=weights[kept]).low == pytest.approx(found[0].low)
+
+
+def test_the_number_of_items_it_asks_for_is_the_least_that_could_tell():
+    """No test of scores that may all be lost passes fewer than log(2.5 %) / log(1 - margin) units without a loss."""
+    for margin, size in ((0.05, 1), (0.02, 1), (0.05, 20)):
+        least = size * np.log(LEVEL) / np.log1p(-margin)
+        few = betting_margin(np.zeros(10 * size), margin, clusters=[i // size for i in range(10 * size)])
+        assert few.answer == "too few" and least <= few.needed < 1.06 * least
+
+
 def test_bad_input_is_one_sentence():
     for call, words in (
         (lambda: exact_margin(3, 3, 5, 0.1), "gained \\+ lost is '3 \\+ 3'"),
         (lambda: exact_margin(0, 0, 5, 0.0), "margin is 0.0"),
         (lambda: betting_margin([1.5], 0.1), "from -1 to 1"),
+        (lambda: betting_margin([np.nan], 0.1), "differences is nan"),
+        (lambda: betting_margin([], 0.1), "differences is 'empty'"),
         (lambda: betting_margin([0.5], 0.1, weights=[0.0]), "weights is 0.0"),
+        (lambda: betting_margin([0.5], 0.1, weights=[np.inf]), "weights is inf"),
+        (lambda: betting_margin([0.5, 0.5], 0.1, weights=[1.0]), "weights is 1; allowed: one per difference, 2"),
     ):
         with pytest.raises(InputError, match=words):
             call()

@@ -116,6 +116,8 @@ def _alone(own: pd.DataFrame) -> dict[str, Any]:
     if not len(answered):
         return row
     score, weight = _numbers(answered["score"]), _numbers(answered["weight"])
+    if weight.sum() <= 0 < _numbers(own["weight"]).sum():
+        return row | {"status": "invalid", "reason": "no item that has a weight was answered"}
     if weight.sum() <= 0:
         raise bad("weight", "all 0", "at least one item with a weight above 0", str(own["task"].iloc[0]))
     row["score"] = float((score * weight).sum() / weight.sum())
@@ -141,9 +143,12 @@ def _interval(
     answered: pd.DataFrame, score: np.ndarray, weight: np.ndarray
 ) -> tuple[float | None, float | None, str | None]:
     """Ends of the interval of a weighted mean, or the reason why there are none."""
+    answered, score, weight = answered[weight > 0], score[weight > 0], weight[weight > 0]
     if len(score) < 2:
         return None, None, "one item gives no interval"
     groups = _clusters(answered)
+    if groups is not None and len(set(groups)) < 2:
+        return None, None, "one cluster gives no interval"
     same = bool((score == score[0]).all())
     if set(score) <= {0.0, 1.0} and (same or (groups is None and (weight == weight[0]).all())):
         count = len(score) if groups is None else len(set(groups))
@@ -169,7 +174,7 @@ def _paired(baseline: pd.DataFrame, own: pd.DataFrame, margin: float) -> dict[st
     """Comparison with the baseline on the items both answered."""
     answered = own[own["status"] == "ok"].set_index("item")
     other = baseline[baseline["status"] == "ok"].set_index("item")
-    shared = answered.index.intersection(other.index)
+    shared = answered.index[answered["weight"] > 0].intersection(other.index)  # what weighs nothing tells nothing
     answered, other = answered.loc[shared], other.loc[shared]
     if len(shared) < 2:
         return {"gate": "refused", "gate_reason": f"the baseline answered {len(shared)} of the same items"}
@@ -186,12 +191,13 @@ def _paired(baseline: pd.DataFrame, own: pd.DataFrame, margin: float) -> dict[st
         row["detectable"] = minimum_detectable_accuracy(row["flip_share"], n) if gained + lost else None
         found = exact_margin(gained, lost, n, margin)
     else:
-        scale = weight / weight.mean()
-        estimate = paired_bootstrap(first * scale, second * scale, clusters=clusters)
-        how = "bootstrap over items" if clusters is None else "bootstrap over clusters"
-        row |= {"p_value": estimate.p_value, "test": how}
-        spread = estimate.standard_error * math.sqrt(n)
-        row["detectable"] = minimum_detectable_effect(spread, n) if spread > 0 else None
+        if clusters is None or len(set(clusters)) > 1:
+            scale = weight / weight.mean()
+            estimate = paired_bootstrap(first * scale, second * scale, clusters=clusters)
+            how = "bootstrap over items" if clusters is None else "bootstrap over clusters"
+            row |= {"p_value": estimate.p_value, "test": how}
+            spread = estimate.standard_error * math.sqrt(n)
+            row["detectable"] = minimum_detectable_effect(spread, n) if spread > 0 else None
         found = betting_margin(second - first, margin, weights=weight, clusters=clusters)
     row |= {"difference": found.difference, "difference_low": found.low, "difference_high": found.high}
     return row | {"gate": found.answer, "gate_reason": _said(found, n, margin)}
@@ -200,12 +206,13 @@ def _paired(baseline: pd.DataFrame, own: pd.DataFrame, margin: float) -> dict[st
 def _said(found: NonInferiority, n: int, margin: float) -> str:
     """The gate's answer as a reason."""
     allowed = f"{100 * margin:g} allowed"
+    loss, most = (f"{points:.2g}" if points < 99.5 else "100" for points in (-100 * found.difference, -100 * found.low))
     if found.answer == "passed":
-        return f"loses at most {max(0.0, -100 * found.low):.2g} points, {allowed}"
+        return f"loses at most {most if found.low < 0 else 0} points, {allowed}"
     if found.answer == "refused":
-        return f"loses {-100 * found.difference:.2g} points, perhaps {-100 * found.low:.2g}, {allowed}"
+        return f"loses {loss} points, perhaps {most}, {allowed}"
     more = f"{n} items cannot tell, about {found.needed:,} like them could"
-    return f"may lose {-100 * found.low:.2g} points, {allowed}; {more}"
+    return f"may lose {most} points, {allowed}; {more}"
 
 
 def _judged(own: pd.DataFrame) -> dict[str, Any]:

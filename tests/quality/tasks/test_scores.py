@@ -144,3 +144,17 @@ def test_judgements_are_compared_with_a_half():
 def test_what_cannot_be_compared_is_refused(frame, settings, said):
     with pytest.raises(InputError, match=said):
         task_scores(frame(), **settings)
+
+
+def test_an_item_without_weight_tells_nothing_and_one_cluster_gives_no_interval():
+    """Three items of no weight made one item's score certain; one cluster ended the whole table in an error."""
+    weights = [0.0, 0.0, 0.0, 1.0]
+    rows = pd.concat([answers([1.0] * 4, weight=weights), answers([1, 1, 1, 0.0], precision="nf4", weight=weights)])
+    row = task_scores(rows, baseline=("m", "bf16")).set_index("precision").loc["nf4"]
+    assert row["score"] == 0 and np.isnan(row["score_high"]) and row["reason"] == "one item gives no interval"
+    assert row["gate_reason"] == "the baseline answered 1 of the same items"
+    one = [
+        answers(scores, precision=p, cluster=["a"] * 3) for p, scores in (("bf16", [1, 0, 1.0]), ("nf4", [1, 0, 0.0]))
+    ]
+    row = task_scores(pd.concat(one), baseline=("m", "bf16"), margin=0.4).set_index("precision").loc["nf4"]
+    assert (row["reason"], row["gate"]) == ("one cluster gives no interval", "too few") and np.isnan(row["p_value"])
