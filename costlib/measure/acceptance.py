@@ -11,6 +11,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from costlib.stats.intervals import share_interval, student
+
 
 def acceptance(kept: Sequence[int], rejections: Sequence[int]) -> tuple[float, float, float] | None:
     """Alpha and its 95 % interval, from kept tokens and rejecting checks of each prompt; None if nothing was judged.
@@ -19,20 +21,17 @@ def acceptance(kept: Sequence[int], rejections: Sequence[int]) -> tuple[float, f
     Cochran 1977, section 6.4). Few or equal prompts would make it too narrow, so where Clopper and Pearson's interval
     over single tokens reaches further, that end is taken.
     """
-    from scipy.stats import binomtest, t
-
     judged = [k + r for k, r in zip(kept, rejections, strict=True)]
     total = sum(judged)
     if not total:
         return None
     alpha = sum(kept) / total
-    single = binomtest(sum(kept), total).proportion_ci()
-    low, high = float(single.low), float(single.high)
+    low, high = share_interval(sum(kept), total)
     prompts = len(judged)
     if prompts > 1:
         squares = sum((k - alpha * n) ** 2 for k, n in zip(kept, judged, strict=True))
-        half = float(t.ppf(0.975, prompts - 1)) * math.sqrt(prompts / (prompts - 1) * squares) / total
-        low, high = max(0.0, min(low, alpha - half)), min(1.0, max(high, alpha + half))
+        ends = student(alpha, math.sqrt(prompts / (prompts - 1) * squares) / total, prompts - 1)
+        low, high = max(0.0, min(low, ends[0])), min(1.0, max(high, ends[1]))
     return alpha, low, high
 
 

@@ -19,8 +19,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import mean, stdev
 
 from costlib.measure.estimate import log_medians
+from costlib.stats.intervals import student
 
 SIGNIFICANT = 0.02
 
@@ -49,11 +51,9 @@ def paired_difference(first: Sequence[Sequence[float]], second: Sequence[Sequenc
     deltas = [other - one for one, other in pairs]
     if not deltas:
         raise ValueError("no round in which both have a sample")
-    mean = sum(deltas) / len(deltas)
     if len(deltas) < 2:
-        return Difference(math.exp(mean), None, None, None)
-    error = math.sqrt(sum((x - mean) ** 2 for x in deltas) / (len(deltas) - 1) / len(deltas))
-    return _student(mean, error, len(deltas) - 1)
+        return Difference(math.exp(mean(deltas)), None, None, None)
+    return _student(mean(deltas), stdev(deltas) / math.sqrt(len(deltas)), len(deltas) - 1)
 
 
 def difference_apart(first: Sequence[Sequence[float]], second: Sequence[Sequence[float]]) -> Difference:
@@ -64,22 +64,13 @@ def difference_apart(first: Sequence[Sequence[float]], second: Sequence[Sequence
     groups = [log_medians(first), log_medians(second)]
     if not all(groups):
         raise ValueError("a group without a sample cannot be compared")
-    means = [sum(group) / len(group) for group in groups]
-    delta = means[1] - means[0]
+    delta = mean(groups[1]) - mean(groups[0])
     if min(map(len, groups)) < 2:
         return Difference(math.exp(delta), None, None, None)
-    squares = [
-        sum((x - mean) ** 2 for x in group) / (len(group) - 1) for group, mean in zip(groups, means, strict=True)
-    ]
-    return _student(delta, math.sqrt(sum(squares)), sum(map(len, groups)) - 2)
+    return _student(delta, math.hypot(*map(stdev, groups)), sum(map(len, groups)) - 2)
 
 
 def _student(delta: float, error: float, freedom: int) -> Difference:
     """The ratio, 95 % interval and p-value of a difference of logarithms with this standard error."""
-    from scipy.stats import t
-
-    if error == 0:
-        return Difference(math.exp(delta), math.exp(delta), math.exp(delta), 1.0 if delta == 0 else 0.0)
-    half = float(t.ppf(0.975, freedom)) * error
-    p_value = 2 * float(t.sf(abs(delta) / error, freedom))
-    return Difference(math.exp(delta), math.exp(delta - half), math.exp(delta + half), p_value)
+    low, high, p_value = student(delta, error, freedom)
+    return Difference(math.exp(delta), math.exp(low), math.exp(high), p_value)

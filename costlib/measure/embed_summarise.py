@@ -18,7 +18,8 @@ from costlib.measure.estimate import ends, estimate, rate, sureness, undisturbed
 from costlib.measure.net_energy import energy_columns
 from costlib.measure.roofline import bound_of, judged
 from costlib.models.documents import Documents
-from costlib.models.vectors import fidelity, head_right, mean_interval, split
+from costlib.models.vectors import fidelity, head_right, split
+from costlib.stats.intervals import mean_interval
 from costlib.tables import EMBEDDING_RUNS, EMBEDDINGS
 from costlib.tables.schema import is_null
 

@@ -19,6 +19,8 @@ from collections.abc import Callable, Sequence
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from costlib.stats.intervals import mean_interval
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -58,17 +60,11 @@ def log_medians(per_process: Sequence[Sequence[float]]) -> list[float]:
 
 def estimate(per_process: Sequence[Sequence[float]]) -> Estimate | None:
     """Estimate a positive time from samples grouped by process; None without any sample."""
-    from scipy.stats import t
-
     means = log_medians(per_process)
     if not means:
         return None
-    center = sum(means) / len(means)
-    if len(means) < MINIMUM_PROCESSES:
-        return Estimate(math.exp(center), None, None)
-    variance = sum((mean - center) ** 2 for mean in means) / (len(means) - 1)
-    half = float(t.ppf(0.975, len(means) - 1)) * math.sqrt(variance / len(means))
-    return Estimate(math.exp(center), math.exp(center - half), math.exp(center + half))
+    center, low, high = mean_interval(means)
+    return Estimate(math.exp(center), *(None if end is None else math.exp(end) for end in (low, high)))
 
 
 def rate(tokens: float, time: Estimate) -> Estimate:

@@ -22,8 +22,8 @@ from costlib.measure.estimate import ends, over_processes
 from costlib.measure.reuse import token_hit_rate, usable_tokens
 from costlib.measure.turns import Sample, Turns, check_model, judged, largest
 from costlib.models.reference import parse
-from costlib.models.vectors import mean_interval
 from costlib.progress import Progress
+from costlib.stats.intervals import mean_interval
 from costlib.store import Store
 from costlib.tables import PREFIXES
 

@@ -6,7 +6,6 @@ its document is counted and left out, never given a similarity.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -77,23 +76,6 @@ def _nearest(directions: Array, count: int) -> list[list[int]]:
         similar[np.arange(len(similar)), np.arange(start, start + len(similar))] = -np.inf
         found += np.argsort(-similar, axis=1, kind="stable")[:, :count].tolist()
     return found
-
-
-def mean_interval(
-    values: Sequence[float] | Array, least: float = -math.inf, most: float = math.inf
-) -> tuple[float, float | None, float | None]:
-    """Mean of values of documents, and its 95 % interval by Student's t, cut at what the values can be.
-
-    One document gives no interval.
-    """
-    from scipy.stats import t
-
-    given = np.asarray(values, dtype=np.float64)
-    mean = float(given.mean())
-    if len(given) < 2:
-        return mean, None, None
-    half = float(t.ppf(0.975, len(given) - 1)) * float(given.std(ddof=1)) / math.sqrt(len(given))
-    return mean, max(least, mean - half), min(most, mean + half)
 
 
 def split(labels: Sequence[str], share: float = 0.5, seed: int = 0) -> tuple[list[int], list[int]]:

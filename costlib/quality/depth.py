@@ -12,7 +12,8 @@ from scipy import stats
 
 from costlib.errors import bad
 from costlib.quality.windows import Rule
-from costlib.stats.bootstrap import ENDS, Estimate, block_bootstrap
+from costlib.stats.bootstrap import Estimate, block_bootstrap
+from costlib.stats.intervals import ENDS
 
 _ALIKE = ("text_sha256", "rule", "window", "stride", "tokens")
 _Z = float(stats.norm.ppf(ENDS[1]))

@@ -19,16 +19,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from costlib.errors import bad
+from costlib.stats.intervals import ENDS, student
 
 Array = npt.NDArray[np.float64]
 Values = npt.ArrayLike
 
-CONFIDENCE = 0.95
-ENDS = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
-"""Shares of a distribution below the low and the high end of an interval."""
 BLOCKS = 32
 _CHUNK = 1_000_000
 _MANY = 2000
@@ -76,10 +73,7 @@ def block_bootstrap(values: Values, *, resamples: int = 2000) -> Estimate:
         first = random.integers(0, n, size=(stop - start, count))
         totals[start:stop] = whole[first[:, :-1]].sum(axis=1) + last[first[:, -1]]
     mean, error = float(series.mean()), float(np.std(totals / n, ddof=1)) * math.sqrt(count / (count - 1))
-    half = error * float(stats.t.ppf(ENDS[1], count - 1))
-    certain = 1.0 if mean == 0 else 0.0
-    p_value = float(2 * stats.t.sf(abs(mean) / error, count - 1)) if error > 0 else certain
-    return Estimate(mean, error, mean - half, mean + half, p_value, n)
+    return Estimate(mean, error, *student(mean, error, count - 1), n)
 
 
 def paired_difference(baseline: Values, variant: Values, *, resamples: int = 2000) -> Estimate:

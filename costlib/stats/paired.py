@@ -12,7 +12,8 @@ import math
 import numpy as np
 from scipy import optimize, stats
 
-from costlib.stats.bootstrap import CONFIDENCE, ENDS, Values
+from costlib.stats.bootstrap import Values
+from costlib.stats.intervals import CONFIDENCE, ENDS
 
 EXACT_BELOW = 25
 """McNemar's test is exact while fewer items than this changed."""

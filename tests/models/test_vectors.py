@@ -11,7 +11,8 @@ from hypothesis.extra.numpy import arrays
 
 from costlib.errors import InputError
 from costlib.models.documents import read_documents
-from costlib.models.vectors import fidelity, head_right, linear_head, mean_interval, split, unit
+from costlib.models.vectors import fidelity, head_right, linear_head, split, unit
+from costlib.stats.intervals import mean_interval
 
 VECTORS = arrays(np.float32, (12, 3), elements=st.floats(-100, 100, width=32))
 

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from costlib.stats.intervals import CONFIDENCE, quantile_interval
+
 if TYPE_CHECKING:
     import pandas as pd
 
 PERCENTILES = (50, 90, 95, 99)
-LEVEL = 0.95
 _POOLED = "gaps of one answer depend on each other: an interval would be too narrow"
 
 Row = dict[str, Any]
@@ -75,26 +76,18 @@ def pooled_gaps(rows: Sequence[Row]) -> list[float]:
 def fewest(percentile: float) -> int:
     """Samples from which on a percentile has an interval on both sides."""
     share = max(percentile, 100 - percentile) / 100
-    return math.ceil(math.log((1 - LEVEL) / 2) / math.log(share))
+    return math.ceil(math.log((1 - CONFIDENCE) / 2) / math.log(share))
 
 
 def percentile(samples: Sequence[float], which: float, *, pooled: bool = False) -> Row:
     """`value_s`, its ends and the number of samples; a `reason` for what is missing."""
-    from scipy.stats import quantile_test
-
     row: Row = {"percentile": which, "samples": len(samples), "value_s": None, "low_s": None, "high_s": None}
     if len(samples) < fewest(which):
         return row | {"reason": f"p{which:g} needs {fewest(which)} samples, there are {len(samples)}"}
-    value = float(np.quantile(samples, which / 100))
     if pooled:
-        return row | {"value_s": value, "reason": _POOLED}
-    ends = quantile_test(samples, q=value, p=which / 100).confidence_interval(LEVEL)
-    return row | {
-        "value_s": value,
-        "low_s": min(float(ends.low), value),
-        "high_s": max(float(ends.high), value),
-        "reason": None,
-    }
+        return row | {"value_s": float(np.quantile(samples, which / 100)), "reason": _POOLED}
+    value, low, high = quantile_interval(samples, which / 100)
+    return row | {"value_s": value, "low_s": low, "high_s": high, "reason": None}
 
 
 def latencies(requests: pd.DataFrame) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from costlib.errors import bad
 from costlib.measure.load.latency import Row, e2e_scheduled, e2e_sent, tpot, ttft_scheduled, ttft_sent
+from costlib.stats.intervals import share_interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,20 +58,18 @@ def goodput(requests: pd.DataFrame, slo: Slo) -> dict[str, Any]:
     Per second of the whole test, from the first schedule to the last end; nothing where nothing is promised or offered.
     An answer in which the model had nothing to say neither keeps nor breaks a promise about time.
     """
-    from scipy.stats import binomtest
-
     if not slo.given or (requests["outcome"] == "empty").all():
         return {}
     judged = requests[requests["outcome"] != "empty"]
     rows = [{str(k): v for k, v in row.items()} for row in judged.to_dict("records")]
     good = [row for row in rows if slo.kept(row)]
-    share = binomtest(len(good), len(rows)).proportion_ci()
+    low, high = share_interval(len(good), len(rows))
     span = float(requests["end_s"].max() - requests["scheduled_s"].min())
     found: dict[str, Any] = {
         "good_requests": len(good),
         "good_share": len(good) / len(rows),
-        "good_share_low": float(share.low),
-        "good_share_high": float(share.high),
+        "good_share_low": low,
+        "good_share_high": high,
     }
     if span > 0:
         found["goodput_requests_per_s"] = len(good) / span

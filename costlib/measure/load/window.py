@@ -8,7 +8,6 @@ came, so an answer that crosses an end of the window counts with the part inside
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from costlib.measure.load.latency import Row, answered
+from costlib.stats.intervals import mean_interval
 from costlib.tables.schema import is_null
 
 if TYPE_CHECKING:
@@ -95,19 +95,13 @@ def steady(requests: pd.DataFrame, clients: int | None) -> Window:
 
 def _rate(events: Sequence[tuple[Any, float]], edges: np.ndarray, few: bool) -> Rate | None:
     """Sum of the weights of timed events per second between the outer edges."""
-    from scipy.stats import t
-
     if not events:
         return None
     moments, weights = (np.asarray(column, dtype=float) for column in zip(*events, strict=True))
     inside = moments > edges[0]  # not the end that opens the window: it belongs to what came before
     counts, _ = np.histogram(moments[inside], bins=edges, weights=weights[inside])
-    each = counts / np.diff(edges)
-    value = float(each.mean())
-    if few:
-        return Rate(value, None, None)
-    half = float(t.ppf(0.975, len(each) - 1) * each.std(ddof=1) / math.sqrt(len(each)))
-    return Rate(value, max(0.0, value - half), value + half)
+    value, low, high = mean_interval(counts / np.diff(edges), 0.0)
+    return Rate(value, None, None) if few else Rate(value, low, high)
 
 
 def _hung_up(requests: pd.DataFrame) -> list[Row]:

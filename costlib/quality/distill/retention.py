@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from costlib.stats.bootstrap import CONFIDENCE, ENDS, Values, pair, resampled_ratio
+from costlib.stats.bootstrap import Values, pair, resampled_ratio
+from costlib.stats.intervals import ENDS, quantile_interval
 from costlib.stats.paired import agresti_min
 
 _ROUNDS = 11
@@ -54,17 +55,10 @@ def retention(
 
 
 def median_interval(values: Sequence[float]) -> Ratio:
-    """Median and its distribution-free interval of at least 95 % from order statistics (Conover 1999, section 3.2).
-
-    Fewer than 6 values cannot give one.
-    """
-    from scipy.stats import quantile_test
-
-    middle = float(np.median(values))
-    found = quantile_test(values, q=middle, p=0.5).confidence_interval(CONFIDENCE)
-    if math.isnan(found.low):
-        return Ratio(middle, None, None, f"{len(values)} rounds: an interval of a median needs at least 6")
-    return Ratio(middle, float(found.low), float(found.high))
+    """Median and its distribution-free interval."""
+    middle, low, high = quantile_interval(values, 0.5)
+    few = f"{len(values)} rounds: an interval of a median needs at least 6" if low is None else None
+    return Ratio(middle, low, high, few)
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,12 @@ import numpy as np
 from costlib.isolate import step
 from costlib.models.encoder import Encoder, load_encoder
 from costlib.models.load import load_model
-from costlib.models.vectors import linear_head, mean_interval, unit
+from costlib.models.vectors import linear_head, unit
 from costlib.quality.distill.language import forward, next_token_right, shallow_language_model, windows
 from costlib.quality.distill.material import Material
 from costlib.quality.distill.retention import Race, race, retention
 from costlib.quality.distill.students import shallow_student, soft_head, static_student
+from costlib.stats.intervals import mean_interval
 from costlib.stats.paired import wilson
 
 _RACED = 256
