@@ -4,6 +4,9 @@ Half of the requests choose (router, threshold, cascade), the other half reports
 same requests, in pairs. Routing is refused, with the reason, where the cheaper model is also the better one, where the
 better one is not shown to be better, where no rule beats sending requests at random, and where the chosen rule does not
 pay on the reporting half.
+
+A share of a score is kept by choosing with the doubt of the half that chooses in view (see `candidates`); that half
+bears the promise, so that the other one refuses only what its interval rules out.
 """
 
 from __future__ import annotations
