@@ -10,7 +10,6 @@ gate       a variant whose true loss equals the margin passes (2.5 %): right or 
 keep       a rule whose true score is just below the one to keep is chosen (5 %), of one and of three rules
 router     random scores are routed (5 %), with every request twice in the table
 drift      a score on its floor, or at its level of the start, ever alarms (5 %), looked at after every answer
-saving     a policy whose saving is 0 on average is ever ended (5 %), looked at after every request
 interval   the interval of a score ever leaves out its mean (5 %), looked at after every 100th answer
 """
 
@@ -28,7 +27,6 @@ import pandas as pd
 from scipy import stats
 
 from costlib.portfolio.routing.candidates import Goal, Ladder
-from costlib.portfolio.routing.requests import read_requests
 from costlib.portfolio.routing.route import route
 from costlib.quality.gate import gate
 from costlib.stats.bootstrap import paired_bootstrap, paired_difference
@@ -144,9 +142,9 @@ def routers(trials: int, rng: Random) -> Iterator[Row]:
         yield row(case, routed, trials, None if telling else ALPHA)
 
 
-def alarms(streams: Floats, floor: float | Floats) -> Floats:
+def alarms(streams: Floats, floor: float, alpha: float = ALPHA) -> Floats:
     """At which answer, from 1, each stream first alarms; 0 where it never does."""
-    reached = e_capital(streams, floor) >= 1 / ALPHA
+    reached = e_capital(streams, floor) >= 1 / alpha
     return np.where(reached.any(axis=1), reached.argmax(axis=1) + 1, 0)
 
 
@@ -167,43 +165,14 @@ def started(trials: int, rng: Random) -> Iterator[Row]:
     """`against: start`: the low end of the score at the start is the floor. Before: a floor of 0.9."""
     for n in (400, 2000):
         for later in (0.92, 0.89, 0.85):
-            begun = rng.binomial(n, 0.92, trials)
-            floors = [share_low(int(right), n, ALPHA / 2) for right in begun]
-            streams = (rng.random((trials, 5000)) < later).astype(float)
-            reached = e_capital(streams, np.repeat(np.array(floors)[:, None], 5000, axis=1)) >= 2 / ALPHA
+            begun, streams = rng.binomial(n, 0.92, trials), (rng.random((trials, 5000)) < later).astype(float)
+            rung = 0
+            for right in np.unique(begun):
+                floor = share_low(int(right), n, ALPHA / 2)
+                rung += int((alarms(streams[begun == right], floor, ALPHA / 2) > 0).sum())
             before = float((alarms(streams, 0.9) > 0).mean())
             case = f"drift from 0.92 over {n} answers to {later:g} over 5,000"
-            yield row(case, int(reached.any(axis=1).sum()), trials, ALPHA if later == 0.92 else None, before)
-
-
-def repeated(trials: int, rng: Random) -> Iterator[Row]:
-    """A policy's rows five times each: a prompt that comes again counts once. Before: five times."""
-    rung, before = 0, 0
-    for _ in range(trials):
-        right = np.repeat((rng.random(400) < 0.85).astype(float), 5)
-        prompts = np.repeat([f"prompt {at}" for at in range(400)], 5)
-        table = pd.DataFrame({"prompt": prompts, "a_score": right, "b_score": right})
-        first = read_requests(table, costs={"a": 0, "b": 0}).first
-        rung += int(alarms(right[first][None, :], 0.85)[0] > 0)
-        before += int(alarms(right[None, :], 0.85)[0] > 0)
-    yield row("drift, on a floor of 0.85, each of 400 rows five times", rung, trials, ALPHA, before / trials)
-
-
-def savings(trials: int, rng: Random) -> Iterator[Row]:
-    """A saving over 1,500 requests. Before: a 95 % interval by the deviation seen so far, at each of 15 looks."""
-
-    def rare(share: float) -> Floats:
-        return np.where(rng.random((trials, 1500)) < share, 0.099, -0.001)
-
-    ends = np.where(np.arange(1500) < 500, rare(0.2), -0.02)
-    cases = {"is 0 by rare gains": rare(0.01), "is 0, of gains and losses": rng.choice([-0.05, 0.05], (trials, 1500))}
-    cases |= {"is -0.005, of them": cases["is 0, of gains and losses"] - 0.005}
-    for name, usd in {**cases, "is -0.001 at each": rare(0), "ends after 500": ends}.items():
-        ended = int((alarms(0.5 + usd / 0.24, 0.5) > 0).sum())
-        looks = [usd[:, :n] for n in range(100, 1501, 100)]
-        high = [seen.mean(axis=1) + 1.96 * seen.std(axis=1) / np.sqrt(seen.shape[1]) for seen in looks]
-        before = float((np.array(high) < 0).any(axis=0).mean())
-        yield row(f"saving {name}", ended, trials, ALPHA if "is 0" in name else None, before)
+            yield row(case, rung, trials, ALPHA if later == 0.92 else None, before)
 
 
 def intervals(trials: int, rng: Random) -> Iterator[Row]:
@@ -223,8 +192,6 @@ VERDICTS: dict[str, tuple[Callable[[int, Random], Iterator[Row]], float]] = {
     "routers": (routers, 0.1),
     "drifts": (drifts, 1),
     "started": (started, 0.2),
-    "repeated": (repeated, 0.4),
-    "savings": (savings, 1),
     "intervals": (intervals, 0.2),
 }
 """Each simulation, and the share of the trials asked for that it takes: what is slow takes fewer."""

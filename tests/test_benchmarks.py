@@ -49,8 +49,6 @@ VERDICTS = runpy.run_path(str(BENCHMARKS / "verdicts.py"))
         ("keep", 60, {"keep 90%, 60 requests choose, 1 rule(s), loses 0.0%": 0.95}, {"loses 10.0%": 0.1}),
         ("drifts", 100, {"drift, 0.1 below": 0.95, "drift, 0.05 below": 0.8}, {}),
         ("started", 10, {"drift from 0.92 over 2000 answers to 0.89 over 5,000": 0.4}, {}),
-        ("repeated", 20, {}, {"five times": 0.8}),
-        ("savings", 100, {"saving ends after 500": 0.9, "saving is -0.001": 0.95}, {"rare gains": 0.2}),
         ("intervals", 20, {}, {}),
     ],
 )
