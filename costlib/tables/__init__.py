@@ -7,69 +7,41 @@ dictionary in data/README.md is generated from this package (`python -m costlib.
 
 from __future__ import annotations
 
-from costlib.tables.embedded import DISTILLATIONS, EMBEDDING_RUNS, EMBEDDINGS, STUDENTS
-from costlib.tables.judged import ANSWERS, QUALITY, RULES, TASK_KINDS, TASK_SCORES
-from costlib.tables.loaded import LOAD_DIALECTS, LOAD_LATENCIES, LOAD_REQUESTS, LOADS
-from costlib.tables.measured import ENGINES, MEASUREMENTS, PRECISIONS, RUNS
+from costlib.tables import stored
 from costlib.tables.metrics import METRICS, Metric
-from costlib.tables.quoted import SPEEDS
 from costlib.tables.schema import SCHEMA_VERSION, STATUSES, Column, Table
-from costlib.tables.techniques import PREFIXES, SPECULATIONS
-from costlib.tables.watched import MONITORING
+from costlib.tables.stored import (
+    ANSWERS,
+    DISTILLATIONS,
+    EMBEDDING_RUNS,
+    EMBEDDINGS,
+    ENGINES,
+    LOAD_DIALECTS,
+    LOAD_LATENCIES,
+    LOAD_REQUESTS,
+    LOADS,
+    MEASUREMENTS,
+    MONITORING,
+    PRECISIONS,
+    PREFIXES,
+    QUALITY,
+    RULES,
+    RUNS,
+    SPECULATIONS,
+    SPEEDS,
+    STUDENTS,
+    TASK_KINDS,
+    TASK_SCORES,
+)  # fmt: skip
 
 __all__ = [
-    "ANSWERS",
-    "DISTILLATIONS",
-    "EMBEDDINGS",
-    "EMBEDDING_RUNS",
-    "ENGINES",
-    "LOADS",
-    "LOAD_DIALECTS",
-    "LOAD_LATENCIES",
-    "LOAD_REQUESTS",
-    "MEASUREMENTS",
-    "METRICS",
-    "MONITORING",
-    "PRECISIONS",
-    "PREFIXES",
-    "QUALITY",
-    "RULES",
-    "RUNS",
-    "SCHEMA_VERSION",
-    "SPECULATIONS",
-    "SPEEDS",
-    "STATUSES",
-    "STUDENTS",
-    "TABLES",
-    "TASK_KINDS",
-    "TASK_SCORES",
-    "Column",
-    "Metric",
-    "Table",
-    "data_dictionary",
-]
+    "ANSWERS", "DISTILLATIONS", "EMBEDDINGS", "EMBEDDING_RUNS", "ENGINES", "LOADS", "LOAD_DIALECTS", "LOAD_LATENCIES",
+    "LOAD_REQUESTS", "MEASUREMENTS", "METRICS", "MONITORING", "PRECISIONS", "PREFIXES", "QUALITY", "RULES", "RUNS",
+    "SCHEMA_VERSION", "SPECULATIONS", "SPEEDS", "STATUSES", "STUDENTS", "TABLES", "TASK_KINDS", "TASK_SCORES", "Column",
+    "Metric", "Table", "data_dictionary",
+]  # fmt: skip
 
-TABLES: dict[str, Table] = {
-    table.name: table
-    for table in (
-        RUNS,
-        MEASUREMENTS,
-        QUALITY,
-        ANSWERS,
-        TASK_SCORES,
-        MONITORING,
-        SPEEDS,
-        EMBEDDING_RUNS,
-        EMBEDDINGS,
-        DISTILLATIONS,
-        LOADS,
-        LOAD_REQUESTS,
-        LOAD_LATENCIES,
-        LOAD_DIALECTS,
-        SPECULATIONS,
-        PREFIXES,
-    )
-}
+TABLES: dict[str, Table] = {table.name: table for table in vars(stored).values() if isinstance(table, Table)}
 
 
 def data_dictionary() -> str:

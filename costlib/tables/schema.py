@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from costlib.errors import bad
+from costlib.tables.metrics import METRICS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,14 +53,6 @@ class Column:
     kind: str = ""
     formula: str = ""
     source: str = ""
-
-
-COMPUTE_DTYPE = Column(
-    "compute_dtype",
-    "text",
-    "dtype of activations, at which weights are multiplied whatever they are held at (kernels of 8-bit weights may "
-    "multiply integers); unknown in rows before schema 3 and of llama.cpp",
-)
 
 
 @dataclass(frozen=True)
@@ -163,12 +156,39 @@ def _checked(column: Column, values: pd.Series[Any], place: str) -> pd.Series[An
     return values.astype(_pandas_type(column))
 
 
-def interval(name: str, meaning: str, unit: str, *, signed: bool = False) -> tuple[Column, ...]:
+def text(name: str, meaning: str, *, required: bool = False, allowed: tuple[str, ...] = ()) -> Column:
+    """A column of texts."""
+    return Column(name, "text", meaning, required=required, allowed=allowed)
+
+
+def number(
+    name: str, meaning: str = "", unit: str = "", *, required: bool = False, minimum: float | None = None
+) -> Column:
+    """A column of numbers; one that bears the name of a metric has its meaning and unit."""
+    if not meaning:
+        meaning, unit = METRICS[name].meaning, METRICS[name].unit
+    return Column(name, "number", meaning, unit, required, minimum=minimum)
+
+
+def count(
+    name: str, meaning: str = "", unit: str = "", *, required: bool = False, minimum: int | None = None
+) -> Column:
+    """A column of whole numbers."""
+    return replace(number(name, meaning, unit, required=required, minimum=minimum), type="integer")
+
+
+def interval(name: str, meaning: str = "", unit: str = "", *, signed: bool = False) -> tuple[Column, ...]:
     """A number and the two ends of its 95 % interval; `signed` ones may be below 0."""
-    ends = (
-        ("", meaning),
-        ("_low", f"lower end of the 95 % interval of {name}"),
-        ("_high", f"upper end of the 95 % interval of {name}"),
+    value = number(name, meaning, unit, minimum=None if signed else 0)
+    ends = {"low": "lower", "high": "upper"}
+    return value, *(
+        replace(value, name=f"{name}_{end}", meaning=f"{which} end of the 95 % interval of {name}")
+        for end, which in ends.items()
     )
-    least = None if signed else 0
-    return tuple(Column(f"{name}{end}", "number", text, unit, minimum=least) for end, text in ends)
+
+
+COMPUTE_DTYPE = text(
+    "compute_dtype",
+    "dtype of activations, at which weights are multiplied whatever they are held at (kernels of 8-bit weights may "
+    "multiply integers); unknown in rows before schema 3 and of llama.cpp",
+)
