@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # the list of all public names, read by `_door`
     from costlib.cost.breakeven import breakeven as breakeven
     from costlib.cost.distillation import distill as distill
+    from costlib.cost.distillation import students as students
     from costlib.cost.embedding import embed as embed
     from costlib.cost.prefix import prefix as prefix
     from costlib.cost.serving import load as load

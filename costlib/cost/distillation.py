@@ -8,9 +8,10 @@ teacher that is bought. A request saves the teacher's cost of it minus the stude
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from costlib.cost.inputs import number, share
 from costlib.cost.payback import ProjectPayback, distillation_effort_usd, project_payback, requests_per_week_needed
@@ -18,7 +19,13 @@ from costlib.cost.sizing import hourly_rate
 from costlib.environment import default_device, device_name
 from costlib.errors import bad, unused
 from costlib.figure import Number
+from costlib.store import Store
 from costlib.tables.schema import is_null
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from costlib.prices.book import AsOf
 
 _MILLION = 1_000_000
 _YEAR_WEEKS = 52
@@ -107,6 +114,97 @@ def price_distillation(
         reason=reason,
         largest_usd_per_miss=saving / lost if lost > 0 and saving > 0 else None,
     )
+
+
+def students(
+    store: Store | str | Path | None = None,
+    *,
+    requests_per_week: float,
+    people_hours: float = 0,
+    usd_per_people_hour: float = 0,
+    retrain_every_weeks: float | None = None,
+    as_of: AsOf = None,
+) -> pd.DataFrame:
+    """Every distilled student of a store with the money around it, the one that keeps most first; failed ones last.
+
+    Money is derived at the rate of the device that ran both; its ends are those of the speed-up. `surely_pays` says
+    that a student is paid back at both of them. A retraining takes half the people's hours.
+
+    Args:
+        store: A store or its folder [default: the default store].
+        requests_per_week: Items served in a week.
+        people_hours: People's hours to make the student.
+        usd_per_people_hour: $ per hour of a person.
+        retrain_every_weeks: Weeks between retrainings.
+        as_of: Date of the device's rate [default: the newest].
+    """
+    import pandas as pd
+
+    from costlib.prices.hardware import measured_rate
+    from costlib.quality.distill.run import distillations
+
+    number("requests_per_week", requests_per_week)
+    number("people_hours", people_hours, zero=True)
+    if retrain_every_weeks is not None:
+        number("retrain_every_weeks", retrain_every_weeks)
+    frame = distillations(store if isinstance(store, Store) else Store(store or None))
+    named: dict[str, Any] = {"people_hours": people_hours, "usd_per_people_hour": usd_per_people_hour}
+    if retrain_every_weeks is not None:
+        named |= {"retrain_every_weeks": retrain_every_weeks, "retraining_people_hours": people_hours / 2}
+
+    def money(row: Mapping[str, Any]) -> dict[str, Any]:
+        if row["status"] != "ok" or is_null(row["retention"]):
+            return {}
+        rate = measured_rate(row["device"], as_of=as_of)
+        speeds = [row["student_items_per_s"]]
+        if not is_null(row["speedup_low"]):
+            speeds += [row["teacher_items_per_s"] * row[f"speedup_{end}"] for end in ("low", "high")]
+        every = [
+            price_distillation({**row, "student_items_per_s": speed}, rate.usd_per_hour, requests_per_week, **named)
+            for speed in speeds
+        ]
+        weeks = [one.payback.weeks for one in every]
+        made: dict[str, Any] = {"surely_pays": len(every) > 1 and None not in weeks}
+        for name, (get, missing) in _MONEY.items():
+            value, *ends = (get(one) for one in every)
+            known = [end for end in ends if end is not None]
+            made[name], made[f"{name}_source"] = value, f"run {row['run_id']}; {rate.source}"
+            if value is None:
+                made[f"{name}_reason"] = missing(every[0])
+            elif len(known) < 2:
+                made[f"{name}_reason"] = (
+                    "none at the low end of the speed-up" if ends else "the speed-up has no interval"
+                )
+            elif known[0] == known[1]:
+                made[f"{name}_reason"] = "no speed-up is in it"
+            else:
+                made |= {f"{name}_low": min(value, *known), f"{name}_high": max(value, *known)}
+        return made
+
+    parts = ("", "_low", "_high", "_reason", "_source")
+    columns = ["surely_pays", *(f"{name}{part}" for name in _MONEY for part in parts)]
+    found = pd.DataFrame(
+        [money({str(k): v for k, v in row.items()}) for row in frame.to_dict("records")], columns=columns
+    )
+    found["surely_pays"] = found["surely_pays"].eq(True)
+    found = found.astype({f"{name}{part}": float for name in _MONEY for part in parts[:3]})
+    both = pd.concat([frame.reset_index(drop=True), found], axis=1).assign(source="run " + frame["run_id"].astype(str))
+    for name in ("retention", "speedup"):
+        both[f"{name}_reason"] = both["speed_reason"]
+    return both.sort_values("retention", ascending=False, kind="stable", ignore_index=True)
+
+
+_Priced = Callable[[PricedDistillation], Any]
+_MONEY: dict[str, tuple[_Priced, _Priced]] = {
+    "teacher_usd_per_million": (lambda one: one.teacher_usd_per_million, lambda _: None),
+    "student_usd_per_million": (lambda one: one.student_usd_per_million, lambda _: None),
+    "effort_usd": (lambda one: one.effort_usd, lambda _: None),
+    "retraining_usd": (lambda one: one.retraining_usd, lambda _: None),
+    "payback_weeks": (lambda one: one.payback.weeks, lambda one: one.payback.reason),
+    "payback_requests_per_week": (lambda one: one.payback_requests_per_week, lambda one: one.reason),
+    "largest_usd_per_miss": (lambda one: one.largest_usd_per_miss, lambda _: "nothing is lost, or nothing saved"),
+}
+"""The money around a student: how it is read, and why there may be none."""
 
 
 def distill(

@@ -155,17 +155,33 @@ energy_j_per_output_token | Net per new token | J/token | derived
 energy_j_per_token | Net per token | J/token | derived
 output_to_input_price_ratio | Output over input price | ratio | quoted
 tried_count | Configurations | count | derived
+student_name | Student | |
+teacher | Teacher | |
+metric | Score is | |
+retention | Score kept | share | measured
+speedup | Speed-up | ratio | measured
+teacher_score | Teacher's score | share | measured
+student_score | Student's score | share | measured
+teacher_usd_per_million | Teacher's cost | USD/million items | derived
+student_usd_per_million | Student's cost | USD/million items | derived
+effort_usd | Effort | USD | derived
+retraining_usd | Each retraining | USD | derived
+payback_weeks | Paid back for good | weeks | derived
+payback_requests_per_week | Volume that pays in a year | items/week | derived
+largest_usd_per_miss | A lost answer may cost | USD/answer | derived
+requests_per_week | Items a week | items/week | assumed
+held_out_items | Held-out items | items | measured
 subject | Decision | |
 verdict | Holds | |
 instead | The plan chooses now | |
 items | Items | items | measured
-new_items | New | items | measured
+new_items | New items | items | measured
 floor | Floor | share |
 e_value | Evidence now | e-value | derived
 alarm_from | Alarm from | e-value | derived
 ever_alarmed | Ever alarmed | |
-held_count | Held | count | derived
-watched_count | Watched | count | derived
+held_count | Decisions that hold | count | derived
+watched_count | Decisions in force | count | derived
 false_alarm_probability | False-alarm rate | probability | assumed
 candidate | Way to answer | |
 way | Kind | |
