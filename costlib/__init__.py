@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # the list of all public names, read by `_door`
     from costlib.cost.distillation import distill as distill
     from costlib.cost.distillation import students as students
     from costlib.cost.embedding import embed as embed
+    from costlib.cost.payback import payback as payback
     from costlib.cost.prefix import prefix as prefix
     from costlib.cost.serving import load as load
     from costlib.cost.serving import load_latencies as load_latencies
@@ -35,6 +36,8 @@ if TYPE_CHECKING:  # the list of all public names, read by `_door`
     from costlib.measure.speculative import speculate as speculate
     from costlib.measure.speculative import speculations as speculations
     from costlib.models.memory import memory as memory
+    from costlib.portfolio.api_use import prices_diff as prices_diff
+    from costlib.portfolio.focus import focus as focus
     from costlib.portfolio.logs import usage as usage
     from costlib.portfolio.measured import measured as measured
     from costlib.portfolio.measured import text_depths as text_depths
@@ -45,15 +48,17 @@ if TYPE_CHECKING:  # the list of all public names, read by `_door`
     from costlib.prices.api import price as price
     from costlib.prices.book import load_book as price_book
     from costlib.prices.changes import price_changes as price_changes
+    from costlib.prices.changes import prices_save as prices_save
     from costlib.prices.frames import prices as prices
     from costlib.prices.hardware import measured_rate as measured_rate
+    from costlib.prices.owned import owned as owned
     from costlib.prices.rates import offer as offer
     from costlib.prices.rates import rates as rates
     from costlib.prices.usage import price_table as price_usage
+    from costlib.quality.assess import quality as quality
     from costlib.quality.tasks.evaluate import evaluate as evaluate
     from costlib.quality.tasks.study import task_results as task_results
     from costlib.quality.tasks.study import worse_answers as worse_answers
-    from costlib.quality.text import measure_text as quality
     from costlib.quality.text import quality_results as quality_results
     from costlib.report.batch import batch as batch
     from costlib.report.batch_folder import check as check

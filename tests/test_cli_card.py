@@ -1,13 +1,15 @@
-"""The card of a measurement: number, interval or the reason for none, ceiling, what flatters it."""
+"""The card of a measurement: number, interval or the reason for none, ceiling, what flatters it and what to do next."""
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from typing import Any
 
+import pytest
 from samples import run_row, runs_frame
 
-from costlib.cli.card import card
 from costlib.measure.summarise import summarise
 from costlib.tables import MEASUREMENTS
 
@@ -15,78 +17,85 @@ CEILINGS: dict[str, Any] = {
     "ceiling_bytes_per_s": 1000.0, "ceiling_flops_per_s": 10_000.0, "decode_bytes": 100.0, "decode_flops": 100.0,
     "prefill_bytes": 100.0, "prefill_flops": 2000.0, "spec_bytes_per_s": 20_000.0, "spec_flops_per_s": 20_000.0,
 }  # fmt: skip
+Lines = Callable[..., dict[str, str]]
 
 
-def lines(*runs: dict[str, Any], largest: int | None = None) -> dict[str, str]:
-    """Label and text of each line of a card; several of one label are joined."""
-    frame = runs_frame(*(run_row(run_id=str(i), **run) for i, run in enumerate(runs)))
-    row = MEASUREMENTS.of([summarise(frame, largest)]).iloc[0].to_dict()
-    found: dict[str, str] = {}
-    for text in card({str(key): value for key, value in row.items()})[1:]:
-        label = text[2:20].strip()
-        found[label] = "; ".join(filter(None, (found.get(label), text[20:])))
-    return found
+@pytest.fixture
+def lines(costlib: Any, monkeypatch: pytest.MonkeyPatch) -> Lines:
+    """Label and text of each line of the card of `costlib measure`; several of one label are joined."""
+
+    def card(*runs: dict[str, Any], largest: int | None = None, code: int = 0) -> dict[str, str]:
+        frame = runs_frame(*(run_row(run_id=str(i), **run) for i, run in enumerate(runs)))
+        rows = MEASUREMENTS.of([summarise(frame, largest)])
+        monkeypatch.setenv("COLUMNS", "200")
+        monkeypatch.setattr("costlib.measure.run.measure", lambda *_, **__: rows)
+        done, out, _ = costlib("measure", "demo:gemma-3-270m")
+        assert done == code
+        found: dict[str, str] = {}
+        for label, text in re.findall(r"^(?:│ (?P<label>.*?) +│ +| {2}(?=\w))(.*?)(?: │)?$", out, re.M):
+            name, _, said = (label, "", text) if label else text.partition(": ")
+            found[name.strip()] = "; ".join(filter(None, (found.get(name.strip()), said)))
+        return found
+
+    return card
 
 
-def test_the_number_stands_beside_its_interval_both_ceilings_and_its_bound() -> None:
+def test_the_number_stands_beside_its_interval_both_ceilings_and_its_bound(lines: Lines) -> None:
     """Ten steps of two sequences in 2 s: 10 tokens/s, 500 bytes/s of 1,000 measured and of 20,000 quoted."""
     found = lines(CEILINGS, CEILINGS | {"decode_s": [2.2]}, largest=48)
-    assert found["decode"].startswith("9.53 tokens/s [") and "48% of the bandwidth measured here" in found["decode"]
-    assert found["decode"].endswith("and 2.4% of the data sheet's (bandwidth bound)")
-    assert found["of each sequence"].startswith("4.77 tokens/s [")
-    assert found["largest batch"] == "48 sequences" and "interval" not in found and "ceiling" not in found
+    assert found["Writing speed, tokens/s"].startswith("9.53 [")
+    assert found["of bandwidth measured here"] == "47.7%" and found["of the data sheet's"] == "2.38%"
+    assert found["bound by"] == "bandwidth" and found["of each sequence, tokens/s"].startswith("4.77 [")
+    assert found["Largest batch, sequences"] == "48" and "note" not in found and "next" in found
 
 
-def test_what_has_no_interval_or_no_ceiling_says_why() -> None:
+def test_what_has_no_interval_or_no_ceiling_says_why(lines: Lines) -> None:
     reason = "the weights fit into the CPU's cache"
     found = lines({"ceiling_reason": reason, "batch": 1})
-    assert found["interval"] == "one process: an interval needs at least 2" and found["ceiling"] == f"unknown: {reason}"
-    assert found["sure because"] == "1 process, 1 sample, stopped by time budget"
+    assert found["note"] == f"one process: an interval needs at least 2; {reason}"
+    assert (found["Processes"], found["Samples"], found["Stopped by"]) == ("1", "1", "time budget")
     assert "weights in the CPU's cache" in found["flattered by"] and "batch 1" in found["flattered by"]
-    assert "of each sequence" not in found and "largest batch" not in found
-    assert "prefill" in found and "prefill (eager)" in lines({"engine": "compiled"})
 
 
-def test_disturbed_samples_are_said_to_be_out_or_in() -> None:
+def test_disturbed_samples_are_counted_and_said_to_be_in(lines: Lines) -> None:
     busy = "other processes used the CPU: 20%"
     some = {"ttft_s": [0.5, 0.5], "decode_s": [2.0, 9.0], "flags": ["", busy]}
-    assert "2 samples, 2 disturbed and left out" in lines(some, some)["sure because"]
+    found = lines(some, some)
+    assert (found["Samples"], found["Flagged samples, iterations"]) == ("2", "2")
     found = lines({"flags": [busy]}, {"flags": [busy]})
-    assert "2 samples, 2 disturbed and left in" in found["sure because"] and "machine was busy" in found["interval"]
+    assert found["Flagged samples, iterations"] == "2" and "machine was busy" in found["note"]
     assert "close other programs" in found["next"]
 
 
-def test_a_process_that_failed_among_others_is_a_note() -> None:
+def test_a_process_that_failed_among_others_is_a_note(lines: Lines) -> None:
     failed = {"status": "error", "reason": "crashed", "ttft_s": None, "decode_s": None, "flags": None}
     found = lines({}, {}, failed)
-    assert (
-        found["note"] == "1 of 3 processes failed: crashed" and "stopped by a failed process" in found["sure because"]
-    )
+    assert "1 of 3 processes failed: crashed" in found["note"] and found["Stopped by"] == "a failed process"
 
 
-def test_a_failed_configuration_is_its_reason() -> None:
-    frame = runs_frame(run_row(status="oom", reason="did not fit", ttft_s=None, decode_s=None, flags=None))
-    assert card(summarise(frame)) == ["bf16 eager, batch 2, 100 + 11 tokens: oom", "  did not fit"]
+def test_a_failed_configuration_is_its_reason(lines: Lines) -> None:
+    found = lines({"status": "oom", "reason": "did not fit", "ttft_s": None, "decode_s": None, "flags": None}, code=1)
+    assert found["Status"] == "oom" and found["note"] == "did not fit"
 
 
-def test_a_gpu_s_power_limit_and_a_missing_bf16_are_said() -> None:
+def test_a_gpu_s_power_limit_and_a_missing_bf16_are_said(lines: Lines) -> None:
     """A power cap is a board's normal state: its limit and share of samples are reported, and nothing is dropped."""
     gpu = {"device_kind": "cuda", "gpu": {"name": "Tesla T4", "power_limit_w": 70.0}, "native_16_bit": "fp16"}
     run = CEILINGS | {"environment": json.dumps(gpu), "power_limit_w": 70.0}
     found = lines(run | {"power_capped_share": 0.5}, run | {"power_capped_share": 1.0, "decode_s": [2.2]})
     assert "a power limit of 70 W, which held the clocks in 75% of the samples" in found["flattered by"]
-    assert "this GPU has no bf16, so 16-bit means fp16" in found["note"] and "disturbed" not in found["sure because"]
+    assert "this GPU has no bf16, so 16-bit means fp16" in found["note"]
 
 
-def test_a_gpu_that_could_not_be_used_is_said() -> None:
+def test_a_gpu_that_could_not_be_used_is_said(lines: Lines) -> None:
     why = "Tesla T4 is here, but its driver (550) is of CUDA 12.4 and this torch needs 13.0"
     found = lines(CEILINGS | {"environment": json.dumps({"device_kind": "cpu", "gpu_unused": why})}, CEILINGS)
-    assert "note" not in found  # the newest process is what the row's environment is of
+    assert why not in found.get("note", "")  # the newest process is what the row's environment is of
     found = lines(CEILINGS, CEILINGS | {"environment": json.dumps({"device_kind": "cpu", "gpu_unused": why})})
-    assert found["note"] == f"measured on the CPU: {why}"
+    assert f"measured on the CPU: {why}" in found["note"]
 
 
-def test_a_peak_that_loading_hides_says_so() -> None:
+def test_a_peak_that_loading_hides_says_so(lines: Lines) -> None:
     hidden = json.dumps({"process_peak_bytes": "loading"})
     found = lines(CEILINGS | {"process_peak_bytes": None, "memory_reasons": hidden})
-    assert found["peak"].startswith("unknown: it lies below the peak of loading")
+    assert found["Peak unknown"].startswith("it lies below the peak of loading")

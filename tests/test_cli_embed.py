@@ -18,7 +18,7 @@ def test_embed_prints_one_document_with_prices(tmp_path: Path, costlib: Any) -> 
     assert code == 0 and row["cosine"] == 1.0 and answer["api_prices"]
     assert float(row["usd_per_mtok"]) == pytest.approx(1e6 / 3600 / row["tokens_per_s"], rel=1e-6)
     code, out, _ = costlib(*given)
-    assert code == 0 and "overlap" in out and "API embedding prices" in out
+    assert code == 0 and "Overlap" in out and "API embedding prices" in out
     code, out, _ = costlib(*given, "--json")
     assert json.loads(out)["rows"][0]["run_id"] == row["run_id"]
     code, out, _ = costlib(*given, "--fresh", "--json")

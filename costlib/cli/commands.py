@@ -1,8 +1,6 @@
-"""The commands by what a person wants, and how one runs: ask the public function, print its document or its card.
+"""How a command runs: its words become the parameters of a function, whose answer is printed as a document or a card.
 
-A command is a public function of the same name (or `ask_NAME` beside its card, where a command joins several), and a
-card: a function of the same name in a module of this room, given the answer and what was asked. It yields the JSON
-document first, then tables and lines. What its docstring holds is printed below the help: examples.
+What each command asks and shows stands in `costlib.cli.cards`; how options are made from parameters, in `options`.
 """
 
 from __future__ import annotations
@@ -18,44 +16,23 @@ from cyclopts import App, Group, Parameter
 from cyclopts.exceptions import CycloptsError, MissingArgumentError, UnusedCliTokensError
 
 from costlib import DOOR
+from costlib.cli.cards import COMMANDS, GROUPS, Command
 from costlib.cli.options import old_spellings, option_name, paired, parameters
 from costlib.cli.screen import raw
-from costlib.cli.show import tell, unstored, watching
+from costlib.cli.show import at, tell, unstored, watching
 from costlib.errors import InputError, bad
-from costlib.room import Declared, declared, source_of, summary
+from costlib.room import Declared, declared, summary
 
-GROUPS: dict[str, dict[str, str]] = {
-    "Look at this machine and at prices": {
-        "doctor": "measuring", "price": "money", "prices": "prices", "rates": "money",
-    },
-    "Measure models": {
-        "measure": "measuring", "memory": "measuring", "compare": "measuring", "quality": "judging",
-        "embed": "embedding", "load": "loading", "speculate": "techniques", "prefix": "techniques",
-        "distill": "embedding",
-    },
-    "Calculate costs": {
-        "cost": "money", "capacity": "money", "owned": "money", "breakeven": "money", "payback": "money",
-    },
-    "Read logs and decide": {
-        "usage": "logs", "route": "logs", "focus": "logs", "plan": "studies", "monitor": "studies",
-    },
-    "Report": {"run": "studies", "report": "studies", "batch": "studies", "check": "studies"},
-}  # fmt: skip
-"""Every command by what a person wants, and the module of its card."""
-_WITHOUT_PANDAS = {
-    "memory": ("costlib.models.memory", "memory_rows"), "rates": ("costlib.prices.rates", "rate_rows"),
-}  # fmt: skip
-"""What answers in the place of the public function that makes a frame of the same rows."""
 PRICES = ("diff", "save")
 """What `costlib prices` can do."""
-CARDS = {name: f"costlib.cli.{module}" for group in GROUPS.values() for name, module in group.items()}
+NAMES = [name for names in GROUPS.values() for name in names.split()]
 
 
 def run(words: list[str]) -> int:
     """Run the command of these words; what it prints is its answer, what it returns the exit code."""
     name = words[0] if words and not words[0].startswith("-") else None
-    if name is not None and name not in CARDS:
-        raise bad("command", name, CARDS)
+    if name is not None and name not in NAMES:
+        raise bad("command", name, NAMES)
     if words == ["prices"]:
         raise InputError("Missing command; allowed: prices diff, or prices save")
     every = "--install-completion" in words
@@ -67,7 +44,7 @@ def run(words: list[str]) -> int:
         book.command(_command(f"prices {inner}"), name=inner)
     for place, (title, names) in enumerate(GROUPS.items()):
         group = Group(title, sort_key=place)
-        for one in names:
+        for one in names.split():
             if one == "prices":
                 book.group = (group,)
                 app.command(book)
@@ -78,7 +55,7 @@ def run(words: list[str]) -> int:
     full = " ".join(words[: 2 if name == "prices" else 1])
     if name == "prices" and (words[1:] or ["-"])[0][:1] != "-" and words[1] not in PRICES:
         raise bad("command", full, [f"prices {inner}" for inner in PRICES])
-    if (full in CARDS and full != "prices") or full in [f"prices {inner}" for inner in PRICES]:
+    if (full in NAMES and full != "prices") or full in [f"prices {inner}" for inner in PRICES]:
         words = _one_spelling(full, words)
     if name is None:
         app.register_install_completion_command()
@@ -116,8 +93,8 @@ def _console() -> Any:
 
 def _target(name: str) -> tuple[str, str]:
     """The module and name of the function a command asks."""
-    card, ask = CARDS[name.split()[0]], "ask_" + name.replace(" ", "_")
-    return (card, ask) if source_of(card, ask) else _WITHOUT_PANDAS.get(name) or DOOR[name]
+    module, _, function = COMMANDS[name].ask.partition(":")
+    return (module, function) if module else DOOR[name]
 
 
 def _declared(name: str) -> Declared:
@@ -138,9 +115,7 @@ def _one_spelling(name: str, words: list[str]) -> list[str]:
 
 def _command(name: str) -> Callable[..., int]:
     """What cyclopts calls: a function with the parameters of the public one, and `--json`."""
-    source, (module, attribute) = _declared(name), _target(name)
-    room, shows = CARDS[name.split()[0]], name.replace(" ", "_")
-    card = declared(room, shows)
+    source, (module, attribute), how = _declared(name), _target(name), COMMANDS[name]
     own = parameters(source)
     json = Annotated[
         bool, Parameter(name="--json", negative="", show_default=False, help="Print one JSON document on stdout.")
@@ -155,18 +130,36 @@ def _command(name: str) -> Callable[..., int]:
         with unstored() as lost:
             if any(one.name == "progress" for one in source.parameters):
                 with watching(as_json) as progress:
-                    value = function(*bound.args, **bound.kwargs, progress=progress)
+                    answer = function(*bound.args, **bound.kwargs, progress=progress)
             else:
-                value = function(*bound.args, **bound.kwargs)
+                answer = function(*bound.args, **bound.kwargs)
         bound.apply_defaults()
-        said = getattr(import_module(room), shows)
-        tell(said(value, SimpleNamespace(**bound.arguments)), as_json, lost)
-        return int(bool(lost) or not _ok(value))
+        asked = SimpleNamespace(**bound.arguments)
+        for text in filter(None, [getattr(answer, "warning", None), *lost]):
+            print(f"costlib: {text}", file=sys.stderr)
+        document = _document(how, answer, asked) | ({"unstored": "; ".join(lost)} if lost else {})
+        tell(document, how.card, {"asked": asked, "answer": answer}, as_json)
+        return int(bool(lost) or not _ok(answer))
 
     command.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
     command.__annotations__ = {one.name: one.annotation for one in own}
-    command.__doc__ = f"{source.summary}\n\n{card.text if card else ''}"
+    examples = [f"Example: costlib {example}" for example in how.examples]
+    command.__doc__ = "\n\n".join(filter(None, [source.summary, how.about, *examples]))
     return command
+
+
+def _document(how: Command, answer: Any, asked: Any) -> dict[str, Any]:
+    """The JSON document of an answer, before its values become JSON types."""
+    if how.document:
+        found = how.document(answer, asked)
+    elif how.fields:
+        pairs = [name.partition("=") for name in how.fields.split()]
+        found = {name: at(answer, path or name) for name, _, path in pairs}
+    elif hasattr(answer, "document"):
+        found = answer.document()
+    else:
+        found = answer if isinstance(answer, dict) else {"rows": answer}
+    return {**found, **how.adds}
 
 
 def _ok(value: Any) -> bool:

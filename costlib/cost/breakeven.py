@@ -16,7 +16,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -108,6 +108,11 @@ class BreakEven:
     replicas_per_step: int = 1
     rate: Rental | None = None
     """Where steps are bought as they are sold: the smallest purchase, at the least number of steps."""
+
+    def document(self) -> dict[str, Any]:
+        """The fields of `--json`: volumes rounded, the rate with where it comes from."""
+        crossings = [{name: value for name, value in vars(one).items() if name != "exact"} for one in self.crossings]
+        return {**vars(self), "crossings": crossings, "rate": self.rate and self.rate.document()}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from scipy import special
 
@@ -119,6 +119,11 @@ class FleetBill:
     usd_per_1k_requests: Interval | None
     usd_per_1k_requests_at_full_use: Interval
     rate: Rental
+
+    def document(self) -> dict[str, Any]:
+        """The fields of `--json`: those of the fleet beside the amounts."""
+        amounts = {name: value for name, value in vars(self).items() if name != "fleet"}
+        return {**vars(self.fleet), **amounts, "rate": self.rate.document()}
 
 
 def cheapest_bill(

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy_financial as npf
 
 from costlib.cost.inputs import SMALLEST, fraction, number, signed, whole
-from costlib.errors import bad
+from costlib.errors import InputError, bad, unused
 from costlib.figure import Number
 
 _LONGEST_MONTHS = 240
@@ -41,7 +42,7 @@ class Payback:
     reason: str | None
 
 
-def payback(
+def capital_payback(
     capex_usd: Number,
     saving_usd_per_month: Number,
     *,
@@ -98,7 +99,7 @@ def owned_payback(
     if amortization > owned:
         raise bad("amortization_usd_per_month", amortization_usd_per_month, f"at most owned_usd_per_month, {owned:g}")
     cloud = number("cloud_usd_per_month", cloud_usd_per_month, zero=True)
-    return payback(
+    return capital_payback(
         capex_usd,
         cloud - (owned - amortization),
         life_months=life_months,
@@ -238,3 +239,116 @@ def requests_per_week_needed(
         cadence = number("retrain_every_weeks", retrain_every_weeks)
         cost += (math.ceil(horizon / cadence) - 1) * float(retraining_usd)
     return cost / (saving * horizon)
+
+
+_CAPITAL = ("capex", "saving_per_month", "cloud", "owned", "amortization", "life_months", "discount_rate", "residual")
+
+
+_PARTS = (
+    "teacher_mtok",
+    "teacher_usd_per_mtok",
+    "gpu_hours",
+    "usd_per_gpu_hour",
+    "people_hours",
+    "usd_per_people_hour",
+)
+
+
+class PaidBack(NamedTuple):
+    """The answer of `payback`: of capital or of a project, and for a project what it needs."""
+
+    result: Payback | ProjectPayback
+    needed: dict[str, float]
+
+    def document(self) -> dict[str, Any]:
+        """The fields of `--json`."""
+        rate = {"units": {"irr_per_year": "share per year, 0.25 for 25 %"}} if isinstance(self.result, Payback) else {}
+        return {**self.needed, **vars(self.result), **rate, "kind": "derived"}
+
+
+def payback(
+    *,
+    capex: float | None = None,
+    saving_per_month: float | None = None,
+    cloud: float | None = None,
+    owned: float | None = None,
+    amortization: float | None = None,
+    life_months: int | None = None,
+    discount_rate: float | None = None,
+    residual: float | None = None,
+    effort: float | None = None,
+    teacher_mtok: float | None = None,
+    teacher_usd_per_mtok: float | None = None,
+    gpu_hours: float | None = None,
+    usd_per_gpu_hour: float | None = None,
+    people_hours: float | None = None,
+    usd_per_people_hour: float | None = None,
+    saving_per_request: float | None = None,
+    requests_per_week: float | None = None,
+    within_weeks: float | None = None,
+    retraining: float | None = None,
+    retrain_every_weeks: float | None = None,
+) -> PaidBack:
+    """When capital, a distilled model or a migration pays back: payback, NPV and IRR, retraining included.
+
+    Args:
+        capex: $ paid at the start for owned hardware.
+        saving_per_month: $ a month it saves.
+        cloud: $ a month the cloud costs instead.
+        owned: $ a month owning costs.
+        amortization: Part of --owned that is the capital, spread.
+        life_months: Months it lasts; NPV and IRR need it.
+        discount_rate: Yearly discount rate, e.g. 0.08.
+        residual: $ it is sold for in the end.
+        effort: $ of a distillation or migration; or its parts, the next six.
+        teacher_mtok: Million tokens a teacher writes.
+        teacher_usd_per_mtok: $ per million of them.
+        gpu_hours: Hours of training.
+        usd_per_gpu_hour: $ of each.
+        people_hours: Hours of people.
+        usd_per_people_hour: $ of each.
+        saving_per_request: $ it saves on each request.
+        requests_per_week: Requests it serves a week.
+        within_weeks: Asks for the volume that pays it back by then.
+        retraining: $ of each retraining.
+        retrain_every_weeks: Weeks between retrainings.
+    """
+    asked = dict(locals())
+    if capex is not None:
+        unused("beside --capex", payback, asked, [name for name in asked if name not in _CAPITAL])
+        if life_months is None:
+            unused("without --life-months, at the end of which it is sold", payback, asked, ["residual"])
+        terms: dict[str, Any] = {"discount_rate_per_year": discount_rate or 0, "residual_usd": residual or 0}
+        terms["life_months"] = life_months
+        if saving_per_month is not None and cloud is None and owned is None:
+            unused("beside --saving-per-month", payback, asked, ["amortization"])
+            return PaidBack(capital_payback(capex, saving_per_month, **terms), {})
+        if saving_per_month is None and cloud is not None and owned is not None:
+            terms["amortization_usd_per_month"] = amortization or 0
+            return PaidBack(owned_payback(capex, cloud, owned, **terms), {})
+        given = {"--saving-per-month": saving_per_month, "--cloud": cloud, "--owned": owned}
+        shown = ", ".join(name for name, value in given.items() if value is not None) or "nothing"
+        raise bad("beside --capex", shown, "--saving-per-month, or both --cloud and --owned")
+    parts = {name: asked[name] for name in _PARTS}
+    if any(value is not None for value in parts.values()):
+        spent = distillation_effort_usd(**{name: value or 0 for name, value in parts.items()})
+        if effort is not None:
+            raise bad("--effort and its parts", (effort, spent), "one of the two, not both")
+        for amount, each in zip(_PARTS[::2], _PARTS[1::2], strict=True):
+            if parts[amount] is None:
+                unused(f"without --{amount.replace('_', '-')}", payback, asked, [each])
+        effort = spent
+    volume = requests_per_week
+    if effort is None or saving_per_request is None or (volume is None and within_weeks is None):
+        allowed = "--capex with --saving-per-month, or with --cloud and --owned; or --effort, --saving-per-request "
+        raise InputError(f"amounts are missing; allowed: {allowed}and --requests-per-week or --within-weeks")
+    unused("beside --effort", payback, asked, _CAPITAL)
+    if retraining is None:
+        unused("without --retraining, what each costs", payback, asked, ["retrain_every_weeks"])
+    cadence: dict[str, Any] = {"retraining_usd": retraining or 0, "retrain_every_weeks": retrain_every_weeks}
+    needed = {"effort_usd": effort}
+    if within_weeks is not None:
+        least = requests_per_week_needed(effort, saving_per_request, within_weeks, **cadence)
+        needed["requests_per_week_needed"] = least
+        volume = least if volume is None else volume
+    return PaidBack(project_payback(effort, saving_per_request, volume or 0, **cadence), needed)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
@@ -29,6 +29,42 @@ if TYPE_CHECKING:
 _HOUR_S = 3600
 _SPEEDS = ("output_tokens_per_s", "input_tokens_per_s")
 _AMOUNTS = ("input_usd_per_mtok", "output_usd_per_mtok", "blended_usd_per_mtok")
+
+
+_LATENCIES = {
+    "ttft": ("ttft_scheduled_s", "ttft_sent_s"), "tpot": ("stream_tpot_s",), "itl": ("itl_s",),
+    "e2e": ("e2e_scheduled_s", "e2e_sent_s"),
+}  # fmt: skip
+_RATES = {
+    "throughput": ("requests_per_s", "output_tokens_per_s", "input_tokens_per_s"),
+    "goodput": ("good_requests", "good_share", "goodput_requests_per_s", "goodput_tokens_per_s"),
+}
+
+
+class PricedLoad(NamedTuple):
+    """Load tests, and $ per million tokens under each convention; None where no hourly rate is known."""
+
+    test: LoadTest
+    cost: pd.DataFrame | None
+
+    @property
+    def warning(self) -> str | None:
+        """What a person must know at once: what could not be stored."""
+        said = "the last test is on stdout only (--json: by request)"
+        return self.test.unstored and f"{self.test.unstored}; {said}"
+
+    def document(self) -> dict[str, Any]:
+        """The fields of `--json`: latencies and rates by name, the requests only where the store has them not."""
+        test, latencies, rows = self.test, self.test.latencies, self.test.rows
+        found: dict[str, Any] = {"rows": rows, "highest": test.highest, "dialects": test.dialects}
+        found["cost"] = [] if self.cost is None else self.cost
+        found |= {name: latencies[latencies["metric"].isin(ids)] for name, ids in _LATENCIES.items()}
+        for name, columns in _RATES.items():
+            ends = [f"{column}{end}" for column in columns for end in ("", "_low", "_high")]
+            found[name] = rows[["run_id", *(column for column in ends if column in rows)]]
+        if test.unstored:
+            found |= {"unstored": test.unstored, "requests": test.requests}
+        return found
 
 
 def price_loads(
@@ -210,7 +246,7 @@ def load(
     store: Store | str | None = None,
     progress: Progress | None = None,
     **settings: Any,
-) -> tuple[LoadTest, pd.DataFrame | None]:
+) -> PricedLoad:
     """Load-test an OpenAI-compatible server: latencies, throughput, goodput within an SLO, and $ per token.
 
     The first part holds tables: `rows` (one per load), `requests` (the traces), `latencies`, `dialects`; the second one
@@ -272,5 +308,5 @@ def load(
         progress=progress,
     )
     if not sold:
-        return found, None
-    return found, price_loads(found.rows, cheapest(sold, count), output_to_input_price_ratio=price_ratio)
+        return PricedLoad(found, None)
+    return PricedLoad(found, price_loads(found.rows, cheapest(sold, count), output_to_input_price_ratio=price_ratio))

@@ -167,3 +167,10 @@ def speculations(store: Store | str | None = None) -> pd.DataFrame:
     key = ["model", "precision", "draft", "draft_precision", "draft_tokens", "prompt_tokens", "output_tokens"]
     frame = kept.read(SPECULATIONS).frame
     return frame.drop_duplicates([*key, "device", "text"], keep="last", ignore_index=True)
+
+
+def best(rows: pd.DataFrame) -> Row:
+    """What the number of proposals that is surest to be faster shows; the first where none is."""
+    ranked = rows.assign(use=rows["verdict"] == "use", sure=rows["speedup_low"].fillna(0))
+    found = ranked.sort_values(["use", "sure"], ascending=False, kind="stable").iloc[0].to_dict()
+    return {name: found[name] for name in ("draft_tokens", "acceptance", "speedup", "verdict", "verdict_reason")}

@@ -14,20 +14,20 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from costlib.cost.charges import Bought, Pool, Priced, api_charge, hosting_charges, without_discounts
-from costlib.cost.focus import Row, next_month
-from costlib.errors import InputError, bad
+from costlib.cost.charges import Bought, Pool, Priced, api_charge, hosting_charges, usage_charges, without_discounts
+from costlib.cost.focus import Row, dataset, next_month, target, totals, write
+from costlib.errors import InputError, bad, unused
 from costlib.figure import Kind
 from costlib.portfolio.api_use import api_use
 from costlib.portfolio.offers import mean_request
 from costlib.portfolio.options import supplies
-from costlib.portfolio.plan import Plan
+from costlib.portfolio.plan import Plan, make_plan
 from costlib.portfolio.supply import Supply, rented
 from costlib.prices.book import PriceBook, load_book
 from costlib.prices.hardware import measured_offers
-from costlib.read import read_rows
+from costlib.read import iso_date, read_rows
 from costlib.store import Store
-from costlib.study import DistilledOption, SelfHosted
+from costlib.study import DistilledOption, SelfHosted, load_study
 
 _HOUR = Decimal("1e-9")
 OWNED_COLUMNS = ("option", "paid_usd", "listed_usd", "residual_usd", "life_hours", "bought_on")
@@ -177,3 +177,64 @@ def read_owned(path: Path | str) -> dict[str, Bought]:
         except InputError as error:
             raise error if str(error).startswith(row.where) else InputError(f"{row.where}: {error}") from None
     return found
+
+
+def focus(
+    study: str | None = None,
+    *,
+    out: str,
+    usage: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    month: str | None = None,
+    owned: str | None = None,
+    account: str = "costlib",
+    provider: str | None = None,
+    tier: str = "standard",
+    as_of: str | None = None,
+    store: str | None = None,
+) -> dict[str, Any]:
+    """Export a plan, or a period of usage, as FOCUS 1.2: one row per model, workload, kind of token and period.
+
+    Args:
+        study: Study whose plan is exported; leave out with --usage.
+        out: File to write, .csv or .parquet.
+        usage: Log or table of requests to export instead.
+        columns: FIELD=COLUMN of a log whose export is not recognised; again for each field.
+        month: Month of the plan, YYYY-MM [default: the study's].
+        owned: CSV of hardware bought: option, paid_usd, listed_usd, ...
+        account: BillingAccountId of every row.
+        provider: API provider, e.g. anthropic; needed where several offer a model.
+        tier: Tier of usage rows that name none.
+        as_of: Date of the prices, YYYY-MM-DD, or UTC moment [default: the snapshot].
+        store: Folder of measurements [default: data/store].
+    """
+    asked = dict(locals())
+    if (study is None) == (usage is None):
+        raise bad("STUDY and --usage", (study, usage), "one of the two")
+    target(out)
+    left_out: dict[str, Any] = {}
+    if usage is not None:
+        unused("beside --usage", focus, asked, ("month", "owned", "store"))
+        named: dict[str, Any] = {"provider": provider, "tier": tier, "as_of": as_of}
+        charges, unpriced, notes = usage_charges(load_book(), usage, columns=columns, **named)
+        left_out = {"unpriced": unpriced, "notes": notes}
+    else:
+        unused("without --usage", focus, asked, ("columns", "provider", "tier", "as_of"))
+        first = None if month is None else iso_date(f"{month}-01")
+        if month is not None and first is None:
+            raise bad("--month", month, "a month as YYYY-MM")
+        hardware, kept = None if owned is None else read_owned(owned), Store(store)
+        charges = plan_charges(make_plan(load_study(str(study)), kept), kept, month=first, owned=hardware)
+    frame = dataset(charges, account=account)
+    write(frame, out)
+    return {
+        "file": out,
+        "focus_version": "1.2",
+        "rows": len(frame),
+        "billing_periods": sorted({str(day) for day in frame["BillingPeriodStart"]}),
+        "currency": "USD",
+        "totals": totals(frame),
+        **left_out,
+        "kind": "derived",
+        "source": f"study {study}" if usage is None else usage,
+    }

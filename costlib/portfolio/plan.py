@@ -148,7 +148,6 @@ class Plan:
         order = found["change_usd_per_month"].abs().sort_values(ascending=False, kind="stable").index
         return found.loc[order].rename_axis("workload").reset_index()
 
-    @property
     def document(self) -> dict[str, Any]:
         """The fields of `costlib plan --json`; amounts of the bill as decimals in cents."""
         sums: Any

@@ -16,7 +16,7 @@ PLACE = "COSTLIB_REPORT_PLAN"
 """The environment variable of a notebook's kernel that names the run's own folder, which nobody else can write to."""
 
 
-def plan(study: Study | str | Path, store: Store | str | Path | None = None) -> Plan:
+def plan(study: Study | str | Path = "demo", store: Store | str | Path | None = None) -> Plan:
     """Assign every workload of a study to the option that costs least, errors counted, and say how sure that is.
 
     Raises `InputError` for a workload, score, price, speed or rate that is missing or wrong, and `Infeasible` (an

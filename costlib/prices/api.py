@@ -7,15 +7,20 @@ is a cliff chosen by the total input and applies to every token of the request. 
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import date
 from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 
-from costlib.errors import bad
+from costlib.errors import InputError, bad, unused
 from costlib.figure import Kind
 from costlib.prices.amounts import Amount, exact
 from costlib.prices.book import AsOf, PriceBook, load_book
 from costlib.prices.buckets import COUNTS, MOST_TOKENS, not_used, own_buckets, plan
+
+if TYPE_CHECKING:
+    from costlib.prices.usage import PricedUsage
 
 _MILLION = Decimal(1_000_000)
 _QUOTED: Kind = "quoted"
@@ -60,6 +65,10 @@ class PricedRequest:
     requests: int
     deprecated: bool
     notes: tuple[str, ...]
+
+    def document(self) -> dict[str, Any]:
+        """The fields of `--json`."""
+        return {**asdict(self), "price_ids": [line.price_id for line in self.lines]}
 
 
 def price_request(
@@ -228,3 +237,39 @@ def price(
     """
     request = locals().copy()
     return price_request(load_book(), **request)
+
+
+def quote(
+    model: str | None = None,
+    *,
+    input_tokens: int | None = None,
+    output_tokens: int | None = None,
+    usage: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    provider: str | None = None,
+    tier: str = "standard",
+    as_of: str | None = None,
+    **request: int,
+) -> PricedRequest | PricedUsage:
+    """Price one API request, or a table of them, line by line, at the list price of a date.
+
+    Args:
+        model: API model, e.g. gpt-4o; leave out with --usage.
+        usage: Log or table of requests to price instead of one.
+        columns: FIELD=COLUMN of a log whose export is not recognised; again for each field.
+        provider: API provider, e.g. anthropic; needed where several offer a model.
+        tier: standard, batch, flex or priority; with --usage, of rows that name none.
+        **request: Those of `costlib.price`.
+    """
+    if usage is None:
+        unused("without --usage", quote, locals(), ["columns"])
+        if model is None or input_tokens is None or output_tokens is None:
+            raise InputError("Missing MODEL, --prompt-tokens or --output-tokens; allowed: these three, or --usage FILE")
+        request |= {"input_tokens": input_tokens, "output_tokens": output_tokens}
+        return price(model, provider, tier=tier, as_of=as_of, **request)
+    named = {"model": model, "input_tokens": input_tokens, "output_tokens": output_tokens}
+    asked = request | {name: value for name, value in named.items() if value is not None}
+    unused("beside --usage, whose columns say it", price, asked, asked)
+    from costlib.prices.usage import price_table
+
+    return price_table(usage, provider=provider, tier=tier, as_of=as_of, columns=columns)

@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from costlib.errors import bad
-from costlib.output import write_whole
+from costlib.output import check_file, write_whole
 from costlib.prices.book import AsOf, PriceBook, load_book
 from costlib.prices.currency import load_exchange_rates
 from costlib.prices.entries import Price
@@ -169,3 +169,15 @@ def _price(fields: dict[str, Any]) -> Price:
     days = {name: fields[name] and date.fromisoformat(fields[name]) for name in _DAYS}
     hours = fields["hours"] and tuple(time.fromisoformat(part) for part in fields["hours"])
     return Price(**fields | days | {"hours": hours, "amount": Decimal(fields["amount"])})
+
+
+def prices_save(file: str) -> dict[str, Any]:
+    """Save the whole price book, for a later `prices diff`.
+
+    Args:
+        file: JSON file to write.
+    """
+    path, book = check_file(file, "FILE"), load_book()
+    save_snapshot(book, path)
+    found = {"file": path, "prices": len(book.prices), "snapshot_date": book.snapshot_date, "snapshot": book.snapshot}
+    return {**found, "source": book.source}

@@ -78,3 +78,33 @@ def owned_hour(
     capital = +capital  # rounded to the digits that all amounts have
     energy = numbers["kw"] * numbers["pue"] * numbers["usd_per_kwh"]
     return OwnedHour(capital, energy, numbers["hosting_per_hour"], numbers["staff_per_hour"])
+
+
+def owned(
+    *,
+    capex: float,
+    life_years: float,
+    kw: float,
+    usd_per_kwh: float,
+    pue: float = 1.0,
+    residual: float = 0.0,
+    hosting_per_hour: float = 0.0,
+    staff_per_hour: float = 0.0,
+    discount_rate: float = 0.0,
+) -> OwnedHour:
+    """What an hour of your own hardware costs, busy or idle, by what it pays for.
+
+    Args:
+        capex: $ paid for the hardware.
+        life_years: Years it is used, day and night.
+        kw: kW it draws.
+        usd_per_kwh: $ per kWh.
+        pue: Power of the site over power of the hardware.
+        residual: $ it is sold for in the end.
+        hosting_per_hour: $ an hour for space and network.
+        staff_per_hour: $ an hour for its share of people.
+        discount_rate: Yearly discount rate, e.g. 0.08.
+    """
+    asked = dict(locals())
+    years = exact("life_years", asked.pop("life_years"), zero=False)
+    return owned_hour(life_hours=years * HOURS_PER_YEAR, **asked)

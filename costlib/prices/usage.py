@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
@@ -53,6 +53,14 @@ class PricedUsage:
     source: str
     snapshot: str
     notes: tuple[str, ...]
+    as_of: date | None = None
+    """The one day of all prices; None where each row has its own."""
+
+    def document(self) -> dict[str, Any]:
+        """The fields of `--json`: of the amounts only how many they are."""
+        found = {name: value for name, value in vars(self).items() if name != "amounts"}
+        kind = "assumed" if "assumed" in set(self.lines["kind"]) else "quoted"
+        return {**found, "rows": len(self.amounts), "price_ids": list(self.lines["price_id"]), "kind": kind}
 
 
 def price_usage(
@@ -118,6 +126,7 @@ def price_usage(
         notes=tuple(
             dict.fromkeys([*said, *lines["doubt"].dropna(), *_notes(frame, sheets, given, own, requests, priced)])
         ),
+        as_of=book.moment(as_of)[0] if sheets.dated_by in ("as_of", "snapshot day") else None,
     )
 
 

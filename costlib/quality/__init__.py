@@ -2,4 +2,4 @@
 
 from costlib.room import callable_as
 
-callable_as(__name__, "costlib.quality.text:measure_text")
+callable_as(__name__, "costlib.quality.assess:quality")

@@ -83,6 +83,11 @@ class BatchResult:
         return all(report.ok for report in self.reports)
 
     @property
+    def documents(self) -> list[dict[str, Any]]:
+        """Every report as JSON types."""
+        return [one.document() for one in self.reports]
+
+    @property
     def index(self) -> Path:
         """The first page."""
         return self.out / "index.html"

@@ -12,8 +12,6 @@ from dataclasses import replace
 from traceback import extract_tb
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from costlib.errors import InputError
 from costlib.tables import TABLES
 from costlib.tables.analysis import DECLARED
@@ -89,11 +87,9 @@ def column(
         if owner is None or owner[0] != mine[0] or (owner[1] == mine[1] and mine[1]):
             there = f"column {name!r} is {old.formula!r} in another cell"
             raise RefusedError(f"{there}; change it there, or take another name for {formula!r}")
-    ending = next((end for end in ENDINGS if f"_{name}".endswith(end)), "")
-    if old is None and unit is None and not ending:
+    if old is None and unit is None and not described(name).unit:
         raise RefusedError(f"column {name!r} has no unit; declare it: cl.column({name!r}, unit=...)")
-    words = _words(name.removesuffix(ending) or name)
-    base = old or Column(name, "number", words, ENDINGS.get(ending, ""), label=words)
+    base = described(name)
     if formula:
         inputs(formula)
         _OWNERS[name] = mine
@@ -106,6 +102,13 @@ def column(
         formula=formula or base.formula,
         source=source or base.source,
     )
+
+
+def described(name: str) -> Column:
+    """The declaration of a column, or one made from its name; without a unit where its ending says none."""
+    ending = next((end for end in ENDINGS if f"_{name}".endswith(end)), "")
+    words = _words(name.removesuffix(ending) or name)
+    return COLUMNS.get(name) or Column(name, "number", words, ENDINGS.get(ending, ""), label=words)
 
 
 def known(name: str) -> Column:
@@ -132,6 +135,8 @@ def derive(frame: pd.DataFrame, **formulas: str) -> pd.DataFrame:
         frame: Any frame.
         formulas: name="arithmetic over columns", such as `saving_usd="before_usd - after_usd"`.
     """
+    import numpy as np
+
     for name, formula in formulas.items():
         column(name, formula=formula)
         held: dict[str, Any] = {str(key): frame[key] for key in frame}

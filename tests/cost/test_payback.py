@@ -8,9 +8,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from costlib.cost.payback import (
+    capital_payback as payback,
+)
+from costlib.cost.payback import (
     distillation_effort_usd,
     owned_payback,
-    payback,
     project_payback,
     requests_per_week_needed,
 )

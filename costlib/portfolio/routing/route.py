@@ -80,6 +80,11 @@ class Routed:
     source: str
     synthetic: str = ""
 
+    @property
+    def cpt(self) -> pd.DataFrame:
+        """The share of requests each router sends to the strong model for 50 and 80 % of the gain."""
+        return self.routers[["router", "cpt_50", "cpt_80"]]
+
     def __repr__(self) -> str:
         return f"Routed({self.source}: {'route' if self.routes else 'do not route'}: {self.reason})"
 

@@ -55,7 +55,7 @@ def test_tasks_of_an_embedding_model_by_precision(tmp_path, call, sort):
     assert variant["difference"] == pytest.approx(variant["score"] - base["score"])
     code, out = call(*given)
     assert code == 0
-    assert "task sort" in out and "30 items" in out
+    assert " sort " in out and " 30 " in out
     code, out = call(
         model, "--precision", "fp32", "--task", sort, "--store", tmp_path / "store", "--against", "x", "--json"
     )

@@ -1,14 +1,21 @@
-"""The card of how good a model is: quality, by text and by tasks, here or behind an endpoint."""
+"""How good a model is: by text and by tasks, here or behind an endpoint, with the gate of each."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
-from costlib.cli.show import Card, Table, number, records
 from costlib.errors import bad, unused
-from costlib.tables.schema import is_null
+from costlib.models.load import is_encoder
+from costlib.models.reference import parse
+from costlib.quality.gate import check_limit, gate
+from costlib.quality.tasks.endpoint import Endpoint, TokenPrice, worst_usd
+from costlib.quality.tasks.evaluate import evaluate, list_price
+from costlib.quality.tasks.file import read_task
+from costlib.quality.text import measure_text
+from costlib.stats.paired import minimum_detectable_accuracy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,10 +29,34 @@ _OF_ENDPOINTS = ("api_key_env", "concurrency", "requests_per_minute", "attempts"
 _OF_MODELS_HERE = ("precision", "baseline", "device", "fresh", "chat", "time_budget_s")
 """Options that have a meaning for one part of the work only."""
 _MOST_REQUEST_S = 600.0
-_TEXT = ("ppl_ratio", "ppl_p_value", "kl_mean", "top1_agreement", "bits_per_byte")
 
 
-def ask_quality(
+@dataclass(frozen=True)
+class Quality:
+    """What a model answered: `rows` by text, each with its `gate`, and `tasks`; or with `dry_run` a `forecast`.
+
+    A forecast has a row for each task: the smallest loss its items could show, and what they could cost at most.
+    """
+
+    rows: pd.DataFrame | None = None
+    tasks: pd.DataFrame | None = None
+    forecast: list[dict[str, Any]] | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether every part has a row that is ok."""
+        parts = [part for part in (self.rows, self.tasks) if part is not None]
+        return all("status" not in part or (part["status"] == "ok").any() for part in parts)
+
+    def document(self) -> dict[str, Any]:
+        """The fields of `--json`: without the values of every token."""
+        if self.forecast is not None:
+            return {"tasks": self.forecast, "kind": "derived"}
+        rows: Any = [] if self.rows is None else self.rows.drop(columns=["nll", "kl", "top1"])
+        return {"rows": rows, "kind": "measured", "tasks": [] if self.tasks is None else self.tasks}
+
+
+def quality(
     model: str,
     *,
     precision: str | Iterable[str] = "16-bit",
@@ -65,7 +96,7 @@ def ask_quality(
     dry_run: bool = False,
     store: str | None = None,
     progress: Progress | None = None,
-) -> tuple[pd.DataFrame | None, pd.DataFrame | None] | list[dict[str, Any]]:
+) -> Quality:
     """Score a model: perplexity and KL on a text, and tasks, each precision against its baseline on the same material.
 
     Args:
@@ -108,13 +139,6 @@ def ask_quality(
         store: Folder of measurements [default: data/store].
     """
     asked = dict(locals())
-    from costlib.models.load import is_encoder
-    from costlib.models.reference import parse
-    from costlib.quality.gate import check_limit
-    from costlib.quality.tasks.endpoint import Endpoint
-    from costlib.quality.tasks.evaluate import evaluate
-    from costlib.quality.tasks.file import read_task
-
     for why, no, names_of in (
         ("without a task", not tasks, _OF_TASKS),
         ("with tasks and no text", bool(tasks) and text is None, _OF_TEXT),
@@ -125,19 +149,19 @@ def ask_quality(
         ("without a provider, whose list has days", provider is None, ["as_of"]),
     ):
         if no:
-            unused(why, ask_quality, asked, names_of)
+            unused(why, quality, asked, names_of)
     settings: dict[str, Any] = {"kind": kind, "prompt": prompt, "shots": shots, "max_tokens": max_tokens}
     settings |= {"limit": limit, "chat": chat, "margin": margin}
     read = [read_task(file, **settings) for file in tasks]
     if endpoint is None and read and is_encoder(parse(model)):
         learns = ("prompt", "shots", "chat", "max_tokens")
-        unused("for an embedding model, which learns from the train split", ask_quality, asked, learns)
+        unused("for an embedding model, which learns from the train split", quality, asked, learns)
     if endpoint is None and read and {one.kind for one in read} <= {"classification", "retrieval"}:
-        unused("where every answer is one of the choices", ask_quality, asked, ["max_tokens"])
+        unused("where every answer is one of the choices", quality, asked, ["max_tokens"])
     who: str | Endpoint = model
     if endpoint is not None:
         if timeout_s > _MOST_REQUEST_S:
-            unused(f"above {_MOST_REQUEST_S:g} for a request", ask_quality, asked, ["timeout_s"])
+            unused(f"above {_MOST_REQUEST_S:g} for a request", quality, asked, ["timeout_s"])
         if text is not None or not read:
             raise bad("text" if text else "task", text or "none", "tasks only: an endpoint tells no likelihoods")
         who = Endpoint(
@@ -156,7 +180,7 @@ def ask_quality(
     check_limit(max_perplexity_ratio)
     cap = None if max_usd is None else _money("max_usd", max_usd)
     if dry_run:
-        return _forecast(who, read)
+        return Quality(forecast=_forecast(who, read))
     precisions = [precision] if isinstance(precision, str) else list(precision)
     if not precisions:
         raise bad("precision", precisions, "at least one precision")
@@ -165,91 +189,27 @@ def ask_quality(
     local: dict[str, Any] = {"device": device, "fresh": fresh, "time_budget_s": time_budget_s, "timeout_s": timeout_s}
     if endpoint is not None:
         local = {}
-    rows = scores = None
+    rows: pd.DataFrame | None = None
+    scores: pd.DataFrame | None = None
     if endpoint is None and (text is not None or not read):
-        from costlib.quality.text import measure_text
-
         how: dict[str, Any] = {"text": text, "tokens": tokens, "rule": rule, "window": window, "stride": stride}
         rows = measure_text(model, precisions, baseline_model=baseline_model, **how, **shared, **local)
+        rows = rows.assign(gate=[_gate(row, max_perplexity_ratio) for row in rows.to_dict("records")])
     if read:
         before = None if against is None else _known(against)
         scores = evaluate(who, read, precisions, against=before, max_usd=cap, **shared, **local)
-    return rows, scores
-
-
-def quality(answered: Any, asked: Any) -> Card:
-    """Example: costlib quality demo:gemma-3-270m --precision bf16,nf4 --task data/tasks/order_data.jsonl --shots 4"""
-    if isinstance(answered, list):
-        yield {"tasks": answered, "kind": "derived"}
-        yield _before(answered)
-        return
-    rows, scores = answered
-    gates = [] if rows is None else [_gate(row, asked.max_perplexity_ratio) for row in records(rows)]
-    document: dict[str, Any] = {"rows": [] if rows is None else _rows(rows, gates), "kind": "measured"}
-    yield {**document, "tasks": [] if scores is None else scores}
-    if rows is not None:
-        yield from _text(rows, gates)
-    if scores is not None:
-        yield from _tasks(scores)
+    return Quality(rows, scores)
 
 
 def _gate(row: dict[Any, Any], most: float) -> str:
-    from costlib.quality.gate import gate
-
     verdict = gate(row, most, rule=row["rule"])
     if (row["model"], row["precision"]) == (row["baseline_model"], row["baseline"]) and verdict.answer == "passed":
         return "baseline"
     return f"{verdict.answer}: {verdict.reason}"
 
 
-def _rows(frame: Any, gates: list[str]) -> list[dict[str, Any]]:
-    """Rows for a reader: without the values of every token."""
-    found = records(frame.drop(columns=["nll", "kl", "top1"]))
-    return [{**row, "gate": said} for row, said in zip(found, gates, strict=True)]
-
-
-def _text(rows: Any, gates: list[str]) -> Card:
-    lines, notes = [], []
-    for row, said in zip(records(rows), gates, strict=True):
-        who = row["precision"] if rows["model"].nunique() == 1 else f"{row['model']} {row['precision']}"
-        name = who if row["status"] == "ok" else f"{who}: {row['status']}"
-        lines.append([name, *(number(row, column) for column in (row["rule"], *_TEXT))])
-        notes += [f"{who}: {said}"] if said != "baseline" else []
-        notes += [row[why] for why in ("reason", "weights_note") if isinstance(row[why], str)]
-    first = rows.iloc[0]
-    columns = ["precision", "perplexity", "ratio", "p", "KL nats/token", "same first", "bits/byte"]
-    laid = f"windows of {first['window']}" + (f" every {first['stride']}" if first["stride"] < first["window"] else "")
-    caption = f"{first['tokens']} tokens of {first['text']}, {first['rule']}, {laid}; measured; [95 % interval]"
-    yield Table(f"{rows.iloc[-1]['model']}: text", columns, lines, caption)
-    yield from (f"  {note}" for note in dict.fromkeys(notes))
-
-
-def _tasks(scores: Any) -> Card:
-    for name, rows in scores.groupby("task", sort=False):
-        lines, notes = [], []
-        for row in records(rows):
-            who = row["model"] if is_null(row["precision"]) else f"{row['model']} {row['precision']}"
-            change = "-" if is_null(row["gained"]) else f"+{row['gained']} -{row['lost']}"
-            shown = [number(row, column) for column in ("score", "success", "difference")]
-            lines.append([who, *shown, change, number(row, "p_holm"), number(row, "spent_usd", " USD")])
-            if not is_null(row["gate"]):
-                notes.append(f"{who}: {row['gate']}: {row['gate_reason']}")
-            if row["failed"]:
-                notes.append(f"{who}: {row['failed']} of {row['n']} items without an answer, counted in the interval")
-            notes += [f"{who}: {row[why]}" for why in ("reason", "weights_note") if isinstance(row[why], str)]
-        first = rows.iloc[0]
-        against = "" if is_null(first["baseline"]) else f"; difference to {first['baseline']}"
-        columns = ["model", "score", "wholly right", "difference", "flips", "p (Holm)", "spent"]
-        caption = f"{first['task_kind']}, {first['n']} items{against}; measured; [95 % interval]"
-        yield Table(f"task {name}", columns, lines, caption)
-        yield from (f"  {note}" for note in dict.fromkeys(notes))
-
-
 def _forecast(who: Any, tasks: list[Any]) -> list[dict[str, Any]]:
     """What the tasks could tell apart, and what an endpoint could charge at most."""
-    from costlib.quality.tasks.endpoint import Endpoint, worst_usd
-    from costlib.stats.paired import minimum_detectable_accuracy
-
     found = []
     for task in tasks:
         row: dict[str, Any] = {"task": task.name, "kind": task.kind, "items": len(task.items)}
@@ -259,22 +219,7 @@ def _forecast(who: Any, tasks: list[Any]) -> list[dict[str, Any]]:
     return found
 
 
-def _before(found: list[dict[str, Any]]) -> Table:
-    lines = []
-    for row in found:
-        shares = [value for name, value in row.items() if name.startswith("detectable")]
-        shown = ["none" if share is None else f"{100 * share:.1f} points" for share in shares]
-        cost = "-" if row["most_usd"] is None else f"{row['most_usd']:.4f} USD"
-        lines.append([row["task"], str(row["items"]), *shown, cost])
-    columns = ["task", "items", "2 % flip", "5 %", "10 %", "20 %", "costs at most"]
-    caption = "smallest loss found with 80 % power if so many answers change; derived (Connor 1987)"
-    return Table("Before asking", columns, lines, caption)
-
-
 def _price(model: str, provider: str | None, given: str | None, as_of: str | None) -> Any:
-    from costlib.quality.tasks.endpoint import TokenPrice
-    from costlib.quality.tasks.evaluate import list_price
-
     if given is not None:
         parts = given.split(",")
         if len(parts) != 2:
