@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 
 from costlib.environment import describe
-from costlib.errors import InputError
 from costlib.isolate import step
 from costlib.measure.device import open_device
 from costlib.measure.iteration import iterate
 from costlib.measure.roofline import limits_of, reading
 from costlib.measure.worker import LOADED
-from costlib.models.configs import from_config
+from costlib.models.architectures import Architecture
 from costlib.models.encoder import Encoder, load_encoder
 from costlib.models.precision import precision as known_precision
 
@@ -81,11 +80,7 @@ def encode_once(
         "weights_note": encoder.weights_note,
         "environment": environment,
         "fingerprint": fingerprint,
-        "energy_j": energy.joules,
-        "energy_idle_w": energy.idle_w,
-        "energy_window_s": energy.window_s,
-        "energy_scope": energy.scope,
-        "energy_reason": energy.reason,
+        **energy.columns(),
         **_ceilings(encoder, model, precision, batch, lengths, hardware, ceilings, until - time.perf_counter()),
     }
 
@@ -103,15 +98,11 @@ def _ceilings(
     """Work of a pass and the device's ceilings, as columns; or why they are unknown."""
     if encoder.static:
         return {"ceiling_reason": "a static model looks its tokens up and multiplies nothing"}
-    config = encoder.model.config.get_text_config().to_dict()
-    try:
-        arithmetic = from_config(config, model)
-    except InputError:
-        return {"ceiling_reason": f"costlib has no arithmetic for models of type {config.get('model_type')}"}
-    held = known_precision(precision)
-    moved, done = reading(arithmetic, encoder.weight_bytes, held.dense_bytes, lengths, batch)
-    tokens = (max(lengths), batch * max(lengths))
+    held, tokens = known_precision(precision), (max(lengths), batch * max(lengths))
+
+    def work(shape: Architecture) -> dict[str, Any]:
+        moved, done = reading(shape, encoder.weight_bytes, held.dense_bytes, lengths, batch)
+        return {"pass_bytes": moved, "pass_flops": done}
+
     found = {"weight_bytes": encoder.weight_bytes, "compute_dtype": encoder.compute_dtype}
-    return {"pass_bytes": moved, "pass_flops": done} | limits_of(
-        encoder.model, held, found, hardware, tokens, known, left_s
-    )
+    return limits_of(encoder.model, model, held, work, found, hardware, tokens, known, left_s)

@@ -35,6 +35,17 @@ class Energy:
     reason: str | None
     integrated_j: float | None = None
 
+    def columns(self) -> dict[str, Any]:
+        """As columns of a run."""
+        return {
+            "energy_j": self.joules,
+            "energy_integrated_j": self.integrated_j,
+            "energy_idle_w": self.idle_w,
+            "energy_window_s": self.window_s,
+            "energy_scope": self.scope,
+            "energy_reason": self.reason,
+        }
+
 
 class EnergyMeter(Protocol):
     """A running window; `idle` samples power for a moment before the work, `start` and `stop` bound it."""

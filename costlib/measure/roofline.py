@@ -20,8 +20,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from costlib.errors import InputError
 from costlib.isolate import no_memory, step
 from costlib.models.architectures import Architecture
+from costlib.models.configs import from_config
 from costlib.models.precision import Precision, torch_dtype
 
 ABOVE = 1.02
@@ -118,31 +120,38 @@ def measure_ceilings(
 
 def limits_of(
     model: Any,
+    name: str,
     held: Precision,
+    work: Callable[[Architecture], Mapping[str, Any]],
     found: Mapping[str, Any],
     device: Any,
     tokens: Sequence[int],
     known: Mapping[str, Any],
     left_s: float,
 ) -> dict[str, Any]:
-    """The ceilings of a run as columns, or why they are unknown; and as `ceilings`, for the next process of the call.
+    """What a run does and its ceilings as columns, or why they are unknown; `ceilings` are for the call's next process.
 
-    `known` is what an earlier process of the call left, `left_s` what is left of the time budget; `found` holds the
-    bytes of the weights and the dtype that they are multiplied at.
+    `work` says what a model of a shape does. `known` is what an earlier process of the call left, `left_s` what is left
+    of the time budget; `found` holds the bytes of the weights and the dtype that they are multiplied at.
     """
+    config = model.config.get_text_config().to_dict()
+    try:
+        done = dict(work(from_config(config, name)))
+    except InputError:
+        return {"ceiling_reason": f"costlib has no arithmetic for models of type {config.get('model_type')}"}
     before, dtypes = Ceilings.of(known), kernel_dtypes(held, found["compute_dtype"])
     lacking = [dtype for dtype in dtypes if dtype not in before.products]
     if CEILING_S * (len(lacking) + (before.bytes_per_s is None)) > left_s and (lacking or not before.bytes_per_s):
-        return {"ceiling_reason": "the time budget ended before the device's ceilings were measured"}
+        return done | {"ceiling_reason": "the time budget ended before the device's ceilings were measured"}
     step("measuring the device's ceilings")
     try:
         limits = measure_ceilings(device, layer_shapes(model), tokens, dtypes, before)
     except (MemoryError, RuntimeError) as error:
         if not no_memory(error):
             raise
-        return {"ceiling_reason": "no memory was left to measure the device's ceilings in"}
+        return done | {"ceiling_reason": "no memory was left to measure the device's ceilings in"}
     reason = cache_reason(device.name, found["weight_bytes"])
-    return {"ceilings": limits.plain(), **limits.columns(dtypes), "ceiling_reason": reason}
+    return done | {"ceilings": limits.plain(), **limits.columns(dtypes), "ceiling_reason": reason}
 
 
 def _bandwidth(device: Any) -> float:

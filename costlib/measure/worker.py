@@ -9,11 +9,14 @@ from __future__ import annotations
 import json
 import os
 import time
+from dataclasses import asdict
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from costlib.errors import InputError
 from costlib.isolate import Unsupported, step
+
+if TYPE_CHECKING:
+    from costlib.models.architectures import Architecture
 
 _IDLE_S = 1.0
 LOADED, COMPILING, COMPILED = "warming up", "compiling", "compiled"
@@ -100,12 +103,7 @@ def measure_once(
         "power_limit_w": (environment["gpu"] or {}).get("power_limit_w"),
         "power_capped_share": hardware.capped_share(),
         "host_share": host_share(running.host_s, decode, output_tokens - 1),
-        "energy_j": energy.joules,
-        "energy_integrated_j": energy.integrated_j,
-        "energy_idle_w": energy.idle_w,
-        "energy_window_s": energy.window_s,
-        "energy_scope": energy.scope,
-        "energy_reason": energy.reason,
+        **energy.columns(),
         "weights_note": "; ".join(filter(None, (loaded["note"], running.note))) or None,
         **loaded["proof"],
     }
@@ -166,7 +164,6 @@ def _ceilings(
     """
     from costlib.devices import data_sheet
     from costlib.measure.roofline import limits_of, work_of
-    from costlib.models.configs import from_config
     from costlib.models.precision import precision as known_precision
 
     sheet = data_sheet(found["environment"]["device"])
@@ -174,22 +171,16 @@ def _ceilings(
         "spec_bytes_per_s": None if sheet is None else sheet.bandwidth_bytes_per_s,
         "spec_flops_per_s": None if sheet is None else sheet.dense_16bit_flops_per_s,
     }
-    config = model.config.get_text_config().to_dict()
-    try:
-        arithmetic = from_config(config, name)
-    except InputError:
-        reason = f"costlib has no arithmetic for models of type {config.get('model_type')}"
-        codes = json.loads(found["memory_reasons"]) | {"kv_cache_bytes_expected": reason}
-        return columns | {"ceiling_reason": reason, "memory_reasons": json.dumps(codes, sort_keys=True)}
     held, kept = known_precision(precision), 4 if found["compute_dtype"] == "fp32" else 2
     sizes = shape.batch, shape.prompt_tokens, shape.output_tokens
-    work = work_of(arithmetic, found["weight_bytes"], held.dense_bytes, *sizes, kept)
-    columns |= {
-        "kv_cache_bytes_expected": running.kv_cache_bytes_expected(arithmetic, kept),
-        "decode_bytes": work.decode_bytes,
-        "decode_flops": work.decode_flops,
-        "prefill_bytes": work.prefill_bytes,
-        "prefill_flops": work.prefill_flops,
-    }
+
+    def work(arithmetic: Architecture) -> dict[str, Any]:
+        expected = {"kv_cache_bytes_expected": running.kv_cache_bytes_expected(arithmetic, kept)}
+        return expected | asdict(work_of(arithmetic, found["weight_bytes"], held.dense_bytes, *sizes, kept))
+
     tokens = (shape.batch, shape.batch * shape.prompt_tokens)
-    return columns | limits_of(model, held, found, hardware, tokens, known, left_s)
+    columns |= limits_of(model, name, held, work, found, hardware, tokens, known, left_s)
+    if "kv_cache_bytes_expected" not in columns:
+        codes = json.loads(found["memory_reasons"]) | {"kv_cache_bytes_expected": columns["ceiling_reason"]}
+        columns["memory_reasons"] = json.dumps(codes, sort_keys=True)
+    return columns
