@@ -71,7 +71,9 @@ class Store:
         import pyarrow.parquet as pq
 
         def whole(file: IO[bytes]) -> None:
-            pq.write_table(arrow, file, use_dictionary=len(arrow) > 1, write_statistics=False)  # small files, many
+            many = len(arrow) > 1  # most files hold one row, and are read faster plain
+            codec = "snappy" if many else "none"
+            pq.write_table(arrow, file, use_dictionary=many, compression=codec, write_statistics=False)
 
         checked = table.validate(frame)
         for column in table.columns:
@@ -83,6 +85,8 @@ class Store:
                 {_VERSION_KEY: str(SCHEMA_VERSION).encode(), _TABLE_KEY: table.name.encode()}
             ),
         )
+        if len(arrow):  # a column without a value is no column of the file: read, it is null
+            arrow = arrow.select([name for name in table.names if arrow[name].null_count < len(arrow)])
         self.check_writable()
         folder = self.root / table.name
         try:
@@ -128,14 +132,24 @@ def _reader() -> Any:
 
 
 def _read(base: Any, files: list[Path], table: Table, skipped: dict[Path, str]) -> list[pd.DataFrame]:
-    """Frames of files, indexed by file: all of one shape read at once, halves of them where one cannot be read."""
+    """Checked rows of files, indexed by file: all read at once, halves of them where one cannot be read."""
     import duckdb
+    import pandas as pd
+    import pyarrow as pa
 
     try:
-        return [_frame(base, shape, table) for shape in _shapes(base, files, table, skipped)]
+        shapes = _shapes(base, files, table, skipped)
+        if not shapes:
+            return []
+        read = f"read_parquet(?, hive_partitioning=false, filename={_FILE!r})"
+        found = [_query(base, read, shape).to_arrow_table() for shape in shapes]
+        arrow = pa.concat_tables(found, promote_options="permissive")
+        frame = arrow.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}.get)
+        index = pd.Index(frame.pop(_FILE))
+        return [table.validate(frame, where=files[0].name).set_index(index)]
     except _NewerError:
         raise
-    except (InputError, OSError, ValueError, duckdb.Error) as error:
+    except (InputError, OSError, ValueError, pa.ArrowException, duckdb.Error) as error:
         if len(files) == 1:
             skipped[files[0]] = str(error).splitlines()[0]
             return []
@@ -160,18 +174,6 @@ def _shapes(base: Any, files: list[Path], table: Table, skipped: dict[Path, str]
         else:
             shapes.setdefault(metadata.get(b"ARROW:schema", b""), []).append(file)
     return list(shapes.values())
-
-
-def _frame(base: Any, files: list[Path], table: Table) -> pd.DataFrame:
-    """The rows of files of one shape, indexed by file."""
-    import pandas as pd
-    import pyarrow as pa
-
-    arrow = _query(base, f"read_parquet(?, hive_partitioning=false, filename={_FILE!r})", files).to_arrow_table()
-    types = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
-    frame = arrow.to_pandas(types_mapper=types.get)
-    index = pd.Index(frame.pop(_FILE))
-    return table.validate(frame, where=files[0].name).set_index(index)
 
 
 def _query(base: Any, source: str, files: list[Path]) -> Any:

@@ -69,7 +69,7 @@ def test_many_files_are_read_at_once_and_those_that_cannot_be_are_named(
     for number in range(400):
         shutil.copy(one, folder / f"b{number:03}.parquet")
     table = pq.ParquetFile(one).read()
-    pq.write_table(table.drop_columns(["energy_j"]), folder / "b100x.parquet")  # as before the column was added
+    pq.write_table(table.drop_columns(["load_s"]), folder / "b100x.parquet")  # as before the column was added
     status = pa.array(["fine"] * len(table), pa.string())
     pq.write_table(table.set_column(table.column_names.index("status"), "status", status), folder / "b200x.parquet")
     (folder / "b300x.parquet").write_bytes(one.read_bytes()[:500])
@@ -82,6 +82,7 @@ def test_many_files_are_read_at_once_and_those_that_cannot_be_are_named(
     assert len(frame) == 403 and list(frame.columns) == RUNS.names and list(frame.index) == list(range(403))
     assert frame["weight_bytes"].iloc[0] == 2**53 + 1 and frame["weight_bytes"].iloc[-1] == 7
     assert frame["energy_j"].isna().all() and frame["ttft_s"].iloc[7] == [0.5, 0.25]
+    assert frame["load_s"].isna().sum() == 1 and pd.isna(frame["load_s"].iloc[102])
     assert dict(contents.skipped).keys() == {folder / f"b{number}x.parquet" for number in (200, 300, 301)}
     assert (
         "b200x.parquet, row 0: status is 'fine'; allowed: one of error"
