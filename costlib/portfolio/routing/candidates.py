@@ -11,12 +11,16 @@ wholly lost, because a score of which few are lost is as surely kept as few were
 in order, from all requests on the strong model down, and the first one that is not shown to keep the score ends the
 search: a fixed sequence needs no correction for its length (Angelopoulos et al. 2021, "Learn then test"). Several rules
 share the 5 % equally (Bonferroni).
+
+A cascade asks the cheapest model first and goes on to the next one while its answer is not accepted: by a judge with
+two error rates and a cost, by its own confidence, or by the agreement of two models. Every model asked is paid for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -24,7 +28,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from costlib.portfolio.routing.cascades import Judge, Outcome, agreement, chains, judged
+from costlib.cost.inputs import number, share
 from costlib.portfolio.routing.requests import Requests
 from costlib.portfolio.routing.routers import LEARNED, Fit, cross_fitted
 
@@ -34,6 +38,48 @@ ALPHA = 0.05
 """Largest probability of choosing a rule that does not keep the score."""
 _LOST = 2
 """Requests added to those that choose, on which a way to answer loses all there is to lose."""
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Who accepts an answer: how often it lets a wrong one through, how often it refuses a right one, $ per check."""
+
+    false_accept: float
+    false_reject: float
+    usd: float = 0.0
+
+    def __post_init__(self) -> None:
+        share("judge false_accept", self.false_accept)
+        share("judge false_reject", self.false_reject)
+        number("judge usd", self.usd, zero=True)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Expected score and $ of every request, and the share of requests each stage was asked."""
+
+    score: Array
+    cost: Array
+    asked: tuple[float, ...]
+
+
+def judged(scores: Sequence[Array], costs: Sequence[Array], judge: Judge) -> Outcome:
+    """A cascade over stages, cheapest first; the last one's answer is delivered unchecked.
+
+    E[cost] = sum_j (c_j + v_j) * prod_{i<j} (1 - a_i), request by request, with a_i the chance that the judge accepts
+    what stage i answered: 1 - false_reject where it is right, false_accept where it is wrong (in proportion between).
+    """
+    n = len(scores[0])
+    reach, score, cost, asked = np.ones(n), np.zeros(n), np.zeros(n), []
+    for stage, (right, price) in enumerate(zip(scores, costs, strict=True)):
+        asked.append(float(reach.mean()))
+        last = stage == len(scores) - 1
+        cost += reach * (price + (0.0 if last else judge.usd))
+        accepted_right = right * (1.0 if last else 1 - judge.false_reject)
+        accepted_wrong = (1 - right) * (1.0 if last else judge.false_accept)
+        score += reach * accepted_right
+        reach = reach * (1 - accepted_right - accepted_wrong)
+    return Outcome(score, cost, tuple(asked))
 
 
 @dataclass(frozen=True)
@@ -198,8 +244,10 @@ def cascades(requests: Requests, strong: str, judge: Judge | None) -> Iterator[L
             same = np.array([a == b for a, b in zip(requests.answer[first], requests.answer[second], strict=True)])
 
             def agreed(rows: Rows, first: str = first, second: str = second, same: Any = same) -> Outcome:
-                pairs = [(score[rows], cost[rows]) for score, cost in map(requests.of, (first, second, strong))]
-                return agreement(pairs[0], pairs[1], pairs[2], same[rows])
+                (score, paid), (_, also), (better, more) = map(requests.of, (first, second, strong))
+                apart = ~same[rows]
+                cost = paid[rows] + also[rows] + np.where(apart, more[rows], 0.0)
+                return Outcome(np.where(apart, better[rows], score[rows]), cost, (1.0, 1.0, float(apart.mean())))
 
             rule = {"type": "agreement", "deliver": first}
             names = (first, second, strong)
@@ -207,8 +255,8 @@ def cascades(requests: Requests, strong: str, judge: Judge | None) -> Iterator[L
                 f"{first} and {second} agree, else {strong}", "agreement cascade", names, agreed, None, rule
             )
     if judge is not None:
-        for chain in chains(order):
-            yield _judged(requests, chain, judge)
+        for length in range(2, len(order) + 1):
+            yield from (_judged(requests, chain, judge) for chain in combinations(order, length))
 
 
 def _judged(requests: Requests, chain: tuple[str, ...], judge: Judge) -> Candidate:

@@ -24,8 +24,7 @@ from costlib.errors import bad, unused
 from costlib.models.encoder import trained_encoder
 from costlib.output import check_file
 from costlib.portfolio.routing import candidates as made
-from costlib.portfolio.routing.candidates import Candidate, Goal, Rows
-from costlib.portfolio.routing.cascades import Judge, Outcome
+from costlib.portfolio.routing.candidates import Candidate, Goal, Judge, Outcome, Rows
 from costlib.portfolio.routing.curve import (
     RouterCurve,
     aiq,

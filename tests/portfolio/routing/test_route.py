@@ -19,8 +19,7 @@ from small_models import tiny_static
 from costlib.cli.main import main
 from costlib.errors import InputError
 from costlib.models.encoder import trained_encoder
-from costlib.portfolio.routing.candidates import Goal, Ladder
-from costlib.portfolio.routing.cascades import Judge, judged
+from costlib.portfolio.routing.candidates import Goal, Judge, Ladder, judged
 from costlib.portfolio.routing.policy import decide, policy, scores, write_policy
 from costlib.portfolio.routing.route import route
 from costlib.portfolio.routing.routers import available
