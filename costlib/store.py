@@ -22,6 +22,7 @@ from costlib.output import cannot_write, write_whole
 from costlib.paths import store_dir
 from costlib.redact import redact_all
 from costlib.tables import SCHEMA_VERSION, Table
+from costlib.value import brief
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,6 +48,7 @@ class Contents:
     skipped: tuple[tuple[Path, str], ...]
 
 
+@brief
 class Store:
     """A folder of immutable run files. `root` is created on the first write. Texts are stored without secrets."""
 

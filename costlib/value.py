@@ -15,9 +15,10 @@ T = TypeVar("T")
 
 
 def brief(cls: type[T]) -> type[T]:
-    """A class whose values have a short `repr`, and their fields as a table in a notebook."""
-    cls.__repr__ = _line  # type: ignore[method-assign]
-    cls.__str__ = _line  # type: ignore[method-assign]
+    """A class whose values have a short `repr`, its own if it wrote one, and their fields as a table in a notebook."""
+    written = vars(cls).get("__repr__")
+    if written is None or hasattr(written, "__wrapped__") or issubclass(cls, tuple):  # none, or a generated one
+        cls.__repr__ = cls.__str__ = _line  # type: ignore[method-assign]
     cls._repr_html_ = _table  # type: ignore[attr-defined]
     return cls
 
@@ -32,11 +33,12 @@ def _fields(value: Any) -> dict[str, Any]:
 
 
 def _said(value: Any) -> str:
-    if hasattr(value, "columns"):
+    value = getattr(value, "base", value)
+    if type(value).__name__ == "DataFrame":
         return f"{len(value):,} rows"
     if isinstance(value, (list, tuple, set, dict)) and type(value) in (list, tuple, set, dict):
         return f"{len(value):,} of them"
-    text = str(value) if isinstance(value, _PLAIN) else type(value).__name__
+    text = str(value) if isinstance(value, _PLAIN) or hasattr(value, "__float__") else type(value).__name__
     return text if len(text) <= _LONG else f"{text[: _LONG - 3]}..."
 
 
@@ -49,6 +51,11 @@ def _line(self: Any) -> str:
 def _table(self: Any) -> str:
     fields = _fields(self)
     rows = "".join(f"<tr><th>{escape(name)}</th><td>{escape(_said(value))}</td></tr>" for name, value in fields.items())
-    frame = next((value for value in fields.values() if hasattr(value, "columns") and len(value)), None)
+    frame = next((one for one in fields.values() if type(one).__name__ == "DataFrame" and len(one)), None)
     shown = "" if frame is None else frame.to_html(max_rows=10, max_cols=12, index=False)
     return f"<p>{type(self).__name__}</p><table>{rows}</table>{shown}"
+
+
+@brief
+class Answer(dict[str, Any]):
+    """The fields of a command's document, as a value."""

@@ -8,7 +8,9 @@ import re
 import subprocess
 import sys
 from decimal import Decimal
+from typing import Any
 
+import pandas as pd
 import pytest
 
 import costlib as cl
@@ -44,6 +46,22 @@ def test_help_shows_the_parameters_and_what_each_means() -> None:
             assert f"{parameter.name}: " in said and re.search(rf"^.*{re.escape(line)}: [A-Z0-9\"$'a-z]", said, re.M), (
                 name
             )
+
+
+def test_every_value_is_short_to_print_and_a_table_in_a_notebook() -> None:
+    usage = pd.DataFrame([{"model": "gpt-4o", "provider": "openai", "input_tokens": 9, "output_tokens": 1}])
+    speeds: dict[str, Any] = {"prefill_tokens_per_s": 9000, "decode_tokens_per_s": 900, "usd_per_hour": 2}
+    lengths: dict[str, Any] = {"input_tokens": 900, "output_tokens": 9}
+    values = [
+        cl.price("gpt-4o", "openai", **lengths), cl.price_usage(usage), cl.price_book(), cl.offer("L4"), cl.doctor(),
+        cl.owned(capex=9, life_years=1, kw=1, usd_per_kwh=1), cl.payback(capex=9, saving_per_month=2),
+        cl.capacity(9, requests_per_s=9, usd_per_hour=2), cl.breakeven("gpt-4o", "openai", **lengths, **speeds),
+        cl.load_study("demo"), cl.Store(), cl.prices_diff("2026-11-01", "2026-11-10"),
+    ]  # fmt: skip
+    for value in values:
+        assert len(repr(value)) < 600 and "\n" not in repr(value), type(value)
+        assert "<table" in value._repr_html_() and len(value._repr_html_()) < 40_000, type(value)
+    assert "total=" in repr(values[0]) and "gpt-4o" in values[0]._repr_html_()
 
 
 def _modules_after(statement: str) -> set[str]:

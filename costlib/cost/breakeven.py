@@ -27,6 +27,7 @@ from costlib.errors import InputError, bad
 from costlib.figure import Number
 from costlib.prices.api import price
 from costlib.prices.rates import Offer, Rental, cheapest, useful
+from costlib.value import brief
 
 Side = Literal["self-hosted", "api"]
 Verdict = Literal["crosses", "never", "always", "beyond capacity"]
@@ -81,6 +82,7 @@ class Crossing:
     exact: Fraction
 
 
+@brief
 @dataclass(frozen=True)
 class BreakEven:
     """Every volume at which the cheaper side changes, or why there is none.

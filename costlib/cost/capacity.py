@@ -21,6 +21,7 @@ from costlib.cost.queueing import throughput_within_latency
 from costlib.errors import bad
 from costlib.figure import Kind, Number
 from costlib.prices.rates import Offer, Rental, cheapest, purchase
+from costlib.value import brief
 
 Scaling = Literal["fixed", "hourly"]
 
@@ -104,6 +105,7 @@ class Fleet:
     warning: str | None = None
 
 
+@brief
 @dataclass(frozen=True)
 class FleetBill:
     """What a fleet costs; each amount in $, at a list price: exact, until it changes. None: nothing is served.

@@ -21,6 +21,7 @@ from costlib.errors import bad, unused
 from costlib.figure import Number
 from costlib.store import Store
 from costlib.tables.schema import is_null
+from costlib.value import brief
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +32,7 @@ _MILLION = 1_000_000
 _YEAR_WEEKS = 52
 
 
+@brief
 @dataclass(frozen=True)
 class PricedDistillation:
     """Money around one row of table `distillations`; $ per million requests, weeks, requests per week.

@@ -18,12 +18,14 @@ import numpy_financial as npf
 from costlib.cost.inputs import SMALLEST, fraction, number, signed, whole
 from costlib.errors import InputError, bad, unused
 from costlib.figure import Number
+from costlib.value import brief
 
 _LONGEST_MONTHS = 240
 _LARGEST_MONTHLY_RATE = 100.0  # the capital back a hundredfold every month
 _LOWEST_YEARLY_RATE = -0.999999  # nearer to losing everything, a float has too few digits left to say how much
 
 
+@brief
 @dataclass(frozen=True)
 class Payback:
     """What a project with capital at the start gives back.
@@ -141,6 +143,7 @@ def _irr_per_year(flows: np.ndarray) -> float | None:
     return yearly if yearly > _LOWEST_YEARLY_RATE else None
 
 
+@brief
 @dataclass(frozen=True)
 class ProjectPayback:
     """When a distilled model or a migration has paid for itself, retraining included.
@@ -254,6 +257,7 @@ _PARTS = (
 )
 
 
+@brief
 class PaidBack(NamedTuple):
     """The answer of `payback`: of capital or of a project, and for a project what it needs."""
 

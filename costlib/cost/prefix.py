@@ -20,6 +20,7 @@ from costlib.models.corpus import read_text
 from costlib.prices.api import CacheBreakEven, cache_break_even, price_request
 from costlib.prices.book import AsOf, PriceBook, load_book
 from costlib.prices.rates import Rental, rental
+from costlib.value import brief
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,6 +60,7 @@ def _usd(usd_per_hour: float | Decimal, seconds: float) -> Decimal:
     return Decimal(str(usd_per_hour)) * Decimal(str(seconds)) * PER / _HOUR_S
 
 
+@brief
 @dataclass(frozen=True)
 class ApiStream:
     """A stream of requests at an API in US dollars, with and without its prompt cache; derived from quoted prices.

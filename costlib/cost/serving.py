@@ -21,6 +21,7 @@ from costlib.figure import Number
 from costlib.prices.rates import Rental, cheapest, offers, rental
 from costlib.store import Store
 from costlib.tables.schema import is_null
+from costlib.value import brief
 
 if TYPE_CHECKING:
     from costlib.measure.load.run import LoadTest
@@ -41,6 +42,7 @@ _RATES = {
 }
 
 
+@brief
 class PricedLoad(NamedTuple):
     """Load tests, and $ per million tokens under each convention; None where no hourly rate is known."""
 

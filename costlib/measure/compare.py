@@ -20,6 +20,7 @@ from costlib.measure.estimate import CONFIGURATION, usable
 from costlib.measure.run import stored_runs
 from costlib.measure.summarise import summarise
 from costlib.store import Store
+from costlib.value import brief
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +33,7 @@ _DEVICE = ("device", "device_kind", "cpu", "cores", "driver", "power_limit_w")
 _ENVIRONMENT = ("device_kind", "cpu", "cores", "threads", "thread_limit", "python")
 
 
+@brief
 @dataclass(frozen=True)
 class Comparison:
     """Two measurements (their configuration, campaign and processes) and one row per metric.

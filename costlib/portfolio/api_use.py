@@ -23,6 +23,7 @@ from costlib.prices.usage import price_usage
 from costlib.read import iso_date
 from costlib.store import Store
 from costlib.study import ApiOption, load_study
+from costlib.value import Answer
 
 _EFFECT = "workload option provider model tier requests_per_month before_usd after_usd effect_usd reason kind source"
 
@@ -109,15 +110,17 @@ def prices_diff(
     old, new = (_book(name, given) for name, given in (("BEFORE", before), ("AFTER", after)))
     days: dict[str, Any] = {"before_day": old[1], "after_day": new[1]}
     rows = diff(old[0], new[0], usage=usage, **days).sort_values(["provider", "model", "tier"], ignore_index=True)
-    document: dict[str, Any] = {
-        "before": old[1],
-        "after": new[1],
-        "counts": {str(name): int(count) for name, count in rows["change"].value_counts().items()},
-        "changes": rows,
-        "currency": "USD",
-        "kind": "derived",
-        "source": [old[0].source, new[0].source],
-    }
+    document = Answer(
+        {
+            "before": old[1],
+            "after": new[1],
+            "counts": {str(name): int(count) for name, count in rows["change"].value_counts().items()},
+            "changes": rows,
+            "currency": "USD",
+            "kind": "derived",
+            "source": [old[0].source, new[0].source],
+        }
+    )
     if usage is not None:
         document |= _usage_effect(usage, old, new)
     if study is not None:

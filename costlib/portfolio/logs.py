@@ -30,6 +30,7 @@ from costlib.prices.book import PriceBook, load_book
 from costlib.prices.usage import PricedUsage, price_usage
 from costlib.read.calls import REPEATED, Tally, calls, noted
 from costlib.read.tokens import TOKENS
+from costlib.value import brief
 
 DEMO = "demo"
 """In the place of files: a synthetic log, written from a fixed seed."""
@@ -44,6 +45,7 @@ _NO_PROMPTS = "the log holds no prompts"
 _SYNTHETIC = "The log is synthetic: written from a fixed seed, it describes no company."
 
 
+@brief
 @dataclass(frozen=True)
 class Usage:
     """What a log holds. `read` = `used` + sum of `rejected`, in records; money is US dollars.

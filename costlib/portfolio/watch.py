@@ -47,6 +47,7 @@ from costlib.store import Store, new_id
 from costlib.study import MeasuredOption, Study, TaskSpec, load_study
 from costlib.tables import MONITORING
 from costlib.tables.schema import is_null
+from costlib.value import brief
 
 Row = dict[str, Any]
 _BEGINS = "the watch begins with these items: later ones are compared with them"
@@ -58,6 +59,7 @@ _POINTS = 40
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
+@brief
 @dataclass(frozen=True)
 class Looks:
     """The looks at a study's decisions; `every` holds their MONITORING rows, oldest first; `turns` were taken now."""

@@ -18,6 +18,7 @@ from costlib.figure import Kind
 from costlib.prices.amounts import Amount, exact
 from costlib.prices.book import AsOf, PriceBook, load_book
 from costlib.prices.buckets import COUNTS, MOST_TOKENS, not_used, own_buckets, plan
+from costlib.value import brief
 
 if TYPE_CHECKING:
     from costlib.prices.usage import PricedUsage
@@ -42,6 +43,7 @@ class Line:
     doubt: str | None = None
 
 
+@brief
 @dataclass(frozen=True, slots=True)
 class PricedRequest:
     """The price of a request, or of `requests` added up, in US dollars, and where each part of it comes from.

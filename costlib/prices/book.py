@@ -38,6 +38,7 @@ from costlib.prices.entries import (
 from costlib.prices.library import PublicList, installed_list, read_public_list
 from costlib.prices.names import Name, check_names, find
 from costlib.read import iso_date
+from costlib.value import brief
 
 AsOf = date | datetime | str | None
 """A day (UTC), a moment, either as ISO 8601 text, or None for the book's snapshot day."""
@@ -92,6 +93,7 @@ class Sheet:
         raise price_error(MissingPrice, what, None, published)
 
 
+@brief
 @dataclass(frozen=True)
 class PriceBook:
     """All known prices; build it with `load_book`.

@@ -7,6 +7,7 @@ from decimal import Decimal, localcontext
 
 from costlib.errors import bad
 from costlib.prices.amounts import Amount, exact
+from costlib.value import brief
 
 HOURS_PER_YEAR = 8760
 _LARGEST, _HIGHEST_RATE, _SHORTEST = Decimal("1e15"), Decimal("1e3"), Decimal("1e-9")
@@ -14,6 +15,7 @@ _NO_INTEREST = Decimal("1e-60")
 """Interest over the life up to which capital is its plain share: the two then agree far beyond a cent."""
 
 
+@brief
 @dataclass(frozen=True)
 class OwnedHour:
     """US dollars for an hour of owned hardware, by what they pay for; the hour costs the same busy or idle."""

@@ -23,6 +23,7 @@ from costlib.paths import data_dir
 from costlib.prices.book import AsOf, day_and_time
 from costlib.prices.entries import DateOutsideCoverage, price_error
 from costlib.read import Row, earliest_date, is_file, near, read_rows
+from costlib.value import brief
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,6 +65,7 @@ def purchase(sold_by: int, devices: int) -> tuple[int, int]:
     return (sold_by // devices, 1) if devices <= sold_by else (1, -(-devices // sold_by))
 
 
+@brief
 @dataclass(frozen=True)
 class Offer:
     """An hour of hardware as it is sold: `devices` together for `usd_per_hour` US dollars.
@@ -107,6 +109,7 @@ class Offer:
         return Rental(self, count, usd, usd)
 
 
+@brief
 @dataclass(frozen=True)
 class Rental:
     """`units` of an offer, and what they cost together: `usd_per_hour` US dollars for `devices`, used or not.

@@ -24,6 +24,7 @@ from costlib.prices.entries import DateOutsideCoverage, TimeNeeded
 from costlib.prices.served import served_by
 from costlib.prices.usage_table import Integers, counts, minutes, read_usage, refuse
 from costlib.read import Places
+from costlib.value import brief
 
 DatedBy = Literal["timestamp", "date", "as_of", "snapshot day"]
 
@@ -32,6 +33,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _A_DAY = 24 * 60
 
 
+@brief
 @dataclass(frozen=True)
 class PricedUsage:
     """The bill of a usage table, in US dollars.

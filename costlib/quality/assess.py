@@ -16,6 +16,7 @@ from costlib.quality.tasks.evaluate import evaluate, list_price
 from costlib.quality.tasks.file import read_task
 from costlib.quality.text import measure_text
 from costlib.stats.paired import minimum_detectable_accuracy
+from costlib.value import brief
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +32,7 @@ _OF_MODELS_HERE = ("precision", "baseline", "device", "fresh", "chat", "time_bud
 _MOST_REQUEST_S = 600.0
 
 
+@brief
 @dataclass(frozen=True)
 class Quality:
     """What a model answered: `rows` by text, each with its `gate`, and `tasks`; or with `dry_run` a `forecast`.

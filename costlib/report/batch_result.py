@@ -12,6 +12,7 @@ from costlib.figure import Figure
 from costlib.report.ledger import as_json, from_json
 from costlib.report.manifest import Listed, read_manifest
 from costlib.study import Batch
+from costlib.value import brief
 
 TOTALS = ("plan", "bills", "saving", "probability_saves")
 """The numbers a portfolio report states of itself: cost of the plan, of it bills, saving, its probability."""
@@ -68,6 +69,7 @@ class Made:
         return {name: getattr(self, name) for name in names} | totals
 
 
+@brief
 @dataclass(frozen=True)
 class BatchResult:
     """A batch that was made: its file, the folder of its index, how many reports at a time, and every report."""

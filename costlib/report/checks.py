@@ -24,6 +24,7 @@ from costlib.report.notebooks import notebook_files, shipped
 from costlib.report.publish import machine_paths
 from costlib.reporting.numbers import WORDS, number
 from costlib.study import Study, load_study
+from costlib.value import brief
 
 _LOADING = {"script", "link", "iframe", "object", "embed", "base", "source", "video", "audio"}
 _LOADED = re.compile(r"url\(\s*['\"]?(?!#|data:)|@import", re.I)
@@ -32,6 +33,7 @@ _NO_ALT = "No description has been provided"  # what nbconvert writes where a no
 _SPELT = re.compile(r"95\s%|\b[A-Z]+\d+\w*([ -](SXM\d?|PCI[Ee]))?[ -]\d+GB\b")  # intervals, and names such as H100 80GB
 
 
+@brief
 @dataclass(frozen=True)
 class Check:
     """One thing that must hold of a report folder, whether it does, and what was seen."""

@@ -29,8 +29,10 @@ from costlib.report.notebooks import notebook_files, page_of
 from costlib.report.publish import scrub
 from costlib.store import Store, new_id
 from costlib.study import Study, load_study
+from costlib.value import brief
 
 
+@brief
 @dataclass(frozen=True)
 class RunResult:
     """What a run made: its id, the files in the order a reader opens them, and the checks of the folder."""

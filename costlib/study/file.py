@@ -27,12 +27,14 @@ from costlib.study.parts import (
     QualitySpec,
     TaskSpec,
 )
+from costlib.value import brief
 
 FILLED_IN = ("path", "hash", "reference", "resolved", "changed")
 """What is no key of a study file."""
 _SHIPPED = {"study": "studies", "batch": "batches"}
 
 
+@brief
 class Study(Part):
     """A whole study; see the module docstring. Paths are absolute; `hash` is SHA-256 over the YAML and its tables.
 

@@ -24,6 +24,7 @@ from costlib.measure.load.slo import Slo
 from costlib.progress import Progress, silent
 from costlib.store import Store
 from costlib.tables.schema import is_null
+from costlib.value import brief
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +33,7 @@ _MOST_TOKENS = 50_000_000
 """Of all prompts of a test together, which are made before it begins."""
 
 
+@brief
 @dataclass(frozen=True)
 class LoadTest:
     """Rows of table `loads`, one per test, their traces (table `load_requests`), and what several rates told."""

@@ -41,6 +41,7 @@ from costlib.portfolio.routing.requests import Requests, read_requests
 from costlib.portfolio.routing.routers import FLOORS, Embed, Fit, available, cross_fitted
 from costlib.portfolio.samples import score_table
 from costlib.stats.bootstrap import Estimate, draws, paired_bootstrap, resampled
+from costlib.value import brief
 
 RESAMPLES = 1000
 DEMO = "demo"
@@ -51,6 +52,7 @@ Estimates = dict[Candidate, tuple[Estimate, ...]]
 _CURVE = ["router", "share_strong", "pgr", "score"]
 
 
+@brief
 @dataclass(frozen=True)
 class Routed:
     """What `route` found. `models`, `routers` and `candidates` are tables; `policy` is None where routing is refused.
