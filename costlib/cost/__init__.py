@@ -2,8 +2,7 @@
 
 `speeds` reads published speeds; `token` turns a speed and an hourly rate into $/Mtok; `arrivals`, `queueing` and
 `capacity` derive utilization and replicas from a request profile; `breakeven` finds where the cheaper side changes;
-`payback` judges capital and migration projects; `uncertainty` says what matters and how likely the verdict is. Every
-function takes plain numbers, checked by `inputs`.
+`payback` judges capital and migration projects. Every function takes plain numbers, checked by `inputs`.
 """
 
 from costlib.room import callable_as

@@ -1,217 +1,124 @@
-import math
-from dataclasses import replace
-from fractions import Fraction
+"""Where both bills meet, through the public function: by hand, by brute force, and what is refused."""
 
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from costlib.cost.breakeven import Api, SelfHosting, break_even, curve, monthly_usd
-from costlib.errors import InputError
+import costlib as cl
+from costlib.cost.breakeven import MOST_CROSSINGS
 
-HOSTING = SelfHosting(usd_per_step_month=1000, requests_per_step_month=10_000)
-
-
-def test_one_crossing_by_hand():
-    """1000 $ a month against 0.02 $ a request cross at 50,000 requests, 35 million tokens at 700 each."""
-    found = break_even(SelfHosting(1000, 100_000), Api(0.02), tokens_per_request=700)
-    assert found.verdict == "crosses"
-    assert [c.requests_per_month for c in found.crossings] == [50_000]
-    assert found.crossings[0].tokens_per_month == 35_000_000
-    assert found.crossings[0].cheaper_above == "self-hosted"
-    assert found.first_requests_per_month == found.last_requests_per_month == 50_000
+USD = float(cl.price("gpt-4o", "openai", input_tokens=1000, output_tokens=0).total)
+"""What one request of a thousand prompt tokens costs."""
 
 
-def test_every_crossing_of_the_staircase_by_hand():
-    """1000 $ steps of 10,000 requests against 0.11 $: in at n * 1000 / 0.11, out at the end of each step, up to ten."""
-    found = break_even(HOSTING, Api(0.11))
-    ups = [c.exact for c in found.crossings if c.cheaper_above == "self-hosted"]
-    downs = [c.exact for c in found.crossings if c.cheaper_above == "api"]
-    assert ups == [Fraction(100_000 * n, 11) for n in range(1, 11)]
-    assert downs == [10_000 * n for n in range(1, 10)]
-    assert found.crossings_total == 19
-    assert found.first_requests_per_month == pytest.approx(9090.909)
-    assert found.last_requests_per_month == pytest.approx(90_909.09)
+def ask(usd_per_hour: float | None = 1.0, requests_per_hour: float = 1000.0, **more: Any) -> Any:
+    """Steps of `usd_per_hour` that carry so many requests of the price `USD`."""
+    given = {"input_tokens": 1000, "output_tokens": 0, "decode_tokens_per_s": 1.0, "utilization": 1.0}
+    speed = {"prefill_tokens_per_s": requests_per_hour / 3.6, "usd_per_hour": usd_per_hour}
+    return cl.breakeven("gpt-4o", "openai", **(given | speed | more))
 
 
-def test_never_when_a_full_step_costs_more_than_the_api():
-    found = break_even(HOSTING, Api(0.02))
-    assert found.verdict == "never"
-    assert found.crossings == ()
-    assert found.first_requests_per_month is None
+def test_one_crossing_by_hand() -> None:
+    """730 $ a month against the price of a request: 730 / USD requests, a thousand tokens each."""
+    found = ask(requests_per_hour=10_000)
+    assert found.verdict == found.favourable == found.unfavourable == "crosses" and found.crossings_total == 1
+    assert found.first_requests_per_month == found.last_requests_per_month == pytest.approx(730 / USD)
+    (only,) = found.crossings
+    assert only.tokens_per_month == pytest.approx(730_000 / USD) and only.cheaper_above == "self-hosted"
+    assert (only.steps, only.at_jump, found.reason) == (1, False, "the cheaper side changes 1 time")
+    assert found.capacity_requests_per_month is None and found.rate.source == "given by the user"
+
+
+def test_every_crossing_of_the_staircase_by_hand() -> None:
+    """A full step saves a tenth of its cost: in at n * step / price, out at the end of each step, up to ten."""
+    found = ask(requests_per_hour=1.1 / USD)
+    ups = [one.requests_per_month for one in found.crossings if one.cheaper_above == "self-hosted"]
+    downs = [one.requests_per_month for one in found.crossings if one.cheaper_above == "api"]
+    assert ups == pytest.approx([730 * n / USD for n in range(1, 11)])
+    assert downs == pytest.approx([730 * 1.1 * n / USD for n in range(1, 10)])
+    assert found.crossings_total == 19 and found.last_requests_per_month == pytest.approx(7300 / USD)
+    cut = ask(requests_per_hour=1.1 / USD, maximum_replicas=3)
+    assert cut.crossings_total == 5 and cut.capacity_requests_per_month == pytest.approx(3 * 730 * 1.1 / USD)
+
+
+@pytest.mark.parametrize("share", [0.2, 1.0])
+def test_never_when_a_full_step_costs_as_much_as_the_api(share: float) -> None:
+    found = ask(requests_per_hour=share / USD)
+    assert (found.verdict, found.crossings, found.crossings_total) == ("never", (), 0)
+    assert found.first_requests_per_month is None and found.last_high is None
     assert found.reason == "even a full step costs at least as much as its requests cost from the API"
-    assert break_even(replace(HOSTING, usd_per_request=0.5), Api(0.2)).reason.startswith("a request costs no less")
 
 
-def test_beyond_capacity_when_the_allowed_steps_end_before_the_crossing():
-    dear = SelfHosting(1000, 10_000, minimum_steps=2, maximum_steps=3, fixed_usd_per_month=10_000)
-    found = break_even(dear, Api(0.2))
-    assert found.verdict == "beyond capacity"
-    assert found.capacity_requests_per_month == 30_000
-    assert break_even(replace(dear, maximum_steps=None), Api(0.2)).verdict == "crosses"
+def test_minimum_replicas_push_the_break_even_up() -> None:
+    none, one, three = (ask(requests_per_hour=10_000, minimum_replicas=n) for n in (0, 1, 3))
+    assert none.first_requests_per_month == one.first_requests_per_month == three.first_requests_per_month / 3
 
 
-def test_a_capacity_of_zero_serves_nothing():
-    found = break_even(SelfHosting(1000, 0), Api(0.2))
-    assert found.verdict == "beyond capacity"
-    assert found.capacity_requests_per_month == 0
-    assert found.reason == "no load meets the latency limit, so self-hosting serves nothing"
-    assert monthly_usd(SelfHosting(1000, 0), Api(0.2), 100) == (None, 20)
-
-
-def test_always_when_the_api_has_a_dear_fixed_part():
-    found = break_even(SelfHosting(1000, 100_000, maximum_steps=1), Api(0.02, fixed_usd_per_month=5000))
-    assert found.verdict == "always"
-    assert found.first_requests_per_month == 0
-
-
-def test_self_hosting_first_and_the_api_later():
-    """A fixed API fee of 1500 $ is dearer until metered power makes each request dearer than the API's."""
-    found = break_even(SelfHosting(1000, 100_000, usd_per_request=0.03), Api(0.02, fixed_usd_per_month=1500))
-    assert [(c.requests_per_month, c.cheaper_above) for c in found.crossings] == [(50_000, "api")]
-    assert found.first_requests_per_month == 0
-    assert found.last_requests_per_month is None
-
-
-def test_a_price_equal_to_a_full_step_touches_the_line_and_never_crosses():
-    assert break_even(HOSTING, Api(0.1)).verdict == "never"
-    endless = break_even(HOSTING, Api(0.1, fixed_usd_per_month=500))
-    assert endless.crossings_total is None
-    assert len(endless.crossings) == 1000
-    assert endless.reason == "the cheaper side changes within every step, for ever"
-    assert break_even(replace(HOSTING, maximum_steps=3), Api(0.1, 500)).crossings_total == 5
-
-
-def test_minimum_replicas_push_the_break_even_up():
-    one, three = (break_even(SelfHosting(1000, 100_000, minimum_steps=n), Api(0.02)) for n in (1, 3))
-    assert (one.first_requests_per_month, three.first_requests_per_month) == (50_000, 150_000)
-
-
-def test_the_interval_comes_from_the_corners():
-    hosting = SelfHosting((900, 1000, 1200), (90_000, 100_000, 110_000))
-    found = break_even(hosting, Api((0.016, 0.02, 0.025)))
-    assert found.first_low == pytest.approx(900 / 0.025)
-    assert found.first_requests_per_month == pytest.approx(50_000)
-    assert found.first_high == pytest.approx(1200 / 0.016)
-    worse = break_even(replace(hosting, requests_per_step_month=(50_000, 100_000, 110_000)), Api((0.016, 0.02, 0.025)))
-    assert worse.unfavourable == "never"
-    assert worse.first_high is None
-
-
-AMOUNT = st.floats(0.01, 1e6)
-
-
-@settings(max_examples=100, deadline=None)
-@given(
-    step=st.tuples(AMOUNT, AMOUNT, AMOUNT),
-    capacity=st.tuples(AMOUNT, AMOUNT, AMOUNT),
-    price=st.tuples(*[st.floats(1e-4, 100)] * 3),
-    most=st.one_of(st.none(), st.integers(1, 50)),
-    where=st.tuples(*[st.floats(0, 1)] * 3),
-)
-def test_no_point_inside_the_intervals_breaks_even_outside_the_corners(step, capacity, price, most, where):
-    step, capacity, price = (tuple(sorted(values)) for values in (step, capacity, price))
-    found = break_even(SelfHosting(step, capacity, maximum_steps=most), Api(price))
-
-    def inside(values, share):
-        return min(values[2], max(values[0], values[0] + share * (values[2] - values[0])))
-
-    point = break_even(
-        SelfHosting(inside(step, where[0]), inside(capacity, where[1]), maximum_steps=most),
-        Api(inside(price, where[2])),
-    )
-    for name, low, high in (("first", found.first_low, found.first_high), ("last", found.last_low, found.last_high)):
-        value = getattr(point, f"{name}_requests_per_month")
-        if value is not None and found.crossings_total is not None:
-            assert low is None or low <= value * (1 + 1e-9)
-            assert high is None or value <= high * (1 + 1e-9)
-    numbers = [found.first_requests_per_month, found.last_requests_per_month, found.first_low, found.first_high]
-    assert all(number is None or (math.isfinite(number) and number >= 0) for number in numbers)
+def test_a_staircase_that_hugs_the_line_is_counted_without_being_listed() -> None:
+    found = ask(requests_per_hour=1.0001 / USD)
+    assert found.crossings_total == pytest.approx(2 * 10_000 - 1, abs=2) and len(found.crossings) == MOST_CROSSINGS
+    assert found.reason.endswith("; the first 1000 are listed")
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    step=AMOUNT,
-    capacity=AMOUNT,
-    price=st.floats(1e-4, 100),
-    variable=st.floats(0, 10),
-    fixed=st.floats(0, 1e6),
-    api_fixed=st.floats(0, 1e6),
-    minimum=st.integers(0, 5),
-)
-def test_costs_left_and_right_of_each_crossing_change_sides(step, capacity, price, variable, fixed, api_fixed, minimum):
-    hosting = SelfHosting(step, capacity, minimum, None, fixed, variable)
-    api = Api(price, api_fixed)
-    found = break_even(hosting, api)
-    exactly = {
-        name: Fraction(str(value))
-        for name, value in (("s", step), ("c", capacity), ("p", price), ("v", variable), ("f", fixed), ("a", api_fixed))
-    }
-
-    def gap(volume: Fraction) -> Fraction:
-        steps = max(minimum, math.ceil(volume / exactly["c"]))
-        own = exactly["f"] + steps * exactly["s"] + volume * exactly["v"]
-        return own - exactly["a"] - volume * exactly["p"]
-
-    for crossing in found.crossings[:20]:
-        tiny = crossing.exact / 10**40
-        left, right = gap(crossing.exact - tiny), gap(crossing.exact + tiny)
-        assert (right < 0 <= left) if crossing.cheaper_above == "self-hosted" else (left <= 0 < right)
-    if found.verdict == "never":
-        assert all(gap(Fraction(str(capacity)) * n / 3) >= 0 for n in range(1, 60))
+@given(hour=st.floats(0.01, 100), gain=st.floats(0.3, 3), least=st.integers(0, 4), more=st.none() | st.integers(0, 5))
+def test_bills_change_sides_at_each_crossing_and_nowhere_else(
+    hour: float, gain: float, least: int, more: int | None
+) -> None:
+    """Against both bills at many volumes, steps counted and not divided."""
+    most = None if more is None else max(1, least) + more
+    found = ask(hour, gain * hour / USD, minimum_replicas=least, maximum_replicas=most)
+    step, carries = hour * 730, gain * hour / USD * 730
+    at = np.array([one.requests_per_month for one in found.crossings])
+    assert (np.diff(at) > 0).all()
+    end = carries * (most or 12)
+    for volume in np.linspace(end / 97, end * 0.999, 97):
+        if len(at) and np.abs(at / volume - 1).min() < 1e-6:
+            continue
+        steps = max(1, least)
+        while steps * carries < volume * (1 - 1e-12):
+            steps += 1
+        crossed = [one for one in found.crossings if one.requests_per_month < volume]
+        if len(crossed) < MOST_CROSSINGS and not math.isclose(steps * step, volume * USD, rel_tol=1e-9):
+            own = bool(crossed) and crossed[-1].cheaper_above == "self-hosted"
+            assert (steps * step < volume * USD) == own
 
 
-def test_monthly_cost_at_a_volume_and_beyond():
-    hosting = replace(HOSTING, maximum_steps=2)
-    assert monthly_usd(hosting, Api(0.11), 10_000) == (1000, pytest.approx(1100))
-    assert monthly_usd(hosting, Api(0.11), 10_001) == (2000, pytest.approx(1100.11))
-    assert monthly_usd(hosting, Api(0.11), 20_001)[0] is None
-    assert monthly_usd(hosting, Api(0.11, 7), 0) == (1000, 7)
-    assert monthly_usd(replace(hosting, minimum_steps=0), Api(0.11), 0) == (0, 0)
-
-
-def test_the_curve_shows_both_sides_of_every_jump_and_ends_at_capacity():
-    frame = curve(replace(HOSTING, maximum_steps=3), Api(0.11), 40_000, points=4)
-    assert frame["requests_per_month"].is_monotonic_increasing
-    assert frame["self_usd"].dropna().is_monotonic_increasing
-    at_end = frame[frame["requests_per_month"].between(10_000, 10_000.001)]
-    assert at_end["self_usd"].tolist() == [1000, 2000]
-    assert at_end["cheaper"].tolist() == ["self-hosted", "api"]
-    beyond = frame[frame["requests_per_month"] > 30_000]
-    assert beyond["self_usd"].isna().all()
-    assert set(beyond["reason"]) == {"beyond the capacity of the allowed steps"}
-    assert frame["api_usd"].notna().all()
-
-
-def test_the_curve_carries_the_corners():
-    frame = curve(SelfHosting((900, 1000, 1200), (9000, 10_000, 11_000)), Api((0.1, 0.11, 0.12)), 35_000)
-    assert (frame["self_usd_low"] <= frame["self_usd"]).all()
-    assert (frame["self_usd"] <= frame["self_usd_high"]).all()
-    assert (frame["api_usd_low"] <= frame["api_usd"]).all()
-    assert len(frame) < 1000
-
-
-def test_a_curve_of_a_million_steps_stays_small():
-    assert len(curve(SelfHosting(1, 1), Api(0.5), 1e6)) < 700
+def test_a_purchase_is_whole_and_the_offer_that_pays_first_counts() -> None:
+    found = ask(None, 50_000, device="H100 SXM")
+    every = [ask(None, 50_000, device="H100 SXM", rate_provider=name) for name in cl.rates("H100 SXM").provider]
+    firsts = [one.first_requests_per_month for one in every]
+    assert found.first_requests_per_month == min(firsts) and found.rate.dearest_usd_per_hour > found.rate.usd_per_hour
+    both = [ask(None, 50_000, device="A100 40GB", rate_provider=name) for name in ("GCP", "Lambda")]
+    first = ask(None, 50_000, device="A100 40GB")  # one device for 3.67 pays before eight for 15.92
+    assert first.first_requests_per_month == both[0].first_requests_per_month < both[1].first_requests_per_month
+    node = ask(None, 50_000, device="H100 SXM", rate_provider="AWS", devices_per_replica=2)
+    assert node.replicas_per_step == 4 and node.rate.devices == 8
+    assert node.first_requests_per_month == pytest.approx(float(node.rate.usd_per_hour) * 730 / USD)
+    with pytest.raises(cl.InputError, match="maximum_replicas is 3; allowed: at least 4, which are sold together"):
+        ask(None, 50_000, device="H100 SXM", rate_provider="AWS", devices_per_replica=2, maximum_replicas=3)
 
 
 @pytest.mark.parametrize(
-    ("hosting", "api", "message"),
+    ("given", "message"),
     [
-        (SelfHosting(0, 1), Api(1), "usd_per_step_month is 0"),
-        (SelfHosting(1, -1), Api(1), "requests_per_step_month is -1"),
-        (SelfHosting(1, 1e-9), Api(1), "requests_per_step_month is 1e-09; allowed: 0, or at least 0.001"),
-        (SelfHosting(1, 1), Api(0), "api usd_per_request is 0"),
-        (SelfHosting(1, 1), Api(float("nan")), "api usd_per_request is nan"),
-        (SelfHosting(1, 1, minimum_steps=3, maximum_steps=2), Api(1), "maximum_steps is 2; .* at least 3"),
-        (SelfHosting(1, 1, maximum_steps=0), Api(1), "maximum_steps is 0"),
-        (SelfHosting(1, 1, fixed_usd_per_month=-1), Api(1), "fixed_usd_per_month is -1"),
-        (SelfHosting(True, 1), Api(1), "usd_per_step_month is True"),
-        (SelfHosting(1, 1), Api(1, float("inf")), "api fixed_usd_per_month is inf"),
+        ({"usd_per_hour": 0.0}, "usd_per_hour"),
+        ({"prefill_tokens_per_s": -1}, "prefill_tokens_per_s is -1"),
+        ({"decode_tokens_per_s": float("nan")}, "decode_tokens_per_s is nan"),
+        ({"utilization": 0}, "utilization is 0"),
+        ({"input_tokens": 0}, "input_tokens . output_tokens is 0; allowed: at least one token"),
+        ({"minimum_replicas": 3, "maximum_replicas": 2}, "maximum_replicas is 2; .* at least 3"),
+        ({"maximum_replicas": 0}, "maximum_replicas is 0"),
+        ({"devices_per_replica": 0}, "devices_per_replica is 0"),
+        ({"usd_per_hour": None}, "usd-per-hour|usd_per_hour|device"),
     ],
 )
-def test_bad_input_is_refused(hosting, api, message):
-    with pytest.raises(InputError, match=message):
-        break_even(hosting, api)
-    with pytest.raises(InputError):
-        curve(hosting, api, 100)
+def test_bad_input_is_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(cl.InputError, match=message):
+        ask(**given)
