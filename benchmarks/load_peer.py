@@ -84,7 +84,7 @@ def as_trace(row: dict[str, Any]) -> pd.DataFrame:
 
 def formulas(rows: list[dict[str, Any]]) -> float:
     """The largest relative difference between our formulas on its moments and its own numbers."""
-    from costlib.measure.load.dialects import dialects
+    from costlib.measure.load.trace import dialects
 
     worst = 0.0
     for row in rows:

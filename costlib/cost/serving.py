@@ -187,7 +187,7 @@ def load_latencies(store: Store | str | None = None) -> pd.DataFrame:
     Args:
         store: A store or its folder [default: the default store].
     """
-    from costlib.measure.load.latency import latencies
+    from costlib.measure.load.trace import latencies
 
     found = latencies(load_traces(store)).rename(
         columns={

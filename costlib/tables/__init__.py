@@ -16,7 +16,6 @@ from costlib.tables.stored import (
     EMBEDDING_RUNS,
     EMBEDDINGS,
     ENGINES,
-    LOAD_DIALECTS,
     LOAD_LATENCIES,
     LOAD_REQUESTS,
     LOADS,
@@ -35,7 +34,7 @@ from costlib.tables.stored import (
 )  # fmt: skip
 
 __all__ = [
-    "ANSWERS", "DISTILLATIONS", "EMBEDDINGS", "EMBEDDING_RUNS", "ENGINES", "LOADS", "LOAD_DIALECTS", "LOAD_LATENCIES",
+    "ANSWERS", "DISTILLATIONS", "EMBEDDINGS", "EMBEDDING_RUNS", "ENGINES", "LOADS", "LOAD_LATENCIES",
     "LOAD_REQUESTS", "MEASUREMENTS", "METRICS", "MONITORING", "PRECISIONS", "PREFIXES", "QUALITY", "RULES", "RUNS",
     "SCHEMA_VERSION", "SPECULATIONS", "SPEEDS", "STATUSES", "STUDENTS", "TABLES", "TASK_KINDS", "TASK_SCORES", "Column",
     "Metric", "Table", "data_dictionary",

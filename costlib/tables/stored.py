@@ -645,23 +645,6 @@ LOAD_LATENCIES = Table(
     ),
 )
 
-LOAD_DIALECTS = Table(
-    "load_dialects",
-    "A number of a load test by the formula of a public tool; derived from load_requests, never stored.",
-    (
-        text("run_id", "id of the test", required=True),
-        text("dialect", "whose formula", required=True, allowed=("vllm", "guidellm", "aiperf")),
-        text("metric", "what that tool calls it", required=True),
-        text(
-            "statistic", "over requests, or of the run", required=True, allowed=("mean", "median", "p99", "whole run")
-        ),
-        number("value", "the number", "as in column unit"),
-        text("unit", "its unit", required=True),
-        text("formula", "how the tool computes it; n is output tokens", required=True),
-        text("reason", "why it is unknown"),
-    ),
-)
-
 
 # --- What others published: speeds on hardware that is not at hand ---------------------------------------------------
 

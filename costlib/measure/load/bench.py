@@ -15,10 +15,10 @@ from costlib.errors import CostlibError
 from costlib.measure.load.arrivals import Planned
 from costlib.measure.load.drive import Flow, Sendable, drive
 from costlib.measure.load.prompts import Ruler, prompt
-from costlib.measure.load.selftest import SelfTest, self_test
+from costlib.measure.load.selftest import SelfTest, kept_up, self_test
 from costlib.measure.load.settings import Settings, Target
 from costlib.measure.load.slo import Slo
-from costlib.measure.load.summary import counted, derived, trace
+from costlib.measure.load.trace import counted, goodput, medians, steady, trace_of
 from costlib.progress import Progress, Step
 from costlib.server import api_key, request_url
 from costlib.store import Store, new_id
@@ -125,14 +125,15 @@ class Bench:
         import pandas as pd
 
         environment, fingerprint = describe("cpu")
-        requests = trace(run_id, flow, planned)
+        requests = trace_of(run_id, flow, planned)
         row: dict[str, Any] = self.shape | {"run_id": run_id, "started_at": started, "rate_per_s": rate}
         row |= {"status": status, "reason": reason, "fingerprint": fingerprint}
         row |= {"environment": json.dumps(environment, sort_keys=True)}
         if len(requests):
             row |= counted(requests)
         if status == "ok":
-            row |= derived(requests, flow, self.shape["concurrency"], self.slo, self._self_test(requests, row))
+            row |= steady(requests, self.shape["concurrency"]) | medians(requests) | goodput(requests, self.slo)
+            row |= kept_up(requests, flow, self._self_test(requests, row), row)
         kept = LOADS.validate(pd.DataFrame([row], columns=LOADS.names))
         self.rows.append(kept)
         self.traces.append(requests)

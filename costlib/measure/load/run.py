@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Any
 from costlib.errors import bad, unused
 from costlib.measure.load.arrivals import Planned, drawn, open_loop, read_trace
 from costlib.measure.load.bench import Bench, Unstored
-from costlib.measure.load.dialects import dialects
-from costlib.measure.load.latency import latencies
 from costlib.measure.load.search import Highest, bounds, search
 from costlib.measure.load.settings import MOST_REQUESTS, Settings, Target, arrivals_of, rates_of
 from costlib.measure.load.slo import Slo
+from costlib.measure.load.trace import dialects, latencies
 from costlib.progress import Progress, silent
 from costlib.store import Store
 from costlib.tables.schema import is_null
@@ -57,7 +56,7 @@ class LoadTest:
 
     @property
     def dialects(self) -> pd.DataFrame:
-        """The same traces by the formulas of three public tools (table `load_dialects`)."""
+        """The same traces by the formulas of three public tools."""
         return dialects(self.requests, self.slo)
 
 

@@ -10,12 +10,16 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from costlib.measure.load.drive import Flow, Sendable, drive
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 BUSY = 0.9
 """Share of a core from which on a process of one thread has no time left."""
@@ -112,3 +116,14 @@ def verdict(
         f"{tested.added_s * 1000:.2g} ms to a first token (median) and stamped {tested.delay_p95_s * 1000:.2g} ms late "
         "(95th percentile)"
     )
+
+
+def kept_up(requests: pd.DataFrame, flow: Flow, tested: SelfTest | None, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Columns of table `loads` that say whether the client was the bottleneck; `row` has the medians of the test."""
+    held = (requests["sent_s"] - requests["scheduled_s"]).dropna().tolist()
+    bound, why = verdict(flow, tested, ttft_s=row["ttft_sent_s"], tpot_s=row["stream_tpot_s"], held_back_s=held)
+    lag = sorted(flow.lag_s)
+    found = {"client_bound": bound, "client_reason": why, "client_cpu_share": flow.cpu_share}
+    found |= {"client_lag_p95_s": lag[int(0.95 * len(lag))] if lag else None}
+    names = {"selftest_delay_p95_s": "delay_p95_s", "selftest_added_s": "added_s", "selftest_streams": "streams"}
+    return found | {name: getattr(tested, of, None) for name, of in names.items()}

@@ -1,4 +1,4 @@
-"""What a user was promised, whether a request kept it, and how much of what was delivered was good.
+"""What a user was promised, and which requests kept it.
 
 A request that failed or was cut keeps nothing. Latencies count from the schedule: whoever came in time and waited in
 the client's own queue has waited. Time per token binds only answers of more than one token.
@@ -7,11 +7,9 @@ the client's own queue has waited. Time per token binds only answers of more tha
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from costlib.errors import bad
-from costlib.measure.load.latency import Row, e2e_scheduled, e2e_sent, tpot, ttft_scheduled, ttft_sent
-from costlib.stats.intervals import share_interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,39 +37,15 @@ class Slo:
         """Whether anything is promised."""
         return (self.ttft_s, self.tpot_s, self.e2e_s) != (None, None, None)
 
-    def kept(self, row: Row, *, scheduled: bool = True) -> bool:
-        """Whether one row of a trace keeps every limit, from its schedule or from its sending."""
-        if row["outcome"] != "ok":
-            return False
-        first, whole = (ttft_scheduled, e2e_scheduled) if scheduled else (ttft_sent, e2e_sent)
-        found = ((self.ttft_s, first(row)), (self.tpot_s, tpot(row)), (self.e2e_s, whole(row)))
-        return all(limit is None or value is None or value <= limit for limit, value in found)
+    def kept(self, answers: pd.DataFrame, *, since: str = "scheduled") -> pd.Series[bool]:
+        """Whether each whole answer keeps every limit, from its schedule or from its being `sent`."""
+        kept = answers["outcome"] == "ok"
+        limits = {f"ttft_{since}_s": self.ttft_s, "stream_tpot_s": self.tpot_s, f"e2e_{since}_s": self.e2e_s}
+        for name, limit in limits.items():
+            if limit is not None:
+                kept &= ~(answers[name] > limit)  # no second token, no time per token: kept
+        return kept
 
 
 def _number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def goodput(requests: pd.DataFrame, slo: Slo) -> dict[str, Any]:
-    """Share of the requests that kept the SLO (exact binomial interval), and good requests and tokens per s.
-
-    Per second of the whole test, from the first schedule to the last end; nothing where nothing is promised or offered.
-    An answer in which the model had nothing to say neither keeps nor breaks a promise about time.
-    """
-    if not slo.given or (requests["outcome"] == "empty").all():
-        return {}
-    judged = requests[requests["outcome"] != "empty"]
-    rows = [{str(k): v for k, v in row.items()} for row in judged.to_dict("records")]
-    good = [row for row in rows if slo.kept(row)]
-    low, high = share_interval(len(good), len(rows))
-    span = float(requests["end_s"].max() - requests["scheduled_s"].min())
-    found: dict[str, Any] = {
-        "good_requests": len(good),
-        "good_share": len(good) / len(rows),
-        "good_share_low": low,
-        "good_share_high": high,
-    }
-    if span > 0:
-        found["goodput_requests_per_s"] = len(good) / span
-        found["goodput_tokens_per_s"] = sum(int(row["output_tokens"]) for row in good) / span
-    return found

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from measure.load.traces import hand_made, request_row, trace
 
-from costlib.measure.load.dialects import dialects
-from costlib.measure.load.slo import Slo, goodput
+from costlib.measure.load.slo import Slo
+from costlib.measure.load.trace import dialects, goodput
 
 SPAN = 6.0
 """First send at 0, last finish (of the request that was cut) at 6."""

@@ -8,7 +8,7 @@ import pytest
 from measure.load.traces import request_row, trace
 from scipy.stats import binom
 
-from costlib.measure.load.latency import PERCENTILES, fewest, latencies, percentile
+from costlib.measure.load.trace import PERCENTILES, fewest, latencies, percentile
 
 
 @pytest.mark.parametrize("which", PERCENTILES)
