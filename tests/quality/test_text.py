@@ -34,8 +34,9 @@ def children(monkeypatch):
     seen = []
     endings = {}
 
-    def run(target, arguments, *, on_progress, **_):
+    def run(target, arguments, *, on_progress, **limits):
         seen.append(arguments["precision"])
+        run.limits = limits
         on_progress("window 1 of 1")
         if arguments["precision"] in endings:
             return endings[arguments["precision"]]
@@ -90,6 +91,15 @@ def test_random_weights_do_not_pass_the_gate(ask, children):
     verdict = gate(ask(["fp32"]).iloc[0].to_dict(), 1.05)
     assert verdict.answer != "passed"
     assert verdict.reason.startswith("garbage: perplexity")
+
+
+def test_a_time_budget_runs_from_the_loaded_model(ask, children):
+    ask(["fp32"], time_budget_s=7, timeout_s=90)
+    assert children.limits == {"timeout_s": 90, "budget_s": 7, "starts": "warming up"}
+    children.endings["bf16"] = Outcome("error", None, "stopped after the time budget of 7 s", 9.0)
+    assert ask(["bf16"], time_budget_s=7)["status"].tolist() == ["ok", "error"]
+    with pytest.raises(InputError, match="time_budget_s is 0"):
+        ask(time_budget_s=0)
 
 
 def test_what_is_stored_is_not_repeated(ask, children, tmp_path):

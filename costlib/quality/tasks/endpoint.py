@@ -13,6 +13,7 @@ no `usage`) keeps its worst case counted. The key is read from the environment a
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 import time
@@ -26,9 +27,10 @@ from typing import Any
 from costlib.errors import bad
 from costlib.progress import Progress, Step, silent
 from costlib.quality.tasks import bounds
-from costlib.quality.tasks.attempt import read
 from costlib.quality.tasks.items import Task, sha256
+from costlib.redact import redact
 from costlib.server import (
+    NO_JSON,
     Failed,
     api_key,
     asking,
@@ -37,6 +39,7 @@ from costlib.server import (
     lengths,
     request_body,
     request_url,
+    usage_counts,
 )
 
 _LONGEST_PAUSE_S = 60.0
@@ -199,7 +202,7 @@ class _Run:
             tried += 1
             started = time.monotonic()
             try:
-                answer = read(self.ask(url, body, endpoint.timeout_s))
+                answer = _read(self.ask(url, body, endpoint.timeout_s))
             except Failed as error:
                 self.purse.settle(most, most if error.billed else Decimal(0))
                 last = str(error)
@@ -226,6 +229,33 @@ class _Run:
             self.keep(key, found)
             return _reply(found)
         return Reply("", attempts=tried, failure=last)
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """A whole answer, billed: `text`, None where it holds none; `ended` as the server says; tokens (read, written)."""
+
+    text: str | None
+    ended: str
+    used: tuple[int, int] | None
+
+
+def _read(content: bytes) -> _Answer:
+    """The completion that a server sent; raises `Failed` for what is none."""
+    try:
+        answer = json.loads(content)
+        choice = answer["choices"][0]
+        text = choice["message"].get("content") if "message" in choice else choice["text"]
+        ended = redact(str(choice.get("finish_reason")))
+        if isinstance(text, list):  # parts, of which some may be thoughts
+            text = "".join(part["text"] for part in text if part["type"] == "text")
+        if text is not None:
+            # JSON can spell half a character, which no file holds.
+            text = redact(text.encode(errors="replace").decode())
+    except NO_JSON as error:
+        raise Failed("malformed", "the answer is not a completion in JSON", passing=True, billed=True) from error
+    # A model may say nothing; one that was stopped before it said anything has not answered.
+    return _Answer(text if text or ended == "stop" else None, ended[:40], usage_counts(answer.get("usage")))
 
 
 def _body(endpoint: Endpoint, ask: Ask) -> dict[str, Any]:

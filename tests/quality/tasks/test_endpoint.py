@@ -303,6 +303,21 @@ def test_the_cap_holds_over_all_tasks_and_for_what_extra_allows(server, tmp_path
     assert len(server.seen) == 1
 
 
+def test_what_a_request_adds_is_part_of_the_question(server, tmp_path):
+    """Another seed, and another way to ask, is asked anew; the same is not."""
+    task = Task("echo", "exact", (Item("i", "q0", "x"),), prompt="{input}", max_tokens=4)
+
+    def asked(**settings):
+        before = len(server.seen)
+        ask_endpoint(Endpoint(server.url, "m", **settings), [task], store=tmp_path)
+        return len(server.seen) - before
+
+    assert (asked(), asked()) == (1, 0)
+    assert (asked(extra={"seed": 1}), asked(extra={"seed": 1}), asked(extra={"seed": 2}), asked()) == (1, 0, 1, 0)
+    server.usual = (200, {}, json.dumps({"choices": [{"text": "x", "finish_reason": "stop"}]}).encode())
+    assert (asked(chat=False), asked(chat=False), asked()) == (1, 0, 0)
+
+
 def test_counts_a_server_does_not_give_are_unknown(server, tmp_path):
     server.script = ["no usage"]
     (reply,) = ask_all(Endpoint(server.url, "m", price=PRICE), asks(), journal=tmp_path / "j")
