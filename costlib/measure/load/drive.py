@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from itertools import count
+from typing import Any
 
-from costlib.measure.load.client import Attempt, Clock, Hear, send
+from costlib.measure.load.client import Attempt, Hear, send
 from costlib.server import client
-
-if TYPE_CHECKING:
-    import httpx
 
 _LAG_EVERY_S = 0.01
 
@@ -66,102 +65,58 @@ def drive(
     """
 
     async def work() -> None:
-        await _drive(url, requests, flow, most_at_once, time_limit_s, timeout_s, key, hear, tell)
+        # Idle connections are dropped before servers drop them (uvicorn after 5 s), else a request may meet its end.
+        limits: dict[str, Any] = {"max_connections": None, "max_keepalive_connections": most_at_once}
+        async with client(url, key, **limits, keepalive_expiry=4.0) as line:
+            cpu, flow.started, done = time.process_time(), time.perf_counter(), count(1)
+
+            def clock() -> float:
+                return time.perf_counter() - flow.started
+
+            def begun(request: Sendable, due: float) -> Attempt:
+                flow.attempts.append(Attempt(len(flow.attempts), due, request.words))
+                return flow.attempts[-1]
+
+            async def one(request: Sendable, attempt: Attempt, turn: asyncio.Semaphore | None = None) -> None:
+                async with turn or nullcontext():
+                    await send(line, url, request.body, attempt, clock, timeout_s=timeout_s, hear=hear)
+                tell(next(done))
+
+            async def one_after_another(waiting: Iterator[Sendable]) -> None:
+                for request in waiting:
+                    await one(request, begun(request, clock()))
+
+            watch = asyncio.create_task(_watch(flow.lag_s))
+            try:
+                async with asyncio.timeout(time_limit_s), asyncio.TaskGroup() as group:
+                    if requests and requests[0].at_s is None:
+                        waiting = iter(requests)
+                        for _ in range(min(most_at_once, len(requests))):
+                            group.create_task(one_after_another(waiting))
+                    else:
+                        free = asyncio.Semaphore(most_at_once)
+                        for request in requests:
+                            due = request.at_s or 0.0
+                            if (wait := due - clock()) > 0:
+                                await asyncio.sleep(wait)
+                            group.create_task(one(request, begun(request, due), free))
+            except TimeoutError:
+                flow.limited = True
+            finally:
+                watch.cancel()
+                with suppress(asyncio.CancelledError):
+                    await watch
+                flow.wall_s = clock()
+                flow.cpu_share = (time.process_time() - cpu) / flow.wall_s if flow.wall_s else None
 
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         asyncio.run(work())
         return flow
-    from concurrent.futures import ThreadPoolExecutor
-
     with ThreadPoolExecutor(max_workers=1) as pool:
         pool.submit(asyncio.run, work()).result()
     return flow
-
-
-async def _drive(
-    url: str,
-    requests: Sequence[Sendable],
-    flow: Flow,
-    most_at_once: int,
-    time_limit_s: float,
-    timeout_s: float,
-    key: str | None,
-    hear: Hear | None,
-    tell: Callable[[int], None],
-) -> None:
-    # Idle connections are dropped before servers drop them (uvicorn does after 5 s), else a request may meet its end.
-    limits: dict[str, Any] = {"max_connections": None, "max_keepalive_connections": most_at_once}
-    async with client(url, key, **limits, keepalive_expiry=4.0) as opened:
-        cpu, flow.started = time.process_time(), time.perf_counter()
-
-        def clock() -> float:
-            return time.perf_counter() - flow.started
-
-        watch = asyncio.create_task(_watch(flow.lag_s))
-        line = _Line(opened, url, flow, clock, timeout_s, hear, tell)
-        try:
-            async with asyncio.timeout(time_limit_s):
-                if requests and requests[0].at_s is None:
-                    await line.closed(requests, most_at_once)
-                else:
-                    await line.open(requests, most_at_once)
-        except TimeoutError:
-            flow.limited = True
-        finally:
-            watch.cancel()
-            with suppress(asyncio.CancelledError):
-                await watch
-            flow.wall_s = clock()
-            flow.cpu_share = (time.process_time() - cpu) / flow.wall_s if flow.wall_s else None
-
-
-@dataclass
-class _Line:
-    client: httpx.AsyncClient
-    url: str
-    flow: Flow
-    clock: Clock
-    timeout_s: float
-    hear: Hear | None
-    tell: Callable[[int], None]
-    done: int = 0
-
-    async def open(self, requests: Sequence[Sendable], most_at_once: int) -> None:
-        free = asyncio.Semaphore(most_at_once)
-
-        async def one(request: Sendable, attempt: Attempt) -> None:
-            async with free:
-                await self._send(request, attempt)
-
-        async with asyncio.TaskGroup() as group:
-            for request in requests:
-                due = request.at_s or 0.0
-                if (wait := due - self.clock()) > 0:
-                    await asyncio.sleep(wait)
-                group.create_task(one(request, self._new(request, due)))
-
-    async def closed(self, requests: Sequence[Sendable], clients: int) -> None:
-        waiting = iter(requests)
-
-        async def client() -> None:
-            for request in waiting:
-                await self._send(request, self._new(request, self.clock()))
-
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(clients, len(requests))):
-                group.create_task(client())
-
-    def _new(self, request: Sendable, due: float) -> Attempt:
-        attempt = Attempt(len(self.flow.attempts), due, request.words)
-        self.flow.attempts.append(attempt)
-        return attempt
-
-    async def _send(self, request: Sendable, attempt: Attempt) -> None:
-        await send(self.client, self.url, request.body, attempt, self.clock, timeout_s=self.timeout_s, hear=self.hear)
-        self.done += 1
-        self.tell(self.done)
 
 
 async def _watch(lag_s: list[float]) -> None:
