@@ -183,7 +183,14 @@ def _measure(study: Study, store: Store, fresh: bool, progress: Progress) -> Non
 
     for task in study.tasks:
         answer_tasks(
-            task.model, task.precision, [task_of(task)], store=store, fresh=fresh, progress=progress, timeout_s=7200
+            task.model,
+            task.precision,
+            [task_of(task)],
+            store=store,
+            fresh=fresh,
+            progress=progress,
+            time_budget_s=7200,
+            timeout_s=7200,
         )
 
 

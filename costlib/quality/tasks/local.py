@@ -43,60 +43,58 @@ def answer(
     `answers` holds, in order: text, detail, input_tokens, output_tokens, seconds; the text is None where `budget_s`
     seconds had passed since the model was loaded.
     """
-    from costlib.models.load import is_encoder
+    import torch
+
+    from costlib.models.load import is_encoder, load_model
     from costlib.models.reference import parse
 
-    reference = parse(model)
-    if is_encoder(reference):
+    if is_encoder(parse(model)):
         found, known = _embedded(model, precision, device, kind, questions, train)
+    elif kind == "retrieval":
+        raise Unsupported("retrieval needs an embedding model, and this one makes text")
     else:
-        found, known = _spoken(model, precision, device, kind, questions, max_tokens, stop, chat, budget_s)
+        loaded = load_model(model, precision, device, tokenizer=True)
+        known = {"weights_note": loaded.weights_note, "compute_dtype": loaded.proof.compute_dtype}
+        prompts = [str(question["prompt"]) for question in questions]
+        if chat:
+            if not getattr(loaded.tokenizer, "chat_template", None):
+                raise bad("chat", chat, f"false: the tokenizer of {model} has no chat template")
+            prompts = [
+                loaded.tokenizer.apply_chat_template(
+                    [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True
+                )
+                for prompt in prompts
+            ]
+        step(LOADED)
+        until = time.perf_counter() + budget_s
+        with torch.inference_mode():
+            if kind == "classification":
+                choices = [question["choices"] for question in questions]
+                found = chosen(loaded.model, loaded.tokenizer, prompts, choices, device, chat, until)
+            else:
+                found = generated(loaded.model, loaded.tokenizer, prompts, device, max_tokens, stop, chat, until)
     environment, fingerprint = describe(device)
     return {"answers": found, **known, "environment": environment, "fingerprint": fingerprint}
 
 
-def _spoken(
-    model: str,
-    precision: str,
+def chosen(
+    model: Any,
+    tokenizer: Any,
+    prompts: Sequence[str],
+    choices: Sequence[Sequence[str]],
     device: str,
-    kind: str,
-    questions: Sequence[dict[str, Any]],
-    max_tokens: int,
-    stop: Sequence[str],
-    chat: bool,
-    budget_s: float,
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    import torch
-
-    from costlib.models.load import load_model
-
-    if kind == "retrieval":
-        raise Unsupported("retrieval needs an embedding model, and this one makes text")
-    loaded = load_model(model, precision, device, tokenizer=True)
-    prompts = [str(question["prompt"]) for question in questions]
-    if chat:
-        if not getattr(loaded.tokenizer, "chat_template", None):
-            raise bad("chat", chat, f"false: the tokenizer of {model} has no chat template")
-        prompts = [
-            loaded.tokenizer.apply_chat_template(
-                [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True
-            )
-            for prompt in prompts
-        ]
-    step(LOADED)
-    until = time.perf_counter() + budget_s
-    with torch.inference_mode():
-        if kind == "classification":
-            found = [_unasked() for _ in prompts]
-            for number, (prompt, question) in enumerate(zip(prompts, questions, strict=True)):
-                if number and time.perf_counter() > until:
-                    break
-                if number % 10 == 0:
-                    step(f"item {number + 1} of {len(questions)}")
-                found[number] = likeliest(loaded.model, loaded.tokenizer, prompt, question["choices"], device, chat)
-        else:
-            found = generated(loaded.model, loaded.tokenizer, prompts, device, max_tokens, stop, chat, until)
-    return found, {"weights_note": loaded.weights_note, "compute_dtype": loaded.proof.compute_dtype}
+    special: bool,
+    until: float,
+) -> list[dict[str, Any]]:
+    """The likeliest choice after each prompt; none is begun after `until` but the first."""
+    found = [_unasked() for _ in prompts]
+    for number, prompt in enumerate(prompts):
+        if number and time.perf_counter() > until:
+            break
+        if number % 10 == 0:
+            step(f"item {number + 1} of {len(prompts)}")
+        found[number] = likeliest(model, tokenizer, prompt, choices[number], device, special)
+    return found
 
 
 def _unasked() -> dict[str, Any]:
