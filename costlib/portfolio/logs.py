@@ -7,8 +7,6 @@ log says and with an invoice: differences are shown, never spread.
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -483,32 +481,26 @@ def _steps(value: str, steps: list[int], above: str) -> str:
 
 
 def write_workloads(usage: Usage, path: Path) -> None:
-    """Write the CSV; beside it NAME.profiles.yml holds each workload's hours. Both appear whole or not at all."""
-    names = [field.name for field in fields(Workload)]
-    text = io.StringIO()
-    text.write("# Measured from request logs. Empty cells cannot be read from a log: fill them in before planning.\n")
-    rows = csv.DictWriter(text, names, lineterminator="\n")
-    rows.writeheader()
-    for row in usage.workloads.to_dict("records"):
-        rows.writerow(
-            {
-                "workload": _inert(row["workload"]),
-                "profile": _inert(row["workload"]) if usage.profiles[row["workload"]]["weights"] else "",
-                "own_machines_only": "no",
-                **_volume(row, usage.observed_hours),
-            }
-        )
-    lines = []
-    for name, profile in usage.profiles.items():
-        if profile["weights"] is None:  # days tell no hours
-            continue
+    """Write the CSV of a study, and beside it NAME.profiles.yml with each workload's hours, both or neither.
+
+    What a log cannot know is left empty, for a person to fill in.
+    """
+    hours = {name: found for name, found in usage.profiles.items() if found["weights"] is not None}  # days tell none
+    rows = [
+        {"workload": _inert(row["workload"]), "profile": _inert(row["workload"]) if row["workload"] in hours else "",
+         "own_machines_only": "no", **_volume(row, usage.observed_hours)}
+        for row in usage.workloads.to_dict("records")
+    ]  # fmt: skip
+    table = pd.DataFrame(rows, columns=[field.name for field in fields(Workload)], dtype=object)
+    note = "# Measured from request logs. Empty cells cannot be read from a log: fill them in before planning.\n"
+    source = f"{usage.observed_hours:.0f} hours of request logs, by hour of day in UTC"
+    profiles = ""
+    for name, found in hours.items():
         quoted = _inert(name).replace("'", "''")
-        lines += [f"'{quoted}':", f"  weights: {profile['weights']}", f"  days_per_month: {profile['days_per_month']}"]
-        lines += [
-            "  kind: measured",
-            f"  source: {usage.observed_hours:.0f} hours of request logs, by hour of day in UTC",
-        ]
-    write_all({path: text.getvalue(), path.with_suffix(".profiles.yml"): "\n".join(lines) + "\n"})
+        profiles += f"'{quoted}':\n  weights: {found['weights']}\n  days_per_month: {found['days_per_month']}\n"
+        profiles += f"  kind: measured\n  source: {source}\n"
+    text = note + table.to_csv(index=False, lineterminator="\n")
+    write_all({path: text, path.with_suffix(".profiles.yml"): profiles or "\n"})
 
 
 def _volume(row: Mapping[Any, Any], hours: float) -> dict[str, Any]:

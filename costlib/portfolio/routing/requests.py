@@ -51,11 +51,6 @@ class Requests:
         return 1 - self.distinct / len(self)
 
     @property
-    def first(self) -> npt.NDArray[np.int64]:
-        """The first request of each distinct prompt, in their order."""
-        return np.sort(np.unique(self.group, return_index=True)[1])
-
-    @property
     def clusters(self) -> list[int] | None:
         """`group` as what resampling goes by; None where every request stands alone."""
         return None if self.distinct == len(self) else self.group.tolist()
