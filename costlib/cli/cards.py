@@ -168,14 +168,15 @@ COMMANDS: dict[str, Command] = {
     ),
     "embed": Command(
         ("embed demo:minilm --precision fp32,bf16,int8 --text tickets.txt",),
-        (Part("rows", "precision status tokens_per_s documents_per_s weight_bytes peak_bytes usd_per_mtok "
-             "energy_j_per_token bound=Bound_by mbu mfu", "{asked.model}", "[95 % interval over processes]; measured "
-             "on {rows.0.device}; $ derived, device busy all hour", said="reason interval_reason weights_note flags "
-             "rate_source energy_reason ceiling_reason"),
-         Part("rows", "precision cosine cosine_p1 cosine_min overlap=Overlap@10 accuracy accuracy_difference",
-             "Fidelity to {rows.0.baseline}", "{rows.0.documents} documents of {rows.0.text}; [95 % interval over "
-             "documents]", said="fidelity_reason"),
-         Part("api_prices", "provider model usd_per_mtok source", "API embedding prices", "quoted")),
+        (Part("rows", "precision status tokens_per_s documents_per_s weight_bytes peak_bytes "
+             "usd_per_mtok=USD_a_million_tokens energy_j_per_token bound=Bound_by mbu mfu", "{asked.model}",
+             "[95 % interval over processes]; measured on {rows.0.device}; $ derived, device busy all hour", said=
+             "reason interval_reason weights_note flags rate_source energy_reason ceiling_reason"),
+         Part("rows", "precision cosine:decimals4 cosine_p1:decimals4 cosine_min:decimals4 overlap=Overlap@10 "
+             "accuracy accuracy_difference", "Fidelity to {rows.0.baseline}", "{rows.0.documents} documents of "
+             "{rows.0.text}; [95 % interval over documents]", said="fidelity_reason"),
+         Part("api_prices", "provider model usd_per_mtok=USD_a_million_tokens source", "API embedding prices",
+             "quoted")),
         fields="rows=0 api_prices=1", adds={"kind": "measured"},
     ),
     "load": Command(
@@ -245,9 +246,9 @@ COMMANDS: dict[str, Command] = {
          Part("payback", "teacher_usd_per_million:USD=A_million_items,_teacher "
              "student_usd_per_million:USD=A_million_items,_student effort_usd retraining_usd=Each_retraining "
              "payback.weeks=Pays_back_in,_weeks payback.reason=Pays_back "
-             "payback_requests_per_week=Items/week_that_pay_back_in_{}_weeks reason=No_such_volume "
+             "payback_requests_per_week=Items_a_week_that_pay_it_back_in_time reason=No_such_volume "
              "largest_usd_per_miss:USD=A_lost_answer_may_cost_at_most", "The money", "derived; volume to pay back "
-             "within {payback.within_weeks} weeks", upright="within_weeks")),
+             "within {payback.within_weeks} weeks", upright="-")),
         document=_distilled, adds={"kind": "measured"},
     ),
     "cost": Command(

@@ -36,9 +36,10 @@ _WIDE, _SIDE = 22, 30
 class Part:
     """A table of a card: `columns` of the `rows` of a document by name, those that a row has.
 
-    `a+b` writes two columns into one cell, `a:USD` gives one a unit, `a=My_words` a name. `upright`, rows stand beside
-    each other, headed by those columns. `said` are columns of sentences, which follow the table, each once, as do the
-    `hints`: what flatters a row, and what to do next. A `line` is written for each row in the place of a table.
+    `a+b` writes two columns into one cell, `a:USD` (or `a:decimals4`) gives one a unit, `a=My_words` a name. `upright`,
+    rows stand beside each other, headed by those columns. `said` are columns of sentences, which follow the table, each
+    once, as do the `hints`: what flatters a row, and what to do next. A `line` is written for each row in the place of
+    a table.
     """
 
     rows: str = ""
@@ -129,8 +130,9 @@ class _Column:
         declared = label.replace("_", " ") or described(self.names[0]).label
         usd = self.unit.startswith("USD")
         after = unit_text(self.unit) if usd else f", {header_unit(self.unit)}"
-        is_said = label or is_share(self.unit) or self.unit in ("bytes", "by row", "ratio", "")
-        is_said = is_said or re.split(r"\W+", after.strip(", "))[-1 if usd else 0] in declared.lower()
+        is_said = label or is_share(self.unit) or self.unit in ("bytes", "by row", "ratio", "decimals4", "")
+        word = re.split(r"\W+", after.strip(", "))[-1 if usd else 0]
+        is_said = is_said or word in re.split(r"\W+", declared.lower())
         self.head = declared if is_said else f"{declared}{after}"
 
     def cell(self, row: Mapping[str, Any]) -> str:
@@ -186,6 +188,8 @@ def _text(row: Mapping[str, Any], name: str, unit: str = "") -> str:
 def _number(value: Any, unit: str, exact: bool = False) -> str:
     if exact and (unit.startswith("USD") or not unit):
         return f"{'$' if unit else ''}{usd(value)}"
+    if unit.startswith("decimals"):
+        return f"{float(value):.{unit.removeprefix('decimals')}f}"
     if unit.startswith("USD") or is_share(unit) or unit == "bytes":
         return written(float(value), unit).replace(NARROW, " " if unit == "bytes" else "").replace("\u2212", "-")
     return f"{value:,}" if isinstance(value, int) else plain(float(value))
