@@ -82,6 +82,7 @@ def test_the_money_is_that_of_the_cost_functions(tmp_path: Path) -> None:
     assert frame["run_id"].tolist() == ["b", "a", "c", "d"] and frame["surely_pays"].tolist() == [True] * 3 + [False]
     found = frame.set_index("run_id")
     assert found.loc["a", "effort_usd"] == pytest.approx(own.effort_usd) and own.effort_usd > 40 * people
+    assert found.loc["a", "retraining_usd"] == pytest.approx(own.retraining_usd)
 
     def weeks(share: float) -> float:
         """To pay back where `share` of the teacher's time on an item is saved."""
