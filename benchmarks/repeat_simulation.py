@@ -2,8 +2,8 @@
 
     python -m benchmarks.repeat_simulation [--pairs 1000] [--record STORE]
 
-Each simulated measurement draws processes until costlib.measure.estimate.settled ends it; flagged samples are left out
-by its `usable`, and costlib.measure.difference gives the verdict, for two measurements that took turns and for two that
+Each simulated measurement draws processes until they are precise or the budget is spent; flagged samples are left out
+by `costlib.measure.estimate.usable`, and costlib.measure.difference gives the verdict, for two measurements that took turns and for two that
 were taken one after the other. A/A pairs draw from one truth: what is called different is a false alarm (at most 5 of
 100 allowed). In the other pairs the second is 5 % slower: what is called slower is found (at least 90 of 100 wanted
 where they took turns; where they did not, drift cannot be told from a difference, and the share is only printed).
@@ -29,7 +29,7 @@ import numpy as np
 import pandas as pd
 
 from costlib.measure.difference import SIGNIFICANT, Difference, difference_apart, paired_difference
-from costlib.measure.estimate import log_medians, settled, usable
+from costlib.measure.estimate import log_medians, precise, spent, usable
 from costlib.measure.run import stored_runs
 
 RECORD = Path(__file__).parent / "noise"
@@ -53,7 +53,7 @@ class Noise:
 
 LOAD_S, ITERATION_S = 5.0, 1.6
 """The demo model on two CPU cores: seconds until the first timed iteration, and of each (32 new tokens). A process
-spends a twentieth of the budget on iterations, as costlib.measure.campaign does."""
+spends a twentieth of the budget on iterations, as costlib.measure.run does."""
 LEVELS = {
     "steady, as a GPU alone": (Noise(0.003, 0.003, 0.005), 120.0),
     "quiet": (Noise(0.01, 0.01, 0.02), 120.0),
@@ -98,7 +98,7 @@ def measured(machine: Machine, slowdowns: list[float], budget_s: float) -> list[
             rows[i].append(machine.process(slowdowns[i]))
             samples[i] = [decode for _, decode in usable(pd.DataFrame(rows[i]))[0]]
         walls = [machine.process_s] * len(rows[0])
-        going = not all(settled(each, walls, budget_s) for each in samples)
+        going = not (spent(walls, budget_s) or all(map(precise, samples)))
     return samples
 
 

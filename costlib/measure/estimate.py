@@ -139,8 +139,3 @@ def spent(wall_s: Sequence[float], budget_s: float, searched_s: float | None = N
     patient = len(wall_s) < WANTED_PROCESSES and searched_s is None
     allowed = budget_s * (_PATIENCE if patient else 1) - (searched_s or 0.0)
     return len(wall_s) >= MAXIMUM_PROCESSES or sum(wall_s) + wall_s[-1] > allowed
-
-
-def settled(samples: Sequence[Sequence[float]], wall_s: Sequence[float], budget_s: float) -> bool:
-    """Whether another process would not help or not fit: the deciding times by process, and how long each took."""
-    return precise(samples) or spent(wall_s, budget_s)

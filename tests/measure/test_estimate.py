@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from samples import run_row, runs_frame
 
-from costlib.measure.estimate import estimate, rate, settled
+from costlib.measure.estimate import estimate, precise, rate, spent
 from costlib.measure.summarise import summarise
 from costlib.tables import MEASUREMENTS
 
@@ -43,6 +43,10 @@ def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
         assert found is not None and found.low is not None and found.high is not None
         covered += found.low <= 1.0 <= found.high
     assert 930 <= covered <= 970
+
+
+def settled(samples: list[list[float]], wall_s: list[float], budget_s: float) -> bool:
+    return precise(samples) or spent(wall_s, budget_s)
 
 
 def test_two_processes_that_happen_to_agree_do_not_end_a_measurement() -> None:
