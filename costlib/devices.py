@@ -18,7 +18,7 @@ from pathlib import Path
 from costlib.environment import native
 from costlib.errors import bad
 from costlib.paths import data_dir
-from costlib.read.table import read_rows
+from costlib.read import read_rows
 
 _MAKERS = {"nvidia", "tesla", "geforce", "amd", "instinct"}
 """Words that a driver puts before the name, or not; they tell no device from another."""

@@ -25,15 +25,17 @@ _EXTRAS = ("torchao", "llama-cpp-python")
 """Packages that run a model where they are installed, and are not named where they are not."""
 
 
+def _cpuinfo(*names: str) -> str:
+    """What Linux says of the first processor under one of these names; empty where it does not say."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8", errors="replace").splitlines() if info.exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.lower().startswith(names)), "")
+
+
 @cache
 def cpu_model() -> str:
     """The processor's own name, as the operating system tells it."""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.lower().startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    return _cpuinfo("model name") or platform.processor() or platform.machine()
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,7 @@ _BELOW_BF16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE"
 @cache
 def _cpu_flags() -> frozenset[str]:
     """Instructions of the processor as Linux names them; empty where it does not say."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8", errors="replace").splitlines() if info.exists() else []
-    found = (line.partition(":")[2].split() for line in lines if line.lower().startswith(("flags", "features")))
-    return frozenset(next(found, ()))
+    return frozenset(_cpuinfo("flags", "features").split())
 
 
 def native(device: str) -> Native:
@@ -116,13 +115,14 @@ def describe(device: str | None = None, properties: Any = None) -> tuple[dict[st
     gpu = look(device, properties).facts if device.startswith("cuda") else None
     packages = {name: _version(name) for name in _PACKAGES}
     packages |= {name: found for name in _EXTRAS if (found := _version(name))}
+    torch = sys.modules.get("torch")
     environment = {
         "device": device_name(device, gpu),
         "device_kind": "cuda" if device.startswith("cuda") else "cpu",
         "gpu": gpu,
         "cpu": cpu_model(),
         "cores": cpu_count(),
-        "threads": _threads(),
+        "threads": int(torch.get_num_threads()) if torch is not None else cpu_count(),
         "thread_limit": os.environ.get("OMP_NUM_THREADS"),
         "memory_bytes": psutil.virtual_memory().total,
         "cpu_clock_mhz": optional(lambda: round(psutil.cpu_freq().current)),
@@ -154,20 +154,13 @@ def git_commit() -> str | None:
     if not (root / ".git").exists():
         return None
     try:
-        head = _git(root, "rev-parse", "HEAD")
-        return head + "+changes" if _git(root, "status", "--porcelain", "--untracked-files=no") else head
+        head, changes = (
+            subprocess.run(["git", "-C", str(root), *what], check=True, capture_output=True, text=True).stdout.strip()
+            for what in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
+        )
+        return head + "+changes" if changes else head
     except (OSError, subprocess.CalledProcessError):
         return None
-
-
-def _git(root: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(root), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
-
-def _threads() -> int:
-    torch = sys.modules.get("torch")
-    return int(torch.get_num_threads()) if torch is not None else cpu_count()
 
 
 def _version(name: str) -> str | None:

@@ -4,35 +4,22 @@
 `read_yaml`, `read_json` and `validated` trees that have one. Whatever is wrong is one sentence.
 """
 
-from costlib.read.records import SUFFIXES, Places, json_lines, read_frame, read_records
-from costlib.read.table import Row, earliest_date, iso_date, read_cells, read_rows
+from costlib.read.rows import (
+    SUFFIXES,
+    Places,
+    Row,
+    earliest_date,
+    iso_date,
+    json_lines,
+    read_frame,
+    read_records,
+    read_rows,
+)
 from costlib.read.text import content, file_of, is_file, json_value, parsing, read_json
 from costlib.read.tree import Place, close, extended, files_of, near, place, read_yaml, sentences, validated
 
 __all__ = [
-    "SUFFIXES",
-    "Place",
-    "Places",
-    "Row",
-    "close",
-    "content",
-    "earliest_date",
-    "extended",
-    "file_of",
-    "files_of",
-    "is_file",
-    "iso_date",
-    "json_lines",
-    "json_value",
-    "near",
-    "parsing",
-    "place",
-    "read_cells",
-    "read_frame",
-    "read_json",
-    "read_records",
-    "read_rows",
-    "read_yaml",
-    "sentences",
-    "validated",
-]
+    "SUFFIXES", "Place", "Places", "Row", "close", "content", "earliest_date", "extended", "file_of", "files_of",
+    "is_file", "iso_date", "json_lines", "json_value", "near", "parsing", "place", "read_frame", "read_json",
+    "read_records", "read_rows", "read_yaml", "sentences", "validated",
+]  # fmt: skip

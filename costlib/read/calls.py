@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 
 from costlib.errors import InputError, bad
 from costlib.read.columns import Mask, matches, moments, numbers, texts
-from costlib.read.logfile import Block, blocks, known_log
+from costlib.read.logs import Block, blocks, known_log
 from costlib.read.tokens import ANTHROPIC, TOKENS, Sums, role_of
 
 MOST_TOKENS = 10**9

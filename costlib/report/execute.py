@@ -25,7 +25,7 @@ import costlib
 from costlib.errors import InputError, RunError, bad
 from costlib.output import scratch, write_whole
 from costlib.progress import Progress, Step
-from costlib.read.text import parsing
+from costlib.read import parsing
 from costlib.reporting.look import END
 
 _ADDED = {"injected-parameters", "papermill-error-cell-tag"}

@@ -195,7 +195,7 @@ def test_a_quote_that_is_not_closed_counts_every_line_it_takes_along(tmp_path: P
 def test_an_array_too_long_to_hold_is_refused_compressed_or_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("costlib.read.logfile._LARGEST_DOCUMENT", 1000)
+    monkeypatch.setattr("costlib.read.logs._LARGEST_DOCUMENT", 1000)
     for name in ("calls.json", "calls.json.gz"):
         file = _write(tmp_path / name, [json.dumps([OPENAI] * 100)])
         with pytest.raises(InputError, match="JSON Lines for files above"):
