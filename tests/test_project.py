@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import subprocess
@@ -100,7 +99,7 @@ def test_ci_calls_the_test_command_the_readme_names() -> None:
 
 def test_the_committed_example_is_whole_and_of_these_notebooks_and_this_study() -> None:
     """Write it again with `make example`."""
-    from costlib.report.checks import check
+    from costlib.report.checks import cells_hash, check
     from costlib.study import load_study
 
     example = ROOT / "reports" / "example"
@@ -108,7 +107,7 @@ def test_the_committed_example_is_whole_and_of_these_notebooks_and_this_study() 
     assert not [found for found in failed if found.name != "sources unchanged"], failed
     sources = json.loads((example / "manifest.json").read_text(encoding="utf-8"))["sources"]
     for name in ("notebooks/measure.ipynb", "notebooks/portfolio.ipynb"):
-        assert sources[name] == hashlib.sha256((ROOT / name).read_bytes()).hexdigest(), name
+        assert sources[name] == cells_hash(ROOT / name), name
     assert sources["study"] == load_study("demo").hash
     assert (example / "portfolio.png").stat().st_size > 50_000
 

@@ -23,9 +23,9 @@ from costlib.output import cannot_write, held
 from costlib.progress import Progress, Step, silent
 from costlib.report.batch_folder import check_batch_folder, write_batch
 from costlib.report.batch_result import BatchResult, Made
-from costlib.report.checks import Check
 from costlib.report.folder import check_writable, clear_leftovers, write_failure
 from costlib.report.inputs import unchanged
+from costlib.report.manifest import Check
 from costlib.report.notebooks import page_of
 from costlib.report.run import check_inputs, report, reports_dir
 from costlib.store import Store

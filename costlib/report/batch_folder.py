@@ -13,9 +13,8 @@ from costlib.errors import InputError, bad
 from costlib.output import check_folder, write_all
 from costlib.report.batch_index import batch_index
 from costlib.report.batch_result import BatchResult
-from costlib.report.checks import Check
 from costlib.report.checks import check as check_report
-from costlib.report.manifest import MANIFEST
+from costlib.report.manifest import MANIFEST, Check
 from costlib.report.publish import machine_paths, scrub
 
 DOCUMENT = "batch.json"

@@ -202,13 +202,15 @@ def _failed(name: str, executed: Any, failure: Exception | None) -> NotebookErro
         for output in cell.get("outputs", []):
             if output.output_type == "error":
                 details = "\n".join(_ANSI.sub("", line) for line in output.traceback)
-                return NotebookError(name, number, f"{output.ename}: {output.evalue}", details)
+                begins = next((line for line in cell.source.splitlines() if line.strip()), "")[:80]
+                error = f"{output.ename}: {output.evalue}; the cell begins with: {begins}"
+                return NotebookError(name, number, error, details)
     if isinstance(failure, InputError):
         raise failure
     if failure is not None:
         reason = (str(failure).strip() or type(failure).__name__).splitlines()[0]
         return NotebookError(name, None, f"{type(failure).__name__}: {reason}", str(failure))
-    return NotebookError(name, None, "it ended without its end marker", "The last cell must be `page.end()`.")
+    return NotebookError(name, len(cells) or None, "it has no end; add page.end() as its last code cell", "")
 
 
 def _kernel_of_this_interpreter(folder: Path, environment: Mapping[str, str]) -> type:

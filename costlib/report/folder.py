@@ -1,4 +1,4 @@
-"""A report folder as a whole: written beside its final place, sealed with a manifest, checked, and moved in at once."""
+"""A report folder as a whole: written beside its place, looked at, sealed with a manifest, and moved in at once."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from costlib.errors import CostlibError, RunError, bad
 from costlib.figure import spreadsheet_cell
 from costlib.output import PART, check_folder, held, scratch, write_whole
-from costlib.report.checks import Check, check, markup, sha256
+from costlib.report.checks import inspect, markup, sha256, study_words
 from costlib.report.execute import NotebookError
 from costlib.report.index import index
 from costlib.report.ledger import COLUMNS
@@ -31,30 +32,30 @@ _ATTEMPTS = 20
 def write(
     study: Study, stage: Path, work: Path, manifest: dict[str, Any], facts: Mapping[str, Mapping[str, Any]]
 ) -> None:
-    """Write everything with a placeholder where the checks go, check it, and put the results in."""
+    """Write every page and table, the index, and the manifest, which holds the hash of every other file."""
     lines = [{"report": f"{name}.html", **row} for name, fact in facts.items() for row in fact["ledger"]]
     (stage / "ledger.csv").write_text(as_csv(lines, ["report", *COLUMNS]), encoding="utf-8")
     for fact in facts.values():
         for name, rows in fact.get("exports", {}).items():
             (stage / f"{name}.csv").write_text(as_csv(rows, list(rows[0]) if rows else []), encoding="utf-8")
+    tables = [file.name for file in sorted(stage.glob("*.csv"))]
     pages = {
-        name: publish(work / f"{name}.ipynb", provenance=list(manifest["provenance"].items()), checks=_CHECKS)
+        f"{name}.html": publish(work / f"{name}.ipynb", provenance=list(manifest["provenance"].items()), checks=_CHECKS)
         for name in facts
     }
+    found = inspect(
+        pages,
+        [*tables, "index.html"],
+        {f"{name}.html": fact["ledger"] for name, fact in facts.items()},
+        [tie for fact in facts.values() for tie in fact.get("ties", [])],
+        study_words(study),
+    )
     for name, html in pages.items():
-        (stage / f"{name}.html").write_text(html, encoding="utf-8")
-    _seal(stage, manifest, [])
-    found = check(stage, study.reference)
-    for name, html in pages.items():
-        (stage / f"{name}.html").write_text(html.replace(_CHECKS, markup(found)), encoding="utf-8")
-    _seal(stage, manifest, found)
-
-
-def _seal(stage: Path, manifest: dict[str, Any], found: list[Check]) -> None:
-    """Write the index and the manifest, which holds the hash of every other file."""
-    names = [r["file"] for r in manifest["reports"]] + [f.name for f in sorted(stage.glob("*.csv"))]
+        (stage / name).write_text(html.replace(_CHECKS, markup(found)), encoding="utf-8")
+    names = [*(report["file"] for report in manifest["reports"]), *tables]
     sizes = {name: (stage / name).stat().st_size for name in names}
     (stage / "index.html").write_text(index(manifest, found, sizes), encoding="utf-8")
+    manifest["checks"] = [asdict(one) for one in found]
     manifest["files"] = {name: sha256(stage / name) for name in ["index.html", *names]}
     (stage / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from costlib.report.checks import Check, markup
+from costlib.report.checks import markup
+from costlib.report.manifest import Check
 from costlib.report.page import long_date
 from costlib.report.publish import page, provenance_block
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from costlib.errors import InputError
 from costlib.paths import data_dir, measurements_dir
 from costlib.read import is_file
-from costlib.report.checks import Check, check, sha256, sources
-from costlib.report.manifest import read_manifest
+from costlib.report.checks import check, sha256, sources
+from costlib.report.manifest import Check, read_manifest
 from costlib.report.notebooks import notebook_files
 from costlib.store import Store
 from costlib.study import Study

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
 from pydantic import BaseModel
 
+from costlib.value import brief
+
 MANIFEST = "manifest.json"
+
+
+@brief
+@dataclass(frozen=True)
+class Check:
+    """One thing that must hold of a report, whether it does, and what was seen."""
+
+    name: str
+    ok: bool
+    detail: str
 
 
 class Tie(BaseModel):
@@ -32,7 +45,7 @@ class Listed(BaseModel):
 class Manifest(BaseModel):
     """What is read back of a manifest. `sources` and `files` are SHA-256 by name, `inputs` one over all inputs.
 
-    `words` are those of the study that look like a figure, such as a workload called "10 MB upload".
+    `checks` are what was seen in the pages as they were published.
     """
 
     study: str
@@ -40,7 +53,7 @@ class Manifest(BaseModel):
     sources: dict[str, str]
     files: dict[str, str]
     inputs: str = ""
-    words: list[str] = []
+    checks: list[Check] = []
 
 
 def read_manifest(folder: Path) -> Manifest:

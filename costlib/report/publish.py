@@ -36,7 +36,7 @@ def publish(executed: Path, *, provenance: Sequence[tuple[str, str]] = (), check
 
     notebook = nbformat.read(executed, as_version=4)
     if end_marker(notebook) is None:
-        raise NotebookError(executed.stem, None, "it ended without its end marker", "")
+        raise NotebookError(executed.stem, None, "it has no end; add page.end() as its last code cell", "")
     exporter = HTMLExporter(
         config=Config({"HTMLExporter": {"exclude_anchor_links": True, "exclude_input": True}}),
         template_name=TEMPLATE.name,
@@ -111,7 +111,7 @@ def scrub(text: str) -> str:
     """Take this machine out of a text: its folders, its name where that is no ordinary word, and every secret."""
     text = redact(text)
     for folder, instead in _folders().items():
-        text = re.sub(re.escape(folder) + r"(?=[/\\\"'\s<:),]|$)[/\\]?", instead, text)
+        text = re.sub(_begins(folder) + r"(?=[/\\\"'\s<:),]|$)[/\\]?", instead, text)
     host = socket.gethostname()
     if re.search(r"\d|-", host) and len(host) > 4:
         text = re.sub(rf"\b{re.escape(host)}\b", "this-machine", text)
@@ -120,7 +120,12 @@ def scrub(text: str) -> str:
 
 def machine_paths(text: str) -> list[str]:
     """Folders of this machine that a text still names."""
-    return sorted(folder for folder in _folders() if re.search(re.escape(folder) + r"[/\\]", text))
+    return sorted(folder for folder in _folders() if re.search(_begins(folder) + r"[/\\]", text))
+
+
+def _begins(folder: str) -> str:
+    """A path begins with the folder: a folder further down, or a page of a site, may have the same name."""
+    return r"(?:(?<=file://)|(?<![\w.~/\\:-]))" + re.escape(folder)
 
 
 def _folders() -> Mapping[str, str]:

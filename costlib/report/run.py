@@ -20,11 +20,11 @@ from costlib.paths import notebooks_dir
 from costlib.portfolio.plan import check_tables
 from costlib.portfolio.shared import PLACE
 from costlib.progress import Progress, Step, silent
-from costlib.report.checks import Check, check, sources, study_words
+from costlib.report.checks import check, sources
 from costlib.report.execute import NotebookError, check_parameters, execute, parameters_of
 from costlib.report.folder import check_writable, failed, move_in, staged, write
 from costlib.report.inputs import inputs_hash, packages
-from costlib.report.manifest import MANIFEST
+from costlib.report.manifest import MANIFEST, Check
 from costlib.report.notebooks import notebook_files, page_of
 from costlib.report.publish import scrub
 from costlib.store import Store, new_id
@@ -223,7 +223,6 @@ def _manifest(
         "generated": generated,
         "reports": reports,
         "sources": made_from,
-        "words": study_words(study),
         "provenance": provenance,
         "files": {},
     }

@@ -114,9 +114,14 @@ def test_a_failed_notebook_is_never_a_result(cell: str, place: str, reason: str,
     file = notebook(tmp_path / "n.ipynb", cell, ENDING)
     with pytest.raises(NotebookError, match=reason) as caught:
         execute(file, tmp_path / "out.ipynb")
-    assert place in str(caught.value)
+    assert place in str(caught.value) and ("begins with: 1 / 0" in str(caught.value)) is (cell == "1 / 0")
     assert "\x1b" not in caught.value.details
     assert os.listdir(tmp_path) == ["n.ipynb"]  # noqa: PTH208
+
+
+def test_a_notebook_that_lacks_its_end_says_what_to_add(tmp_path: Path) -> None:
+    with pytest.raises(NotebookError, match=r"n failed in cell 3: it has no end; add page\.end"):
+        execute(notebook(tmp_path / "n.ipynb", "1"), tmp_path / "out.ipynb")
 
 
 def test_metadata_that_says_completed_is_not_the_end_marker(tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbformat.v4 import new_output
 from report.samples import notebook, study_in
 
 import costlib as cl
@@ -53,6 +55,11 @@ def test_a_notebook_beside_the_study_runs_with_its_parameters_and_a_day_is_its_t
     made = cl.report(study, out=tmp_path / "out", store=tmp_path / "store")
     assert [found for found in made.checks if not found.ok] == []
     assert "2026-08-10" in (tmp_path / "out" / "mine.html").read_text(encoding="utf-8")
+    opened = nbformat.read(mine, as_version=4)  # as JupyterLab saves it
+    opened.metadata["language_info"] = {"name": "python", "version": "3.12"}
+    opened.cells[2].update(execution_count=4, outputs=[new_output("stream", text="x")], metadata={"collapsed": True})
+    nbformat.write(opened, mine)
+    assert [found for found in cl.check(tmp_path / "out", study) if not found.ok] == []
     mine.write_text(mine.read_text(encoding="utf-8").replace("About", "Changed"), encoding="utf-8")
     assert [found.name for found in cl.check(tmp_path / "out", study) if not found.ok] == ["sources unchanged"]
 

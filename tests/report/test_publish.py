@@ -38,7 +38,7 @@ def test_alt_text_of_pictures_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_notebook_that_did_not_finish_is_not_published(tmp_path: Path) -> None:
-    with pytest.raises(NotebookError, match="without its end marker"):
+    with pytest.raises(NotebookError, match=r"it has no end; add page\.end"):
         publish(executed(tmp_path / "n.ipynb", {"text/html": "x"}, end=False))
 
 
