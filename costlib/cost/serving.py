@@ -143,6 +143,7 @@ def load_tests(store: Store | str | None = None, *, as_of: str | None = None) ->
         store: A store or its folder [default: the default store].
         as_of: Date of the hourly rate, YYYY-MM-DD [default: the newest].
     """
+    from costlib.measure.load.slo import holds, in_doubt
     from costlib.tables import LOADS
 
     frame = (store if isinstance(store, Store) else Store(store or None)).read(LOADS).frame
@@ -155,15 +156,8 @@ def load_tests(store: Store | str | None = None, *, as_of: str | None = None) ->
     ends = {f"usd_per_hour{end}": frame["server_device"].map(lambda name, at=at: hours[name][at], na_action="ignore")
             for at, end in enumerate(("", "_source", "_reason"))}  # fmt: skip
     frame = frame.assign(**pd.DataFrame(words, columns=["server", "load", "promise"]), **ends)
-    steady = frame["stationary"].isna() | frame["stationary"].fillna(False).astype(bool)
-    good, share = frame["good_share"], frame["slo_share"]
-    between = (frame["good_share_low"] < share) & (share < frame["good_share_high"])
-    holds = frame["status"].eq("ok") & steady & (good >= share)
-    bound = frame["client_bound"].fillna(False).astype(bool)
     numbers = [c.name for c in LOADS.columns if c.type in ("number", "integer")]
-    frame = frame.assign(
-        holds=holds & good.notna(), in_doubt=between | (bound & ~holds & good.notna()), source="run " + frame["run_id"]
-    )
+    frame = frame.assign(holds=holds(frame), in_doubt=in_doubt(frame), source="run " + frame["run_id"])
     return frame.astype(dict.fromkeys([*numbers, "usd_per_hour"], float)).copy()  # one block: columns can be added
 
 

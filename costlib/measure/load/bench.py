@@ -66,8 +66,8 @@ class Bench:
             self.ruler = Ruler.of(told)
         return True
 
-    def test(self, planned: Sequence[Planned], rate: float | None) -> dict[str, Any]:
-        """One test of these requests; returns its row of table `loads`."""
+    def test(self, planned: Sequence[Planned], rate: float | None) -> None:
+        """One test of these requests; its row of table `loads` is the last of `rows`."""
         run_id, started, flow = new_id(), _now(), Flow()
         words = [self.ruler.words(one.prompt_tokens) for one in planned]
         requests = self._sendable(run_id, planned, words)
@@ -81,7 +81,7 @@ class Bench:
             status, reason = "error", f"no whole answer: {_commonest(flow)}"
         elif flow.limited:
             reason = f"the time limit came when {len(flow.attempts)} of {len(planned)} requests were due"
-        return self._keep(run_id, started, flow, planned, rate, status, reason)
+        self._keep(run_id, started, flow, planned, rate, status, reason)
 
     def _sendable(self, run_id: str, planned: Sequence[Planned], words: Sequence[int]) -> list[Sendable]:
         """Bodies made before the test, so that making them delays nothing in it."""
@@ -121,7 +121,7 @@ class Bench:
         rate: float | None,
         status: str,
         reason: str | None,
-    ) -> dict[str, Any]:
+    ) -> None:
         import pandas as pd
 
         environment, fingerprint = describe("cpu")
@@ -145,7 +145,6 @@ class Bench:
             if traced is not None:  # a trace without its test would be half a test
                 traced.unlink(missing_ok=True)
             raise Unstored(str(error)) from error
-        return {str(name): value for name, value in kept.iloc[0].to_dict().items()}
 
     def _self_test(self, requests: pd.DataFrame, row: dict[str, Any]) -> SelfTest | None:
         """With as many streams, and chunks as close, as the test had."""

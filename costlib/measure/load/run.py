@@ -18,7 +18,7 @@ from costlib.measure.load.arrivals import Planned, drawn, open_loop, read_trace
 from costlib.measure.load.bench import Bench, Unstored
 from costlib.measure.load.search import Highest, bounds, search
 from costlib.measure.load.settings import MOST_REQUESTS, Settings, Target, arrivals_of, rates_of
-from costlib.measure.load.slo import Slo
+from costlib.measure.load.slo import Slo, holds
 from costlib.measure.load.trace import dialects, latencies
 from costlib.progress import Progress, silent
 from costlib.store import Store
@@ -137,11 +137,10 @@ def load(
     bench = Bench(target, given, promised, kept, shape, progress or silent)
     seen: dict[float, bool] = {}
 
-    def holds(at: float) -> bool:
+    def held(at: float) -> bool:
         due = open_loop(count, at, given.arrival_scv, given.seed)
-        row = bench.test([replace(one, at_s=moment) for one, moment in zip(planned, due, strict=True)], at)
-        steady = is_null(row["stationary"]) or bool(row["stationary"])
-        return bool(row["status"] == "ok" and steady and row["good_share"] >= promised.share)
+        bench.test([replace(one, at_s=moment) for one, moment in zip(planned, due, strict=True)], at)
+        return bool(holds(bench.rows[-1]).iloc[0])
 
     highest = unstored = None
     try:
@@ -149,9 +148,9 @@ def load(
             if not rates and not searched:
                 bench.test(planned, None)
             for at in rates:
-                seen[at] = holds(at)
+                seen[at] = held(at)
             if searched or (promised.given and len(rates) > 1):
-                highest = search(holds, seen) if searched else bounds(seen)
+                highest = search(held, seen) if searched else bounds(seen)
                 highest = _doubted(highest, bench.rows, promised.share)
     except Unstored as error:
         unstored = str(error)

@@ -49,3 +49,16 @@ class Slo:
 
 def _number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def holds(tests: pd.DataFrame) -> pd.Series[bool]:
+    """Whether each test (table `loads`) kept its promise: steady, with enough requests that kept it."""
+    steady = tests["stationary"].astype("boolean").fillna(True).astype(bool)
+    return tests["status"].eq("ok") & steady & (tests["good_share"] >= tests["slo_share"]).fillna(False).astype(bool)
+
+
+def in_doubt(tests: pd.DataFrame) -> pd.Series[bool]:
+    """Whether its interval leaves open that a test holds, or a busy client that it does not."""
+    between = (tests["good_share_low"] < tests["slo_share"]) & (tests["slo_share"] < tests["good_share_high"])
+    busy = tests["client_bound"].astype("boolean").fillna(False).astype(bool)
+    return between.fillna(False).astype(bool) | (busy & ~holds(tests) & tests["good_share"].notna())
