@@ -18,10 +18,8 @@ from costlib.cli.main import main
 from costlib.errors import InputError
 from costlib.report import folder as folders
 from costlib.report import run as running
-from costlib.report.chart import Chart
 from costlib.report.checks import check, inspect, markup
 from costlib.report.execute import end_marker, title_of
-from costlib.report.figures import Panel, bars
 from costlib.report.page import Page
 from costlib.report.publish import scrub
 from costlib.store import Store
@@ -30,18 +28,16 @@ from costlib.study import load_study
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small folder published without a kernel: one chart, one table, one sentence, and totals that tie."""
+    """A small folder published without a kernel: one table, one sentence, and totals that tie."""
     root = tmp_path_factory.mktemp("published")
     page = Page("Study test")
     opening = page.summary("It costs {cost}.", [("Cost", money(3, 2, 4))], cost=money(3, 2, 4))
-    svg = bars(page.ledger, "c", [Panel("Cost", [("a", money(1)), ("b", money(2))])])
-    chart = Chart("c", "b costs most", "USD per month", "Source: test", "Bar chart of cost where b costs most", svg)
     table = page.table("t", "Costs", [{"Name": "a", "Cost": money(1)}])
     ties = [{"what": "cost", "total": "3.00", "parts": ["1.00", "2.00"]}]
     end = page.end(
         ties=ties, runs=["r1"], provenance={"Prices": "list"}, exports={"plan": [{"name": "=1+1", "usd": "1"}]}
     )
-    shown = [opening.text, chart.html().text, table.text]
+    shown = [opening.text, table.text]
     cells = [new_markdown_cell("# A title"), new_markdown_cell("## A finding")]
     cells += [new_code_cell("x", outputs=[new_output("display_data", data={"text/html": html})]) for html in shown]
     cells.append(new_code_cell("x", outputs=[new_output("display_data", data=end._repr_mimebundle_())]))
