@@ -204,6 +204,8 @@ def _failed(name: str, executed: Any, failure: Exception | None) -> NotebookErro
                 details = "\n".join(_ANSI.sub("", line) for line in output.traceback)
                 begins = next((line for line in cell.source.splitlines() if line.strip()), "")[:80]
                 error = f"{output.ename}: {output.evalue}; the cell begins with: {begins}"
+                if output.ename == "ModuleNotFoundError" and "costlib.report." in output.evalue:
+                    error += "; page = cl.Page(about, source) replaces the older pages, see notebooks/README.md"
                 return NotebookError(name, number, error, details)
     if isinstance(failure, InputError):
         raise failure

@@ -124,6 +124,12 @@ def test_a_notebook_that_lacks_its_end_says_what_to_add(tmp_path: Path) -> None:
         execute(notebook(tmp_path / "n.ipynb", "1"), tmp_path / "out.ipynb")
 
 
+def test_a_notebook_of_an_older_page_says_what_replaces_it(tmp_path: Path) -> None:
+    old = notebook(tmp_path / "n.ipynb", "from costlib.report.claims_page import claims_page", ENDING)
+    with pytest.raises(NotebookError, match=r"page = cl\.Page\(about, source\) replaces the older pages"):
+        execute(old, tmp_path / "out.ipynb")
+
+
 def test_metadata_that_says_completed_is_not_the_end_marker(tmp_path: Path) -> None:
     file = notebook(tmp_path / "n.ipynb", "1", "2")
     made = nbformat.read(file, as_version=4)
