@@ -70,7 +70,7 @@ def test_the_card_reads_like_that_of_measure(server: ScriptedServer, load: Any) 
         "measured from here",
         "poisson 20.0",
         "Whole answers",
-        "s from schedule",
+        "First token, s",
         "needs 368 samples",
         "100% [91.2, 100]",
         "Tokens per chunk",
