@@ -89,8 +89,8 @@ class Looks:
 
     @property
     def sentences(self) -> list[str]:
-        """One sentence for each decision that does not hold or cannot be judged."""
-        return said(self.rows)
+        """One for each decision that does not hold or cannot be judged, and for what of the study is not watched."""
+        return [*said(self.rows), *self.study.monitor.unused]
 
     @property
     def decisions(self) -> pd.DataFrame:

@@ -90,6 +90,16 @@ class MonitorSpec(Part):
 
     false_alarm_rate: Annotated[Positive, Field(lt=1)] = 0.05
     against: Literal["floor", "start"] = "floor"
+    policy: str | None = None
+    rows: str | None = None
+    costs: str | None = None
+
+    @property
+    def unused(self) -> list[str]:
+        """What a reader must know of keys that older studies have; a policy's rows were replayed once."""
+        names = [name for name in ("policy", "rows", "costs") if getattr(self, name) is not None]
+        told = "not watched: judge newer requests with costlib route, and leave it out here"
+        return [f"monitor.{name} is {told}." for name in names]
 
 
 class ColumnRule(Part):

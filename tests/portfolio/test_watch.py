@@ -236,10 +236,16 @@ def test_drift_from_the_level_at_the_start_is_found_far_above_the_floor(make_stu
     assert values_of(study, later, Store()).mean() == pytest.approx(later["score"])
 
 
+def test_a_study_that_names_a_policy_still_loads_and_is_told_that_nobody_watches_it(make_study, model) -> None:
+    study = make_study((OLD[0], f"monitor: {{policy: echo.jsonl, rows: echo.jsonl}}\n{OLD[0]}"))
+    made = look(study)
+    assert all(f"monitor.{name} is not watched" in " ".join(made.sentences) for name in ("policy", "rows"))
+    assert made.holds
+
+
 @pytest.mark.parametrize(
     ("monitor", "said"),
     [
-        ("{policy: echo.jsonl, rows: echo.jsonl}", "monitor.policy"),
         ("{false_alarm_rate: 1}", "monitor.false_alarm_rate is 1"),
         ("{rate: 0.1}", "monitor.rate"),
     ],
