@@ -162,7 +162,8 @@ def test_the_study_imports_no_room() -> None:
         names = [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
         found |= {name for name in names if name.startswith("costlib.") and not name.startswith("costlib.study")}
     assert found <= {
-        f"costlib.{name}" for name in (["devices", "environment", "errors", "figure", "paths", "tables", "read"])
+        f"costlib.{name}"
+        for name in (["devices", "environment", "errors", "figure", "paths", "tables", "read", "value"])
     }
     code = "import sys, costlib.study; print([n for n in ('torch', 'pandas', 'scipy') if n in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

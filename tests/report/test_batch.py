@@ -22,13 +22,12 @@ from report.samples import run_notebook, store_with, study_in
 from costlib.errors import InputError
 from costlib.output import held
 from costlib.report import batch as batches
-from costlib.report import checks
 from costlib.report.batch import batch
 from costlib.report.batch_folder import check, write_batch
 from costlib.report.batch_result import BatchResult, Made
+from costlib.report.checks import inspect
 from costlib.report.folder import clear_leftovers, write_failure
 from costlib.report.inputs import inputs_hash, unchanged
-from costlib.report.manifest import Manifest
 from costlib.store import Store
 from costlib.study import load_batch, load_study
 
@@ -152,12 +151,13 @@ def test_the_index_says_the_answer_first_and_every_number_is_explained(tmp_path:
         "good/index.html",
         "../apart/other/other.failed.html",
     ]
-    ledger = {("batch", str(row["id"])): {"value": "", "reason": ""} for row in soup.select("details.ledger tr[id]")}
-    folder = checks._Folder(
-        tmp_path / "out", Manifest(study="", reports=[], sources={}, files={}), {"batch": soup}, ledger, None
-    )
-    for look in (checks._remote, checks._links, checks._numbers):
-        assert look(folder)[0] == [], look
+    lines = [
+        {"id": str(row["id"]), "what": "", "kind": "", "reason": ""} for row in soup.select("details.ledger tr[id]")
+    ]
+    there = [str(link["href"]) for link in soup.select("a[href]") if (tmp_path / "out" / str(link["href"])).is_file()]
+    looked = {one.name: one for one in inspect({"index.html": html}, there, {"index.html": lines}, [])}
+    for name in ("nothing loaded from elsewhere", "links resolve", "every number in the ledger"):
+        assert looked[name].ok, looked[name].detail
     assert str(tmp_path) not in html + (tmp_path / "out" / "batch.json").read_text(encoding="utf-8")
 
 

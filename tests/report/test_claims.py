@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from report.samples import Shown, run_notebook, store_with, study_in
 from report.test_any_study import HAIKU, OPUS, written
-from report.test_distill_page import row as student
+from report.test_distillation_notebook import row as student
 
 import costlib as cl
 from costlib.prices.hardware import measured_rate

@@ -81,7 +81,7 @@ def test_the_verdict_on_synthetic_scores_is_that_of_route_and_its_policy_is_writ
     shown = run_notebook("routing", study=str(study_in(tmp_path)), out="policy.json")
     own = cl.route("demo", miss_usd=0.05, seed=20261110)
     chosen = own.candidates[own.candidates["role"] == "chosen"].iloc[0]
-    saved = next(row for row in shown.facts["ledger"] if row["what"] == "Saved")
+    saved = next(row for row in shown.facts["ledger"] if row["what"] == f"{chosen['candidate']} · Saved")
     assert own.routes and (saved["value"], saved["low"], saved["high"]) == (
         chosen["saving_usd"], chosen["saving_usd_low"], chosen["saving_usd_high"],
     )  # fmt: skip
