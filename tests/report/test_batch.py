@@ -151,9 +151,8 @@ def test_the_index_says_the_answer_first_and_every_number_is_explained(tmp_path:
         "good/index.html",
         "../apart/other/other.failed.html",
     ]
-    lines = [
-        {"id": str(row["id"]), "what": "", "kind": "", "reason": ""} for row in soup.select("details.ledger tr[id]")
-    ]
+    blank = dict.fromkeys(("what", "value", "low", "high", "unit", "kind", "source", "reason"))
+    lines = [blank | {"id": str(row["id"])} for row in soup.select("details.ledger tr[id]")]
     there = [str(link["href"]) for link in soup.select("a[href]") if (tmp_path / "out" / str(link["href"])).is_file()]
     looked = {one.name: one for one in inspect({"index.html": html}, there, {"index.html": lines}, [])}
     for name in ("nothing loaded from elsewhere", "links resolve", "every number in the ledger"):
