@@ -60,20 +60,20 @@ if TYPE_CHECKING:  # the list of all public names, read by `_door`
     from costlib.quality.tasks.study import task_results as task_results
     from costlib.quality.tasks.study import worse_answers as worse_answers
     from costlib.quality.text import quality_results as quality_results
-    from costlib.report.batch import batch as batch
-    from costlib.report.batch_folder import check as check
-    from costlib.report.run import report as report
-    from costlib.report.run import run as run
+    from costlib.reporting.batch import batch as batch
     from costlib.reporting.charts import LINES as LINES
     from costlib.reporting.charts import PALETTE as PALETTE
     from costlib.reporting.charts import label_ends as label_ends
+    from costlib.reporting.checks import check as check
     from costlib.reporting.page import Page as Page
+    from costlib.reporting.run import report as report
+    from costlib.reporting.run import run as run
     from costlib.store import Store as Store
     from costlib.study import load_study as load_study
     from costlib.tables.columns import column as column
     from costlib.tables.columns import derive as derive
 
-_ROOMS = ("cost", "measure", "prices", "quality", "report")
+_ROOMS = ("cost", "measure", "prices", "quality")
 """Modules that can be called like their front function (see costlib/room.py)."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+import string
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
@@ -12,7 +13,7 @@ from html import escape, unescape
 from typing import TYPE_CHECKING, Any
 
 from costlib.figure import KINDS, plain
-from costlib.reporting.numbers import between, header_unit, number, places_of, unit_text
+from costlib.reporting.numbers import WORDS, between, header_unit, listed, number, places_of, unit_text
 from costlib.tables.columns import COLUMNS, RefusedError, helper, known
 from costlib.tables.expression import evaluate, filled, inputs, sums
 from costlib.tables.schema import is_null
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DASH = "\N{EN DASH}"
+LOOSE = re.compile(r"(?<![\w.\-])\d[\d,.]*(?![\w\-])")
+"""A number typed into a text."""
 CITED = (
     "source",
     "meaning",
@@ -256,6 +259,40 @@ class Table:
         return f"<{tag}>{text}{mark}{interval(found, places)}</{end}>"
 
 
+def fill(text: str, row: Mapping[str, Any], source: str, *, kinds: bool = True) -> tuple[str, list[Number]]:
+    """A sentence with the numbers and words of a row as markup, and its numbers; see `Page.say`.
+
+    kinds: whether a number shows the letter of its kind
+    """
+    subjects = [str(value) for value in row.values() if isinstance(value, str)][:1]
+    out: list[str] = []
+    found: list[Number] = []
+    for literal, name, form, _ in string.Formatter().parse(text):
+        if loose := LOOSE.search(literal):
+            raise RefusedError(f"the number {loose[0]!r} is typed into the text; pass it in a row: {text!r}")
+        out.append(escape(literal))
+        if name is None:
+            continue
+        if name not in row:
+            raise RefusedError(f"{{{name}}} is no column of the row; there are {', '.join(map(str, row)) or 'none'}")
+        if isinstance(words := row[name], (str, list)):
+            words = words if isinstance(words, str) else listed(words)
+            cited = name in CITED and re.search(r"\d", words)
+            out.append(f'<span class="cite">{escape(words)}</span>' if cited else escape(words))
+            continue
+        one = the_number(name, row, " · ".join([*subjects, known(name).label]), source)
+        if one.value is None:
+            raise RefusedError(f"{name} is unknown in this row ({one.reason}); choose a sentence that says so")
+        found.append(one)
+        shown = one.text() if form == "bare" or one.unit == "count" else one.text() + unit_text(one.unit, one.value)
+        if form == "words" and one.value in range(len(WORDS)):
+            shown = WORDS[int(one.value)] if "".join(out) else WORDS[int(one.value)].capitalize()
+        out.append(link(one, shown) + (interval(one) if form == "range" else ""))
+        if kinds and form != "words":
+            out.append(f" {badge(one.kind)}")
+    return "".join(out), found
+
+
 def letter(place: int) -> str:
     """a, b, ... z, aa, ab, ..."""
     found = ""
@@ -282,7 +319,7 @@ def curve(frame: pd.DataFrame, source: str) -> tuple[str, list[Number]]:
 def ledger(numbers: Iterable[Number]) -> str:
     """Every number of a page, folded away until one is followed to its line."""
     lines = []
-    for place, one in enumerate(numbers, 1):
+    for place, one in enumerate({one.id: one for one in numbers}.values(), 1):
         ends = f"{plain(one.low)} to {plain(one.high)}" if one.low is not None and one.high is not None else ""
         why = "; ".join(filter(None, (ends, one.reason)))
         lines.append(

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 import re
-import string
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from hashlib import sha256
@@ -21,15 +20,14 @@ from costlib.figure import KINDS
 from costlib.reporting import markup
 from costlib.reporting.charts import drawing, dress, texts, theme
 from costlib.reporting.look import CONTENTS, END, wrapped
-from costlib.reporting.markup import Number, Table, bare, interval, link, numeric, the_number
-from costlib.reporting.numbers import WORDS, listed, number, unit_text
+from costlib.reporting.markup import Number, Table, bare, numeric, the_number
+from costlib.reporting.numbers import number
 from costlib.tables.columns import RefusedError, known, running_cell
 from costlib.tables.schema import is_null
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_LOOSE = re.compile(r"(?<![\w.\-])\d[\d,.]*(?![\w\-])")
 _CURVE = 60
 
 
@@ -71,7 +69,7 @@ class Page:
         Raises `RefusedError` for a digit typed into the text, a name that is not in the row and an unknown number.
         """
         level, text = re.match(r"(#{1,2} |> |)(.*)", text, re.S).groups()  # type: ignore[union-attr]
-        html, found = self._filled(text, {**dict(row if row is not None else {}), **more}, kinds=level in ("", "> "))
+        html, found = self._fill(text, {**dict(row if row is not None else {}), **more}, kinds=level in ("", "> "))
         if level == "# ":
             self.answer = bare(html)
             html = f'<p class="eyebrow">{escape(self.about)}</p><p class="headline">{html}</p>{markup.key()}{CONTENTS}'
@@ -105,7 +103,7 @@ class Page:
         not give, and a `Decimal`.
         """
         frame = frame.reset_index(drop=frame.index.name is None)
-        said, found = self._filled(caption, {**dict(row if row is not None else {}), **more}, kinds=False)
+        said, found = self._fill(caption, {**dict(row if row is not None else {}), **more}, kinds=False)
         if cards:
             first = markup.records(frame)[0]
             shown = [the_number(c, first, known(c).label, self.source) for c in columns or numeric(frame)]
@@ -149,7 +147,7 @@ class Page:
         plt.close(figure)  # else Jupyter shows it once more
         figure = copy.deepcopy(figure)  # so that the cell of this call can run again on the same axes
         forms = [dress(each) for each in figure.axes]
-        said, found = self._filled(finding, words, kinds=False)
+        said, found = self._fill(finding, words, kinds=False)
         told = alt or f"{forms[0]}. {bare(said)}"
         name = "c" + sha256(f"{told}{frame.to_csv()}".encode()).hexdigest()[:8]
         drawn = drawing(figure, told, f"{name}w", "wide")
@@ -160,7 +158,7 @@ class Page:
         else:
             made = Table(frame, None, None, {}, self.source)
             data, numbers = made.html("The numbers", bare(said)), [n for one in made.numbers for n in one.values()]
-        below, more_found = self._filled(note, words) if note else ("", [])
+        below, more_found = self._fill(note, words) if note else ("", [])
         kinds = [kind for kind in KINDS if any(one.kind == kind for one in numbers)]
         foot = f"{below} Source: {escape(self._source_of(numbers))}. Numbers: {', '.join(kinds)}.".strip()
         self._show(
@@ -210,39 +208,8 @@ class Page:
 
     # what a verb is made of -------------------------------------------------------------------------------------------
 
-    def _filled(self, text: str, row: Mapping[str, Any], *, kinds: bool = True) -> tuple[str, list[Number]]:
-        """A sentence as markup, and its numbers."""
-        subjects = [str(value) for value in row.values() if isinstance(value, str)][:1]
-        out: list[str] = []
-        found: list[Number] = []
-        for literal, name, form, _ in string.Formatter().parse(text):
-            if loose := _LOOSE.search(literal):
-                raise RefusedError(f"the number {loose[0]!r} is typed into the text; pass it in a row: {text!r}")
-            out.append(escape(literal))
-            if name is None:
-                continue
-            if name not in row:
-                raise RefusedError(
-                    f"{{{name}}} is no column of the row; there are {', '.join(map(str, row)) or 'none'}"
-                )
-            if isinstance(words := row[name], (str, list)):
-                words = words if isinstance(words, str) else listed(words)
-                cited = name in markup.CITED and re.search(r"\d", words)
-                out.append(f'<span class="cite">{escape(words)}</span>' if cited else escape(words))
-                continue
-            one = the_number(name, row, " · ".join([*subjects, known(name).label]), self.source)
-            if one.value is None:
-                raise RefusedError(f"{name} is unknown in this row ({one.reason}); choose a sentence that says so")
-            found.append(one)
-            shown = one.text() if form == "bare" else one.text() + unit_text(one.unit, one.value)
-            if one.unit == "count":
-                shown = one.text()
-            if form == "words" and one.value in range(len(WORDS)):
-                shown = WORDS[int(one.value)] if "".join(out) else WORDS[int(one.value)].capitalize()
-            out.append(link(one, shown) + (interval(one) if form == "range" else ""))
-            if kinds and form != "words":
-                out.append(f" {markup.badge(one.kind)}")
-        return "".join(out), found
+    def _fill(self, text: str, row: Mapping[str, Any], *, kinds: bool = True) -> tuple[str, list[Number]]:
+        return markup.fill(text, row, self.source, kinds=kinds)
 
     def _source_of(self, numbers: Sequence[Number]) -> str:
         """Where the numbers of a chart come from: the page's source, or their own where none has that."""
@@ -258,7 +225,7 @@ class Page:
                 for text in re.findall(r"\d[\d,.]*", number(float(value), unit, places))}  # fmt: skip
         named = " ".join(map(str, [*frame.select_dtypes(exclude="number").to_numpy().ravel(), *words.values()]))
         for label in texts(axes):
-            for loose in _LOOSE.findall(label):
+            for loose in markup.LOOSE.findall(label):
                 if loose not in good and loose not in named:
                     raise RefusedError(
                         f"the chart says {label!r}, but {loose} is no number of the frame that was passed"

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 
 import costlib as cl
 from costlib.paths import data_dir
-from costlib.report.checks import inspect, study_words
+from costlib.reporting.checks import inspect, study_words
 
 NOTEBOOKS = ("portfolio", "measure", "quality", "prices", "breakeven")
 """The notebooks of the demo study."""

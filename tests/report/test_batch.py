@@ -21,13 +21,11 @@ from report.samples import run_notebook, store_with, study_in
 
 from costlib.errors import InputError
 from costlib.output import held
-from costlib.report import batch as batches
-from costlib.report.batch import batch
-from costlib.report.batch_folder import check, write_batch
-from costlib.report.batch_result import BatchResult, Made
-from costlib.report.checks import inspect
-from costlib.report.folder import clear_leftovers, write_failure
-from costlib.report.inputs import inputs_hash, unchanged
+from costlib.reporting import batch as batches
+from costlib.reporting.batch import BatchResult, Made, batch, write_batch
+from costlib.reporting.checks import check, inspect, unchanged
+from costlib.reporting.folder import clear_leftovers, write_failure
+from costlib.reporting.manifest import inputs_hash
 from costlib.store import Store
 from costlib.study import load_batch, load_study
 

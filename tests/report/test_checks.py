@@ -12,16 +12,14 @@ from typing import Any
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from report.samples import money
+from report.samples import run_cells
 
 from costlib.cli.main import main
 from costlib.errors import InputError
-from costlib.report import folder as folders
-from costlib.report import run as running
-from costlib.report.checks import check, inspect, markup
-from costlib.report.execute import end_marker, title_of
-from costlib.report.page import Page
-from costlib.report.publish import scrub
+from costlib.reporting import run as running
+from costlib.reporting.checks import check, inspect
+from costlib.reporting.notebook import end_marker, title_of
+from costlib.reporting.publish import check_list, scrub
 from costlib.store import Store
 from costlib.study import load_study
 
@@ -30,17 +28,18 @@ from costlib.study import load_study
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small folder published without a kernel: one table, one sentence, and totals that tie."""
     root = tmp_path_factory.mktemp("published")
-    page = Page("Study test")
-    opening = page.summary("It costs {cost}.", [("Cost", money(3, 2, 4))], cost=money(3, 2, 4))
-    table = page.table("t", "Costs", [{"Name": "a", "Cost": money(1)}])
-    ties = [{"what": "cost", "total": "3.00", "parts": ["1.00", "2.00"]}]
-    end = page.end(
-        ties=ties, runs=["r1"], provenance={"Prices": "list"}, exports={"plan": [{"name": "=1+1", "usd": "1"}]}
+    shown = run_cells(
+        [
+            "import pandas as pd; import costlib as cl; page = cl.Page('Study test', 'study test')",
+            "costs = pd.DataFrame({'workload': ['a', 'b'], 'usd_per_month': [1.0, 2.0]})",
+            "total = {'workload': 'All', 'usd_per_month': 3.0}",
+            "page.say('# It costs {usd_per_month}.', total)",
+            "page.table(costs, 'Costs', total=total)",
+            "page.end(runs=['r1'], provenance={'Prices': 'list'}, plan=pd.DataFrame({'name': ['=1+1'], 'usd': [1]}))",
+        ]
     )
-    shown = [opening.text, table.text]
     cells = [new_markdown_cell("# A title"), new_markdown_cell("## A finding")]
-    cells += [new_code_cell("x", outputs=[new_output("display_data", data={"text/html": html})]) for html in shown]
-    cells.append(new_code_cell("x", outputs=[new_output("display_data", data=end._repr_mimebundle_())]))
+    cells += [new_code_cell("x", outputs=[new_output("display_data", data=data)]) for data in shown.outputs]
     (root / "work").mkdir()
     (root / "out").mkdir()
     notebook = new_notebook(cells=cells)
@@ -50,7 +49,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     facts["title"] = title_of(notebook)
     study = load_study("demo")
     manifest = running._manifest(study, Store(root / "store"), "run-1", "2026-11-10T00:00:00+00:00", {"measure": facts})
-    folders.write(study, root / "out", root / "work", manifest, {"measure": facts})
+    running.write(study, root / "out", root / "work", manifest, {"measure": facts})
     return root / "out"
 
 
@@ -108,7 +107,7 @@ def test_a_folder_that_changed_fails_the_check_that_is_about_it(
     changed(tmp_path)
     failed = {c.name: c.detail for c in check(tmp_path) if not c.ok}
     assert failed.get(name) and set(failed) <= {name, "files unchanged"}
-    assert "FAILED" in markup(check(tmp_path))
+    assert "FAILED" in check_list(check(tmp_path))
 
 
 GOOD = "<main><h2 id='s'>A</h2><p><a href='#n1' data-n='n1'>$3</a> <a href='plan.csv'>x</a></p><p id='n1'></p></main>"

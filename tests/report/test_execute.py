@@ -14,7 +14,7 @@ import pytest
 from report.samples import ENDING, notebook
 
 from costlib.errors import InputError
-from costlib.report.execute import NotebookError, check_parameters, end_marker, execute, parameters_of
+from costlib.reporting.notebook import NotebookError, check_parameters, end_marker, execute, parameters_of
 
 TYPED = 'a: str = "x"  # words\nb: int = 1  # count\nc: float = 1.5  # USD\nd: bool = False\ne: float | None = None'
 

@@ -11,9 +11,9 @@ from report.samples import Shown, run_notebook
 from report.test_look import seen
 
 import costlib as cl
-from costlib.report.publish import page as html_page
-from costlib.report.publish import provenance_block, with_contents
 from costlib.reporting.markup import bare
+from costlib.reporting.publish import page as html_page
+from costlib.reporting.publish import provenance_block, with_contents
 from costlib.store import Store
 from costlib.tables import LOAD_REQUESTS, LOADS
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from report.samples import run_notebook, store_with, study_in
 
-from costlib.report.publish import page, provenance_block, with_contents
+from costlib.reporting.publish import page, provenance_block, with_contents
 
 pytestmark = pytest.mark.browser
 

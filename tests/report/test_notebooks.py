@@ -11,7 +11,7 @@ import pytest
 from report.samples import run_notebook, store_with
 
 from costlib.paths import notebooks_dir
-from costlib.report.execute import parameters_of, title_of
+from costlib.reporting.notebook import parameters_of, title_of
 
 NOTEBOOKS = sorted(notebooks_dir().glob("*.ipynb"))
 

@@ -50,8 +50,14 @@ def test_a_notebook_beside_the_study_runs_with_its_parameters_and_a_day_is_its_t
     study = study_in(tmp_path / "study", notebooks=["below/mine.ipynb"], notebook_parameters=given)
     (study.parent / "below").mkdir()
     asked = 'study: str = "demo"  # a name\nn: int = 3  # a count\nsince: str = ""  # a day'
-    page = "from costlib.report.page import Page\npage = Page('About')"
-    mine = notebook(study.parent / "below" / "mine.ipynb", page, "page.text(since)", "page.end()", parameters=asked)
+    page = "import costlib as cl\npage = cl.Page('About', 'a source')"
+    mine = notebook(
+        study.parent / "below" / "mine.ipynb",
+        page,
+        "page.say('Since {day}.', day=since)",
+        "page.end()",
+        parameters=asked,
+    )
     made = cl.report(study, out=tmp_path / "out", store=tmp_path / "store")
     assert [found for found in made.checks if not found.ok] == []
     assert "2026-08-10" in (tmp_path / "out" / "mine.html").read_text(encoding="utf-8")

@@ -11,8 +11,8 @@ from nbformat.v4 import new_output
 from report.samples import executed
 
 import costlib
-from costlib.report.execute import NotebookError
-from costlib.report.publish import CONTENTS, failure_page, machine_paths, publish, scrub, with_contents
+from costlib.reporting.notebook import NotebookError
+from costlib.reporting.publish import CONTENTS, failure_page, machine_paths, publish, scrub, with_contents
 
 PNG = {"image/png": "aGVsbG8="}
 

@@ -15,8 +15,8 @@ from report.samples import store_with, study_in
 import costlib as cl
 from costlib.cli.main import main
 from costlib.errors import InputError, RunError
-from costlib.report import run as running
-from costlib.report.folder import move_in
+from costlib.reporting import run as running
+from costlib.reporting.folder import move_in
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def test_eight_reports_into_one_folder_leave_one_whole(tmp_path: Path) -> None:
 
 def test_a_batch_makes_its_store(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As measuring does; the reports in it say what is not measured."""
-    from costlib.report import batch as batches
+    from costlib.reporting import batch as batches
 
     many = tmp_path / "many.yml"
     many.write_text(f"title: Many\nreports:\n  - name: one\n    study: {study}\n", encoding="utf-8")

@@ -15,11 +15,10 @@ from report.test_distillation_notebook import row as student
 
 from costlib.errors import InputError, RunError
 from costlib.prices.hardware import measured_rate
-from costlib.report import folder as folders
-from costlib.report import run as running
-from costlib.report.checks import check
-from costlib.report.execute import NotebookError
-from costlib.report.run import RunResult, report, run
+from costlib.reporting import run as running
+from costlib.reporting.checks import check
+from costlib.reporting.notebook import NotebookError
+from costlib.reporting.run import RunResult, report, run
 from costlib.store import Store
 from costlib.tables import DISTILLATIONS
 
@@ -154,8 +153,8 @@ def test_an_interruption_leaves_nothing_half_written(
         facts = {"complete": True, "title": "T", "answer": "A", "ledger": []}
         monkeypatch.setattr(running, "execute", lambda *_, **__: facts)
     if where == "inspect":
-        monkeypatch.setattr(folders, "publish", lambda *_, **__: "<html></html>")
-    monkeypatch.setattr(running if where == "execute" else folders, where, interrupt)
+        monkeypatch.setattr(running, "publish", lambda *_, **__: "<html></html>")
+    monkeypatch.setattr(running, where, interrupt)
     with pytest.raises(KeyboardInterrupt):
         report(made[2], out=folder, store=made[1] / "store")
     assert {f.name: f.read_bytes() for f in folder.iterdir()} == before

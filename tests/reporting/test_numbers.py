@@ -1,17 +1,15 @@
-"""Numbers as people read them, and a ledger that misses none."""
+"""Numbers, kinds and dates as people read them, and text that no spreadsheet takes for a formula."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 
 import pytest
-from report.samples import money
 
-from costlib.figure import Figure, Kind, spreadsheet_cell
-from costlib.report.ledger import COLUMNS, Ledger, interval
-from costlib.report.ledger import wide as is_wide
+from costlib.figure import Kind, spreadsheet_cell
 from costlib.reporting.markup import badge
-from costlib.reporting.numbers import number, unit_text
+from costlib.reporting.numbers import between, listed, number, unit_text
+from costlib.reporting.publish import long_date
 
 
 @pytest.mark.parametrize(
@@ -80,53 +78,14 @@ def test_one_thing_is_not_several_and_units_are_spelt(value: float, unit: str, s
 
 
 def test_an_interval_names_its_unit_once_and_is_left_out_where_it_says_nothing() -> None:
-    assert interval(Figure(0.9, "share", "measured", "run", 0.85, 0.95)) == "85.0 to 95.0\u202f%"
-    assert interval(money(3, 2, 4)) == "$2.00 to $4.00"
-    assert interval(money(0, 0, 0)) == ""
-    assert interval(money(3)) == ""
+    assert between(0.85, 0.95, "share", 0.9) == "85.0 to 95.0\u202f%"
+    assert between(2, 4, "USD/month", 3) == "$2.00 to $4.00"
+    assert between(0, 0, "USD/month", 0) == ""
 
 
-def test_an_interval_too_wide_to_say_anything_is_told_in_words_and_kept_in_the_ledger() -> None:
-    wide = Figure(4.48, "tokens/s", "measured", "run", 5.8e-7, 3.46e7)
-    assert interval(wide) == "interval over 100-fold" and is_wide(wide)
-    assert not is_wide(Figure(4, "tokens/s", "measured", "run", 1, 100))
-    assert not is_wide(money(4, -1, 1000)) and not is_wide(money(4))
-    ledger = Ledger()
-    assert "3.46e7" not in ledger.show("x", wide) and ledger.rows()[0]["high"] == 3.46e7
-
-
-def test_the_same_figure_keeps_its_number_and_another_gets_the_next() -> None:
-    ledger = Ledger()
-    assert [ledger.add("a", money(1)), ledger.add("b", money(1)), ledger.add("a", money(1))] == ["n1", "n2", "n1"]
-    assert ledger.words(money(1)) == "a"
-    assert ledger.words(money(2)) is None
-
-
-def test_what_is_shown_is_escaped_linked_and_listed() -> None:
-    ledger = Ledger()
-    shown = ledger.show("<script>alert(1)</script>", money(5, 4, 6))
-    assert '<a class="n" data-n="n1" href="#n1">$5.00 per month</a>' in shown
-    assert '<span class="interval" data-n="n1">$4.00 to $6.00</span>' in shown
-    assert badge("derived") in shown
-    assert "<script>" not in str(ledger.html()) and "&lt;script&gt;" in str(ledger.html())
-    assert 'id="n1"' in str(ledger.html())
-
-
-def test_an_unknown_number_is_a_dash_with_its_reason() -> None:
-    ledger = Ledger()
-    shown = ledger.show("x", Figure(None, "J/token", "measured", "run", reason='no "NVML" here'))
-    assert "\u2013</a>" in shown and "no &quot;NVML&quot; here" in shown
-    assert ledger.rows()[0]["reason"] == 'no "NVML" here' and ledger.rows()[0]["value"] is None
-
-
-def test_rows_are_plain_and_money_keeps_its_digits() -> None:
-    ledger = Ledger()
-    ledger.add("x", Figure(Decimal("0.10"), "USD", "quoted", "list"))
-    assert list(ledger.frame().columns) == COLUMNS
-    assert ledger.rows() == [
-        {"id": "n1", "what": "x", "value": "0.10", "low": None, "high": None, "reason": "no interval was given",
-         "unit": "USD", "kind": "quoted", "source": "list"}
-    ]  # fmt: skip
+def test_words() -> None:
+    assert [listed(names) for names in (["a"], ["a", "b"], ["a", "b", "c"])] == ["a", "a and b", "a, b and c"]
+    assert long_date("2026-11-10T01:02:03+00:00") == "10 November 2026"
 
 
 @pytest.mark.parametrize("kind", ["measured", "quoted", "assumed", "derived"])

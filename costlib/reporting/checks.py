@@ -7,21 +7,25 @@ manifest. `check` repeats them and adds what can change later: files, notebooks,
 from __future__ import annotations
 
 import csv
-import hashlib
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
-from html import escape
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from costlib.errors import InputError, bad
 from costlib.figure import KINDS
-from costlib.report.manifest import MANIFEST, Check, Tie, read_manifest
-from costlib.report.notebooks import notebook_files, shipped
-from costlib.report.publish import machine_paths
+from costlib.reporting.manifest import MANIFEST, Check, Tie, inputs_hash, read_manifest, sha256, sources
+from costlib.reporting.notebook import notebook_files, shipped
+from costlib.reporting.publish import machine_paths
+from costlib.store import Store
 from costlib.study import Study, load_study
+
+BATCH = "batch.json"
+"""What a batch's folder says of its reports."""
 
 _LOADING = {"script", "link", "iframe", "object", "embed", "base", "source", "video", "audio"}
 _LOADED = re.compile(r"url\(\s*['\"]?(?!#|data:)|@import", re.I)
@@ -31,17 +35,53 @@ _SPELT = re.compile(r"95\s%|\b[A-Z]+\d+\w*([ -](SXM\d?|PCI[Ee]))?[ -]\d+GB\b")  
 
 
 def check(folder: Path | str, study: Path | str | None = None) -> list[Check]:
-    """Every check of a report folder; raises `InputError` if it is not one.
+    """Check a published folder again: whole, unchanged, every number in the ledger, made from what is here now.
+
+    Raises `InputError` for a folder that is neither of a report nor of a batch.
 
     Args:
-        folder: A folder that `report` wrote.
-        study: The study file it was made from, where that is not one shipped with costlib.
+        folder: Folder of a report, or of a batch.
+        study: Study or batch file it was made from, if it was moved.
     """
     root = Path(folder)
+    if not (root / BATCH).is_file():
+        return _check_report(root, study)
+    try:
+        held = _Batch.model_validate_json((root / BATCH).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise bad("report folder", str(folder), f"a folder that costlib batch wrote, with {BATCH}") from error
+    file = Path(study) if study is not None else root / held.batch
+
+    def checked(one: _Made) -> list[Check]:
+        if one.status in ("failed", "waiting"):
+            return [Check("made", False, one.reason or one.status)]
+        try:
+            return _check_report(root / one.out, f"{file}#{one.name}")
+        except InputError as error:
+            return [Check("made", False, str(error))]
+
+    return [replace(each, name=f"{one.name}: {each.name}") for one in held.reports for each in checked(one)]
+
+
+class _Made(BaseModel):
+    name: str
+    status: str
+    reason: str | None
+    out: str
+
+
+class _Batch(BaseModel):
+    """What is read back of batch.json."""
+
+    batch: str
+    reports: list[_Made]
+
+
+def _check_report(root: Path, study: Path | str | None) -> list[Check]:
     try:
         manifest = read_manifest(root)
     except (OSError, ValueError, KeyError) as error:
-        raise bad("report folder", str(folder), f"a folder that costlib report wrote, with {MANIFEST}") from error
+        raise bad("report folder", str(root), f"a folder that costlib report wrote, with {MANIFEST}") from error
     listed = [report.file for report in manifest.reports]
     gone = [f"{name} is missing" for name in listed if not (root / name).is_file()]
     changed = [
@@ -55,6 +95,17 @@ def check(folder: Path | str, study: Path | str | None = None) -> list[Check]:
         _check("files unchanged", changed, f"{len(manifest.files)} files have the hash they were written with"),
         _check("sources unchanged", *_sources(dict(manifest.sources), study or manifest.study)),
     ]
+
+
+def unchanged(study: Study, store: Store, folder: Path) -> list[Check] | None:
+    """The checks of a folder that was made from the same inputs and passes them all; None for any other folder."""
+    try:
+        if read_manifest(folder).inputs != inputs_hash(study, store):
+            return None
+        found = _check_report(folder, study.reference)
+    except (OSError, ValueError, InputError):
+        return None
+    return found if all(one.ok for one in found) else None
 
 
 def inspect(
@@ -134,40 +185,6 @@ def _texts(value: Any) -> Iterator[str]:
     """Every text in nested lists and mappings."""
     for part in [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else ():
         yield from (part,) if isinstance(part, str) else _texts(part)
-
-
-def markup(checks: Iterable[Check]) -> str:
-    """The checks as a list for the provenance block."""
-    lines = "".join(
-        f'<li><span class="{"" if c.ok else "failed"}">{"passed" if c.ok else "FAILED"}</span> · {escape(c.name)}: '
-        f"{escape(c.detail)}</li>"
-        for c in checks
-    )
-    return f'<ul class="checks">{lines}</ul>'
-
-
-def sources(notebooks: Mapping[str, Path], study_hash: str) -> dict[str, str]:
-    """SHA-256 of what a report is made from: the cells of its notebooks, the package, the study with its tables."""
-    package = Path(__file__).resolve().parent.parent
-    digest = hashlib.sha256()
-    for file in sorted(
-        p for p in package.rglob("*") if p.suffix in (".py", ".j2", ".css") and "_shipped" not in p.parts
-    ):
-        digest.update(str(file.relative_to(package)).encode() + b"\0" + file.read_bytes())
-    found = {f"notebooks/{name}.ipynb": cells_hash(file) for name, file in notebooks.items() if file.is_file()}
-    return {**found, "costlib package": digest.hexdigest(), "study": study_hash}
-
-
-def cells_hash(notebook: Path) -> str:
-    """SHA-256 of the cells of a notebook, with their tags: looking at it in JupyterLab changes nothing of that."""
-    cells = json.loads(notebook.read_text(encoding="utf-8")).get("cells", [])
-    told = [(c["cell_type"], "".join(c["source"]), sorted(c.get("metadata", {}).get("tags", []))) for c in cells]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
-
-
-def sha256(file: Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
-    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _check(name: str, problems: Sequence[str], good: str) -> Check:

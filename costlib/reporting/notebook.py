@@ -1,4 +1,7 @@
-"""Runs a notebook into an executed copy; the notebook itself is never modified.
+"""The notebooks of a study: where each lies, its parameters, and running one into a copy of it.
+
+Those shipped with costlib go by name; a study's own lie beside it or below. A notebook is code, and so is a study that
+names one of its own: nothing outside the study's folder is run.
 
 papermill does the running. What it leaves to chance is decided here: parameters are checked against the notebook's own
 `parameters` cell before a kernel starts (papermill only logs an unknown one), the kernel is the running interpreter and
@@ -24,20 +27,23 @@ from typing import Any
 import costlib
 from costlib.errors import InputError, RunError, bad
 from costlib.output import scratch, write_whole
+from costlib.paths import notebooks_dir
 from costlib.progress import Progress, Step
 from costlib.read import parsing
 from costlib.reporting.look import END
+from costlib.study import Study, place_in
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _ADDED = {"injected-parameters", "papermill-error-cell-tag"}
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _TYPES: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}
+_NO_END = "it has no end; add page.end() as its last code cell"
 
 
 @dataclass(frozen=True)
 class Parameter:
     """One line of a notebook's `parameters` cell."""
 
-    name: str
     annotation: str
     default: Any
     comment: str
@@ -49,13 +55,47 @@ class NotebookError(RunError):
     def __init__(self, name: str, cell: int | None, error: str, details: str) -> None:
         place = "" if cell is None else f" in cell {cell}"
         super().__init__(f"notebook {name} failed{place}: {error}")
-        self.name, self.cell, self.error, self.details = name, cell, error, details
+        self.name, self.details = name, details
+        self.what = f"The notebook {name} stopped{place or ' before its first cell'}: {error}"
 
-    @property
-    def what(self) -> str:
-        """The sentence of the page that says so."""
-        place = "before its first cell" if self.cell is None else f"in cell {self.cell}"
-        return f"The notebook {self.name} stopped {place}: {self.error}"
+
+def shipped() -> dict[str, Path]:
+    """The notebooks that come with costlib, by name."""
+    return {file.stem: file for file in sorted(notebooks_dir().glob("*.ipynb"))}
+
+
+def page_of(name: str) -> str:
+    """The name of the page of a notebook that a study names, such as `mine` of `reports/mine.ipynb`."""
+    return Path(name).stem if name.endswith(".ipynb") else Path(name).name
+
+
+def notebook_files(study: Study) -> dict[str, Path]:
+    """The file of each notebook of a study by the name of its page; raises `InputError` for one that may not run."""
+    found: dict[str, Path] = {}
+    for number, name in enumerate(study.notebooks):
+        where = place_in(study, "notebooks", number)
+        file = _file(study.path.parent.resolve(), name, where)
+        if found.setdefault(page_of(name), file) != file:
+            raise bad("notebooks", name, "a name no other notebook has", where)
+    return found
+
+
+def _file(folder: Path, name: str, where: str) -> Path:
+    ours = shipped()
+    if name in ours:
+        return ours[name]
+    try:
+        file = (folder / (name if name.endswith(".ipynb") else f"{name}.ipynb")).resolve()
+        inside = file.is_relative_to(folder) and not Path(name).is_absolute() and ".." not in Path(name).parts
+        there = inside and file.is_file()
+    except (OSError, ValueError, RuntimeError):  # no name of a file: a NUL, too long, a loop of links
+        there = False
+    if not there:
+        allowed = f"one of {', '.join(ours)}, or a notebook in the study's folder or below it"
+        raise bad("notebooks", name, allowed, where)
+    if not _NAME.fullmatch(page_of(name)) or page_of(name) == "index":
+        raise bad("notebooks", name, "a file name of letters, digits, _ and -, other than index", where)
+    return file
 
 
 def parameters_of(notebook: Path) -> dict[str, Parameter]:
@@ -76,35 +116,32 @@ def parameters_of(notebook: Path) -> dict[str, Parameter]:
             default = ast.literal_eval(statement.value) if statement.value else None
         except ValueError as error:
             raise bad("parameters line", line, "name: type = literal  # unit or meaning", notebook.name) from error
-        found[statement.target.id] = Parameter(
-            statement.target.id, ast.unparse(statement.annotation), default, line.partition("#")[2].strip()
-        )
+        comment = line.partition("#")[2].strip()
+        found[statement.target.id] = Parameter(ast.unparse(statement.annotation), default, comment)
     return found
 
 
 def check_parameters(notebook: Path, given: Mapping[str, object]) -> dict[str, Any]:
-    """`given` as values YAML can carry, or an `InputError` naming the parameter and what is allowed."""
-    known = parameters_of(notebook)
-    checked: dict[str, Any] = {}
+    """`given` as values YAML can carry, or an `InputError` naming the parameter and what is allowed.
+
+    Paths, dates and Decimals become the text they are read back from; everything else must already fit.
+    """
+    known, checked = parameters_of(notebook), {}
     for name, value in given.items():
         if name not in known:
             raise bad("parameter", name, known, notebook.name)
-        checked[name] = _fitting(known[name], value, notebook.name)
+        plain = value.isoformat() if isinstance(value, date) else value
+        plain = str(plain) if isinstance(plain, (Path, Decimal)) else plain
+        types = [one.strip() for one in known[name].annotation.split("|")]
+        accepted = tuple(kind for one in types for kind in _TYPES.get(one, ()))
+        fits = isinstance(plain, accepted) and (not isinstance(plain, bool) or bool in accepted)
+        if not (
+            (plain is None and "None" in types)
+            or (fits and not (isinstance(plain, float) and not math.isfinite(plain)))
+        ):
+            raise bad(name, value, f"a value of type {known[name].annotation}", notebook.name)
+        checked[name] = plain
     return checked
-
-
-def _fitting(parameter: Parameter, value: object, where: str) -> Any:
-    """Paths, dates and Decimals become the text they are read back from; everything else must already fit."""
-    plain = value.isoformat() if isinstance(value, date) else value
-    plain = str(plain) if isinstance(plain, (Path, Decimal)) else plain
-    names = [name.strip() for name in parameter.annotation.split("|")]
-    if plain is None and "None" in names:
-        return None
-    accepted = tuple(kind for name in names for kind in _TYPES.get(name, ()))
-    fits = isinstance(plain, accepted) and (not isinstance(plain, bool) or bool in accepted)
-    if not fits or (isinstance(plain, float) and not math.isfinite(plain)):
-        raise bad(parameter.name, value, f"a value of type {parameter.annotation}", where)
-    return plain
 
 
 def execute(
@@ -177,10 +214,8 @@ def end_marker(notebook: Any) -> dict[str, Any] | None:
 
 def title_of(notebook: Any) -> str:
     """The text of the first H1 of its Markdown."""
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown" and (found := re.search(r"^# +(.+)$", cell.source, re.M)):
-            return found[1].strip()
-    return "Report"
+    texts = (cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    return next((found[1].strip() for text in texts if (found := re.search(r"^# +(.+)$", text, re.M))), "Report")
 
 
 def _read(notebook: Path) -> Any:
@@ -195,24 +230,26 @@ def _read(notebook: Path) -> Any:
 
 
 def _failed(name: str, executed: Any, failure: Exception | None) -> NotebookError:
-    cells = [
-        c for c in (executed.cells if executed is not None else []) if not _ADDED & set(c.metadata.get("tags", []))
-    ]
+    cells = [cell for cell in getattr(executed, "cells", []) if not _ADDED & set(cell.metadata.get("tags", []))]
     for number, cell in enumerate(cells, start=1):
-        for output in cell.get("outputs", []):
-            if output.output_type == "error":
-                details = "\n".join(_ANSI.sub("", line) for line in output.traceback)
-                begins = next((line for line in cell.source.splitlines() if line.strip()), "")[:80]
-                error = f"{output.ename}: {output.evalue}; the cell begins with: {begins}"
-                if output.ename == "ModuleNotFoundError" and "costlib.report." in output.evalue:
-                    error += "; page = cl.Page(about, source) replaces the older pages, see notebooks/README.md"
-                return NotebookError(name, number, error, details)
+        for output in (one for one in cell.get("outputs", []) if one.output_type == "error"):
+            details = "\n".join(_ANSI.sub("", line) for line in output.traceback)
+            begins = next((line for line in cell.source.splitlines() if line.strip()), "")[:80]
+            error = f"{output.ename}: {output.evalue}; the cell begins with: {begins}"
+            if output.ename == "ModuleNotFoundError" and "costlib.report" in output.evalue:
+                error += "; page = cl.Page(about, source) replaces the older pages, see notebooks/README.md"
+            return NotebookError(name, number, error, details)
     if isinstance(failure, InputError):
         raise failure
     if failure is not None:
         reason = (str(failure).strip() or type(failure).__name__).splitlines()[0]
         return NotebookError(name, None, f"{type(failure).__name__}: {reason}", str(failure))
-    return NotebookError(name, len(cells) or None, "it has no end; add page.end() as its last code cell", "")
+    return NotebookError(name, len(cells) or None, _NO_END, "")
+
+
+def unfinished(name: str) -> NotebookError:
+    """The error of an executed notebook without an end marker."""
+    return NotebookError(name, None, _NO_END, "")
 
 
 def _kernel_of_this_interpreter(folder: Path, environment: Mapping[str, str]) -> type:

@@ -10,7 +10,8 @@ import re
 import socket
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from html import escape, unescape
 from importlib.metadata import version
 from pathlib import Path
@@ -18,10 +19,19 @@ from typing import Any
 
 import costlib
 from costlib.redact import redact
-from costlib.report.execute import NotebookError, end_marker, title_of
 from costlib.reporting.look import CONTENTS, END, css, unwrapped
+from costlib.reporting.manifest import Check
+from costlib.reporting.notebook import end_marker, title_of, unfinished
 
 TEMPLATE = Path(__file__).resolve().parent / "template"
+FILES = {
+    "plan.csv": "the plan, one row per workload",
+    "alternatives.csv": "every workload on every option: cost, quality, and why an option is ruled out",
+    "bill.csv": "what each API will invoice: volume, tokens, prices",
+    "flips.csv": "every change that would turn a choice",
+    "ledger.csv": "every number of every report, with unit, interval, kind and source",
+}
+"""What the tables beside the pages are."""
 _HEADING = re.compile(r"<h2(?P<attributes>[^>]*)>(?P<text>.*?)</h2>", re.S)
 
 
@@ -36,7 +46,7 @@ def publish(executed: Path, *, provenance: Sequence[tuple[str, str]] = (), check
 
     notebook = nbformat.read(executed, as_version=4)
     if end_marker(notebook) is None:
-        raise NotebookError(executed.stem, None, "it has no end; add page.end() as its last code cell", "")
+        raise unfinished(executed.stem)
     exporter = HTMLExporter(
         config=Config({"HTMLExporter": {"exclude_anchor_links": True, "exclude_input": True}}),
         template_name=TEMPLATE.name,
@@ -78,10 +88,50 @@ def failure_page(name: str, what: str, details: str) -> str:
 def provenance_block(terms: Sequence[tuple[str, str]], checks: str = "") -> str:
     """The end of every report: where its numbers come from, and whether they pass their checks."""
     lines = "".join(f"<dt>{escape(term)}</dt><dd>{escape(value)}</dd>" for term, value in terms)
-    return (
-        f'<section id="provenance" class="cite"><h2>Provenance</h2><dl>{lines}</dl>{checks}</section>'
-        if terms or checks
-        else ""
+    block = f'<section id="provenance" class="cite"><h2>Provenance</h2><dl>{lines}</dl>{checks}</section>'
+    return block if terms or checks else ""
+
+
+def check_list(checks: Iterable[Check]) -> str:
+    """Checks as a list for the provenance block."""
+    lines = "".join(
+        f'<li><span class="{"" if c.ok else "failed"}">{"passed" if c.ok else "FAILED"}</span> · {escape(c.name)}: '
+        f"{escape(c.detail)}</li>"
+        for c in checks
+    )
+    return f'<ul class="checks">{lines}</ul>'
+
+
+def long_date(day: date | str) -> str:
+    """10 November 2026."""
+    when = date.fromisoformat(str(day)[:10])
+    return f"{when.day} {when:%B %Y}"
+
+
+def index_page(manifest: Mapping[str, Any], checks: Sequence[Check], sizes: Mapping[str, int]) -> str:
+    """The first page of a report folder: the answer of each report, and every file; `sizes` are bytes by file name."""
+    reports = manifest["reports"]
+    cards = "".join(
+        f'<li><h2><a href="{escape(one["file"])}">{escape(one["title"])}</a></h2><p>{escape(one["answer"])}</p></li>'
+        for one in reports
+    )
+    about = FILES | {one["file"]: one["title"] for one in reports}
+    files = "".join(
+        f'<tr><th scope="row"><a href="{escape(name)}">{escape(name)}</a></th><td>{escape(about.get(name, ""))}</td>'
+        f'<td class="num">{size / 1000:,.0f}\u202fkB</td></tr>'
+        for name, size in sizes.items()
+    )
+    passed = sum(c.ok for c in checks)
+    status = "complete" if passed == len(checks) else "complete, but not every check passed"
+    terms = [("Status", f"{status}: {passed} of {len(checks)} checks passed"), *manifest["provenance"].items()]
+    return page(
+        f"{manifest['title']}: reports",
+        f'<h1>{escape(manifest["title"])}</h1><p class="eyebrow">costlib reports · study {escape(manifest["study"])} · '
+        f'as of <time>{long_date(manifest["as_of"])}</time></p><ul class="reports">{cards}</ul>'
+        f'<p class="note-line">{escape(manifest["synthetic"])}</p>'
+        f'<h2>Files</h2><div class="scroll"><table><thead><tr><th scope="col">File</th><th scope="col">What it is</th>'
+        f'<th scope="col" class="num">Size</th></tr></thead><tbody>{files}</tbody></table></div>'
+        + provenance_block(terms, check_list(checks)),
     )
 
 

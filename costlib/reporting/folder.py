@@ -1,72 +1,22 @@
-"""A report folder as a whole: written beside its place, looked at, sealed with a manifest, and moved in at once."""
+"""The place of a report: refused before the work where it cannot be written, and changed all at once at the end."""
 
 from __future__ import annotations
 
-import csv
 import errno
-import io
 import json
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from costlib.errors import CostlibError, RunError, bad
-from costlib.figure import spreadsheet_cell
 from costlib.output import PART, check_folder, held, scratch, write_whole
-from costlib.report.checks import inspect, markup, sha256, study_words
-from costlib.report.execute import NotebookError
-from costlib.report.index import index
-from costlib.report.ledger import COLUMNS
-from costlib.report.manifest import MANIFEST
-from costlib.report.publish import failure_page, publish
-from costlib.study import Study
+from costlib.reporting.manifest import MANIFEST
+from costlib.reporting.notebook import NotebookError
+from costlib.reporting.publish import failure_page
 
-_CHECKS = "<!--checks-->"
 _ATTEMPTS = 20
-
-
-def write(
-    study: Study, stage: Path, work: Path, manifest: dict[str, Any], facts: Mapping[str, Mapping[str, Any]]
-) -> None:
-    """Write every page and table, the index, and the manifest, which holds the hash of every other file."""
-    lines = [{"report": f"{name}.html", **row} for name, fact in facts.items() for row in fact["ledger"]]
-    (stage / "ledger.csv").write_text(as_csv(lines, ["report", *COLUMNS]), encoding="utf-8")
-    for fact in facts.values():
-        for name, rows in fact.get("exports", {}).items():
-            (stage / f"{name}.csv").write_text(as_csv(rows, list(rows[0]) if rows else []), encoding="utf-8")
-    tables = [file.name for file in sorted(stage.glob("*.csv"))]
-    pages = {
-        f"{name}.html": publish(work / f"{name}.ipynb", provenance=list(manifest["provenance"].items()), checks=_CHECKS)
-        for name in facts
-    }
-    found = inspect(
-        pages,
-        [*tables, "index.html"],
-        {f"{name}.html": fact["ledger"] for name, fact in facts.items()},
-        [tie for fact in facts.values() for tie in fact.get("ties", [])],
-        study_words(study),
-    )
-    for name, html in pages.items():
-        (stage / name).write_text(html.replace(_CHECKS, markup(found)), encoding="utf-8")
-    names = [*(report["file"] for report in manifest["reports"]), *tables]
-    sizes = {name: (stage / name).stat().st_size for name in names}
-    (stage / "index.html").write_text(index(manifest, found, sizes), encoding="utf-8")
-    manifest["checks"] = [asdict(one) for one in found]
-    manifest["files"] = {name: sha256(stage / name) for name in ["index.html", *names]}
-    (stage / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def as_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
-    """Rows as CSV a spreadsheet opens safely: text that looks like a formula is quoted with an apostrophe."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: spreadsheet_cell(value) for key, value in row.items()} for row in rows)
-    return text.getvalue()
 
 
 def check_writable(folder: Path, notebooks: Iterable[str] = ()) -> None:

@@ -7,29 +7,40 @@ measured again, so an interrupted run continues where it stopped.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from costlib.environment import git_commit
+from costlib.figure import spreadsheet_cell
 from costlib.output import NoRoomError, cannot_write, scratch
 from costlib.paths import notebooks_dir
 from costlib.portfolio.plan import check_tables
 from costlib.portfolio.shared import PLACE
 from costlib.progress import Progress, Step, silent
-from costlib.report.checks import check, sources
-from costlib.report.execute import NotebookError, check_parameters, execute, parameters_of
-from costlib.report.folder import check_writable, failed, move_in, staged, write
-from costlib.report.inputs import inputs_hash, packages
-from costlib.report.manifest import MANIFEST, Check
-from costlib.report.notebooks import notebook_files, page_of
-from costlib.report.publish import scrub
+from costlib.reporting.checks import check, inspect, study_words
+from costlib.reporting.folder import check_writable, failed, move_in, staged
+from costlib.reporting.manifest import MANIFEST, Check, inputs_hash, packages, sha256, sources
+from costlib.reporting.markup import Number
+from costlib.reporting.notebook import (
+    NotebookError,
+    check_parameters,
+    execute,
+    notebook_files,
+    page_of,
+    parameters_of,
+)  # fmt: skip
+from costlib.reporting.publish import check_list, index_page, publish, scrub
 from costlib.store import Store, new_id
 from costlib.study import Study, load_study
 from costlib.value import brief
+
+_CHECKS = "<!--checks-->"
 
 
 @brief
@@ -226,3 +237,42 @@ def _manifest(
         "provenance": provenance,
         "files": {},
     }
+
+
+def write(
+    study: Study, stage: Path, work: Path, manifest: dict[str, Any], facts: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Write every page and table, the index, and the manifest, which holds the hash of every other file."""
+    lines = [{"report": f"{name}.html", **row} for name, fact in facts.items() for row in fact["ledger"]]
+    _write_csv(stage / "ledger.csv", lines, ["report", "id", *(one.name for one in fields(Number))])
+    for fact in facts.values():
+        for name, rows in fact.get("exports", {}).items():
+            _write_csv(stage / f"{name}.csv", rows, list(rows[0]) if rows else [])
+    tables = [file.name for file in sorted(stage.glob("*.csv"))]
+    pages = {
+        f"{name}.html": publish(work / f"{name}.ipynb", provenance=list(manifest["provenance"].items()), checks=_CHECKS)
+        for name in facts
+    }
+    found = inspect(
+        pages,
+        [*tables, "index.html"],
+        {f"{name}.html": fact["ledger"] for name, fact in facts.items()},
+        [tie for fact in facts.values() for tie in fact.get("ties", [])],
+        study_words(study),
+    )
+    for name, html in pages.items():
+        (stage / name).write_text(html.replace(_CHECKS, check_list(found)), encoding="utf-8")
+    names = [*(report["file"] for report in manifest["reports"]), *tables]
+    sizes = {name: (stage / name).stat().st_size for name in names}
+    (stage / "index.html").write_text(index_page(manifest, found, sizes), encoding="utf-8")
+    manifest["checks"] = [asdict(one) for one in found]
+    manifest["files"] = {name: sha256(stage / name) for name in ["index.html", *names]}
+    (stage / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _write_csv(file: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    """Rows as CSV a spreadsheet opens safely: text that looks like a formula is quoted with an apostrophe."""
+    with file.open("w", encoding="utf-8", newline="") as out:
+        writer = csv.DictWriter(out, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({key: spreadsheet_cell(value) for key, value in row.items()} for row in rows)
