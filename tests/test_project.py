@@ -99,7 +99,8 @@ def test_ci_calls_the_test_command_the_readme_names() -> None:
 
 def test_the_committed_example_is_whole_and_of_these_notebooks_and_this_study() -> None:
     """Write it again with `make example`."""
-    from costlib.reporting.checks import cells_hash, check
+    from costlib.reporting.checks import check
+    from costlib.reporting.manifest import cells_hash
     from costlib.study import load_study
 
     example = ROOT / "reports" / "example"
