@@ -5,6 +5,11 @@ This is the public door. Names are resolved on first use, so that `import costli
 
 from __future__ import annotations
 
+import os
+
+if os.name == "nt":  # locks of files are Unix's; said here, before anything needs one
+    raise SystemExit("costlib runs on Linux, and untested on macOS; on Windows use it in WSL")
+
 import ast
 from importlib import import_module
 from pathlib import Path

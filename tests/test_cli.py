@@ -175,7 +175,7 @@ def test_every_command_has_help_with_an_example_and_a_line_for_each_option(costl
     }
     for command in [*((name,) for name in listed if name != "prices"), ("prices", "diff"), ("prices", "save")]:
         code, out, _ = costlib(*command, "--help")
-        assert code == 0 and f"Example: costlib {' '.join(command)}" in out and "--json" in out, command
+        assert code == 0 and f"For example:\ncostlib {' '.join(command)}" in out and "--json" in out, command
         for line in re.findall(r"^│.*--[a-z].*│$", out, re.M):
             assert re.search(r"(STR|INT|FLOAT|--[a-z0-9-]+|\.\.\.)\s{2,}\S", line), (command, line)
 

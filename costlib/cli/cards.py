@@ -48,7 +48,8 @@ def _prefixed(answer: Any, asked: object) -> Mapping[str, Any]:
 
 
 def _checked(answer: Any, asked: Any) -> Mapping[str, Any]:
-    return {"folder": asked.folder, "ok": all(one.ok for one in answer), "checks": answer}
+    passed = f"{sum(one.ok for one in answer)} of {len(answer)}"
+    return {"folder": asked.folder, "ok": all(one.ok for one in answer), "passed": passed, "checks": answer}
 
 
 def _matters(change: Mapping[str, Any], document: Mapping[str, Any]) -> bool:
@@ -390,8 +391,9 @@ COMMANDS: dict[str, Command] = {
     ),
     "check": Command(
         ("check reports/demo",),
-        (Part("checks", "ok=Passed name=Check detail=Seen"),
-         "every check passed: {ok}"),
+        (Part("checks", line="ok  {name}: {detail}", where=lambda row, _: row["ok"]),
+         Part("checks", line="FAILED  {name}: {detail}", where=lambda row, _: not row["ok"]),
+         "{passed} checks passed"),
         document=_checked,
     ),
 }  # fmt: skip

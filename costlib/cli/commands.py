@@ -6,9 +6,12 @@ What each command asks and shows stands in `costlib.cli.cards`; how options are 
 from __future__ import annotations
 
 import inspect
+import re
+import shutil
 import sys
 from collections.abc import Callable
 from importlib import import_module
+from textwrap import wrap
 from types import SimpleNamespace
 from typing import Annotated, Any
 
@@ -143,9 +146,17 @@ def _command(name: str) -> Callable[..., int]:
 
     command.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
     command.__annotations__ = {one.name: one.annotation for one in own}
-    examples = [f"Example: costlib {example}" for example in how.examples]
+    examples = ["\n".join(["For example:", *_lines(f"costlib {example}")]) for example in how.examples]
     command.__doc__ = "\n\n".join(filter(None, [source.summary, how.about, *examples]))
     return command
+
+
+def _lines(example: str) -> list[str]:
+    """An example in lines that a shell takes as they are; an option stays with its value."""
+    whole = re.sub(r"--[\w-]+ (?=[^-])|'[^']*'", lambda found: found[0].replace(" ", "\xa0"), example)
+    width = min(100, shutil.get_terminal_size().columns - 2)
+    lines = wrap(whole, width, break_long_words=False, break_on_hyphens=False, subsequent_indent="  ")
+    return " \\\n".join(lines).replace("\xa0", " ").splitlines()
 
 
 def _document(how: Command, answer: Any, asked: Any) -> dict[str, Any]:

@@ -270,6 +270,7 @@ def _kernel_of_this_interpreter(folder: Path, environment: Mapping[str, str]) ->
             "IPYTHONDIR": str(folder / "ipython"),  # a user's start-up files must not change a report
             "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # an analyst's own figure appears
             "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+            "COSTLIB_PROGRESS": "off",  # a page shows results, not how far they were
         },
     )
 

@@ -107,7 +107,7 @@ def column(
 def described(name: str) -> Column:
     """The declaration of a column, or one made from its name; without a unit where its ending says none."""
     ending = next((end for end in ENDINGS if f"_{name}".endswith(end)), "")
-    words = _words(name.removesuffix(ending) or name)
+    words = "Cost" if ending.startswith("_usd") and name == ending[1:] else _words(name.removesuffix(ending) or name)
     return COLUMNS.get(name) or Column(name, "number", words, ENDINGS.get(ending, ""), label=words)
 
 

@@ -172,7 +172,7 @@ def test_the_command_looks_again_and_says_by_its_exit_code_whether_all_holds(
         (tmp_path / file.name).write_bytes(file.read_bytes())
     replaced("A title", "Another title")(tmp_path)
     code, out = call(str(tmp_path))
-    assert code == 1 and "files unchanged" in out and "every check passed: no" in out
+    assert code == 1 and "FAILED  files unchanged" in out and "9 of 10 checks passed" in out
     code, out = call(str(tmp_path / "none"), "--json")
     assert code == 2 and "a folder that costlib report wrote" in json.loads(out)["error"]
 
