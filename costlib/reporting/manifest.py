@@ -92,7 +92,7 @@ def sources(notebooks: Mapping[str, Path], study_hash: str) -> dict[str, str]:
     """SHA-256 of what a report is made from: the cells of its notebooks, the package, the study with its tables."""
     package = Path(costlib.__file__).resolve().parent
     digest = hashlib.sha256()
-    for file in sorted(p for p in package.rglob("*.*") if p.suffix in (".py", ".j2", ".css")):
+    for file in sorted(p for p in package.rglob("*.*") if p.suffix in (".py", ".j2", ".css", ".csv")):
         if "_shipped" not in file.parts:
             digest.update(str(file.relative_to(package)).encode() + b"\0" + file.read_bytes())
     found = {f"notebooks/{name}.ipynb": cells_hash(file) for name, file in notebooks.items() if file.is_file()}

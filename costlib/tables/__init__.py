@@ -1,53 +1,109 @@
-"""Every table costlib reads or writes: columns, units, checks and one-line meanings, in one place.
+"""Every table and column costlib reads, writes or shows: units, checks and one-line meanings, in `columns.csv`.
 
-A column's unit is part of its name (`_s`, `_bytes`, `_tokens_per_s`, `_usd_per_mtok`) and repeated here for readers.
+A row of that file is a column of a stored table, or (without a table) of the frames that notebooks work with. Without a
+type it is the column of that name last declared above; without a meaning it has that one's meaning and unit. `interval`
+adds NAME_low and NAME_high, and a row without a name says what its table is. A column's unit is part of its name (`_s`,
+`_bytes`, `_tokens_per_s`, `_usd_per_mtok`) and repeated for readers.
+
 `Table.validate` refuses a frame that does not fit, naming the table, the column, the row and the value. The data
 dictionary in data/README.md is generated from this package (`python -m costlib.tables`), and a test proves it current.
 """
 
 from __future__ import annotations
 
-from costlib.tables import stored
-from costlib.tables.metrics import METRICS, Metric
+import csv
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
 from costlib.tables.schema import SCHEMA_VERSION, STATUSES, Column, Table
-from costlib.tables.stored import (
-    ANSWERS,
-    DISTILLATIONS,
-    EMBEDDING_RUNS,
-    EMBEDDINGS,
-    ENGINES,
-    LOAD_LATENCIES,
-    LOAD_REQUESTS,
-    LOADS,
-    MEASUREMENTS,
-    MONITORING,
-    PRECISIONS,
-    PREFIXES,
-    QUALITY,
-    RULES,
-    RUNS,
-    SPECULATIONS,
-    SPEEDS,
-    STUDENTS,
-    TASK_KINDS,
-    TASK_SCORES,
-)  # fmt: skip
 
 __all__ = [
-    "ANSWERS", "DISTILLATIONS", "EMBEDDINGS", "EMBEDDING_RUNS", "ENGINES", "LOADS", "LOAD_LATENCIES",
+    "ANSWERS", "DISTILLATIONS", "EMBEDDINGS", "EMBEDDING_RUNS", "ENGINES", "FRAMES", "LOADS", "LOAD_LATENCIES",
     "LOAD_REQUESTS", "MEASUREMENTS", "METRICS", "MONITORING", "PRECISIONS", "PREFIXES", "QUALITY", "RULES", "RUNS",
     "SCHEMA_VERSION", "SPECULATIONS", "SPEEDS", "STATUSES", "STUDENTS", "TABLES", "TASK_KINDS", "TASK_SCORES", "Column",
-    "Metric", "Table", "data_dictionary",
+    "Table", "data_dictionary",
 ]  # fmt: skip
 
-TABLES: dict[str, Table] = {table.name: table for table in vars(stored).values() if isinstance(table, Table)}
+
+def _read() -> tuple[dict[str, Table], dict[str, Column]]:
+    """Stored tables by name, and the columns of frames by name."""
+    told: dict[str, str] = {}
+    tables: dict[str, list[Column]] = {}
+    last: dict[str, tuple[Column, bool]] = {}
+    frames: dict[str, Column] = {}
+    with (Path(__file__).parent / "columns.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            name, table = row["name"], row["table"]
+            if not name:
+                told[table] = row["meaning"]
+                continue
+            declared, ends = (_column(row, last.get(name)), bool(row["interval"])) if row["type"] else last[name]
+            if not table:
+                frames[name] = declared
+                continue
+            last[name] = declared, ends
+            found = tables.setdefault(table, [])
+            found.append(declared)
+            for end, which in (("low", "lower"), ("high", "upper")) if ends else ():
+                meaning = f"{which} end of the 95 % interval of {name}"
+                found.append(replace(declared, name=f"{name}_{end}", meaning=meaning))
+    return {name: Table(name, told.get(name, ""), tuple(found)) for name, found in tables.items()}, frames
+
+
+def _column(row: dict[str, str], before: tuple[Column, bool] | None) -> Column:
+    meaning, unit = row["meaning"] or row["label"], row["unit"]
+    if not meaning and before is not None:
+        meaning, unit = before[0].meaning, before[0].unit
+    return Column(
+        row["name"],
+        cast("Any", row["type"]),
+        meaning,
+        unit,
+        bool(row["required"]),
+        tuple(filter(None, row["allowed"].split("|"))),
+        float(row["minimum"]) if row["minimum"] else None,
+        row["label"],
+        row["kind"],
+    )
+
+
+TABLES, FRAMES = _read()
+METRICS: dict[str, Column] = {one.name: one for one in TABLES.pop("metrics").columns}
+"""Every measured quantity: its unit, and what it means, exactly. B is the batch, P the prompt tokens and N the new
+tokens of a measurement."""
+
+ENGINES = ("eager", "compiled", "batched", "llamacpp")
+"""How a model is executed."""
+PRECISIONS = (
+    "fp32", "bf16", "fp16", "int8", "int8-nosplit", "nf4", "nf4-double", "fp4", "int8wo", "int4wo", "gptq4", "awq4",
+    "gguf-q8_0", "gguf-q6_k", "gguf-q5_k_m", "gguf-q5_k_s", "gguf-q5_0", "gguf-q4_k_m", "gguf-q4_k_s", "gguf-q4_0",
+    "gguf-q3_k_m", "gguf-q3_k_s", "gguf-q2_k",
+)  # fmt: skip
+"""How weights can be held; `costlib.models.precision` says what each is."""
+
+RUNS, MEASUREMENTS, SPEEDS, MONITORING = (TABLES[n] for n in ("runs", "measurements", "speeds", "monitoring"))
+QUALITY, ANSWERS, TASK_SCORES = (TABLES[name] for name in ("quality", "answers", "task_scores"))
+EMBEDDING_RUNS, EMBEDDINGS = (TABLES[name] for name in ("embedding_runs", "embeddings"))
+DISTILLATIONS, SPECULATIONS, PREFIXES = (TABLES[name] for name in ("distillations", "speculations", "prefixes"))
+LOAD_REQUESTS, LOADS, LOAD_LATENCIES = (TABLES[name] for name in ("load_requests", "loads", "load_latencies"))
+
+
+def allowed(table: Table, name: str) -> tuple[str, ...]:
+    """What a column of texts may hold."""
+    return next(column.allowed for column in table.columns if column.name == name)
+
+
+RULES = allowed(QUALITY, "rule")
+TASK_KINDS = allowed(ANSWERS, "task_kind")
+STUDENTS = allowed(DISTILLATIONS, "student")
 
 
 def data_dictionary() -> str:
     """The data dictionary as Markdown, generated from the tables above."""
     lines = ["# Data dictionary", "", "Generated by `python -m costlib.tables`; do not edit by hand.", ""]
     lines += ["## Metrics", "", "| id | unit | meaning |", "|---|---|---|"]
-    lines += [f"| `{m.id}` | {m.unit} | {_cell(m.meaning)} |" for m in METRICS.values()]
+    lines += [f"| `{m.name}` | {m.unit} | {_cell(m.meaning)} |" for m in METRICS.values()]
     for table in TABLES.values():
         lines += ["", f"## {table.name}", "", table.meaning, ""]
         lines += ["| column | type | unit | meaning |", "|---|---|---|---|"]

@@ -13,8 +13,7 @@ from traceback import extract_tb
 from typing import TYPE_CHECKING, Any
 
 from costlib.errors import InputError
-from costlib.tables import TABLES
-from costlib.tables.analysis import DECLARED
+from costlib.tables import FRAMES, TABLES
 from costlib.tables.expression import evaluate, inputs
 from costlib.tables.schema import Column
 
@@ -60,7 +59,7 @@ def _words(name: str) -> str:
 
 def _start() -> dict[str, Column]:
     stored = {column.name: column for table in reversed(TABLES.values()) for column in table.columns}
-    return {name: replace(column, label=_words(name)) for name, column in stored.items()} | DECLARED
+    return {name: replace(column, label=_words(name)) for name, column in stored.items()} | FRAMES
 
 
 COLUMNS: dict[str, Column] = _start()

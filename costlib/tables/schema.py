@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from costlib.errors import bad
-from costlib.tables.metrics import METRICS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -154,41 +153,3 @@ def _checked(column: Column, values: pd.Series[Any], place: str) -> pd.Series[An
     if column.type in ("numbers", "flags", "texts"):
         return values.map(lambda value: None if is_null(value) else list(value)).astype(object)
     return values.astype(_pandas_type(column))
-
-
-def text(name: str, meaning: str, *, required: bool = False, allowed: tuple[str, ...] = ()) -> Column:
-    """A column of texts."""
-    return Column(name, "text", meaning, required=required, allowed=allowed)
-
-
-def number(
-    name: str, meaning: str = "", unit: str = "", *, required: bool = False, minimum: float | None = None
-) -> Column:
-    """A column of numbers; one that bears the name of a metric has its meaning and unit."""
-    if not meaning:
-        meaning, unit = METRICS[name].meaning, METRICS[name].unit
-    return Column(name, "number", meaning, unit, required, minimum=minimum)
-
-
-def count(
-    name: str, meaning: str = "", unit: str = "", *, required: bool = False, minimum: int | None = None
-) -> Column:
-    """A column of whole numbers."""
-    return replace(number(name, meaning, unit, required=required, minimum=minimum), type="integer")
-
-
-def interval(name: str, meaning: str = "", unit: str = "", *, signed: bool = False) -> tuple[Column, ...]:
-    """A number and the two ends of its 95 % interval; `signed` ones may be below 0."""
-    value = number(name, meaning, unit, minimum=None if signed else 0)
-    ends = {"low": "lower", "high": "upper"}
-    return value, *(
-        replace(value, name=f"{name}_{end}", meaning=f"{which} end of the 95 % interval of {name}")
-        for end, which in ends.items()
-    )
-
-
-COMPUTE_DTYPE = text(
-    "compute_dtype",
-    "dtype of activations, at which weights are multiplied whatever they are held at (kernels of 8-bit weights may "
-    "multiply integers); unknown in rows before schema 3 and of llama.cpp",
-)
