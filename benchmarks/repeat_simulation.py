@@ -3,7 +3,7 @@
     python -m benchmarks.repeat_simulation [--pairs 1000] [--record STORE]
 
 Each simulated measurement draws processes until costlib.measure.estimate ends it; flagged samples are left out
-by its `usable`, and costlib.measure.difference gives the verdict, for two measurements that took turns and for two that
+by its `usable`, and costlib.measure.compare gives the verdict, for two measurements that took turns and for two that
 were taken one after the other. A/A pairs draw from one truth: what is called different is a false alarm (at most 5 of
 100 allowed). In the other pairs the second is 5 % slower: what is called slower is found (at least 90 of 100 wanted
 where they took turns; where they did not, drift cannot be told from a difference, and the share is only printed).
@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from costlib.measure.difference import SIGNIFICANT, Difference, difference_apart, paired_difference
+from costlib.measure.compare import SIGNIFICANT, Difference, difference_apart, paired_difference
 from costlib.measure.estimate import log_medians, precise, spent, usable
 from costlib.measure.run import stored_runs
 

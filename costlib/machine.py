@@ -96,18 +96,16 @@ def _package(name: str, add: str = "") -> dict[str, str | None]:
 
 
 def _energy(gpu: Gpu) -> dict[str, Any]:
-    from costlib.measure.energy import NoEnergy, cpu_energy, gpu_energy
-    from costlib.measure.sampler import Sampler
+    from costlib.measure.device import Sampler, cpu_energy, gpu_energy
 
     if gpu.unusable:
-        meter, scope = cpu_energy(), "CPU package"
+        meter = cpu_energy()
     elif gpu.reason:
-        meter, scope = gpu_energy(None, gpu.reason, None), "GPU board"
+        meter = gpu_energy(None, gpu.reason, Sampler(None))
     else:
         import pynvml
 
         pynvml.nvmlInit()
         handle = handle_of("cuda")
-        meter, scope = gpu_energy(handle, None, Sampler(handle)), "GPU board"
-    reason = meter.reason if isinstance(meter, NoEnergy) else None
-    return {"available": reason is None, "scope": scope, "reason": reason}
+        meter = gpu_energy(handle, None, Sampler(handle))
+    return {"available": meter.reason is None, "scope": meter.scope, "reason": meter.reason}

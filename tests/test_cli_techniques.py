@@ -9,16 +9,16 @@ from small_models import WORDS, tiny_llama
 
 from costlib.isolate import Outcome
 from costlib.measure import campaign
-from costlib.measure.assisted import assist_once
-from costlib.measure.reuse import reuse_once
+from costlib.measure.prefix import reuse_once
+from costlib.measure.speculative import assist_once
 
 
 @pytest.fixture
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A tiny model, measured in this process."""
     targets = {
-        "costlib.measure.assisted:assist_once": assist_once,
-        "costlib.measure.reuse:reuse_once": reuse_once,
+        "costlib.measure.speculative:assist_once": assist_once,
+        "costlib.measure.prefix:reuse_once": reuse_once,
     }
 
     def child(target: str, arguments: dict[str, Any], **_: Any) -> Outcome:

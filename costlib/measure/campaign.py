@@ -9,7 +9,7 @@ what is stored of it. All the rest lies here, once:
 - A round starts one process for every case, in shuffled order, so that drift of the machine does not look like a
   difference between cases. A case is settled when at least five processes agree within 2 %, when its time budget is
   spent, or when it failed. Rounds go on until all are settled; one that is precise already takes part in them while its
-  budget lasts, because a comparison needs both of a round (costlib.measure.difference).
+  budget lasts, because a comparison needs both of a round (costlib.measure.compare).
 - A process is in the store as soon as it has ended, so that a run that was killed goes on where it stopped. A row that
   the store cannot take ends the campaign: what was measured is told, with a warning.
 """
@@ -64,6 +64,8 @@ class Campaign(Generic[Case]):
     time_budget_s: float
     timeout_s: float
     progress: Progress | None = None
+    shared: Row = field(default_factory=dict)
+    """Columns of every row."""
     baseline: Case | None = None
     """The case that others are compared with: what is wrong with it is wrong with all."""
     processes: dict[Case, list[Row]] = field(default_factory=dict)
@@ -104,7 +106,7 @@ class Campaign(Generic[Case]):
 
     def columns(self, case: Case) -> Row:
         """Columns of a row that are known before a child answers."""
-        return self.key(case)
+        return self.shared | self.key(case)
 
     def starts(self, case: Case) -> str:
         """The step of the child from which the time budget runs."""
@@ -262,7 +264,8 @@ def material(asked: Mapping[str, Any], models: Sequence[str]) -> str:
     return hashlib.sha256(json.dumps(read, sort_keys=True).encode()).hexdigest()
 
 
-def whole_number(name: str, number: Any, least: int = 1, most: int = 10**7, more: str = "") -> None:
-    """Raise `InputError` for a number that is not whole, or not within its bounds."""
-    if isinstance(number, bool) or not isinstance(number, int) or not least <= number <= most:
-        raise bad(name, number, f"a whole number from {least:,} to {most:,}{more}")
+def whole_numbers(least: int = 1, most: int = 10**7, more: str = "", **numbers: Any) -> None:
+    """Raise `InputError` for the first number, by name, that is not whole or not within its bounds."""
+    for name, number in numbers.items():
+        if isinstance(number, bool) or not isinstance(number, int) or not least <= number <= most:
+            raise bad(name, number, f"a whole number from {least:,} to {most:,}{more}")

@@ -2,35 +2,62 @@
 
 Two measurements are alike when everything but what the caller names (`across`) agrees: the configuration, the device
 and its driver and power limit, the packages, the threads, the attention that ran. Else the difference would be put down
-to the wrong cause. costlib.measure.difference says what separates
-two measurements from chance.
+to the wrong cause.
+
+The ratio is the second over the first, on the logarithms of the processes (each process is one observation). What
+separates it from chance depends on how the two were taken:
+
+- Interleaved, in one call of `measure`: their processes took turns, so what the machine did to a round it did to both.
+  The processes of a round are a pair, and the interval is that of a paired t test.
+- Apart, in two calls: a shared machine drifts over minutes, processes next to each other are alike, and an interval
+  that takes them for independent is too narrow (on a recorded machine, Welch's test calls 16 of 100 pairs of the same
+  thing different). Nothing in two calls tells drift from a difference, so the interval allows for a drift as large as
+  the spread between the processes: the spread itself, not its standard error.
+
+A difference is called one where p < 0.02, not 0.05, because a measurement that stops when it is precise stops at lucky
+moments; benchmarks/repeat_simulation.py shows how often that is wrong.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
 from costlib.errors import InputError, bad
-from costlib.measure.difference import Difference, difference_apart, paired_difference
-from costlib.measure.estimate import CONFIGURATION, usable
+from costlib.measure.estimate import CONFIGURATION, log_medians
 from costlib.measure.run import stored_runs
-from costlib.measure.summarise import summarise
+from costlib.measure.summarise import speeds_of, summarise
+from costlib.stats.intervals import student
 from costlib.store import Store
+from costlib.tables.schema import is_null
 from costlib.value import brief
 
 if TYPE_CHECKING:
     import pandas as pd
 
+SIGNIFICANT = 0.02
 APART = (
     "measured in two calls: the interval allows for a drift of the machine between them as large as the spread between "
     "processes; one call of measure with both tells smaller differences apart"
 )
 _DEVICE = ("device", "device_kind", "cpu", "cores", "driver", "power_limit_w")
 _ENVIRONMENT = ("device_kind", "cpu", "cores", "threads", "thread_limit", "python")
+_METRICS = {
+    "ttft_s": ("s", "slower", "faster"),
+    "end_to_end_tokens_per_s": ("tokens/s", "faster", "slower"),
+    "prefill_tokens_per_s": ("tokens/s", "faster", "slower"),
+    "decode_tokens_per_s": ("tokens/s", "faster", "slower"),
+    "weight_bytes": ("bytes", "more", "less"),
+    "kv_cache_bytes": ("bytes", "more", "less"),
+    "peak_bytes": ("bytes", "more", "less"),
+    "energy_j_per_output_token": ("J/token", "more", "less"),
+}
+"""Unit, and what a second that is larger, or smaller, is called."""
 
 
 @brief
@@ -68,27 +95,16 @@ def compare(
 
     runs = stored_runs(store)
     sides = [_pick(runs, name, text) for name, text in (("first", first), ("second", second))]
-    rows = [_plain(summarise(side)) for side in sides]
+    rows = [{key: _plain(value) for key, value in summarise(side).items()} for side in sides]
     for name, text, row in zip(("first", "second"), (first, second), rows, strict=True):
         if row["status"] != "ok":
             raise bad(name, text, f"a measurement with status ok (this one is {row['status']}: {row['reason']})")
     _refuse_unlike(rows[0], rows[1], [across] if isinstance(across, str) else list(across))
     interleaved = bool(rows[0]["campaign"] == rows[1]["campaign"])
-    found = [*_speeds(sides, rows, interleaved), *_bytes(rows), *_energy(sides, rows, interleaved)]
+    found = [_row(name, sides, rows, interleaved) for name in _METRICS]
     kept = (*CONFIGURATION, "campaign", "run_ids", "processes", "measured_at", "interval_reason")
     described = [{key: row[key] for key in kept} for row in rows]
-    return Comparison(described[0], described[1], interleaved, pd.DataFrame(found))
-
-
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    """Every null as None, every number as Python's."""
-
-    def plain(value: Any) -> Any:
-        if type(value).__name__ == "NAType" or value != value:
-            return None
-        return value.item() if hasattr(value, "item") else value
-
-    return {key: plain(value) for key, value in row.items()}
+    return Comparison(described[0], described[1], interleaved, pd.DataFrame([row for row in found if row]))
 
 
 def _pick(runs: pd.DataFrame, name: str, text: str) -> pd.DataFrame:
@@ -141,13 +157,69 @@ def _refuse_unlike(first: dict[str, Any], second: dict[str, Any], across: list[s
         raise InputError(f"{'; '.join(unlike)}; allowed: measurements that agree in all but what --across names")
 
 
+def _plain(value: Any) -> Any:
+    """A null as None, a number as Python's."""
+    return None if is_null(value) else value.item() if hasattr(value, "item") else value
+
+
+def _row(
+    name: str, sides: Sequence[pd.DataFrame], rows: Sequence[dict[str, Any]], interleaved: bool
+) -> dict[str, Any] | None:
+    """One metric of both, from each process; None where one lacks it."""
+    unit, more, less = _METRICS[name]
+    one, other = (row.get(name) for row in rows)
+    if not one or not other:
+        return None
+    if unit == "bytes":  # counts have no spread: any difference is one
+        found = Difference(other / one, None, None, None)
+        reason: str | None = "the largest of all processes" if name == "peak_bytes" else "counted, not sampled"
+        verdict = "equal" if one == other else more if other > one else less
+    else:
+        if unit == "J/token":
+            each = [[_plain(summarise(side.iloc[[i]]).get(name)) for i in range(len(side))] for side in sides]
+            values = [[[value] if value and value > 0 else [] for value in side] for side in each]
+            notes = []
+        else:
+            values = [speeds_of(side)[0].get(name, []) for side in sides]
+            notes = [row["interval_reason"] for row in rows]
+        if not all(map(any, values)):
+            return None
+        found, apart = _between(interleaved, values)
+        reason = "; ".join(dict.fromkeys(note for note in (*notes, apart) if note)) or None
+        if found.p_value is None and reason is None:
+            reason = "one process: an interval needs at least 2"
+        verdict = (more if found.ratio > 1 else less) if found.shown else "no difference shown"
+    columns = {
+        f"{side}{end}": row.get(f"{name}{end}")
+        for side, row in zip(("first", "second"), rows, strict=True)
+        for end in ("", "_low", "_high")
+    }
+    ends = {"ratio": found.ratio, "ratio_low": found.low, "ratio_high": found.high, "p_value": found.p_value}
+    return {"metric": name, "unit": unit, **columns, **ends, "verdict": verdict, "reason": reason, "kind": "derived"}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Second over first: the ratio, its 95 % interval and the p-value, None where processes are too few."""
+
+    ratio: float
+    low: float | None
+    high: float | None
+    p_value: float | None
+
+    @property
+    def shown(self) -> bool:
+        """Whether the two differ by more than chance explains."""
+        return self.p_value is not None and self.p_value < SIGNIFICANT
+
+
 def decode_difference(first: pd.DataFrame, second: pd.DataFrame) -> tuple[Difference, str | None]:
     """Decode tokens/s of `second` over those of `first`, and what a reader must know of the interval.
 
     Each is the runs of one measurement (table `runs`) with at least one of status ok and two new tokens or more.
     """
     same = bool(first.iloc[-1]["campaign"] == second.iloc[-1]["campaign"])
-    return _between(same, [_speeds_of(side)["decode_tokens_per_s"] for side in (first, second)])
+    return _between(same, [speeds_of(side)[0]["decode_tokens_per_s"] for side in (first, second)])
 
 
 def _between(interleaved: bool, values: Sequence[Sequence[Sequence[float]]]) -> tuple[Difference, str | None]:
@@ -160,75 +232,34 @@ def _between(interleaved: bool, values: Sequence[Sequence[Sequence[float]]]) -> 
     return found, APART if found.p_value is not None else None
 
 
-def _speeds(sides: Sequence[pd.DataFrame], rows: Sequence[dict[str, Any]], interleaved: bool) -> list[dict[str, Any]]:
-    """Every speed that both have, from its times, process by process."""
-    first, second = map(_speeds_of, sides)
-    notes = [row["interval_reason"] for row in rows]
-    words = {"ttft_s": ("s", "slower", "faster")}
-    made = []
-    for name in [name for name in first if name in second]:
-        change, apart = _between(interleaved, [first[name], second[name]])
-        reason = "; ".join(dict.fromkeys(note for note in (*notes, apart) if note)) or None
-        made.append(_row(name, *words.get(name, ("tokens/s", "faster", "slower")), rows, change, reason))
-    return made
+def paired_difference(first: Sequence[Sequence[float]], second: Sequence[Sequence[float]]) -> Difference:
+    """Compare positive quantities whose processes took turns: samples by process, the same position in the same round.
+
+    Only rounds in which both have a sample count. Raises `ValueError` where there is none.
+    """
+    pairs = [log_medians(pair) for pair in zip(first, second, strict=False) if all(pair)]
+    deltas = [other - one for one, other in pairs]
+    if not deltas:
+        raise ValueError("no round in which both have a sample")
+    error = stdev(deltas) / math.sqrt(len(deltas)) if len(deltas) > 1 else None
+    return _student(mean(deltas), error, len(deltas) - 1)
 
 
-def _speeds_of(runs: pd.DataFrame) -> dict[str, list[list[float]]]:
-    """Speeds of each process; phases of different requests overlap in batches, and one new token has no decode."""
-    last = runs.iloc[-1]
-    batch, prompt, new = (int(last[name]) for name in ("batch", "prompt_tokens", "output_tokens"))
-    samples, _ = usable(runs)
-    found = {
-        "ttft_s": [first for first, _ in samples],
-        "end_to_end_tokens_per_s": [
-            [batch * new / (a + b) for a, b in zip(first, rest, strict=True)] for first, rest in samples
-        ],
-    }
-    if last["engine"] != "batched":
-        found["prefill_tokens_per_s"] = [[batch * prompt / seconds for seconds in first] for first, _ in samples]
-        if new > 1:
-            found["decode_tokens_per_s"] = [[batch * (new - 1) / seconds for seconds in rest] for _, rest in samples]
-    return found
+def difference_apart(first: Sequence[Sequence[float]], second: Sequence[Sequence[float]]) -> Difference:
+    """Compare positive quantities measured at different times, given as samples by process.
+
+    The error is that of one process of each, as if all of a measurement's spread were drift that it shares.
+    """
+    groups = [log_medians(first), log_medians(second)]
+    if not all(groups):
+        raise ValueError("a group without a sample cannot be compared")
+    error = math.hypot(*map(stdev, groups)) if min(map(len, groups)) > 1 else None
+    return _student(mean(groups[1]) - mean(groups[0]), error, sum(map(len, groups)) - 2)
 
 
-def _bytes(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Counts have no spread: any difference is one."""
-    made = []
-    for name, reason in (
-        ("weight_bytes", "counted, not sampled"),
-        ("kv_cache_bytes", "counted, not sampled"),
-        ("peak_bytes", "the largest of all processes"),
-    ):
-        one, other = (row.get(name) for row in rows)
-        if one and other:
-            exact = Difference(other / one, None, None, None)
-            row = _row(name, "bytes", "more", "less", rows, exact, reason)
-            made.append(row | {"verdict": "equal" if one == other else "more" if other > one else "less"})
-    return made
-
-
-def _energy(sides: Sequence[pd.DataFrame], rows: Sequence[dict[str, Any]], interleaved: bool) -> list[dict[str, Any]]:
-    """Net joules per new token, each process by itself, where both measurements have any."""
-    name = "energy_j_per_output_token"
-    values = []
-    for side in sides:
-        each = [summarise(side.iloc[[i]]).get(name) for i in range(len(side))]
-        values.append([[value] if value is not None and value > 0 else [] for value in each])
-    if not all(any(side) for side in values):
-        return []
-    return [_row(name, "J/token", "more", "less", rows, *_between(interleaved, values))]
-
-
-def _row(
-    name: str, unit: str, more: str, less: str, rows: Sequence[dict[str, Any]], found: Difference, reason: str | None
-) -> dict[str, Any]:
-    sides = {
-        f"{side}{end}": row.get(f"{name}{end}")
-        for side, row in zip(("first", "second"), rows, strict=True)
-        for end in ("", "_low", "_high")
-    }
-    if found.p_value is None and reason is None:
-        reason = "one process: an interval needs at least 2"
-    verdict = (more if found.ratio > 1 else less) if found.shown else "no difference shown"
-    ends = {"ratio": found.ratio, "ratio_low": found.low, "ratio_high": found.high, "p_value": found.p_value}
-    return {"metric": name, "unit": unit, **sides, **ends, "verdict": verdict, "reason": reason, "kind": "derived"}
+def _student(delta: float, error: float | None, freedom: int) -> Difference:
+    """The ratio, 95 % interval and p-value of a difference of logarithms with this standard error, where there is."""
+    if error is None:
+        return Difference(math.exp(delta), None, None, None)
+    low, high, p_value = student(delta, error, freedom)
+    return Difference(math.exp(delta), math.exp(low), math.exp(high), p_value)

@@ -9,92 +9,46 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from costlib.environment import native
 from costlib.isolate import Invalid, Unsupported, full_memory, no_memory
-from costlib.measure.iteration import (
-    WARM_UP_TOKENS,
-    Device,
-    Engine,
-    Iteration,
-    Shape,
-    cache_bytes,
-    launch_s,
-    random_prompt,
-)
+from costlib.measure.device import Device
+from costlib.measure.iteration import PROBES, Engine, Iteration, Shape, next_token
 from costlib.measure.llamacpp import LlamaCpp
 from costlib.models.architectures import Architecture
 from costlib.models.upcast import casts, multiplied_at, widens
 
 _STEADY_STEPS = 3
-_PROBES = 3
 _COMPILERS = ("torch._dynamo", "torch._inductor", "triton")
 """Modules whose errors say that something cannot be compiled."""
 
 
-class Eager:
+class Eager(Engine):
     """transformers' forward pass with a growing key-value cache."""
 
-    compile_s: float | None = None
-    host_s: float | None = None
-    note: str | None = None
-
-    def __init__(self, model: Any, device: Device, shape: Shape) -> None:
-        self.model, self.device, self.shape = model, device, shape
-
-    def prepare(self, seed: int) -> None:
-        """The same prompt shape as the timed iterations; fewer steps, because decode steps repeat one shape anyway."""
-        self._run(seed, min(self.shape.output_tokens, WARM_UP_TOKENS), probes=_PROBES)
-
-    def run(self, seed: int) -> Iteration:
-        """One timed iteration."""
-        return self._run(seed, self.shape.output_tokens)
-
-    def kv_cache_bytes_expected(self, shape: Architecture, element_bytes: int) -> int:
-        """Every token but the last new one is in the cache."""
-        tokens = self.shape.prompt_tokens + self.shape.output_tokens - 1
-        return shape.kv_cache_bytes(tokens, self.shape.batch, element_bytes)
-
-    def _run(self, seed: int, new: int, probes: int = 0) -> Iteration:
-        import torch
+    def begin(self) -> tuple[Any, Any, Any]:
+        """One kind of pass for a prompt and a token."""
         from transformers import DynamicCache
 
-        with torch.inference_mode():
-            vocabulary = self.model.config.get_text_config().vocab_size
-            prompt = random_prompt(vocabulary, self.shape, seed).to(self.model.device)
-            cache = DynamicCache(config=self.model.config)
-            self.device.synchronize()
-            started = time.perf_counter()
-            token = _next(self.model, prompt, cache)
-            token.cpu()
-            first = time.perf_counter()
-            tokens = [token]
-            for _ in range(new - 1):
-                token = _next(self.model, token, cache)
-                tokens.append(token)
-            self.device.synchronize()
-            last = time.perf_counter()
-            held = cache_bytes(cache)
-            if probes:
-                self.host_s = launch_s(self.device, lambda: _next(self.model, token, cache), probes)
-            return Iteration(first - started, last - first, held, torch.cat(tokens, dim=1))
+        cache = DynamicCache(config=self.model.config)
+        one = partial(next_token, self.model, cache=cache)
+        return cache, one, one
 
 
-class Compiled:
+class Compiled(Engine):
     """Static cache, and the decode step (forward, argmax, next position) as one compiled graph."""
 
-    compile_s: float | None = None
-    host_s: float | None = None
-    note: str | None = None
+    inference = False
 
     def __init__(self, model: Any, device: Device, shape: Shape) -> None:
         from transformers import StaticCache
         from transformers.cache_utils import StaticLayer
 
+        super().__init__(model, device, shape)
         if shape.output_tokens < 2:
             raise Unsupported("one new token has no decode step, and that is what the compiled engine compiles")
-        self.model, self.device, self.shape = model, device, shape
         length = shape.prompt_tokens + shape.output_tokens
         self.cache = StaticCache(config=model.config, max_cache_len=length)
         # A sliding layer counts its tokens on the host and would be compiled anew at every step; kept whole, its window
@@ -106,31 +60,28 @@ class Compiled:
         """Compile and capture, until steps are steady; afterwards a recompilation is an error, not a slow sample."""
         import torch
 
-        kinds = native(self.device.name)
-        if self.device.name.startswith("cuda") and multiplied_at(self.model) == "bf16" and not kinds.bf16:
+        kinds, on_gpu = native(self.device.name), self.device.name.startswith("cuda")
+        if on_gpu and multiplied_at(self.model) == "bf16" and not kinds.bf16:
             raise Unsupported(f"torch.compile has no bf16 on this GPU ({kinds.said}); fp16 runs")
         torch._dynamo.reset()
-        options: dict[str, Any] = {"dynamic": False, "fullgraph": True}
-        if self.device.name.startswith("cuda"):
-            options["mode"] = "reduce-overhead"
-        else:
+        options: dict[str, Any] = {"mode": "reduce-overhead"} if on_gpu else {}
+        if not on_gpu:
             # Weights are constants here, so inductor may lay them out for the CPU's matrix-vector kernels. The switch
             # has to be set for the tracer, too, so an option of the one compilation would come too late. Constants that
             # are widened would be kept at fp32.
             torch._inductor.config.freezing = not widens(self.model)
         skipped = torch._dynamo.utils.counters["inductor"]["cudagraph_skips"]
-        self._step = torch.compile(self._decode, **options)
+        self._step = torch.compile(self._decode, dynamic=False, fullgraph=True, **options)
         started = time.perf_counter()
         new = 1 + min(_STEADY_STEPS, self.shape.output_tokens - 1)
-        # Tuned so, inductor multiplies one token by itself and widens a weight where it is read. Else that is a product
-        # of cuBLAS, before which every weight is written at 16 bit.
-        tuning = torch._inductor.config.patch(coordinate_descent_tuning=casts(self.model))
+        room = self.shape.output_tokens - new + 1  # steps the static cache still has a place for
         try:
-            with tuning:
-                steady = self._run(seed, new)
+            # Tuned so, inductor multiplies one token by itself and widens a weight where it is read. Else that is a
+            # product of cuBLAS, before which every weight is written at 16 bit.
+            with torch._inductor.config.patch(coordinate_descent_tuning=casts(self.model)):
+                steady = self.timed(seed, new)
                 compiled_s = time.perf_counter() - started
-                room = self.shape.output_tokens - new + 1  # steps the static cache still has a place for
-                again = self._run(seed, new, probes=min(_PROBES, room))
+                again = self.timed(seed, new, min(PROBES, room))
         except Exception as error:
             if no_memory(error) or not type(error).__module__.startswith(_COMPILERS):
                 raise
@@ -143,61 +94,44 @@ class Compiled:
             raise Invalid("the compiled step returned tokens of another shape")
         torch._dynamo.config.error_on_recompile = True
 
-    def run(self, seed: int) -> Iteration:
-        """One timed iteration."""
-        return self._run(seed, self.shape.output_tokens)
-
     def kv_cache_bytes_expected(self, shape: Architecture, element_bytes: int) -> int:
         """Every layer holds the whole length from the start."""
         tokens = self.shape.prompt_tokens + self.shape.output_tokens
         return replace(shape, sliding_layers=0).kv_cache_bytes(tokens, self.shape.batch, element_bytes)
 
-    def _decode(self, token: Any, position: Any) -> tuple[Any, Any]:
-        logits = self.model(
-            input_ids=token, position_ids=position, past_key_values=self.cache, use_cache=True, logits_to_keep=1
-        ).logits
-        return logits[:, -1, :].argmax(dim=-1, keepdim=True), position + 1
-
-    def _run(self, seed: int, new: int, probes: int = 0) -> Iteration:
+    def begin(self) -> tuple[Any, Any, Any]:
+        """The prompt is read uncompiled; a token by the graph, which keeps its own position."""
         import torch
 
-        with torch.no_grad():  # inductor cannot freeze weights in inference mode
-            vocabulary = self.model.config.get_text_config().vocab_size
-            place = self.model.device
-            prompt = random_prompt(vocabulary, self.shape, seed).to(place)
-            before = torch.arange(self.shape.prompt_tokens, device=place)[None].expand(self.shape.batch, -1)
-            position = torch.full((self.shape.batch, 1), self.shape.prompt_tokens, device=place)
-            self.cache.reset()
-            self.device.synchronize()
-            started = time.perf_counter()
-            token, _ = self._decode(prompt, before)
-            token.cpu()
-            first = time.perf_counter()
-            tokens = [token]
-            for _ in range(new - 1):
-                token, position = self._step(token, position)
-                # CUDA graphs write their outputs to the same memory at every replay.
-                token, position = token.clone(), position.clone()
-                tokens.append(token)
-            self.device.synchronize()
-            last = time.perf_counter()
-            if probes:
-                self.host_s = launch_s(self.device, lambda: self._step(token, position), probes)
-            return Iteration(first - started, last - first, cache_bytes(self.cache), torch.cat(tokens, dim=1))
+        place, batch, length = self.model.device, self.shape.batch, self.shape.prompt_tokens
+        before = torch.arange(length, device=place)[None].expand(batch, -1)
+        position = torch.full((batch, 1), length, device=place)
+        self.cache.reset()
+
+        def advance(token: Any) -> Any:
+            nonlocal position
+            token, position = self._step(token, position)
+            # CUDA graphs write their outputs to the same memory at every replay.
+            token, position = token.clone(), position.clone()
+            return token
+
+        return self.cache, lambda prompt: self._decode(prompt, before)[0], advance
+
+    def _decode(self, token: Any, position: Any) -> tuple[Any, Any]:
+        return next_token(self.model, token, self.cache, position_ids=position), position + 1
 
 
-class Batched:
-    """Continuous batching: all requests are submitted at once; prefill and decode of different requests overlap."""
+class Batched(Engine):
+    """Continuous batching: all requests are submitted at once; prefill and decode of different requests overlap.
 
-    compile_s: float | None = None
-    host_s: float | None = None
-    note: str | None = None
+    Pages round up what its cache is expected to hold.
+    """
 
     def __init__(self, model: Any, device: Device, shape: Shape) -> None:
         import transformers
         from transformers.generation.configuration_utils import ContinuousBatchingConfig
 
-        self.model, self.device, self.shape = model, device, shape
+        super().__init__(model, device, shape)
         new = shape.output_tokens
         self._generation = transformers.GenerationConfig(
             max_new_tokens=new, min_new_tokens=new, do_sample=False, eos_token_id=None, pad_token_id=0
@@ -219,8 +153,7 @@ class Batched:
         import torch
 
         logging.getLogger("ContinuousBatchingLogger").setLevel(logging.ERROR)
-        vocabulary = self.model.config.get_text_config().vocab_size
-        prompts = random_prompt(vocabulary, self.shape, seed).tolist()
+        prompts = self.prompt(seed).tolist()
         self.device.synchronize()
         started = time.perf_counter()
         try:
@@ -253,23 +186,12 @@ class Batched:
         tokens = torch.tensor([out.generated_tokens for out in outputs])
         return Iteration(first - started, last - first, None, tokens)
 
-    def kv_cache_bytes_expected(self, shape: Architecture, element_bytes: int) -> int:
-        """What the tokens need; pages round it up."""
-        tokens = self.shape.prompt_tokens + self.shape.output_tokens - 1
-        return shape.kv_cache_bytes(tokens, self.shape.batch, element_bytes)
 
-
-_ENGINES: dict[str, Any] = {"eager": Eager, "compiled": Compiled, "batched": Batched, "llamacpp": LlamaCpp}
+_ENGINES: dict[str, type[Engine]] = {"eager": Eager, "compiled": Compiled, "batched": Batched, "llamacpp": LlamaCpp}
 
 
 def open_engine(name: str, model: Any, device: Device, shape: Shape) -> Engine:
     """The engine called `name` for a loaded model and a shape. Raises `Unsupported` where the two do not fit."""
     if name != "llamacpp" and model.get_output_embeddings() is None:
         raise Unsupported("the model has no output head: it embeds and does not generate; see costlib embed")
-    engine: Engine = _ENGINES[name](model, device, shape)
-    return engine
-
-
-def _next(model: Any, tokens: Any, cache: Any) -> Any:
-    logits = model(input_ids=tokens, past_key_values=cache, use_cache=True, logits_to_keep=1).logits
-    return logits[:, -1, :].argmax(dim=-1, keepdim=True)
+    return _ENGINES[name](model, device, shape)

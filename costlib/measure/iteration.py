@@ -10,15 +10,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from costlib.isolate import step
-from costlib.measure.device import CpuDevice, CudaDevice
-from costlib.measure.energy import Energy, EnergyMeter
+from costlib.measure.device import Device, Energy, Meter
 from costlib.models.architectures import Architecture
 
-Device = CpuDevice | CudaDevice
 WARM_UP_TOKENS = 8
+PROBES = 3
+_Pass = Callable[[Any], Any]
 _SAY_S = 0.1
 
 
@@ -45,28 +45,77 @@ class Iteration:
     tokens: Any = None
 
 
-class Engine(Protocol):
-    """One way to execute a model at one shape. `prepare` warms up with it; `run` is one timed iteration.
+class Engine:
+    """One way to execute a model at one shape; each of them says how a pass is made (`begin`).
 
     `host_s` is the time the host needs to launch a decode step on a device that runs on its own, `compile_s` that of
     compiling, `note` what was not as the engine's name says; each is known after `prepare`, None where there is none.
     """
 
-    compile_s: float | None
-    host_s: float | None
-    note: str | None
+    inference = True
+    """Whether it runs in torch's inference mode, in which inductor cannot freeze weights."""
+    compile_s: float | None = None
+    host_s: float | None = None
+    note: str | None = None
 
-    def prepare(self, seed: int) -> None: ...  # noqa: D102 - described by the class
-    def run(self, seed: int) -> Iteration: ...  # noqa: D102
-    def kv_cache_bytes_expected(self, shape: Architecture, element_bytes: int) -> int: ...  # noqa: D102
+    def __init__(self, model: Any, device: Device, shape: Shape) -> None:
+        self.model, self.device, self.shape = model, device, shape
+
+    def prepare(self, seed: int) -> None:
+        """The same prompt shape as the timed iterations; fewer steps, because decode steps repeat one shape anyway."""
+        self.timed(seed, min(self.shape.output_tokens, WARM_UP_TOKENS), PROBES)
+
+    def run(self, seed: int) -> Iteration:
+        """One timed iteration."""
+        return self.timed(seed, self.shape.output_tokens)
+
+    def kv_cache_bytes_expected(self, shape: Architecture, element_bytes: int) -> int:
+        """Every token but the last new one is in the cache."""
+        tokens = self.shape.prompt_tokens + self.shape.output_tokens - 1
+        return shape.kv_cache_bytes(tokens, self.shape.batch, element_bytes)
+
+    def begin(self) -> tuple[Any, _Pass, _Pass]:
+        """An empty cache, what reads the prompt into it, and what makes a token of the last one."""
+        raise NotImplementedError
+
+    def prompt(self, seed: int) -> Any:
+        """Random token ids (batch, prompt tokens) on the host."""
+        return random_tokens(self.model.config.get_text_config().vocab_size, self.shape, seed)
+
+    def timed(self, seed: int, new: int, probes: int = 0) -> Iteration:
+        """`new` tokens after a prompt, and then, untimed, `probes` launches of a step while the device is idle."""
+        import torch
+
+        with torch.inference_mode(self.inference), torch.no_grad():
+            prompt = self.prompt(seed).to(self.model.device)
+            cache, read, advance = self.begin()
+            self.device.synchronize()
+            started = time.perf_counter()
+            tokens = [read(prompt)]
+            tokens[0].cpu()
+            first = time.perf_counter()
+            for _ in range(new - 1):
+                tokens.append(advance(tokens[-1]))
+            self.device.synchronize()
+            last = time.perf_counter()
+            held = cache_bytes(cache)
+            if probes:
+                self.host_s = launch_s(self.device, lambda: advance(tokens[-1]), probes)
+            return Iteration(first - started, last - first, held, torch.cat(tokens, dim=1))
 
 
-def random_prompt(vocabulary: int, shape: Shape, seed: int) -> Any:
+def random_tokens(vocabulary: int, shape: Shape, seed: int) -> Any:
     """Random token ids (batch, prompt tokens) on the host."""
     import torch
 
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(0, vocabulary, (shape.batch, shape.prompt_tokens), generator=generator)
+
+
+def next_token(model: Any, tokens: Any, cache: Any, **more: Any) -> Any:
+    """The most likely token (batch, 1) after tokens that are read into a cache."""
+    logits = model(input_ids=tokens, past_key_values=cache, use_cache=True, logits_to_keep=1, **more).logits
+    return logits[:, -1, :].argmax(dim=-1, keepdim=True)
 
 
 def launch_s(device: Device, step: Callable[[], object], times: int) -> float | None:
@@ -88,7 +137,7 @@ def launch_s(device: Device, step: Callable[[], object], times: int) -> float | 
 
 
 def iterate(
-    device: Device, meter: EnergyMeter, once: Callable[[], object], slice_s: float, most: int, until: float
+    device: Device, meter: Meter, once: Callable[[], object], slice_s: float, most: int, until: float
 ) -> tuple[list[str], Energy]:
     """Do `once` again and again and count the energy of it all: why each was disturbed, and the energy.
 
@@ -117,9 +166,5 @@ def iterate(
 
 def cache_bytes(cache: Any) -> int:
     """Bytes of every key and value tensor in a cache."""
-    total = 0
-    for layer in cache.layers:
-        for tensor in (getattr(layer, "keys", None), getattr(layer, "values", None)):
-            if tensor is not None:
-                total += tensor.numel() * tensor.element_size()
-    return total
+    tensors = [getattr(layer, name, None) for layer in cache.layers for name in ("keys", "values")]
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors if tensor is not None)

@@ -15,9 +15,9 @@ from typing import Any
 from costlib.errors import InputError
 from costlib.gpu import gpu_index
 from costlib.isolate import Invalid, Unsupported, full_memory
-from costlib.measure.iteration import WARM_UP_TOKENS, Device, Iteration, Shape, random_prompt
+from costlib.measure.device import Device
+from costlib.measure.iteration import Engine, Iteration, Shape, random_tokens
 from costlib.models import gguf
-from costlib.models.architectures import Architecture
 from costlib.models.precision import Precision
 
 _ERROR = 4
@@ -26,42 +26,26 @@ _ONE_GPU = 0
 """llama.h's `LLAMA_SPLIT_MODE_NONE`: by itself it would spread a model over every GPU of the machine."""
 
 
-class LlamaCpp:
-    """One way to execute a model; `model` is a `llama_cpp.Llama` that `load` made."""
-
-    compile_s: float | None = None
-    host_s: float | None = None
-    note: str | None = None
+class LlamaCpp(Engine):
+    """`model` is a `llama_cpp.Llama` that `load` made. It rounds its context up as it likes, which nobody predicts."""
 
     def __init__(self, model: Any, device: Device, shape: Shape) -> None:
+        super().__init__(model, device, shape)
         if shape.batch != 1:
             raise Unsupported("llama.cpp is measured at batch 1 here")
-        self.model, self.device, self.shape = model, device, shape
 
-    def prepare(self, seed: int) -> None:
-        """A short iteration, which touches every weight once."""
-        self._run(seed, min(self.shape.output_tokens, WARM_UP_TOKENS))
-
-    def run(self, seed: int) -> Iteration:
-        """One timed iteration."""
-        return self._run(seed, self.shape.output_tokens)
-
-    def kv_cache_bytes_expected(self, shape: Architecture, element_bytes: int) -> int:
-        """llama.cpp rounds its context up as it likes; costlib does not predict it."""
-        raise NotImplementedError
-
-    def _run(self, seed: int, new: int) -> Iteration:
+    def timed(self, seed: int, new: int, probes: int = 0) -> Iteration:
+        """One iteration; the warm-up touches every weight once."""
         import numpy as np
 
-        prompt = random_prompt(self.model.n_vocab(), self.shape, seed)[0].tolist()
+        prompt = random_tokens(self.model.n_vocab(), self.shape, seed)[0].tolist()
         self.model.reset()
         started = time.perf_counter()
         tokens = [self._next(prompt)]
         first = time.perf_counter()
         for _ in range(new - 1):
             tokens.append(self._next(tokens[-1:]))
-        last = time.perf_counter()
-        return Iteration(first - started, last - first, None, np.array([tokens]))
+        return Iteration(first - started, time.perf_counter() - first, None, np.array([tokens]))
 
     def _next(self, tokens: list[int]) -> int:
         """Run tokens behind those already in the cache; the most likely next one.

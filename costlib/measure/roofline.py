@@ -15,16 +15,16 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from costlib.errors import InputError
 from costlib.isolate import no_memory, step
-from costlib.models.architectures import Architecture
-from costlib.models.configs import from_config
+from costlib.models.architectures import Architecture, from_config
 from costlib.models.precision import Precision, torch_dtype
+from costlib.tables.schema import is_null
 
 ABOVE = 1.02
 """A row may lie this much above a ceiling, for the noise of both."""
@@ -39,58 +39,11 @@ _REPEATS = 6
 _REGION_S = 0.005
 _LAUNCHES = 100
 _BLOCK = 1024**2
+_BYTES = "bytes"
+Ceilings = Mapping[str, list[Any] | None]
+"""By what was measured, what it reached and what that was: bytes/s of memory (`bytes`), and FLOP/s of the best product
+at each dtype tried (None where there is none). Of JSON types, for the way to a child process and back."""
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
-
-
-@dataclass(frozen=True)
-class Product:
-    """FLOP/s of one product, and which it was: dtype and sizes."""
-
-    flops_per_s: float
-    name: str
-
-
-@dataclass(frozen=True)
-class Ceilings:
-    """Measured bytes/s (the better of a read and a copy; None before), and the best product at each dtype tried."""
-
-    bytes_per_s: float | None = None
-    products: Mapping[str, Product | None] = field(default_factory=dict)
-
-    def columns(self, dtypes: Sequence[str]) -> dict[str, Any]:
-        """As columns of a row whose kernels may use `dtypes`: the fastest of their products is its ceiling."""
-        made = [product for dtype in dtypes if (product := self.products.get(dtype)) is not None]
-        best = max(made, key=lambda product: product.flops_per_s, default=None)
-        return {
-            "ceiling_bytes_per_s": self.bytes_per_s,
-            "ceiling_flops_per_s": best and best.flops_per_s,
-            "ceiling_product": best and best.name,
-        }
-
-    def plain(self) -> dict[str, Any]:
-        """As JSON types, for the way to a child process and back."""
-        return asdict(self)
-
-    @classmethod
-    def of(cls, plain: Mapping[str, Any]) -> Ceilings:
-        """What `plain` gave."""
-        products = {dtype: each and Product(**each) for dtype, each in plain.get("products", {}).items()}
-        return cls(plain.get("bytes_per_s"), products)
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a decode step and the prefill must do: bytes read and floating-point operations."""
-
-    decode_bytes: float
-    decode_flops: float
-    prefill_bytes: float
-    prefill_flops: float
-
-
-def kernel_dtypes(held: Precision, compute: str) -> tuple[str, ...]:
-    """Dtypes at which the kernels of a precision may multiply: LLM.int8 multiplies integers, and the rest apart."""
-    return (compute, "int8") if held.quantizes == "Linear8bitLt" else (compute,)
 
 
 def layer_shapes(model: Any) -> list[tuple[int, int]]:
@@ -110,12 +63,8 @@ def measure_ceilings(
     out, so that a slow product cannot hold a run up. The numbers are random, as those of a model are: constant ones
     draw less power and let the clocks rise.
     """
-    moved = known.bytes_per_s or _bandwidth(device)
-    products = dict(known.products)
-    for dtype in dtypes:
-        if dtype not in products:
-            products[dtype] = _product(device, shapes, tokens, dtype)
-    return Ceilings(moved, products)
+    made = {_BYTES: known.get(_BYTES) or [_bandwidth(device), "the better of a read and a copy"]} | dict(known)
+    return made | {dtype: _product(device, shapes, tokens, dtype) for dtype in dtypes if dtype not in made}
 
 
 def limits_of(
@@ -126,7 +75,7 @@ def limits_of(
     found: Mapping[str, Any],
     device: Any,
     tokens: Sequence[int],
-    known: Mapping[str, Any],
+    known: Ceilings,
     left_s: float,
 ) -> dict[str, Any]:
     """What a run does and its ceilings as columns, or why they are unknown; `ceilings` are for the call's next process.
@@ -139,19 +88,27 @@ def limits_of(
         done = dict(work(from_config(config, name)))
     except InputError:
         return {"ceiling_reason": f"costlib has no arithmetic for models of type {config.get('model_type')}"}
-    before, dtypes = Ceilings.of(known), kernel_dtypes(held, found["compute_dtype"])
-    lacking = [dtype for dtype in dtypes if dtype not in before.products]
-    if CEILING_S * (len(lacking) + (before.bytes_per_s is None)) > left_s and (lacking or not before.bytes_per_s):
+    # LLM.int8 multiplies integers, and the rest apart.
+    dtypes = (found["compute_dtype"], *(["int8"] if held.quantizes == "Linear8bitLt" else []))
+    lacking = sum(name not in known for name in (_BYTES, *dtypes))
+    if lacking and CEILING_S * lacking > left_s:
         return done | {"ceiling_reason": "the time budget ended before the device's ceilings were measured"}
     step("measuring the device's ceilings")
     try:
-        limits = measure_ceilings(device, layer_shapes(model), tokens, dtypes, before)
+        ceilings = measure_ceilings(device, layer_shapes(model), tokens, dtypes, known)
     except (MemoryError, RuntimeError) as error:
         if not no_memory(error):
             raise
         return done | {"ceiling_reason": "no memory was left to measure the device's ceilings in"}
-    reason = cache_reason(device.name, found["weight_bytes"])
-    return done | {"ceilings": limits.plain(), **limits.columns(dtypes), "ceiling_reason": reason}
+    made = [product for dtype in dtypes if (product := ceilings[dtype])]
+    flops, product = max(made, key=itemgetter(0), default=(None, None))
+    return done | {
+        "ceilings": ceilings,
+        "ceiling_bytes_per_s": (ceilings[_BYTES] or [None])[0],
+        "ceiling_flops_per_s": flops,
+        "ceiling_product": product,
+        "ceiling_reason": cache_reason(device.name, found["weight_bytes"]),
+    }
 
 
 def _bandwidth(device: Any) -> float:
@@ -165,17 +122,17 @@ def _bandwidth(device: Any) -> float:
     return max(read, 2 * _BUFFER_BYTES / _best(device, lambda: target.copy_(source), CEILING_S / 2))
 
 
-def _product(device: Any, shapes: Sequence[tuple[int, int]], tokens: Sequence[int], dtype: str) -> Product | None:
-    """The fastest product at `dtype`, of those that end in time and that the device has; None without any."""
+def _product(device: Any, shapes: Sequence[tuple[int, int]], tokens: Sequence[int], dtype: str) -> list[Any] | None:
+    """FLOP/s and name of the fastest product at `dtype`, of those that end in time and that the device has."""
     import torch
     from torch.nn.functional import linear
 
     sizes = sorted({(many, *shape) for many in tokens for shape in shapes}, key=lambda s: (math.prod(s), s))
-    started, best, last = time.perf_counter(), None, math.inf
+    started, best, last = time.perf_counter(), list[Any](), math.inf
     for many, outputs, inputs in sizes:
         flops = 2 * many * outputs * inputs
         left = CEILING_S - (time.perf_counter() - started)
-        if best is not None and flops / last > left:
+        if best and flops / last > left:
             continue
         kind = torch.int8 if dtype == "int8" else torch_dtype(dtype)
         weight, vectors = (_random(n * inputs, kind, device.name).view(n, inputs) for n in (outputs, many))
@@ -187,9 +144,9 @@ def _product(device: Any, shapes: Sequence[tuple[int, int]], tokens: Sequence[in
                 raise
             continue  # integers are multiplied in some sizes only, and not everywhere
         last = flops / seconds
-        if best is None or last > best.flops_per_s:
-            best = Product(last, f"{dtype}, {many} x {inputs} by {inputs} x {outputs}")
-    return best
+        if not best or last > best[0]:
+            best = [last, f"{dtype}, {many} x {inputs} by {inputs} x {outputs}"]
+    return best or None
 
 
 def _random(count: int, dtype: Any, place: str) -> Any:
@@ -224,8 +181,8 @@ def _best(device: Any, work: Callable[[], object], budget_s: float) -> float:
 
 def work_of(
     shape: Architecture, weight_bytes: int, dense_bytes: int, batch: int, prompt: int, new: int, kept_bytes: int = 2
-) -> Work:
-    """The work of one configuration; a sliding layer attends to its window only.
+) -> dict[str, float]:
+    """What a decode step and the prefill must do: bytes read and FLOPs; a sliding layer attends to its window only.
 
     `dense_bytes` are those of a weight that is not quantized, `kept_bytes` those of a number of the key-value cache.
     """
@@ -242,7 +199,7 @@ def work_of(
     decoding = full * middle + sliding * min(middle, window)
     reach = prompt / 2 if window >= prompt else window - window**2 / (2 * prompt)  # causal: half of the prompt
     prefilling = full * prompt / 2 + sliding * reach
-    return Work(
+    return dict(
         decode_bytes=read - experts * (1 - used) + shape.kv_cache_bytes(int(middle), batch, kept_bytes),
         decode_flops=batch * (2 * linear + each * decoding),
         prefill_bytes=read - experts * (1 - (1 - (1 - active) ** (batch * prompt))),
@@ -295,6 +252,18 @@ def judged(shares: Mapping[str, float | None], hard: Sequence[str]) -> dict[str,
         return {}
     said = ", ".join(f"{name} is {share:.2f}" for name, share in over.items())
     return {"ceiling_note": f"{said}: faster than what was measured as the ceiling, which only explains"}
+
+
+def shares(
+    row: Mapping[str, Any], work: str, seconds: float, phase: str = "", host_share: float | None = None
+) -> dict[str, Any]:
+    """The shares of the measured ceilings at which `work` took `seconds`, and what bounds it; nothing without them."""
+    moved, most = row[f"{work}_bytes"], row["ceiling_bytes_per_s"]
+    if is_null(moved) or is_null(most) or not is_null(row["ceiling_reason"]):
+        return {}
+    product, mbu = row["ceiling_flops_per_s"], moved / seconds / most
+    mfu = None if is_null(product) else row[f"{work}_flops"] / seconds / product
+    return {f"{phase}mbu": mbu, f"{phase}mfu": mfu, f"{phase}bound": bound_of(mbu, mfu, host_share)}
 
 
 def bound_of(mbu: float | None, mfu: float | None, host_share: float | None) -> str | None:

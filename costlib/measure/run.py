@@ -1,24 +1,31 @@
-"""What a caller asks of the measure room: measure configurations, and read what is in the store as rows."""
+"""What a caller asks of the measure room: measure configurations, and read what is in the store as rows.
+
+The largest batch that runs is found by bisection over real runs; out of memory is a result, not a failure. The first
+guess comes from predicted bytes. From there the batch doubles until it does not fit, then the gap is halved to within
+5 %. On a CPU, where running out of memory takes the machine down with it, the prediction is the limit.
+"""
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from costlib.devices import resolve
 from costlib.environment import default_device, device_name
-from costlib.errors import bad
-from costlib.measure.campaign import Campaign, Row, whole_number
-from costlib.measure.estimate import CONFIGURATION, usable
-from costlib.measure.largest import ALL_BUT_BATCH, bisect_largest, first_guess, free_memory, largest_batches
-from costlib.measure.summarise import summarise
+from costlib.errors import InputError, bad
+from costlib.gpu import handle_of, unified
+from costlib.measure.campaign import Campaign, Row, whole_numbers
+from costlib.measure.estimate import CONFIGURATION
+from costlib.measure.summarise import speeds_of, summarise
 from costlib.measure.worker import COMPILED, LOADED
 from costlib.models.load import check_device
+from costlib.models.memory import activation_bytes, predict
 from costlib.models.precision import precision as known_precision
-from costlib.models.reference import Reference, parse
+from costlib.models.reference import Reference, parse, shape
 from costlib.paths import measurements_dir
 from costlib.progress import Progress, Step
 from costlib.store import Store
@@ -27,6 +34,11 @@ from costlib.tables import ENGINES, MEASUREMENTS, RUNS
 if TYPE_CHECKING:
     import pandas as pd
 
+_CLOSE = 0.05
+_MOST = 65_536
+_HEADROOM = 0.8
+"""Share of free memory that weights, key-value cache and activations may take; workspace needs the rest."""
+_ALL_BUT_BATCH = [name for name in CONFIGURATION if name != "batch"]
 _MAXIMUM_ITERATIONS = 100
 _SLICE = 0.05
 """Share of the time budget that one process spends on timed iterations; loading and warm-up come on top.
@@ -76,29 +88,31 @@ def measure(
     """
     reference = parse(model)
     device = device or default_device()
-    engines, batches = _several(engine), _several(batch)
     precisions = _several(resolve(name, model, device).name for name in _several(precision))
-    prompts, outputs = _several(prompt_tokens), _several(output_tokens)
+    values = {"precision": precisions, "engine": _several(engine), "batch": _several(batch)}
+    values |= {"prompt_tokens": _several(prompt_tokens), "output_tokens": _several(output_tokens)}
     for name in precisions:
         check_device(known_precision(name), device)
-    for name in engines:
+    for name in values["engine"]:
         if name not in ENGINES:
             raise bad("engine", name, ENGINES)
         _check_engine(name, reference, precisions)
-    for field, values in (("batch", batches), ("prompt_tokens", prompts), ("output_tokens", outputs)):
-        for count in values:
+    for field, given in values.items():
+        for count in given if field in ("batch", "prompt_tokens", "output_tokens") else ():
             if (field, count) != ("batch", "max"):
-                whole_number(field, count, more=" or max" if field == "batch" else "")
-    asked = {"precision": precisions, "engine": engines, "batch": batches}
-    for field, values in (asked | {"prompt_tokens": prompts, "output_tokens": outputs}).items():
-        if not values:
-            raise bad(field, values, "at least one value")
-    limits: dict[str, Any] = {"time_budget_s": time_budget_s, "timeout_s": timeout_s}
-    probe = Speed(models=[model], device=device, store=store, fresh=fresh, progress=progress, **limits)
+                whole_numbers(more=" or max" if field == "batch" else "", **{field: count})
+        if not given:
+            raise bad(field, given, "at least one value")
+    probe = Speed(
+        models=[model], device=device, store=store, fresh=fresh, time_budget_s=time_budget_s, timeout_s=timeout_s,
+        progress=progress, shared={"ttft_s": [], "decode_s": [], "flags": []},
+    )  # fmt: skip
     wanted = []
-    for parts in product(precisions, engines, batches, prompts, outputs):
-        one = Configuration(model, *parts[:2], 1 if parts[2] == "max" else parts[2], *parts[3:], device_name(device))
-        wanted.append(replace(one, batch=probe.largest(one)) if parts[2] == "max" else one)
+    for parts in product(*values.values()):
+        asked = dict(zip(values, parts, strict=True))
+        largest = asked["batch"] == "max"
+        one = Configuration(model, device=device_name(device), **(asked | {"batch": 1} if largest else asked))
+        wanted.append(replace(one, batch=probe.largest(one)) if largest else one)
     measured = [RUNS.of(rows) for rows in probe.run(list(dict.fromkeys(wanted)))]
     return probe.answer(_table(measured, stored_runs(probe.kept)))
 
@@ -143,18 +157,14 @@ class Speed(Campaign[Configuration]):
             "seed": random.Random(f"{case} {len(self.processes[case])}").randrange(2**31),
         }
 
-    def columns(self, case: Configuration) -> Row:
-        """A run that failed has no sample."""
-        return asdict(case) | {"ttft_s": [], "decode_s": [], "flags": []}
-
     def starts(self, case: Configuration) -> str:
         """Compiling is not taken from the time budget."""
         return COMPILED if case.engine == "compiled" else LOADED
 
     def series(self, case: Configuration) -> list[list[list[float]]]:
-        """Times of decode, or to the first token where that is all."""
-        samples, _ = usable(RUNS.of(self.processes[case]))
-        return [[(rest if case.output_tokens > 1 else first) for first, rest in samples]]
+        """The speed that decides."""
+        runs = RUNS.of(self.processes[case])
+        return [list(speeds_of(runs)[0].values())[-1]]
 
     def largest(self, one: Configuration) -> int:
         """The largest batch of a configuration that runs; one that says why where it failed otherwise.
@@ -220,7 +230,7 @@ def _table(measured: list[pd.DataFrame], every: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     largest = largest_batches(every)
-    rows = [summarise(runs, largest.get(tuple(runs.iloc[-1][list(ALL_BUT_BATCH)]))) for runs in measured]
+    rows = [summarise(runs, largest.get(tuple(runs.iloc[-1][_ALL_BUT_BATCH]))) for runs in measured]
     return MEASUREMENTS.validate(pd.DataFrame(rows, columns=MEASUREMENTS.names))
 
 
@@ -239,3 +249,68 @@ def _check_engine(engine: str, reference: Reference, precisions: list[str]) -> N
         )
     if engine != "llamacpp" and packed:
         raise bad("precision", packed[0], "fp32, bf16 or fp16 with this engine; GGUF blocks run by engine llamacpp")
+
+
+def bisect_largest(fits: Callable[[int], bool], guess: int, most: int = _MOST) -> int | None:
+    """The largest number in 1..most that fits, within 5 %; None if not even 1 does. Each number is tried once."""
+    low, high = 0, None
+    trial = max(1, min(guess, most))
+    while True:
+        if fits(trial):
+            low = trial
+            if low >= most:
+                return most
+        else:
+            high = trial
+        if high is None:
+            trial = min(2 * low, most)
+        elif _close(low, high):
+            return low or None
+        else:
+            trial = (low + high) // 2
+
+
+def _close(fits: int, fails: int) -> bool:
+    return fails - fits <= max(1, math.floor(_CLOSE * fails))
+
+
+def first_guess(model: str, precision: str, prompt_tokens: int, output_tokens: int, free_bytes: int) -> int:
+    """The batch whose predicted weights and cache fill `_HEADROOM` of the free memory; 1 where nothing is known."""
+    try:
+        known = shape(parse(model))
+        one, two = (predict(known, precision, batch, prompt_tokens + output_tokens) for batch in (1, 2))
+    except InputError:
+        return 1
+    element = known_precision(precision).dense_bytes
+    each = two.total_bytes - one.total_bytes + activation_bytes(known, prompt_tokens, element)
+    room = _HEADROOM * free_bytes - one.weight_bytes
+    return max(1, min(_MOST, int(room // each))) if each and room > 0 else 1
+
+
+def largest_batches(runs: pd.DataFrame) -> dict[tuple[object, ...], int]:
+    """The largest batch that ran, for every configuration (all but the batch) of which one 5 % larger did not fit."""
+    found: dict[tuple[object, ...], int] = {}
+    for key, group in runs.groupby(_ALL_BUT_BATCH, sort=False):
+        ran, full = (group.loc[group["status"] == status, "batch"] for status in ("ok", "oom"))
+        if len(ran) and len(larger := full[full > ran.max()]) and _close(int(ran.max()), int(larger.min())):
+            found[key] = int(ran.max())
+    return found
+
+
+def free_memory(device: str) -> int:
+    """Bytes free on the device now, as the driver or the operating system says; 0 where the driver does not.
+
+    The memory of a GPU that has none of its own is the host's.
+    """
+    if device.startswith("cuda"):
+        import pynvml
+
+        try:
+            pynvml.nvmlInit()
+            return int(pynvml.nvmlDeviceGetMemoryInfo(handle_of(device)).free)
+        except pynvml.NVMLError as error:
+            if not unified(error):
+                return 0
+    import psutil
+
+    return int(psutil.virtual_memory().available)

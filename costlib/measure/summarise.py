@@ -7,21 +7,21 @@ interval, so that nothing in a report is blank without a word.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from costlib.measure.device import FOREIGN
 from costlib.measure.estimate import (
     CONFIGURATION,
     MAXIMUM_PROCESSES,
     ends,
     estimate,
     precise,
-    rate,
     sureness,
     usable,
 )
-from costlib.measure.net_energy import energy_columns
-from costlib.measure.roofline import bound_of, judged
+from costlib.measure.roofline import judged, shares
 from costlib.tables import MEASUREMENTS
 from costlib.tables.schema import is_null
 
@@ -32,7 +32,7 @@ _LAST = (
     "weight_bytes", "weight_bytes_expected", "kv_cache_bytes", "kv_cache_bytes_expected", "memory_reasons",
     "modules_converted", "modules_total", "bytes_by_dtype", "kernel", "attention", "compute_dtype", "weights_note",
     "energy_scope", "energy_reason", "spec_bytes_per_s", "spec_flops_per_s", "decode_bytes", "decode_flops",
-    "prefill_bytes", "prefill_flops", "power_limit_w",
+    "prefill_bytes", "prefill_flops", "power_limit_w", "environment", "fingerprint",
 )  # fmt: skip
 """Columns that are the same in every process, read from the last one."""
 _LARGEST = (
@@ -48,120 +48,135 @@ def summarise(runs: pd.DataFrame, largest_batch: int | None = None) -> dict[str,
 
     `largest_batch` is what is known of other batches: the largest that ran where a larger one did not fit.
     """
-    import pandas as pd
-
-    newest = runs.iloc[-1]
-    ok = runs[runs["status"] == "ok"]
-    row: dict[str, Any] = {name: newest[name] for name in CONFIGURATION}
-    row |= {
-        "kind": "measured",
-        "campaign": newest["campaign"],
-        "run_ids": " ".join(runs["run_id"]),
-        "measured_at": newest["started_at"],
-        "fingerprint": newest["fingerprint"],
-        "environment": newest["environment"],
-        "processes": len(ok),
-        "largest_batch": largest_batch,
-    }
+    newest, ok, failed = runs.iloc[-1], runs[runs["status"] == "ok"], runs[runs["status"] != "ok"]
+    row: dict[str, Any] = {name: newest[name] for name in (*CONFIGURATION, "campaign", "fingerprint", "environment")}
+    row |= {"kind": "measured", "run_ids": " ".join(runs["run_id"]), "measured_at": newest["started_at"]}
+    row |= {"processes": len(ok), "largest_batch": largest_batch}
     if ok.empty:
-        reason = newest["reason"] if pd.notna(newest["reason"]) else "no process finished"
+        reason = "no process finished" if is_null(newest["reason"]) else newest["reason"]
         return row | {"status": newest["status"], "reason": reason}
-    last = ok.iloc[-1]
-    row |= {name: last[name] for name in _LAST}
+    row |= {name: ok.iloc[-1][name] for name in _LAST}
     limited = ok[ok["ceiling_bytes_per_s"].notna()]
     row |= {name: (limited if len(limited) else ok).iloc[-1][name] for name in ("ceiling_reason", "ceiling_product")}
     row |= {name: ok[name].max() for name in _LARGEST}
     row |= {name: float(ok[name].median()) for name in _MEDIAN if ok[name].notna().any()}
     row["power_capped_share"] = ok["power_capped_share"].mean()
     reserved = row["allocator_reserved_peak_bytes"]
-    row["peak_bytes"] = row["process_peak_bytes"] if pd.isna(reserved) else reserved
-    row["environment"], row["fingerprint"] = last["environment"], last["fingerprint"]
-    failed = runs[runs["status"] != "ok"]
-    row["status"] = "ok"
-    row["reason"] = (
-        None if failed.empty else f"{len(failed)} of {len(runs)} processes failed: {failed.iloc[-1]['reason']}"
-    )
+    row["peak_bytes"] = row["process_peak_bytes"] if is_null(reserved) else reserved
+    row |= {"status": "ok", "reason": None}
+    if len(failed):
+        row["reason"] = f"{len(failed)} of {len(runs)} processes failed: {failed.iloc[-1]['reason']}"
     row |= _speeds(ok, len(runs)) | _energy(ok)
     row |= _why(row, ok["host_share"].mean() if ok["host_share"].notna().any() else None)
-    row["reasons"] = json.dumps(_reasons(row), sort_keys=True)
-    return row
+    return row | {"reasons": json.dumps(_reasons(row), sort_keys=True)}
+
+
+def sizes_of(runs: pd.DataFrame) -> tuple[int, int, int]:
+    """Batch, prompt tokens and new tokens of the runs of one configuration."""
+    batch, prompt, new = (int(runs.iloc[0][name]) for name in ("batch", "prompt_tokens", "output_tokens"))
+    return batch, prompt, new
+
+
+def speeds_of(runs: pd.DataFrame) -> tuple[dict[str, list[list[float]]], str | None]:
+    """Samples of every speed by process, the one that decides last; and the note of `undisturbed`.
+
+    Phases of different requests overlap in batches, and one new token has no decode.
+    """
+    batch, prompt, new = sizes_of(runs)
+    samples, note = usable(runs)
+    totals = [[a + b for a, b in zip(*sample, strict=True)] for sample in samples]
+    firsts, rests = ([sample[part] for sample in samples] for part in (0, 1))
+
+    def rates(tokens: float, seconds: Sequence[Sequence[float]]) -> list[list[float]]:
+        return [[tokens / each for each in process] for process in seconds]
+
+    if runs.iloc[0]["engine"] == "batched":
+        return {"ttft_s": firsts, "end_to_end_tokens_per_s": rates(batch * new, totals)}, note
+    found = {
+        "end_to_end_tokens_per_s": rates(batch * new, totals),
+        "prefill_tokens_per_s": rates(batch * prompt, firsts),
+        "ttft_s": firsts,
+    }
+    if new > 1:
+        found["tpot_s"] = [[each / (new - 1) for each in process] for process in rests]
+        found["decode_tokens_per_s_per_user"] = rates(new - 1, rests)
+        found["decode_tokens_per_s"] = rates(batch * (new - 1), rests)
+    return found, note
 
 
 def _speeds(ok: pd.DataFrame, started: int) -> dict[str, Any]:
-    first = ok.iloc[0]
-    batch, prompt, new = int(first["batch"]), int(first["prompt_tokens"]), int(first["output_tokens"])
-    samples, note = usable(ok)
-    ttft = estimate([times for times, _ in samples])
-    totals = [[a + b for a, b in zip(first_s, rest_s, strict=True)] for first_s, rest_s in samples]
-    total = estimate(totals)
-    assert ttft is not None and total is not None  # an ok run holds at least one iteration
-    out = ends("ttft_s", ttft) | ends("end_to_end_tokens_per_s", rate(batch * new, total))
-    deciding, decisive = ttft, [first_s for first_s, _ in samples]
-    reasons = [note] if note else []
-    if first["engine"] == "batched":
-        deciding, decisive = total, totals
-        reasons.append(_OVERLAP)
-    else:
-        out |= ends("prefill_tokens_per_s", rate(batch * prompt, ttft))
-        if new > 1:
-            decode = estimate([rest_s for _, rest_s in samples])
-            assert decode is not None
-            out |= ends("decode_tokens_per_s", rate(batch * (new - 1), decode))
-            out |= ends("tpot_s", [None if end is None else end / (new - 1) for end in decode])
-            out |= ends("decode_tokens_per_s_per_user", rate(new - 1, decode))
-            deciding, decisive = decode, [rest_s for _, rest_s in samples]
-        else:
-            reasons.append("one new token: there is no decode phase")
-    return {
-        **out,
-        **sureness(len(ok), reasons, [flag for flags in ok["flags"] for flag in flags]),
-        "relative_half_width": deciding.relative_half_width,
-        "samples": sum(len(times) for times, _ in samples),
-        "stopped_by": _stopped_by(decisive, len(ok), started),
-    }
-
-
-def _stopped_by(decisive: Sequence[Sequence[float]], ok: int, started: int) -> str:
+    found, note = speeds_of(ok)
+    row: dict[str, Any] = {}
+    for name, samples in found.items():
+        known = estimate(samples)
+        assert known is not None  # an ok run holds at least one iteration
+        row |= ends(name, known) | {"relative_half_width": known.relative_half_width}
+    decisive = list(found.values())[-1]
+    why = "a failed process" if started > len(ok) else "time budget"
     if precise(decisive):
-        return "precision"
-    if started > ok:
-        return "a failed process"
-    return "process limit" if ok >= MAXIMUM_PROCESSES else "time budget"
+        why = "precision"
+    elif started == len(ok) >= MAXIMUM_PROCESSES:
+        why = "process limit"
+    notes = [note, _OVERLAP if ok.iloc[0]["engine"] == "batched" else None]
+    if sizes_of(ok)[2] == 1 and not notes[1]:
+        notes.append("one new token: there is no decode phase")
+    row |= sureness(len(ok), notes, [flag for flags in ok["flags"] for flag in flags])
+    return row | {"samples": sum(map(len, decisive)), "stopped_by": why}
 
 
 def _energy(ok: pd.DataFrame) -> dict[str, Any]:
     """Energy of the windows, and net per token of output and of all."""
-    first = ok.iloc[0]
-    batch, prompt, new = (int(first[name]) for name in ("batch", "prompt_tokens", "output_tokens"))
+    batch, prompt, new = sizes_of(ok)
     tokens = {"energy_j_per_output_token": batch * new, "energy_j_per_token": batch * (prompt + new)}
-    windows = [{str(name): value for name, value in row.items()} for row in ok.to_dict("records")]
-    return energy_columns(windows, [len(times) for times in ok["ttft_s"]], tokens)
+    return energy_columns(ok.to_dict("records"), [len(times) for times in ok["ttft_s"]], tokens)
+
+
+def energy_columns(
+    windows: Sequence[Mapping[Any, Any]], passes: Sequence[int], tokens: Mapping[str, int]
+) -> dict[str, Any]:
+    """Columns of energy, from one window for each process and how often it did the work; null with the reason else.
+
+    A window has the raw columns energy_j, energy_idle_w, energy_window_s, energy_scope, energy_reason and flags.
+    `tokens` says for each column of J per token how many tokens one pass is. A window in which something else used the
+    device holds that energy, too, and is left out.
+    """
+    known = [(w, count) for w, count in zip(windows, passes, strict=True) if not is_null(w["energy_j"])]
+    if not known:
+        return {}
+    flag = FOREIGN.get(str(known[0][0]["energy_scope"]), "")
+    own = [(w, n) for w, n in known if not (flag and any(text.startswith(flag) for text in w["flags"]))]
+    if not own:
+        return {"energy_reason": f"{flag} in every window, and its energy cannot be told apart"}
+    gross = sum(float(w["energy_j"]) for w, _ in own)
+    if any(is_null(w["energy_idle_w"]) for w, _ in own):
+        return {"energy_gross_j": gross, "energy_reason": "idle power was not measured, so there is no net energy"}
+    idles = [float(w["energy_idle_w"]) * float(w["energy_window_s"]) for w, _ in own]
+    found: dict[str, Any] = {"energy_gross_j": gross, "energy_idle_j": sum(idles)}
+    net_j, note = gross - sum(idles), own[-1][0]["energy_reason"]
+    if net_j <= 0:
+        return found | {"energy_reason": "net energy is not above idle: the window cannot tell them apart"}
+    found |= {"energy_net_j": net_j, "energy_reason": note if isinstance(note, str) else None}
+    nets = [float(w["energy_j"]) - idle for (w, _), idle in zip(own, idles, strict=True)]
+    for name, count in tokens.items():
+        found[name] = net_j / (sum(n for _, n in own) * count)
+        if min(nets) > 0:  # else no interval: a process told nothing apart
+            found |= ends(name, estimate([[net / (n * count)] for net, (_, n) in zip(nets, own, strict=True)]))
+    return found
 
 
 def _why(row: dict[str, Any], host_share: float | None) -> dict[str, Any]:
     """Shares of the ceilings and what bounds decode and prefill; above the bandwidth or a data sheet it is invalid."""
     out: dict[str, Any] = {}
-    timed = {"": row.get("tpot_s"), "prefill_": row.get("ttft_s") if row.get("prefill_tokens_per_s") else None}
-    measured = is_null(row["ceiling_reason"]) and not is_null(row["ceiling_bytes_per_s"])
-    for phase, seconds in timed.items():
-        work = "prefill" if phase else "decode"
-        if not seconds or is_null(row[f"{work}_bytes"]):
-            continue
-        moved, done = row[f"{work}_bytes"] / seconds, row[f"{work}_flops"] / seconds
-        if measured:
-            product = row["ceiling_flops_per_s"]
-            out[f"{phase}mbu"] = mbu = moved / row["ceiling_bytes_per_s"]
-            out[f"{phase}mfu"] = mfu = None if is_null(product) else done / product
-            out[f"{phase}bound"] = bound_of(mbu, mfu, None if phase else host_share)
-        if not phase and not is_null(row["spec_bytes_per_s"]):
-            out |= {"mbu_spec": moved / row["spec_bytes_per_s"], "mfu_spec": done / row["spec_flops_per_s"]}
+    if (step_s := row.get("tpot_s")) and not is_null(row["decode_bytes"]):
+        out |= shares(row, "decode", step_s, host_share=host_share)
+        if not is_null(row["spec_bytes_per_s"]):
+            out["mbu_spec"] = row["decode_bytes"] / step_s / row["spec_bytes_per_s"]
+            out["mfu_spec"] = row["decode_flops"] / step_s / row["spec_flops_per_s"]
+    if row.get("prefill_tokens_per_s"):
+        out |= shares(row, "prefill", row["ttft_s"], "prefill_")
     # The data sheet is of 16 bit; where integers are multiplied, a device may do more of them.
     hard = ["mbu", "mbu_spec"] + ([] if str(row["precision"]).startswith("int8") else ["mfu_spec"])
     return out | judged({name: share for name, share in out.items() if not name.endswith("bound")}, hard)
-
-
-def _on_gpu(row: dict[str, Any]) -> bool:
-    return bool(json.loads(row["environment"]).get("device_kind") == "cuda")
 
 
 def _reasons(row: dict[str, Any]) -> dict[str, str]:
@@ -170,40 +185,32 @@ def _reasons(row: dict[str, Any]) -> dict[str, str]:
     memory.setdefault("peak_bytes", memory.get("process_peak_bytes", "not counted by this engine"))
     memory.setdefault("kv_cache_bytes", "this engine does not show its cache")
     memory.setdefault("kv_cache_bytes_expected", memory["kv_cache_bytes"])
-    ceiling = row["ceiling_reason"] if isinstance(row["ceiling_reason"], str) else "it was not measured"
+    interval = str(row["interval_reason"] or "a single process")
+    ceiling = row["ceiling_reason"] if isinstance(row["ceiling_reason"], str) else None
+    on_gpu = json.loads(row["environment"]).get("device_kind") == "cuda"
     sheet = "no data sheet of this device in data/devices.csv"
     energy = row["energy_reason"] if isinstance(row["energy_reason"], str) else "no energy was counted"
-    interval = str(row["interval_reason"] or "a single process")
+    rules = {
+        "energy_": energy,
+        "power_": "the driver does not tell" if on_gpu else "the power limit of a CPU is not read",
+        "largest_batch": (
+            "no batch 5 % larger than one that ran was seen not to fit; batch max searches while its time lasts"
+        ),
+        "spec_": sheet,
+        "m[bf]u_spec": sheet if is_null(row["spec_bytes_per_s"]) else ceiling or "it was not measured",
+        "(prefill_)?m[bf]u|ceiling_|(decode|prefill)_[bf]": ceiling or interval,
+        "compile_s": f"the {row['engine']} engine compiles nothing",
+        "modules_": "the engine has no torch modules",
+        ".*_bytes(_expected)?$": None,
+    }
     found = {}
     for column in MEASUREMENTS.columns:
         name = column.name
         if column.type not in ("number", "integer") or not is_null(row.get(name)):
             continue
-        known = name.removesuffix("_low").removesuffix("_high")
+        known = re.sub("_(low|high)$", "", name)
+        why = next((why for pattern, why in rules.items() if re.match(pattern, name)), interval)
+        found[name] = why or memory.get(name, "not counted by this engine")
         if name.startswith("energy_") and known != name and not is_null(row.get(known)):
             found[name] = "fewer than two processes with energy above idle"
-        elif name.startswith("energy_"):
-            found[name] = energy
-        elif name.startswith("power_"):
-            found[name] = "the driver does not tell" if _on_gpu(row) else "the power limit of a CPU is not read"
-        elif name == "largest_batch":
-            found[name] = (
-                "no batch 5 % larger than one that ran was seen not to fit; batch max searches while its time lasts"
-            )
-        elif name.startswith(("spec_", "mbu_spec", "mfu_spec")):
-            found[name] = sheet if name.startswith("spec_") or is_null(row["spec_bytes_per_s"]) else ceiling
-        elif (
-            "mbu" in name
-            or "mfu" in name
-            or name.startswith(("ceiling_", "decode_b", "decode_f", "prefill_b", "prefill_f"))
-        ):
-            found[name] = ceiling if not is_null(row["ceiling_reason"]) else interval
-        elif name.endswith("_bytes") or name.endswith("bytes_expected"):
-            found[name] = memory.get(name, "not counted by this engine")
-        elif name == "compile_s":
-            found[name] = f"the {row['engine']} engine compiles nothing"
-        elif name.startswith("modules_"):
-            found[name] = "the engine has no torch modules"
-        else:
-            found[name] = interval
     return found

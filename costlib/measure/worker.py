@@ -9,18 +9,43 @@ from __future__ import annotations
 import json
 import os
 import time
-from dataclasses import asdict
+from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from costlib.devices import data_sheet
+from costlib.environment import describe
 from costlib.isolate import Unsupported, step
+from costlib.measure.device import open_device
+from costlib.models.precision import precision as known_precision
 
 if TYPE_CHECKING:
+    from costlib.measure.iteration import Shape
     from costlib.models.architectures import Architecture
+    from costlib.models.load import Loaded
 
-_IDLE_S = 1.0
+IDLE_S = 1.0
 LOADED, COMPILING, COMPILED = "warming up", "compiling", "compiled"
 """Steps of the child: the time budget runs from the first, or from the last where there is something to compile."""
+
+
+class Session:
+    """The device of a child, opened before its model is loaded, and what is known of the run."""
+
+    def __init__(self, name: str) -> None:
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        self.device = open_device(name)
+        environment, fingerprint = describe(name, self.device.properties)
+        self.run: dict[str, Any] = {"environment": environment, "fingerprint": fingerprint}
+
+    def columns(self, loaded: Loaded) -> dict[str, Any]:
+        """What every child says of its run, its model and its peak memory."""
+        return self.run | {
+            "weight_bytes": loaded.proof.weight_bytes,
+            "compute_dtype": loaded.proof.compute_dtype,
+            "weights_note": loaded.weights_note,
+            "peak_bytes": self.device.peaks().held,
+        }
 
 
 def measure_once(
@@ -43,86 +68,75 @@ def measure_once(
     follows the loading (or compiling), as the steps `LOADED` and `COMPILED` tell the parent. `ceilings` are those
     measured before in this call. Returns columns of the runs table, and the ceilings. The target of `run_isolated`.
     """
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    from costlib.environment import describe
-    from costlib.measure.device import open_device
     from costlib.measure.engines import open_engine
-    from costlib.measure.iteration import Shape, iterate
+    from costlib.measure.iteration import Iteration, Shape, iterate
+    from costlib.measure.roofline import limits_of, work_of
 
-    hardware = open_device(device)
-    environment, fingerprint = describe(device, hardware.properties)
+    session = Session(device)
+    hardware = session.device
     meter = hardware.energy()
-    meter.idle(_IDLE_S)
+    meter.idle(IDLE_S)
     shape = Shape(batch, prompt_tokens, output_tokens)
-    loaded = _load(model, precision, engine, device, shape)
-    load_peak = hardware.peaks().held
+    loaded, columns = _load(model, precision, engine, device, shape)
+    columns |= session.run | {"load_peak_bytes": hardware.peaks().held}
     hardware.reset_peaks()
-    running = open_engine(engine, loaded["model"], hardware, shape)
-    ttft: list[float] = []
-    decode: list[float] = []
+    running = open_engine(engine, loaded, hardware, shape)
+    timed: list[Iteration] = []
     step(COMPILING if engine == "compiled" else LOADED)
     started = time.perf_counter()
-    until = started + budget_s
     running.prepare(seed)
-    warmup_s = time.perf_counter() - started
+    columns["warmup_s"] = time.perf_counter() - started
     if engine == "compiled":
         step(COMPILED)
-        until = time.perf_counter() + budget_s
-    kv_bytes: int | None = None
+        started = time.perf_counter()
+    until = started + budget_s
 
     def once() -> None:
-        nonlocal seed, kv_bytes
-        seed += 1
-        timed = running.run(seed)
-        ttft.append(timed.ttft_s)
-        decode.append(timed.decode_s)
-        kv_bytes = timed.kv_cache_bytes
+        timed.append(running.run(seed + len(timed) + 1))
 
     flags, energy = iterate(hardware, meter, once, slice_s, maximum_iterations, until)
     peaks = hardware.peaks()
-    codes = {f"{name}_peak_bytes": code for name, code in peaks.reasons.items()}
-    codes = {
-        f"allocator_{name}" if name.startswith(("allocated", "reserved")) else name: c for name, c in codes.items()
-    }
-    found = {
-        "environment": environment,
-        "fingerprint": fingerprint,
-        "ttft_s": ttft,
+    decode = [each.decode_s for each in timed]
+    columns |= peaks.columns() | energy.columns()
+    columns |= {
+        "ttft_s": [each.ttft_s for each in timed],
         "decode_s": decode,
         "flags": flags,
-        "load_s": loaded["load_s"],
         "compile_s": running.compile_s,
-        "warmup_s": warmup_s,
-        "kv_cache_bytes": kv_bytes,
-        "allocator_allocated_peak_bytes": peaks.allocated,
-        "allocator_reserved_peak_bytes": peaks.reserved,
-        "process_peak_bytes": peaks.process,
-        "device_over_idle_peak_bytes": peaks.device_over_idle,
-        "load_peak_bytes": load_peak,
-        "memory_reasons": json.dumps(codes, sort_keys=True),
-        "power_limit_w": (environment["gpu"] or {}).get("power_limit_w"),
+        "kv_cache_bytes": timed[-1].kv_cache_bytes,
+        "power_limit_w": (columns["environment"]["gpu"] or {}).get("power_limit_w"),
         "power_capped_share": hardware.capped_share(),
         "host_share": host_share(running.host_s, decode, output_tokens - 1),
-        **energy.columns(),
-        "weights_note": "; ".join(filter(None, (loaded["note"], running.note))) or None,
-        **loaded["proof"],
+        "weights_note": "; ".join(filter(None, (columns["weights_note"], running.note))) or None,
     }
+    reasons = peaks.reason_columns()
     if engine == "llamacpp":
-        codes["kv_cache_bytes"] = "llama.cpp allocates its whole context and does not say how many bytes that takes"
-        found["memory_reasons"] = json.dumps(codes, sort_keys=True)
-        return {**found, "ceiling_reason": "llama.cpp does not say which bytes it reads"}
-    left_s = until - time.perf_counter()
-    return found | _ceilings(loaded["model"], precision, model, hardware, running, shape, found, ceilings, left_s)
+        reasons["kv_cache_bytes"] = "llama.cpp allocates its whole context and does not say how many bytes that takes"
+        columns["ceiling_reason"] = "llama.cpp does not say which bytes it reads"
+    else:
+        sheet, held = data_sheet(columns["environment"]["device"]), known_precision(precision)
+        columns["spec_bytes_per_s"] = sheet and sheet.bandwidth_bytes_per_s
+        columns["spec_flops_per_s"] = sheet and sheet.dense_16bit_flops_per_s
+        kept = 4 if columns["compute_dtype"] == "fp32" else 2
+
+        def work(arithmetic: Architecture) -> dict[str, Any]:
+            sizes = (columns["weight_bytes"], held.dense_bytes, batch, prompt_tokens, output_tokens, kept)
+            expected = {"kv_cache_bytes_expected": running.kv_cache_bytes_expected(arithmetic, kept)}
+            return expected | work_of(arithmetic, *sizes)
+
+        # What was timed stays: neither a kind of model without arithmetic nor a full memory may take it along.
+        tokens, left_s = (batch, batch * prompt_tokens), until - time.perf_counter()
+        columns |= limits_of(loaded, model, held, work, columns, hardware, tokens, ceilings, left_s)
+        if "kv_cache_bytes_expected" not in columns:
+            reasons["kv_cache_bytes_expected"] = columns["ceiling_reason"]
+    return columns | {"memory_reasons": json.dumps(reasons, sort_keys=True)}
 
 
-def _load(model: str, precision: str, engine: str, device: str, shape: Any) -> dict[str, Any]:
-    """The loaded model, how long that took, what it proves and what a reader must know."""
-    from pathlib import Path
-
+def _load(model: str, precision: str, engine: str, device: str, shape: Shape) -> tuple[Any, dict[str, Any]]:
+    """The loaded model, and columns: how long that took, what it proves and what a reader must know."""
     from costlib.measure import llamacpp
     from costlib.models import gguf
     from costlib.models.load import context_of, load_model
-    from costlib.models.precision import precision as known_precision
     from costlib.models.reference import parse
 
     if engine == "llamacpp":
@@ -130,14 +144,14 @@ def _load(model: str, precision: str, engine: str, device: str, shape: Any) -> d
         gguf.read(file)  # kept from here on, so that checking the file is not timed as loading
         started = time.perf_counter()
         loaded, proof = llamacpp.load(file, known_precision(precision), shape, device)
-        return {"model": loaded, "load_s": time.perf_counter() - started, "proof": proof, "note": None}
+        return loaded, proof | {"load_s": time.perf_counter() - started, "weights_note": None}
     longest, asked = context_of(parse(model)), shape.prompt_tokens + shape.output_tokens
     if longest and asked > longest:
         raise Unsupported(
             f"{shape.prompt_tokens} + {shape.output_tokens} tokens exceed the model's context of {longest}"
         )
     dense = load_model(model, precision, device)
-    return {"model": dense.model, "load_s": dense.load_s, "proof": dense.proof.columns(), "note": dense.weights_note}
+    return dense.model, dense.proof.columns() | {"load_s": dense.load_s, "weights_note": dense.weights_note}
 
 
 def host_share(host_s: float | None, decode_s: list[float], steps: int) -> float | None:
@@ -145,42 +159,3 @@ def host_share(host_s: float | None, decode_s: list[float], steps: int) -> float
     if host_s is None or steps < 1:
         return None
     return min(1.0, host_s * steps / median(decode_s))
-
-
-def _ceilings(
-    model: Any,
-    precision: str,
-    name: str,
-    hardware: Any,
-    running: Any,
-    shape: Any,
-    found: Any,
-    known: dict[str, Any],
-    left_s: float,
-) -> dict[str, Any]:
-    """Predicted key-value cache, work per step, data sheet and measured ceilings, as columns; or why they are unknown.
-
-    What was timed stays: neither a kind of model without arithmetic nor a full memory may take it along.
-    """
-    from costlib.devices import data_sheet
-    from costlib.measure.roofline import limits_of, work_of
-    from costlib.models.precision import precision as known_precision
-
-    sheet = data_sheet(found["environment"]["device"])
-    columns: dict[str, Any] = {
-        "spec_bytes_per_s": None if sheet is None else sheet.bandwidth_bytes_per_s,
-        "spec_flops_per_s": None if sheet is None else sheet.dense_16bit_flops_per_s,
-    }
-    held, kept = known_precision(precision), 4 if found["compute_dtype"] == "fp32" else 2
-    sizes = shape.batch, shape.prompt_tokens, shape.output_tokens
-
-    def work(arithmetic: Architecture) -> dict[str, Any]:
-        expected = {"kv_cache_bytes_expected": running.kv_cache_bytes_expected(arithmetic, kept)}
-        return expected | asdict(work_of(arithmetic, found["weight_bytes"], held.dense_bytes, *sizes, kept))
-
-    tokens = (shape.batch, shape.batch * shape.prompt_tokens)
-    columns |= limits_of(model, name, held, work, found, hardware, tokens, known, left_s)
-    if "kv_cache_bytes_expected" not in columns:
-        codes = json.loads(found["memory_reasons"]) | {"kv_cache_bytes_expected": columns["ceiling_reason"]}
-        columns["memory_reasons"] = json.dumps(codes, sort_keys=True)
-    return columns

@@ -1,24 +1,29 @@
 """Shapes of models, and the parameter and key-value arithmetic that follows from them.
 
 An `Architecture` comes from data/architectures.csv (shapes whose parameter counts were checked by building each model
-on the meta device) or from a model's own config.json (configs.py). No weights and no torch are needed.
+on the meta device) or from a model's own config.json. No weights and no torch are needed.
+
+A config names sizes, not what is made of them: other kinds have two matrices where Llama has three, or experts beside
+experts. Those are refused here rather than predicted wrongly.
 """
 
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from costlib.errors import bad
 from costlib.paths import data_dir
+from costlib.read import read_json
 
 _LATENT = 512 + 64
 """DeepSeek-V3 caches one latent of 512 and one rotary key of 64 per token and layer (its config: kv_lora_rank,
 qk_rope_head_dim), instead of keys and values per head."""
 
-DEEPSEEK = {
+_DEEPSEEK = {
     "q_lora_rank": 1536, "kv_lora_rank": 512, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128,
     "first_k_dense_replace": 3, "n_shared_experts": 1,
 }  # fmt: skip
@@ -30,7 +35,30 @@ _FULL_ATTENTION_EVERY = {"cohere2": 4, "exaone4": 4, "gemma2": 2, "gemma3_text":
 ENCODERS = ("bert", "camembert", "roberta", "xlm-roberta")
 """Model types that read in both directions; all are built as BERT is."""
 
-
+KNOWN = (
+    "cohere", "cohere2", "deepseek_v3", "ernie4_5", "exaone4", "gemma", "gemma2", "gemma3_text", "glm", "glm4",
+    "gpt_oss", "granite", "granitemoe", "llama", "mistral", "mixtral", "olmo", "olmo2", "olmo3", "olmoe", "phi3",
+    "qwen2", "qwen3", "qwen3_moe", "seed_oss", "smollm3", "stablelm", *ENCODERS,
+)  # fmt: skip
+"""Model types of transformers whose parameters `Architecture` counts; a test builds each."""
+_MOST = 10**9
+"""No size of a model reaches it."""
+# What transformers takes where a configuration lacks an entry; a size that it takes from elsewhere must be there.
+_ALL_HEADS = (
+    "cohere", "cohere2", "granite", "granitemoe", "llama", "olmo", "olmo2", "olmo3", "olmoe", "phi3",
+)  # fmt: skip
+"""Every head has keys and values of its own."""
+_OWN_HEAD_DIM = ("ernie4_5", "gemma", "gemma2", "gemma3_text", "glm", "glm4", "gpt_oss", "qwen3", "seed_oss")
+"""The size of a head is not the model's width by its heads."""
+_OWN_WINDOW = ("cohere2", "exaone4", "gemma2", "gemma3_text", "gpt_oss", "mistral", "olmo3")
+_TIED = ("cohere", "cohere2", "ernie4_5", "gemma", "gemma2", "gemma3_text", "smollm3", *ENCODERS)
+_SLIDES_IF_ASKED = ("qwen2", "qwen3", "qwen3_moe", "smollm3")
+_EXPERTS = {
+    "deepseek_v3": "n_routed_experts", "gpt_oss": "num_local_experts", "granitemoe": "num_local_experts",
+    "mixtral": "num_local_experts", "olmoe": "num_experts", "qwen3_moe": "num_experts",
+}  # fmt: skip
+"""What the number of experts is called."""
+_OTHER_NAMES = {"n_routed_experts": ("num_local_experts",), "num_experts": ("num_local_experts",)}
 _TEXT = " (text)"
 
 
@@ -86,26 +114,19 @@ class Architecture:
         """(rows, columns, how many) of every linear layer inside the blocks; the output head is not among them."""
         if self.memory_only:
             return _deepseek(self)
-        query, key = self.heads * self.head_dim, self.kv_heads * self.head_dim
-        attention: tuple[tuple[int, int, int], ...] = (
-            (query, self.hidden, 1),
-            (key, self.hidden, 2),
-            (self.hidden, query, 1),
-        )
-        if self.model_type == "phi3":
-            attention = ((query + 2 * key, self.hidden, 1), (self.hidden, query, 1))
-        block: tuple[tuple[int, int, int], ...]
-        if self.experts:
-            width = self.expert_intermediate or self.intermediate
-            block = ((width, self.hidden, 2 * self.experts), (self.hidden, width, self.experts))
-            block += ((self.experts, self.hidden, 1),)
+        query, key, hidden = self.heads * self.head_dim, self.kv_heads * self.head_dim, self.hidden
+        attention = [(query, hidden, 1), (key, hidden, 2)]
+        block = [(self.intermediate, hidden, 2), (hidden, self.intermediate, 1)]
+        if self.model_type == "phi3":  # one matrix for what others have two or three of
+            attention = [(query + 2 * key, hidden, 1)]
+            block[0] = (2 * self.intermediate, hidden, 1)
         elif self.encoder:
-            block = ((self.intermediate, self.hidden, 1), (self.hidden, self.intermediate, 1))
-        elif self.model_type == "phi3":
-            block = ((2 * self.intermediate, self.hidden, 1), (self.hidden, self.intermediate, 1))
-        else:
-            block = ((self.intermediate, self.hidden, 2), (self.hidden, self.intermediate, 1))
-        return tuple((rows, columns, count * self.layers) for rows, columns, count in attention + block)
+            block[0] = (self.intermediate, hidden, 1)
+        elif self.experts:
+            width = self.expert_intermediate or self.intermediate
+            block = [(width, hidden, 2 * self.experts), (hidden, width, self.experts), (self.experts, hidden, 1)]
+        every = [*attention, (hidden, query, 1), *block]
+        return tuple((rows, columns, count * self.layers) for rows, columns, count in every)
 
     @property
     def linear_parameters(self) -> int:
@@ -165,14 +186,6 @@ def _deepseek(shape: Architecture) -> tuple[tuple[int, int, int], ...]:
     )
 
 
-def sliding_layers_of(model_type: str, layers: int, window: int | None) -> int:
-    """How many layers keep only a window, where a configuration does not list its layers."""
-    if window is None:
-        return 0
-    every = _FULL_ATTENTION_EVERY.get(model_type)
-    return layers - layers // every if every else layers
-
-
 @cache
 def architectures(path: Path | None = None) -> dict[str, Architecture]:
     """All shapes of data/architectures.csv by name; the text part of a multimodal model also by the model's own."""
@@ -180,31 +193,11 @@ def architectures(path: Path | None = None) -> dict[str, Architecture]:
     found: dict[str, Architecture] = {}
     with file.open(encoding="utf-8-sig", newline="") as rows:
         for row in csv.DictReader(rows):
-
-            def number(key: str, row: dict[str, str] = row) -> int:
-                return int(row[key] or 0)
-
-            window = number("sliding_window") or None
-            layers = number("num_hidden_layers")
-            found[row["name"]] = Architecture(
-                name=row["name"],
-                model_type=row["model_type"],
-                layers=layers,
-                hidden=number("hidden_size"),
-                intermediate=number("intermediate_size"),
-                heads=number("num_attention_heads"),
-                kv_heads=number("num_key_value_heads"),
-                head_dim=number("head_dim"),
-                vocabulary=number("vocab_size"),
-                tied=row["tie_word_embeddings"] == "True",
-                experts=number("num_local_experts"),
-                expert_intermediate=number("moe_intermediate_size"),
-                active_experts=number("num_experts_per_tok"),
-                sliding_window=window,
-                sliding_layers=sliding_layers_of(row["model_type"], layers, window),
-                parameters=number("parameters"),
-                source=row["source"],
-            )
+            config: dict[str, Any] = {key: int(value) if value.isdecimal() else None for key, value in row.items()}
+            config |= {"model_type": row["model_type"], "tie_word_embeddings": row["tie_word_embeddings"] == "True"}
+            config |= {"use_sliding_window": True} | _DEEPSEEK
+            shape = _shape(config, row["name"], config["parameters"])
+            found[shape.name] = replace(shape, source=row["source"])
     return found | {name.removesuffix(_TEXT): shape for name, shape in found.items() if name.endswith(_TEXT)}
 
 
@@ -214,3 +207,96 @@ def architecture(name: str) -> Architecture:
     if name not in known:
         raise bad("architecture", name, known)
     return known[name]
+
+
+def from_config(config: dict[str, Any], name: str) -> Architecture:
+    """The shape described by a transformers config.json, already parsed.
+
+    Raises `InputError` for a kind of model costlib has no arithmetic for, or where a size is missing or is none.
+    """
+    part = config.get("text_config")
+    config = part if isinstance(part, dict) else config
+    model_type = str(config.get("model_type"))
+    if model_type not in KNOWN:
+        raise bad("model type", model_type, f"one whose arithmetic costlib knows: {', '.join(KNOWN)}", name)
+    return _shape(config, name)
+
+
+def _shape(config: dict[str, Any], name: str, parameters: int | None = None) -> Architecture:
+    def size(key: str, default: int | None = None) -> int:
+        """A size of the config; where that has none, `default`, and `InputError` where there is no default either."""
+        key = next((each for each in (key, *_OTHER_NAMES.get(key, ())) if config.get(each) is not None), key)
+        value = config.get(key)
+        if value is None and default is not None:
+            return default
+        if type(value) is not int or not 1 <= value < _MOST:
+            raise bad(key, value, f"a whole number from 1 to {_MOST - 1}", name)
+        return value
+
+    def switch(key: str, default: bool) -> bool:
+        value = config.get(key)
+        if value is not None and type(value) is not bool:
+            raise bad(key, value, "true or false", name)
+        return default if value is None else value
+
+    def divides(key: str, value: int, whole_key: str, whole: int) -> None:
+        if whole % value:
+            raise bad(key, value, f"a whole number that divides {whole_key}, {whole}", name)
+
+    model_type = config["model_type"]
+    encoder, layers, hidden = model_type in ENCODERS, size("num_hidden_layers"), size("hidden_size")
+    heads = size("num_attention_heads")
+    kv_heads = heads if encoder else size("num_key_value_heads", heads if model_type in _ALL_HEADS else None)
+    divides("num_key_value_heads", kv_heads, "num_attention_heads", heads)
+    if config.get("head_dim") is None and model_type not in _OWN_HEAD_DIM:
+        divides("num_attention_heads", heads, "hidden_size", hidden)
+    head_dim = size("head_dim", None if model_type in _OWN_HEAD_DIM else hidden // heads)
+    window = None
+    if switch("use_sliding_window", model_type not in _SLIDES_IF_ASKED):
+        absent = "sliding_window" not in config and model_type in _OWN_WINDOW
+        window = size("sliding_window", None if absent else 0) or None
+    kinds = config.get("layer_types")
+    if kinds is not None and not (isinstance(kinds, list) and len(kinds) == layers):
+        raise bad("layer_types", kinds, f"one for each of {layers} layers", name)
+    every = _FULL_ATTENTION_EVERY.get(model_type, layers + 1)
+    sliding = kinds.count("sliding_attention") if kinds else layers - layers // every if window else 0
+    experts = size(_EXPERTS[model_type]) if model_type in _EXPERTS else 0
+    active = size("num_experts_per_tok") if experts else 0
+    if active > experts:
+        raise bad("num_experts_per_tok", active, f"at most {experts}, the number of experts", name)
+    found = Architecture(
+        name=name,
+        model_type=model_type,
+        layers=layers,
+        hidden=hidden,
+        intermediate=size("intermediate_size"),
+        heads=heads,
+        kv_heads=kv_heads,
+        head_dim=head_dim,
+        vocabulary=size("vocab_size"),
+        tied=switch("tie_word_embeddings", model_type in _TIED),
+        experts=experts,
+        expert_intermediate=size("moe_intermediate_size") if model_type in ("deepseek_v3", "qwen3_moe") else 0,
+        active_experts=active,
+        sliding_window=window if sliding else None,
+        sliding_layers=sliding,
+        parameters=parameters,
+        source="config.json of the model",
+    )
+    if found.memory_only:
+        for key, value in _DEEPSEEK.items():
+            if size(key) != value:
+                raise bad(key, config[key], f"{value}, as DeepSeek-V3 has it: costlib knows no other", name)
+    if not encoder or parameters:
+        return found
+    # Tables of positions and types, the pooler, two norms and six biases a layer (BERT, Devlin et al. 2019).
+    rest = (size("max_position_embeddings") + size("type_vocab_size") + 2) * hidden
+    rest += hidden * hidden + hidden + layers * (9 * hidden + found.intermediate)
+    return replace(found, parameters=found.linear_parameters + found.embedding_parameters + rest)
+
+
+def from_folder(folder: Path, name: str) -> Architecture:
+    """The shape of a model folder; raises `InputError` when it holds no usable config.json."""
+    return from_config(
+        read_json(folder / "config.json", "model", "a folder with the config.json of a language model"), name
+    )

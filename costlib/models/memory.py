@@ -8,7 +8,7 @@ shows both.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from costlib.errors import bad
@@ -29,43 +29,25 @@ class MemoryPrediction:
     """Bytes of each part; kind is always derived.
 
     `linear_bytes` are the linear layers at the bits of the precision, `quantization_state_bytes` their scales,
-    `expert_bytes` experts that stay at 16 bit, `embedding_bytes` input embedding and output head, `activation_bytes`
-    what the prefill of one sequence of the whole context holds at once, which is no part of the total.
+    `expert_bytes` experts that stay at 16 bit, `embedding_bytes` input embedding and output head; with `other_bytes`
+    they are the `weight_bytes`, with the key-value cache the `total_bytes`. `activation_bytes` are what the prefill of
+    one sequence of the whole context holds at once. `uniform_bytes` is the figure of headlines: every parameter at the
+    bits of the precision, none left at 16 bit and no scales; with a state as large, per weight, as that of the linear
+    layers in `uniform_with_state_bytes`.
     """
 
-    model: str
-    precision: str
-    batch: int
-    context: int
     parameters: int
     linear_bytes: int
     quantization_state_bytes: int
     expert_bytes: int
     embedding_bytes: int
     other_bytes: int
+    weight_bytes: int
     kv_cache_bytes: int
+    total_bytes: int
     activation_bytes: int
-
-    @property
-    def weight_bytes(self) -> int:
-        """All weights with their quantization state."""
-        linear = self.linear_bytes + self.quantization_state_bytes + self.expert_bytes
-        return linear + self.embedding_bytes + self.other_bytes
-
-    @property
-    def total_bytes(self) -> int:
-        """Weights and key-value cache."""
-        return self.weight_bytes + self.kv_cache_bytes
-
-    @property
-    def uniform_bytes(self) -> int:
-        """Every parameter at the bits of the precision, none left at 16 bit and no scales: the figure of headlines."""
-        return int(self.parameters * precision(self.precision).linear_bits / 8)
-
-    @property
-    def uniform_with_state_bytes(self) -> int:
-        """The same with a quantization state as large, per weight, as that of the linear layers."""
-        return int(self.uniform_bytes * (1 + self.quantization_state_bytes / self.linear_bytes))
+    uniform_bytes: int
+    uniform_with_state_bytes: int
 
     def fits_on(self, devices: Mapping[str, int]) -> list[str]:
         """Names of the devices (name to bytes of memory) that run it, smallest first.
@@ -106,31 +88,32 @@ def predict(shape: Architecture, precision_name: str, batch: int = 1, context: i
     # bitsandbytes and torchao convert linear layers; the experts of a mixture are fused tensors and stay at 16 bit.
     apart = shape.expert_shapes if held.method in ("bitsandbytes", "torchao") else ()
     experts = sum(rows * columns * count for rows, columns, count in apart)
-    every = sum(linear_bytes(held, rows, columns) * count for rows, columns, count in shape.linear_shapes)
-    total = every - sum(linear_bytes(held, rows, columns) * count for rows, columns, count in apart)
-    weights = int((shape.linear_parameters - experts) * held.linear_bits / 8)
+    converted, kept = (
+        sum(linear_bytes(held, rows, columns) * count for rows, columns, count in shapes)
+        for shapes in (shape.linear_shapes, apart)
+    )
+    linear = int((shape.linear_parameters - experts) * held.linear_bits / 8)
     tables = shape.embedding_parameters
     embedding = int(tables * held.linear_bits / 8) if held.method == "gguf" else tables * held.dense_bytes
+    other = shape.other_parameters * held.dense_bytes
+    weights = converted - kept + experts * held.dense_bytes + embedding + other
+    cache = shape.kv_cache_bytes(context, batch, held.dense_bytes)
+    uniform = int(shape.total_parameters * held.linear_bits / 8)
+    state = converted - kept - linear
     return MemoryPrediction(
-        model=shape.name,
-        precision=held.name,
-        batch=batch,
-        context=context,
         parameters=shape.total_parameters,
-        linear_bytes=weights,
-        quantization_state_bytes=total - weights,
+        linear_bytes=linear,
+        quantization_state_bytes=state,
         expert_bytes=experts * held.dense_bytes,
         embedding_bytes=embedding,
-        other_bytes=shape.other_parameters * held.dense_bytes,
-        kv_cache_bytes=shape.kv_cache_bytes(context, batch, held.dense_bytes),
+        other_bytes=other,
+        weight_bytes=weights,
+        kv_cache_bytes=cache,
+        total_bytes=weights + cache,
         activation_bytes=activation_bytes(shape, context, held.dense_bytes),
+        uniform_bytes=uniform,
+        uniform_with_state_bytes=int(uniform * (1 + state / linear)),
     )
-
-
-_PREDICTED = (
-    "parameters", "linear_bytes", "quantization_state_bytes", "expert_bytes", "embedding_bytes", "other_bytes",
-    "weight_bytes", "kv_cache_bytes", "total_bytes", "activation_bytes", "uniform_bytes", "uniform_with_state_bytes",
-)  # fmt: skip
 
 
 def memory(
@@ -180,7 +163,8 @@ def memory_rows(
     rows = []
     for name in names:
         predicted = predict(found, name, batch, context)
-        row: dict[str, Any] = {"model": model, "precision": predicted.precision, "batch": batch, "context": context}
-        row |= {column: getattr(predicted, column) for column in _PREDICTED}
-        rows.append(row | {"fits_on": predicted.fits_on(devices), "kind": "derived", "source": found.source})
+        row: dict[str, Any] = {"model": model, "precision": name, "batch": batch, "context": context}
+        rows.append(
+            row | asdict(predicted) | {"fits_on": predicted.fits_on(devices), "kind": "derived", "source": found.source}
+        )
     return rows

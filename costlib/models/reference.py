@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from costlib.errors import bad
-from costlib.models.architectures import Architecture, architectures
-from costlib.models.configs import from_folder
+from costlib.models.architectures import Architecture, architectures, from_folder
 from costlib.read import is_file, read_json
 
 KINDS = ("demo", "gguf", "hub", "path", "random", "static")
@@ -82,7 +81,7 @@ def shape(reference: Reference) -> Architecture:
         return from_folder(Path(reference.name), str(reference))
     import transformers
 
-    from costlib.models.configs import from_config
+    from costlib.models.architectures import from_config
 
     try:
         config = transformers.AutoConfig.from_pretrained(reference.name)

@@ -12,13 +12,11 @@ from fake_nvml import FakeNvml
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """A clock that stands still until a test moves it; sleeping moves it."""
-    import costlib.measure.energy as energy
-    import costlib.measure.sampler as sampler
+    import costlib.measure.device as device
 
     now = [100.0]
-    for module in (energy, sampler):
-        monkeypatch.setattr(module.time, "perf_counter", lambda: now[0])
-    monkeypatch.setattr(energy.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    monkeypatch.setattr(device.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(device.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
     return now
 
 

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from costlib.measure.acceptance import acceptance, break_even_acceptance, predicted_speedup, tokens_per_check
+from costlib.measure.speculative import acceptance, break_even_acceptance, predicted_speedup, tokens_per_check
 
 
 def test_the_published_expectation_and_the_closed_forms() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from costlib.measure.difference import difference_apart, paired_difference
+from costlib.measure.compare import difference_apart, paired_difference
 
 ONE, OTHER = [[1.0, 1.1], [1.2], [1.15], [1.3]], [[1.5], [1.4], [1.7], [1.45, 1.6, 1.9]]
 

@@ -9,8 +9,7 @@ import pynvml
 import pytest
 from fake_nvml import FakeNvml
 
-from costlib.measure.disturbance import CpuDisturbance, GpuDisturbance
-from costlib.measure.sampler import Sampler
+from costlib.measure.device import CpuDisturbance, GpuDisturbance, Sampler
 
 
 def _times(user: float, steal: float, idle: float) -> Any:
@@ -52,7 +51,7 @@ def test_throttling_in_the_middle_of_an_iteration_is_flagged(
 ) -> None:
     sampler = Sampler("handle")
     watched = GpuDisturbance(sampler)
-    monkeypatch.setattr(watched, "_cpu", SimpleNamespace(reason=lambda: ""))
+    monkeypatch.setattr(CpuDisturbance, "reason", lambda self: "")
     for throttle in (0, bit, 0):
         nvml.throttle = throttle
         sampler.read()
@@ -64,7 +63,7 @@ def test_another_process_on_the_gpu_is_flagged_and_one_hidden_id_is_not(
     nvml: FakeNvml, clock: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watched = GpuDisturbance(Sampler("handle"))
-    monkeypatch.setattr(watched, "_cpu", SimpleNamespace(reason=lambda: ""))
+    monkeypatch.setattr(CpuDisturbance, "reason", lambda self: "")
     nvml.pids = [nvml.pid, 1]
     assert watched.reason() == "another process used the GPU"
     nvml.pids = [1]  # a container shows this process under the host's id
@@ -81,7 +80,7 @@ def test_short_iterations_do_not_wait_for_the_driver_each(
     """Reading takes milliseconds; iterations that are over sooner share the newest sample."""
     sampler = Sampler("handle")
     watched = GpuDisturbance(sampler)
-    monkeypatch.setattr(watched, "_cpu", SimpleNamespace(reason=lambda: ""))
+    monkeypatch.setattr(CpuDisturbance, "reason", lambda self: "")
     for _ in range(100):
         clock[0] += 0.002
         assert watched.reason() == ""
@@ -93,7 +92,7 @@ def test_short_iterations_do_not_wait_for_the_driver_each(
 
 def test_on_a_gpu_the_cpu_is_watched_too(nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch) -> None:
     watched = GpuDisturbance(Sampler("handle"))
-    monkeypatch.setattr(watched, "_cpu", SimpleNamespace(reason=lambda: "other processes used the CPU: 40%"))
+    monkeypatch.setattr(CpuDisturbance, "reason", lambda self: "other processes used the CPU: 40%")
     assert watched.reason() == "other processes used the CPU: 40%"
 
 

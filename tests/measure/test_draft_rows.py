@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from costlib.measure.draft_rows import draft_row
+from costlib.measure.speculative import draft_row
 
 
 def checks(*given: tuple[int, int]) -> list[dict[str, Any]]:

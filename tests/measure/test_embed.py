@@ -12,10 +12,8 @@ from costlib.errors import InputError
 from costlib.isolate import Outcome
 from costlib.measure import campaign as module
 from costlib.measure import roofline
-from costlib.measure.device import CpuDevice
-from costlib.measure.embed import embed, embeddings
-from costlib.measure.embed_worker import encode_once
-from costlib.measure.energy import Energy
+from costlib.measure.device import Device, Energy
+from costlib.measure.embed import embed, embeddings, encode_once
 from costlib.models.encoder import load_encoder
 from costlib.models.vectors import unit
 from costlib.prices.book import load_book
@@ -42,7 +40,7 @@ def texts(tmp_path: Path) -> Path:
 
 def here(target: str, arguments: dict[str, Any], **_: Any) -> Outcome:
     """The child's work in this process, to save its start."""
-    assert target == "costlib.measure.embed_worker:encode_once"
+    assert target == "costlib.measure.embed:encode_once"
     return Outcome("ok", encode_once(**arguments), None, 0.2)
 
 
@@ -169,7 +167,7 @@ def test_random_weights_have_speed_and_no_fidelity(texts: Path, monkeypatch: Any
         embed("random:all-minilm-l6-v2", "bf16", text=texts, task=texts, device="cpu")
 
 
-class CountedDevice(CpuDevice):
+class CountedDevice(Device):
     """A processor with a counter at 50 W idle that shows 50 W and 2 J for each pass."""
 
     def energy(self) -> Any:
@@ -187,8 +185,8 @@ class CountedDevice(CpuDevice):
 def test_a_pass_has_its_energy_and_what_bounds_it(bert: Path, texts: Path, monkeypatch: Any) -> None:
     """2 J net a process; the ceilings are those of a cache-less processor of 1 MB/s and 1 GFLOP/s."""
     monkeypatch.setattr(module, "run_isolated", here)
-    monkeypatch.setattr("costlib.measure.embed_worker.open_device", lambda name: CountedDevice())
-    fast, slow = (roofline.Ceilings(each, {"fp32": roofline.Product(each, "fp32")}) for each in (1e15, 1.0))
+    monkeypatch.setattr("costlib.measure.worker.open_device", lambda name: CountedDevice())
+    fast, slow = ({"bytes": [each, "copy"], "fp32": [each, "fp32"]} for each in (1e15, 1.0))
     monkeypatch.setattr("costlib.measure.roofline.measure_ceilings", lambda *_: fast)
     monkeypatch.setattr("costlib.measure.roofline.cache_reason", lambda *_: None)
     monkeypatch.setattr("costlib.measure.roofline.CEILING_S", -1e3)

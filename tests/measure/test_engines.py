@@ -10,12 +10,12 @@ import pytest
 
 from costlib.gpu import Gpu
 from costlib.isolate import Unsupported, no_memory
-from costlib.measure.device import CpuDevice
+from costlib.measure.device import Device
 from costlib.measure.engines import Compiled, Eager, open_engine
 from costlib.measure.iteration import Shape
 from costlib.measure.roofline import bound_of
 from costlib.measure.worker import host_share
-from costlib.models.configs import from_config
+from costlib.models.architectures import from_config
 from costlib.models.precision import precision
 from costlib.models.random_weights import quantize_linear
 
@@ -55,7 +55,7 @@ def test_the_compiled_engine_gives_the_tokens_of_eager(kind: str, compiler: None
     import torch
 
     model, shape = _model(kind), Shape(2, 20, 6)
-    eager, compiled = Eager(model, CpuDevice(), shape), Compiled(model, CpuDevice(), shape)
+    eager, compiled = Eager(model, Device(), shape), Compiled(model, Device(), shape)
     compiled.prepare(0)
     assert compiled.compile_s is not None and compiled.compile_s > 0
     for seed in (5, 6):
@@ -74,20 +74,20 @@ def test_the_static_cache_and_step_are_right_without_a_compiler(
 
     monkeypatch.setattr(torch, "compile", lambda function, **options: function)
     model, shape = _model("gemma3_text"), Shape(2, 20, 6)
-    compiled = Compiled(model, CpuDevice(), shape)
+    compiled = Compiled(model, Device(), shape)
     compiled.prepare(0)
     for seed in (5, 6):
-        assert torch.equal(compiled.run(seed).tokens, Eager(model, CpuDevice(), shape).run(seed).tokens)
+        assert torch.equal(compiled.run(seed).tokens, Eager(model, Device(), shape).run(seed).tokens)
 
 
 def test_continuous_batching_gives_the_tokens_of_eager() -> None:
     import torch
 
     model, shape = _model("llama"), Shape(3, 12, 5)
-    batched = open_engine("batched", model, CpuDevice(), shape)
+    batched = open_engine("batched", model, Device(), shape)
     batched.prepare(0)
     found = batched.run(4)
-    assert torch.equal(found.tokens, Eager(model, CpuDevice(), shape).run(4).tokens)
+    assert torch.equal(found.tokens, Eager(model, Device(), shape).run(4).tokens)
     assert found.ttft_s > 0 and found.decode_s > 0 and found.kv_cache_bytes is None
 
 
@@ -101,7 +101,7 @@ def test_memory_that_runs_out_in_continuous_batching_is_told(monkeypatch: pytest
     model = _model("llama")
     monkeypatch.setattr(model, "forward", full)
     with pytest.raises(MemoryError, match=r"CUDA out of memory\. Tried to allocate 20\.00 MiB"):
-        open_engine("batched", model, CpuDevice(), Shape(2, 4, 2)).prepare(0)
+        open_engine("batched", model, Device(), Shape(2, 4, 2)).prepare(0)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_a_step_that_cannot_be_compiled_says_so_and_is_never_run_eagerly(
 
     monkeypatch.setattr(torch._inductor.compile_fx, "_check_triton_bf16_support", fails)
     with torch.compiler.config.patch(force_disable_caches=True), pytest.raises(raised, match=match) as found:
-        Compiled(_model("llama"), CpuDevice(), Shape(1, 4, 3)).prepare(0)
+        Compiled(_model("llama"), Device(), Shape(1, 4, 3)).prepare(0)
     assert no_memory(found.value) is (inside == "full")
 
 
@@ -219,7 +219,7 @@ def test_int8_weights_are_widened_where_they_are_read(monkeypatch: pytest.Monkey
 
 
 def test_one_new_token_takes_no_decode_time() -> None:
-    found = Eager(_model("llama"), CpuDevice(), Shape(1, 4, 1)).run(0)
+    found = Eager(_model("llama"), Device(), Shape(1, 4, 1)).run(0)
     assert found.tokens.shape == (1, 1) and found.decode_s < 0.01
 
 
@@ -279,7 +279,7 @@ def test_a_compiled_step_without_a_cuda_graph_is_said(monkeypatch: pytest.Monkey
 def test_one_new_token_has_nothing_to_compile() -> None:
     """A row of the compiled engine in which nothing was compiled would carry a wrong label."""
     with pytest.raises(Unsupported, match="one new token has no decode step"):
-        open_engine("compiled", _model("llama"), CpuDevice(), Shape(1, 4, 1))
+        open_engine("compiled", _model("llama"), Device(), Shape(1, 4, 1))
 
 
 def test_an_embedding_model_does_not_generate() -> None:
@@ -287,4 +287,4 @@ def test_an_embedding_model_does_not_generate() -> None:
 
     model = transformers.BertModel(transformers.BertConfig(num_hidden_layers=1, hidden_size=32, num_attention_heads=2))
     with pytest.raises(Unsupported, match="it embeds and does not generate"):
-        open_engine("eager", model, CpuDevice(), Shape(1, 4, 2))
+        open_engine("eager", model, Device(), Shape(1, 4, 2))

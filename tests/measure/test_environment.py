@@ -17,7 +17,7 @@ from costlib.errors import InputError
 from costlib.gpu import look
 from costlib.isolate import run_isolated
 from costlib.machine import doctor
-from costlib.measure.largest import free_memory
+from costlib.measure.run import free_memory
 from costlib.models.load import check_device
 from costlib.models.precision import precision
 

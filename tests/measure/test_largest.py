@@ -68,7 +68,7 @@ def test_the_largest_batch_is_found_between_one_that_ran_and_one_that_did_not_fi
     )
     monkeypatch.setattr(isolate.subprocess, "Popen", limited)
     monkeypatch.setattr("costlib.measure.run.first_guess", lambda *_: TOO_MANY)
-    monkeypatch.setattr("costlib.measure.largest._CLOSE", 0.5)  # fewer children; the search itself is tested elsewhere
+    monkeypatch.setattr("costlib.measure.run._CLOSE", 0.5)  # fewer children; the search itself is tested elsewhere
     store = Store(tmp_path / "s")
     rows = measure(
         f"path:{tiny_model}", batch="max", prompt_tokens=64, output_tokens=2, device="cpu", store=store,

@@ -16,7 +16,7 @@ from small_models import write_gguf
 from costlib.errors import InputError
 from costlib.isolate import Invalid, Unsupported
 from costlib.measure import llamacpp
-from costlib.measure.device import CpuDevice
+from costlib.measure.device import Device
 from costlib.measure.iteration import Shape
 from costlib.models.precision import precision
 
@@ -80,7 +80,7 @@ def test_it_runs_the_whole_prompt_and_then_one_token_at_a_time(binding: FakeBind
     model, proof = load(tmp_path)
     assert proof["weight_bytes"] == proof["weight_bytes_expected"] == binding.bytes_held
     assert binding.asked["n_ctx"] == 10 and binding.asked["n_gpu_layers"] == 0
-    engine = llamacpp.LlamaCpp(model, CpuDevice(), Shape(1, 6, 4))
+    engine = llamacpp.LlamaCpp(model, Device(), Shape(1, 6, 4))
     engine.prepare(0)
     found = engine.run(1)
     prompt, *steps = binding.evaluated
@@ -107,7 +107,7 @@ def test_every_refusal_is_one_sentence(binding: FakeBinding, tmp_path: Path) -> 
     with pytest.raises(Unsupported, match=r"250 \+ 7 tokens exceed the model's context of 256"):
         load(tmp_path, 250, 7)
     with pytest.raises(Unsupported, match="measured at batch 1"):
-        llamacpp.LlamaCpp(None, CpuDevice(), Shape(2, 6, 4))
+        llamacpp.LlamaCpp(None, Device(), Shape(2, 6, 4))
     with pytest.raises(Invalid, match="gguf-q4_0 was requested, but the file is of type gguf-q8_0"):
         llamacpp.load(tmp_path / "tiny.gguf", precision("gguf-q4_0"), Shape(1, 6, 4), "cpu")
     binding.bytes_held += 1
@@ -144,7 +144,7 @@ def test_the_real_binding_gives_the_tokens_of_transformers(tiny_model: Path, ten
     file, shape = write_gguf(tmp_path / "exact.gguf", tensors, exact=True), Shape(1, 20, 8)
     model, _ = llamacpp.load(file, dataclasses.replace(HELD, quantizes="all_f32"), shape, "cpu")
     dense = transformers.AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32).eval()
-    engine, eager = llamacpp.LlamaCpp(model, CpuDevice(), shape), Eager(dense, CpuDevice(), shape)
+    engine, eager = llamacpp.LlamaCpp(model, Device(), shape), Eager(dense, Device(), shape)
     for seed in (1, 2, 3):
         assert engine.run(seed).tokens.tolist() == eager.run(seed).tokens.tolist()
     del tensors["model.layers.1.mlp.up_proj.weight"]

@@ -10,11 +10,11 @@ from small_models import WORDS, tiny_llama
 
 from costlib.errors import InputError
 from costlib.isolate import Outcome
-from costlib.measure import campaign, reuse
-from costlib.measure.device import CpuDevice
+from costlib.measure import campaign
+from costlib.measure import prefix as module
+from costlib.measure.device import Device
 from costlib.measure.estimate import undisturbed
-from costlib.measure.prefix import Prefix, prefix, prefixes
-from costlib.measure.reuse import token_hit_rate, usable_tokens
+from costlib.measure.prefix import Prefix, prefix, prefixes, token_hit_rate, usable_tokens
 from costlib.models.load import load_model
 
 TEXT = " ".join(WORDS[(3 * i + i // 7) % len(WORDS)] for i in range(2400))
@@ -35,9 +35,9 @@ def here(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     asked: list[dict[str, Any]] = []
 
     def child(target: str, arguments: dict[str, Any], **_: Any) -> Outcome:
-        assert target == "costlib.measure.reuse:reuse_once"
+        assert target == "costlib.measure.prefix:reuse_once"
         asked.append(arguments)
-        return Outcome("ok", reuse.reuse_once(**arguments), None, 0.2)
+        return Outcome("ok", module.reuse_once(**arguments), None, 0.2)
 
     monkeypatch.setattr(campaign, "run_isolated", child)
     return asked
@@ -79,12 +79,12 @@ def sliding() -> Any:
 @pytest.mark.parametrize("window", [False, True])
 def test_a_kept_prefix_is_never_written_into(model: str, window: bool) -> None:
     found = sliding() if window else load_model(model, "fp32", "cpu").model
-    device, prompt = CpuDevice(), [(5 * i) % 23 + 1 for i in range(60)]
-    whole = reuse.answer(found, device, prompt, 8)[2]
-    _, kept, filled = reuse.answer(found, device, prompt, 8, None, 48)
+    device, prompt = Device(), [(5 * i) % 23 + 1 for i in range(60)]
+    whole = module.answer(found, device, prompt, 8)[2]
+    _, kept, filled = module.answer(found, device, prompt, 8, None, 48)
     before = [layer.keys.clone() for layer in kept.layers]
     for other in (prompt, [*prompt[:48], *range(12)], prompt):
-        again = reuse.answer(found, device, other, 8, kept, 48)[2]
+        again = module.answer(found, device, other, 8, kept, 48)[2]
         assert (again == whole) == (other == prompt)
     assert filled == whole and all((a == layer.keys).all() for a, layer in zip(before, kept.layers, strict=True))
     assert kept.get_seq_length() == 48 and before[0].shape[-2] == (15 if window else 48)
@@ -94,7 +94,7 @@ def test_a_broken_cache_makes_the_row_invalid(
     model: str, here: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Broken on purpose: the kept values are those of other tokens."""
-    whole = reuse.growing
+    whole = module.growing
 
     def broken(kept: Any) -> Any:
         cache = whole(kept)
@@ -102,7 +102,7 @@ def test_a_broken_cache_makes_the_row_invalid(
             layer.values = layer.values.roll(1, dims=-2)
         return cache
 
-    monkeypatch.setattr(reuse, "growing", broken)
+    monkeypatch.setattr(module, "growing", broken)
     row = prefix(model, **SMALL).iloc[0]
     assert row["status"] == "invalid" and pd.isna(row["verdict"]) and "more than rounding explains" in row["reason"]
     assert row["saving"] == row["saving"]

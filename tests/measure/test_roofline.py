@@ -13,9 +13,9 @@ from samples import run_row, runs_frame
 
 from costlib.devices import data_sheet, data_sheets
 from costlib.measure import roofline
-from costlib.measure.device import CpuDevice
-from costlib.measure.largest import bisect_largest, first_guess
-from costlib.measure.roofline import Ceilings, Product, bound_of, cache_reason, measure_ceilings, work_of
+from costlib.measure.device import Device
+from costlib.measure.roofline import bound_of, cache_reason, limits_of, measure_ceilings, work_of
+from costlib.measure.run import bisect_largest, first_guess
 from costlib.measure.summarise import summarise
 from costlib.models.architectures import architecture
 from costlib.models.memory import activation_bytes
@@ -30,17 +30,19 @@ def test_a_decode_step_of_llama_8b_by_hand() -> None:
     work = work_of(shape, weights, 2, 1, 100, 100)
     contexts = [100 + step for step in range(1, 100)]  # 99 steps after the first token
     mean = sum(contexts) / len(contexts)
-    assert work.decode_bytes == weights - 2 * table + 2 * 32 * 8 * 128 * 2 * mean
-    assert work.decode_flops == 2 * (shape.linear_parameters + table) + 4 * 32 * 32 * 128 * mean
-    assert work.prefill_bytes == weights - 2 * table
-    assert work.prefill_flops == pytest.approx(100 * (2 * shape.linear_parameters + 4 * 32 * 32 * 128 * 50) + 2 * table)
+    assert work["decode_bytes"] == weights - 2 * table + 2 * 32 * 8 * 128 * 2 * mean
+    assert work["decode_flops"] == 2 * (shape.linear_parameters + table) + 4 * 32 * 32 * 128 * mean
+    assert work["prefill_bytes"] == weights - 2 * table
+    assert work["prefill_flops"] == pytest.approx(
+        100 * (2 * shape.linear_parameters + 4 * 32 * 32 * 128 * 50) + 2 * table
+    )
 
 
 def test_the_published_bandwidth_of_gpt_fast_is_reproduced() -> None:
     """published_speeds.csv: Llama 2 7B bf16 at 104.9 tokens/s moves 1397 GB/s, 68.5 % of an A100's 2.039 TB/s."""
     shape = architecture("llama-2-7b")
     work = work_of(shape, 2 * shape.total_parameters, 2, 1, 5, 200)
-    moved = work.decode_bytes * 104.9
+    moved = work["decode_bytes"] * 104.9
     assert moved / 1e9 == pytest.approx(1397, rel=0.03)
     assert moved / data_sheets()["A100 SXM 80GB"].bandwidth_bytes_per_s == pytest.approx(0.685, abs=0.02)
 
@@ -49,7 +51,7 @@ def test_a_mixture_reads_the_experts_its_tokens_choose() -> None:
     shape = architecture("mixtral-8x7b")
     weights = 2 * shape.total_parameters
     one, many = (
-        work_of(shape, weights, 2, batch, 100, 100).decode_bytes - shape.kv_cache_bytes(150, batch)
+        work_of(shape, weights, 2, batch, 100, 100)["decode_bytes"] - shape.kv_cache_bytes(150, batch)
         for batch in (1, 512)
     )
     experts = 2 * 32 * 8 * 3 * 4096 * 14336
@@ -59,7 +61,7 @@ def test_a_mixture_reads_the_experts_its_tokens_choose() -> None:
 
 def test_a_tied_head_is_read_whole() -> None:
     shape = architecture("gemma-3-270m")
-    assert work_of(shape, 10**9, 2, 1, 10, 10).decode_bytes == 10**9 + shape.kv_cache_bytes(15, 1)
+    assert work_of(shape, 10**9, 2, 1, 10, 10)["decode_bytes"] == 10**9 + shape.kv_cache_bytes(15, 1)
 
 
 def test_a_sliding_layer_attends_to_its_window_only() -> None:
@@ -67,11 +69,11 @@ def test_a_sliding_layer_attends_to_its_window_only() -> None:
     shape = architecture("gemma-3-270m")
     work = work_of(shape, 0, 2, 1, 2000, 2)
     each, linear = 4 * 4 * 256, 2 * shape.linear_parameters
-    assert work.decode_bytes == 2 * 1 * 256 * 2 * (3 * 2001 + 15 * 512)
+    assert work["decode_bytes"] == 2 * 1 * 256 * 2 * (3 * 2001 + 15 * 512)
     head = 2 * 262144 * 640
-    assert work.decode_flops == linear + head + each * (3 * 2001 + 15 * 512)
+    assert work["decode_flops"] == linear + head + each * (3 * 2001 + 15 * 512)
     causal = sum(3 * (i + 0.5) + 15 * min(i + 0.5, 512) for i in range(2000))
-    assert work.prefill_flops == pytest.approx(2000 * linear + head + each * causal, rel=1e-6)
+    assert work["prefill_flops"] == pytest.approx(2000 * linear + head + each * causal, rel=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -89,22 +91,35 @@ SHAPES = [(128, 64), (64, 128)]
 def test_ceilings_of_this_machine_are_measured_once_for_each_dtype(monkeypatch: pytest.MonkeyPatch) -> None:
     """Outputs x inputs at one token and at the prompt; what is known is not measured again."""
     monkeypatch.setattr(roofline, "_BUFFER_BYTES", 16 * 1024**2)
-    found = measure_ceilings(CpuDevice(), SHAPES, (1, 16), ["fp32"], Ceilings())
-    product = found.products["fp32"]
-    assert found.bytes_per_s is not None and 1e8 < found.bytes_per_s < 1e13
-    assert product is not None and 1e7 < product.flops_per_s < 1e15 and product.name.startswith("fp32, ")
-    again = measure_ceilings(CpuDevice(), SHAPES, (1, 16), ["fp32"], Ceilings.of(json.loads(json.dumps(found.plain()))))
-    assert again == found
+    found = measure_ceilings(Device(), SHAPES, (1, 16), ["fp32"], {})
+    moved, product = found["bytes"], found["fp32"]
+    assert moved is not None and 1e8 < moved[0] < 1e13
+    assert product is not None and 1e7 < product[0] < 1e15 and product[1].startswith("fp32, ")
+    assert measure_ceilings(Device(), SHAPES, (1, 16), ["fp32"], json.loads(json.dumps(found))) == found
 
 
-def test_the_fastest_product_that_the_kernels_may_use_is_the_ceiling() -> None:
+@pytest.mark.parametrize(
+    ("held", "compute", "flops", "product"),
+    [("int8", "bf16", 4e12, "integers"), ("nf4", "bf16", 1e12, "halves"), ("nf4", "fp32", None, None)],
+)
+def test_the_fastest_product_that_the_kernels_may_use_is_the_ceiling(
+    held: str, compute: str, flops: float | None, product: str | None
+) -> None:
     """LLM.int8 multiplies integers, so the product of its 16-bit rest does not bound it."""
-    made = Ceilings(1e9, {"bf16": Product(1e12, "bf16"), "int8": Product(4e12, "int8"), "fp32": None})
-    assert roofline.kernel_dtypes(precision("int8"), "bf16") == ("bf16", "int8")
-    assert roofline.kernel_dtypes(precision("nf4"), "fp32") == ("fp32",)
-    assert made.columns(("bf16", "int8"))["ceiling_flops_per_s"] == 4e12
-    assert made.columns(("bf16",))["ceiling_product"] == "bf16"
-    assert made.columns(("fp32",))["ceiling_flops_per_s"] is None
+    import transformers
+
+    known = {"bytes": [1e9, "copy"], "bf16": [1e12, "halves"], "int8": [4e12, "integers"], "fp32": None}
+    model = transformers.AutoModelForCausalLM.from_config(
+        transformers.LlamaConfig(
+            hidden_size=8, intermediate_size=8, num_attention_heads=1, num_hidden_layers=1, vocab_size=8
+        )
+    )
+    found = limits_of(
+        model, "m", precision(held), lambda shape: {}, {"compute_dtype": compute, "weight_bytes": 10**12}, Device(),
+        (1,), known, 1.0,
+    )  # fmt: skip
+    assert (found["ceiling_flops_per_s"], found["ceiling_product"]) == (flops, product)
+    assert found["ceiling_bytes_per_s"] == 1e9 and found["ceilings"] == known
 
 
 def test_ceilings_are_measured_on_numbers_like_those_of_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +129,7 @@ def test_ceilings_are_measured_on_numbers_like_those_of_a_model(monkeypatch: pyt
     seen: list[float] = []
     plain = torch.nn.functional.linear
     monkeypatch.setattr(torch.nn.functional, "linear", lambda a, b: seen.append(float(b.std())) or plain(a, b))
-    roofline._product(CpuDevice(), SHAPES, (1, 4), "fp32")
+    roofline._product(Device(), SHAPES, (1, 4), "fp32")
     assert seen and 0.8 < min(seen) <= max(seen) < 1.2
 
 
@@ -128,8 +143,8 @@ def test_a_product_that_would_not_end_in_time_is_left_out(monkeypatch: pytest.Mo
         clock[0] += 1.0
 
     monkeypatch.setattr("torch.nn.functional.linear", slow)
-    found = roofline._product(CpuDevice(), SHAPES, (1, 128), "bf16")
-    assert calls == [(1, 64, 128)] and found == Product(2 * 64 * 128, "bf16, 1 x 128 by 128 x 64")
+    found = roofline._product(Device(), SHAPES, (1, 128), "bf16")
+    assert calls == [(1, 64, 128)] and found == [2 * 64 * 128, "bf16, 1 x 128 by 128 x 64"]
 
 
 def test_a_gpu_is_timed_over_many_launches(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +156,7 @@ def test_a_gpu_is_timed_over_many_launches(monkeypatch: pytest.MonkeyPatch) -> N
         calls.append(1)
         clock[0] += 1e-4
 
-    assert roofline._best(CpuDevice(), quick, 1.0) == pytest.approx(1e-4)
+    assert roofline._best(Device(), quick, 1.0) == pytest.approx(1e-4)
     assert len(calls) in (1 + 5 * 49, 1 + 5 * 50)
 
 

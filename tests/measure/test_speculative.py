@@ -10,7 +10,7 @@ from small_models import WORDS, tiny_llama, tokenizer
 from costlib.environment import describe
 from costlib.errors import InputError
 from costlib.isolate import Outcome
-from costlib.measure import assisted, campaign
+from costlib.measure import campaign, speculative
 from costlib.measure.speculative import speculate, speculations
 from costlib.models.corpus import Text
 
@@ -40,9 +40,9 @@ def here(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     asked: list[dict[str, Any]] = []
 
     def child(target: str, arguments: dict[str, Any], **_: Any) -> Outcome:
-        assert target == "costlib.measure.assisted:assist_once"
+        assert target == "costlib.measure.speculative:assist_once"
         asked.append(arguments)
-        return Outcome("ok", assisted.assist_once(**arguments), None, 0.2)
+        return Outcome("ok", speculative.assist_once(**arguments), None, 0.2)
 
     monkeypatch.setattr(campaign, "run_isolated", child)
     return asked
@@ -76,21 +76,21 @@ def test_answers_are_greedy_decoding_by_hand_and_counts_add_up(models: dict[str,
 
     from costlib.models.load import load_model
 
-    target, draft = (load_model(models[name], "fp32", "cpu") for name in ("target", "hostile"))
-    for each in (target, draft):
-        assisted._greedy(each)
+    target, draft = (
+        speculative.greedy(load_model(models[name], "fp32", "cpu").model) for name in ("target", "hostile")
+    )
     prompt, read = [5, 9, 7, 4, 8, 6], [5, 9, 7, 4, 8, 6]
     with torch.inference_mode():
         for _ in range(16):
-            read = [*read, int(target.model(input_ids=torch.tensor([read])).logits[0, -1].argmax())]
-    plain = assisted.generate(target.model, prompt, 16)
-    assert plain.tokens == read[6:] and all(check.proposed == check.kept == 0 for check in plain.checks)
+            read = [*read, int(target(input_ids=torch.tensor([read])).logits[0, -1].argmax())]
+    plain = speculative.generate(target, prompt, 16)
+    assert plain["tokens"] == read[6:] and all(check["proposed"] == check["kept"] == 0 for check in plain["checks"])
     for helper in (draft, None):
-        found = assisted._assisted(target, helper, prompt, 16, 3)
-        assert found.tokens == plain.tokens and sum(check.kept + 1 for check in found.checks) == 16
-        assert all(0 <= check.kept <= check.proposed <= 3 for check in found.checks)
-        parts = [check.draft_s + check.check_s for check in found.checks]
-        assert sum(parts) == pytest.approx(found.total_s) and sum(parts[1:]) == pytest.approx(found.decode_s)
+        found = speculative.generate(target, prompt, 16, 3, helper)
+        assert found["tokens"] == plain["tokens"] and sum(check["kept"] + 1 for check in found["checks"]) == 16
+        assert all(0 <= check["kept"] <= check["proposed"] <= 3 for check in found["checks"])
+        parts = [check["draft_s"] + check["check_s"] for check in found["checks"]]
+        assert sum(parts) == pytest.approx(found["total_s"]) and sum(parts[1:]) == pytest.approx(found["decode_s"])
 
 
 def test_a_lookup_pays_where_the_answer_repeats_itself(models: dict[str, str], here: list[dict[str, Any]]) -> None:
@@ -105,14 +105,15 @@ def test_an_answer_that_is_not_plain_greedy_makes_the_row_invalid(
     models: dict[str, str], here: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Broken on purpose: one token of every assisted answer is another one."""
-    whole = assisted._assisted
+    whole = speculative.generate
 
-    def broken(*given: Any) -> assisted.Answer:
-        found = whole(*given)
-        found.tokens[3] = (found.tokens[3] + 1) % 20
+    def broken(model: Any, prompt: list[int], new: int, count: int = 0, helper: Any = None) -> dict[str, Any]:
+        found = whole(model, prompt, new, count, helper)
+        if count:
+            found["tokens"][3] = (found["tokens"][3] + 1) % 20
         return found
 
-    monkeypatch.setattr(assisted, "_assisted", broken)
+    monkeypatch.setattr(speculative, "generate", broken)
     rows = speculate(models["target"], models["target"], **SMALL)
     assert (rows["status"] == "invalid").all() and rows["verdict"].isna().all()
     assert "at new token 4" in rows["reason"][0] and "more than rounding explains" in rows["reason"][0]
@@ -190,7 +191,7 @@ def test_random_weights_have_costs_and_no_acceptance(models: dict[str, str], mon
     def child(_: str, arguments: dict[str, Any], **__: Any) -> Outcome:
         assert arguments["text"] is None
         given = arguments | {"target": models["target"], "draft": models["hostile"]}
-        return Outcome("ok", assisted.assist_once(**given), None, 0.2)
+        return Outcome("ok", speculative.assist_once(**given), None, 0.2)
 
     monkeypatch.setattr(campaign, "run_isolated", child)
     row = speculate("random:gemma-3-270m", "random:gemma-3-270m", **(SMALL | {"draft_tokens": 4})).iloc[0]

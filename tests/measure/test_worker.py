@@ -12,8 +12,7 @@ from samples import run_row, runs_frame
 
 from costlib.isolate import Unsupported
 from costlib.measure import roofline, worker
-from costlib.measure.device import CpuDevice, Peaks
-from costlib.measure.energy import CounterEnergy
+from costlib.measure.device import CounterEnergy, Device, Peaks
 from costlib.measure.iteration import Iteration
 from costlib.measure.summarise import summarise
 from costlib.measure.worker import measure_once
@@ -24,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(roofline, "_BUFFER_BYTES", 16 * 1024**2)
-    monkeypatch.setattr(worker, "_IDLE_S", 0.01)
+    monkeypatch.setattr(worker, "IDLE_S", 0.01)
 
 
 def once(model: str, **changes: Any) -> dict[str, Any]:
@@ -81,13 +80,13 @@ def test_the_peak_while_loading_is_that_of_the_allocator_where_there_is_one(
 ) -> None:
     """In a container NVML does not know the process; that a 70B at nf4 never held its 16-bit copy is known anyway."""
     peaks = iter([Peaks(600, 700, None, None, {"process": "container_pids"}), Peaks(3, 4, None, None)])
-    monkeypatch.setattr(CpuDevice, "peaks", lambda self: next(peaks))
+    monkeypatch.setattr(Device, "peaks", lambda self: next(peaks))
     assert once(f"path:{tiny_model}")["load_peak_bytes"] == 700
     assert once_on_cpu(tiny_model, monkeypatch)["load_peak_bytes"] == 900
 
 
 def once_on_cpu(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    monkeypatch.setattr(CpuDevice, "peaks", lambda self: Peaks(None, None, 900, None))
+    monkeypatch.setattr(Device, "peaks", lambda self: Peaks(None, None, 900, None))
     return once(f"path:{tiny_model}")
 
 
@@ -108,8 +107,8 @@ def test_short_iterations_fill_the_window_of_the_energy_counter(
     joules = iter(range(1000))
     monkeypatch.setattr("costlib.measure.engines.Eager.run", lambda self, seed: time.sleep(0.001) or Iteration(1, 2, 3))
     monkeypatch.setattr(CounterEnergy, "minimum_window_s", 0.5)
-    monkeypatch.setattr("costlib.measure.energy.MINIMUM_WINDOW_S", 0.5)
-    monkeypatch.setattr(CpuDevice, "energy", lambda self: CounterEnergy([lambda: next(joules)], "CPU package"))
+    monkeypatch.setattr("costlib.measure.device.MINIMUM_WINDOW_S", 0.5)
+    monkeypatch.setattr(Device, "energy", lambda self: CounterEnergy([lambda: next(joules)], "CPU package"))
     found = once(f"path:{tiny_model}", maximum_iterations=2)
     assert found["energy_window_s"] >= 0.5 and found["energy_j"] is not None and found["energy_reason"] is None
     assert len(found["decode_s"]) == len(found["ttft_s"]) == len(found["flags"]) > 2

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from costlib.errors import InputError
-from costlib.models.architectures import ENCODERS, architecture, architectures
-from costlib.models.configs import KNOWN, from_config
+from costlib.models.architectures import ENCODERS, KNOWN, architecture, architectures, from_config
 from costlib.models.reference import parse
 
 

@@ -13,7 +13,7 @@ from costlib.errors import InputError
 from costlib.gpu import Gpu
 from costlib.isolate import Invalid, Unsupported
 from costlib.models import gguf
-from costlib.models.configs import from_folder
+from costlib.models.architectures import from_folder
 from costlib.models.encoder import load_encoder
 from costlib.models.load import check_device, is_encoder, load_model, load_tokenizer
 from costlib.models.memory import predict
