@@ -195,7 +195,7 @@ def main() -> None:
     if missing:
         parser.error(f"packages are missing: {', '.join(missing)}")
     if arguments.device.startswith("cuda"):
-        from costlib.gpu import look
+        from costlib.environment import look
 
         if why := look(arguments.device).unusable:
             parser.error(why)

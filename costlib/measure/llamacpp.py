@@ -12,8 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from costlib.environment import gpu_index
 from costlib.errors import InputError
-from costlib.gpu import gpu_index
 from costlib.isolate import Invalid, Unsupported, full_memory
 from costlib.measure.device import Device
 from costlib.measure.iteration import Engine, Iteration, Shape, random_tokens

@@ -15,9 +15,8 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from costlib.devices import resolve
-from costlib.environment import default_device, device_name
+from costlib.environment import default_device, device_name, handle_of, unified
 from costlib.errors import InputError, bad
-from costlib.gpu import handle_of, unified
 from costlib.measure.campaign import Campaign, Row, whole_numbers
 from costlib.measure.estimate import CONFIGURATION
 from costlib.measure.summarise import speeds_of, summarise

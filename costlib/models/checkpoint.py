@@ -31,10 +31,7 @@ def check_checkpoint(source: str | Path, held: Precision) -> None:
 
     `InputError` where it says that it is quantized otherwise, `Invalid` where it lacks what it says it holds.
     """
-    import transformers
-
-    config = transformers.AutoConfig.from_pretrained(source)
-    found = _quantization(config)
+    config, found = _quantization(source)
     method, wanted = str(found.get("quant_method", "none")), dict(held.settings).get("quant_method", "none")
     bits = int(found.get("bits") or 4 if method in _PACKED else 16)
     if wanted == "none" and method in _PACKED:
@@ -46,10 +43,13 @@ def check_checkpoint(source: str | Path, held: Precision) -> None:
         _check_packed(source, config, held)
 
 
-def _quantization(config: Any) -> dict[str, Any]:
-    """What a configuration says of how the checkpoint is quantized; empty where it says nothing."""
+def _quantization(source: str | Path) -> tuple[Any, dict[str, Any]]:
+    """A checkpoint's configuration, and what it says of how the checkpoint is quantized; empty where nothing."""
+    import transformers
+
+    config = transformers.AutoConfig.from_pretrained(source)
     found = getattr(config, "quantization_config", None) or {}
-    return dict(found if isinstance(found, dict) else found.to_dict())
+    return config, dict(found if isinstance(found, dict) else found.to_dict())
 
 
 def checkpoint_note(source: str | Path, held: Precision, model: Any, unexpected: Iterable[str]) -> str | None:
@@ -58,30 +58,27 @@ def checkpoint_note(source: str | Path, held: Precision, model: Any, unexpected:
     `unexpected` are names that the loader reports. Raises `Invalid` where it left out the scales of narrow weights,
     which without them are other numbers.
     """
-    import transformers
-
     stored = _tensors(source)
     unused = set(unexpected) | _ignored(model, stored)
-    method = _quantization(transformers.AutoConfig.from_pretrained(source)).get("quant_method")
-    narrow = {
-        name: elements
-        for name, (dtype, elements) in stored.items()
-        if name not in unused and (dtype[:2] in ("F4", "F6", "F8") or (method and dtype in ("I8", "U8", "I32")))
-    }
+    method = _quantization(source)[1].get("quant_method")
+    used = {name: found for name, found in stored.items() if name not in unused}
+    narrow = [
+        (dtype, elements)
+        for dtype, elements in used.values()
+        if dtype[:2] in ("F4", "F6", "F8") or (method and dtype in ("I8", "U8", "I32"))
+    ]
     scales = sorted(name for name in unused if "scale" in name.rpartition(".")[2])
-    kinds = ", ".join(sorted({stored[name][0] for name in narrow}))
+    kinds = ", ".join(sorted({dtype for dtype, _ in narrow}))
     if narrow and scales and not method:
         raise Invalid(
             f"the checkpoint holds weights as {kinds}, and its config.json has no quantization_config: the loader "
             f"leaves out their scales, first {scales[0]}"
         )
     notes = []
-    if narrow and not (held.method == "checkpoint" or (method == "bitsandbytes" and held.method == "bitsandbytes")):
-        share = sum(narrow.values()) / sum(elements for name, (_, elements) in stored.items() if name not in unused)
-        notes.append(
-            f"{share:.0%} of the weights are held as {kinds} in the checkpoint and were de-quantized: "
-            + (f"{held.name} adds to that loss" if held.quantizes else "its quality, not its speed or size")
-        )
+    if narrow and not (held.method == "checkpoint" or method == held.method == "bitsandbytes"):
+        share = sum(elements for _, elements in narrow) / sum(elements for _, elements in used.values())
+        loss = f"{held.name} adds to that loss" if held.quantizes else "its quality, not its speed or size"
+        notes.append(f"{share:.0%} of the weights are held as {kinds} in the checkpoint and were de-quantized: {loss}")
     if unused:
         weights, several = sum(stored[name][1] for name in unused if name in stored), "s" * (len(unused) > 1)
         count = f"{len(unused)} tensor{several} of its checkpoint ({weights:,} weights)"
@@ -94,18 +91,11 @@ def checkpoint_note(source: str | Path, held: Precision, model: Any, unexpected:
 def _ignored(model: Any, stored: Iterable[str]) -> set[str]:
     """Tensors of a checkpoint that a model's class leaves out in silence, such as heads for several tokens at once."""
     patterns = "|".join(getattr(model, "_keys_to_ignore_on_load_unexpected", None) or ())
-    if not patterns:
-        return set()
     prefix = f"{model.base_model_prefix}."
     has = {name.removeprefix(prefix) for name in model.state_dict()}
     computed = {name.rpartition(".")[2] for name, _ in model.named_buffers()}.union(_COMPUTED)
-    return {
-        name
-        for name in stored
-        if re.search(patterns, name)
-        and name.removeprefix(prefix) not in has
-        and name.rpartition(".")[2] not in computed
-    }
+    left = {name for name in stored if patterns and re.search(patterns, name) and name.removeprefix(prefix) not in has}
+    return {name for name in left if name.rpartition(".")[2] not in computed}
 
 
 def _check_packed(source: str | Path, config: Any, held: Precision) -> None:
@@ -125,9 +115,8 @@ def _check_packed(source: str | Path, config: Any, held: Precision) -> None:
         for name, module in model.named_modules()
         if isinstance(module, torch.nn.Linear) and module is not head
     }
-    lacking = [
-        name for name in layers if any(f"{name}.{part}" not in sizes for part in ("qweight", "qzeros", "scales"))
-    ]
+    parts = ("qweight", "qzeros", "scales")
+    lacking = [name for name in layers if any(f"{name}.{part}" not in sizes for part in parts)]
     if lacking:
         raise Invalid(
             f"{held.name} was requested, but the checkpoint lacks the packed weights of {len(lacking)} of "

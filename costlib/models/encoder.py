@@ -22,7 +22,6 @@ from costlib.errors import RunError, bad
 from costlib.isolate import Unsupported, run_isolated
 from costlib.models import demo
 from costlib.models.load import load_model
-from costlib.models.precision import precision as known_precision
 from costlib.models.reference import Reference, is_static, parse, shape
 from costlib.output import scratch
 from costlib.read import content, is_file, json_value, parsing, read_json
@@ -73,10 +72,7 @@ class Encoder:
         for start in range(0, len(order), batch):
             with torch.inference_mode():
                 out.append(self.pooled([ids[i] for i in order[start : start + batch]]).cpu().numpy())
-        vectors = np.concatenate(out)
-        back = np.empty(len(order), dtype=int)
-        back[order] = np.arange(len(order))
-        return np.asarray(vectors[back], dtype=np.float32)
+        return np.asarray(np.concatenate(out)[np.argsort(order)], dtype=np.float32)
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each document, cut at the longest sequence."""
@@ -91,14 +87,12 @@ class Encoder:
         """One float32 vector per sequence as a tensor on the device, with gradients where they are on."""
         import torch
 
-        width = max(map(len, ids))
-        padded = torch.zeros((len(ids), width), dtype=torch.long)
-        mask = torch.zeros((len(ids), width), dtype=torch.long)
+        rows = [torch.tensor(one) for one in ids]
         fill = getattr(self.tokenizer, "pad_token_id", None) or 0
-        padded += fill
-        for row, one in enumerate(ids):
-            padded[row, : len(one)], mask[row, : len(one)] = torch.tensor(one), 1
-        padded, mask = padded.to(self.device), mask.to(self.device)
+        padded, mask = (
+            torch.nn.utils.rnn.pad_sequence(each, batch_first=True, padding_value=value).to(self.device)
+            for each, value in ((rows, fill), ([torch.ones_like(row) for row in rows], 0))
+        )
         states = self.model(input_ids=padded, attention_mask=mask).last_hidden_state.float()
         if self.pooling == "cls":
             return states[:, 0]
@@ -117,25 +111,16 @@ def load_encoder(reference_text: str, precision: str, device: str) -> Encoder:
     if is_static(reference):
         return _static(Path(reference.name), precision, device)
     refuse_other_models(reference)
-    held = known_precision(precision)
-    loaded = load_model(reference_text, held.name, device, tokenizer=reference.kind != "random", embeds=True)
+    is_random = reference.kind == "random"
+    loaded = load_model(reference_text, precision, device, tokenizer=not is_random, embeds=True)
     pooling, longest = _sentence_settings(reference)
     positions = getattr(loaded.model.config.get_text_config(), "max_position_embeddings", None) or longest
-    note = loaded.weights_note
-    if reference.kind == "random":
+    note, proof = loaded.weights_note, loaded.proof
+    if is_random:
         note = f"{note}; documents are {RANDOM_TOKENS} random tokens each, as there is no tokenizer"
-    return Encoder(
-        loaded.model,
-        loaded.tokenizer,
-        device,
-        loaded.proof.weight_bytes,
-        loaded.proof.kernel,
-        loaded.proof.compute_dtype,
-        loaded.load_s,
-        note,
-        pooling=pooling,
-        longest=min(longest, int(positions)),
-    )
+    proved = (proof.weight_bytes, proof.kernel, proof.compute_dtype)
+    longest = min(longest, int(positions))
+    return Encoder(loaded.model, loaded.tokenizer, device, *proved, loaded.load_s, note, False, pooling, longest)
 
 
 def trained_encoder(reference_text: str) -> Callable[[Sequence[str]], Array]:
@@ -194,10 +179,10 @@ def _sentence_settings(reference: Reference) -> tuple[str, int]:
     if file.is_file():
         config = read_json(file, "model")
         names = [name for name, on in config.items() if name.startswith("pooling_mode_") and on is True]
-        pooling = {"pooling_mode_cls_token": "cls", "pooling_mode_lasttoken": "lasttoken"}.get(
-            names[0] if names else "", str(config.get("pooling_mode", "mean"))
-        )
-        if pooling not in ("mean", "cls", "lasttoken") or len(names) > 1:
+        pooling = str(config.get("pooling_mode", "mean"))
+        if names:
+            pooling = "+".join(name.removeprefix("pooling_mode_").partition("_token")[0] for name in names)
+        if pooling not in ("mean", "cls", "lasttoken"):
             raise Unsupported(f"pooling {', '.join(names) or pooling}; costlib knows mean, cls and lasttoken")
     file = folder / "sentence_bert_config.json"
     if file.is_file():

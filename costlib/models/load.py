@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from costlib.environment import look
 from costlib.errors import InputError, bad
-from costlib.gpu import look
 from costlib.isolate import Invalid, Unsupported, step
 from costlib.models import demo, gguf, random_weights
 from costlib.models.architectures import ENCODERS
@@ -23,11 +23,10 @@ from costlib.read import read_json
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model ready to run, on one device."""
+    """A model ready to run."""
 
     model: Any
     tokenizer: Any
-    device: str
     proof: Proof
     load_s: float
     weights_note: str | None
@@ -47,51 +46,54 @@ def load_model(
         raise InputError(f"precision is {held.name!r}, which llama.cpp runs; allowed: engine llamacpp, or bf16 here")
     import torch
 
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise Unsupported(f"torch cannot use the GPU: {_refusal(torch)}")
+    if device.startswith("cuda"):
+        try:
+            torch.cuda.init()
+        except (AssertionError, RuntimeError) as error:
+            raise Unsupported(f"torch cannot use the GPU: {str(error).strip().splitlines()[0]}") from error
     _quiet()
-    if held.needs == "gptqmodel":
-        workers()
+    if held.needs == "gptqmodel" and (os.cpu_count() or 1) < 3:  # it takes half of the cores, and refuses to take one
+        os.environ.setdefault("GPTQMODEL_CPU_WORKERS", "2")
     step(f"loading {reference} at {held.name}")
     started = time.perf_counter()
-    note: str | None
+    text, notes = None, list[str | None]()
     if reference.kind == "random":
         if tokenizer:
             raise _no_tokenizer(reference)
-        model = random_weights.build(shape(reference), held, device)
-        source, note = "", _RANDOM_NOTE
-        if shape(reference).expert_shapes and held.quantizes:
-            note += "; its experts are fused tensors that stay at 16 bit"
-        if held.name == "int8":
-            note += f"; {_NO_OUTLIERS}"
+        known = shape(reference)
+        model = random_weights.build(known, held, device)
+        notes.append("random weights of the true shape: speed and memory are real, the answers are not")
+        if known.expert_shapes and held.quantizes:
+            notes.append("its experts are fused tensors that stay at 16 bit")
+        if held.name == "int8":  # LLM.int8 (Dettmers et al. 2022) looks for activations above its threshold
+            notes.append("trained weights make outliers, which int8 multiplies apart at 16 bit: they may be slower")
     else:
         source, note = _source(reference)
         model, more = _from_checkpoint(reference, held, source, device, embeds)
-        note = "; ".join(filter(None, (note, more))) or None
+        notes += [note, more]
     model.eval()
     if compute_dtype(held, device) != dense_dtype(held, device):
         multiply_at_fp32(model)
     load_s = time.perf_counter() - started
     proof = prove(model, held)
     check(proof, held)
-    text = _tokenizer(reference, source) if tokenizer else None
-    return Loaded(model, text, device, proof, load_s, note)
+    if tokenizer:
+        text = load_tokenizer(reference_text)
+    return Loaded(model, text, proof, load_s, "; ".join(filter(None, notes)) or None)
 
 
 def load_tokenizer(reference_text: str) -> Any:
     """The tokenizer of a model alone, without its weights; raises `InputError` for a model that has none."""
+    import transformers
+
     reference = parse(reference_text)
     if reference.kind == "random":
         raise _no_tokenizer(reference)
-    return _tokenizer(reference, _source(reference)[0])
-
-
-def _tokenizer(reference: Reference, source: str) -> Any:
-    import transformers
-
-    files = {"gguf_file": Path(source).name} if reference.kind == "gguf" else {}
+    source, files = _source(reference)[0], {}
+    if reference.kind == "gguf":
+        source, files = str(Path(source).parent), {"gguf_file": Path(source).name}
     try:
-        return transformers.AutoTokenizer.from_pretrained(Path(source).parent if files else source, **files)
+        return transformers.AutoTokenizer.from_pretrained(source, **files)
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0].rstrip(": ")
         raise bad("model", str(reference), f"a model with a tokenizer transformers can load ({reason})") from error
@@ -101,11 +103,6 @@ def _no_tokenizer(reference: Reference) -> InputError:
     return bad("model", str(reference), "trained weights: random ones have no tokenizer")
 
 
-_NO_OUTLIERS = "trained weights make outliers, which int8 multiplies apart at 16 bit: they may be slower"
-"""LLM.int8 (Dettmers et al. 2022) looks for activations above its threshold; random weights make few or none."""
-_RANDOM_NOTE = "random weights of the true shape: speed and memory are real, the answers are not"
-
-
 def _from_checkpoint(
     reference: Reference, held: Precision, source: str, device: str, embeds: bool
 ) -> tuple[Any, str | None]:
@@ -113,9 +110,8 @@ def _from_checkpoint(
     import torch
     import transformers
 
-    dtype = torch_dtype(dense_dtype(held, device))
     arguments: dict[str, Any] = {
-        "dtype": dtype, "device_map": device, "output_loading_info": True,
+        "dtype": torch_dtype(dense_dtype(held, device)), "device_map": device, "output_loading_info": True,
         "ignore_mismatched_sizes": True,  # so that the sentence below names the tensor, where transformers names none
     }  # fmt: skip
     place: str | Path = source
@@ -145,10 +141,8 @@ def _from_checkpoint(
     unlike = sorted((name, *map(tuple, sizes)) for name, *sizes in info.get("mismatched_keys", ()))
     if unlike:
         name, has, wanted = unlike[0]
-        raise Invalid(
-            f"{len(unlike)} weights of the checkpoint do not fit and were re-initialised, first {name}: {has} in the "
-            f"checkpoint, {wanted} in the model"
-        )
+        said = f"{len(unlike)} weights of the checkpoint do not fit and were re-initialised, first {name}: "
+        raise Invalid(said + f"{has} in the checkpoint, {wanted} in the model")
     if reference.kind == "gguf":
         note = gguf.unused(Path(source), model)
     else:
@@ -163,20 +157,15 @@ def _from_checkpoint(
 
 def is_encoder(reference: Reference) -> bool:
     """Whether a referenced model makes vectors and not text; asks its configuration, not its weights."""
-    if is_static(reference):
+    if is_static(reference) or reference == Reference("demo", "minilm"):
         return True
-    if reference.kind == "demo":
-        return reference.name == "minilm"
     if reference.kind != "path":
         return False
     config = read_json(Path(reference.name) / "config.json", "model")
-    if config.get("model_type") in ENCODERS:
-        return True
     names = config.get("architectures")
-    return (
-        isinstance(names, list)
-        and bool(names)
-        and not str(names[0]).endswith(("ForCausalLM", "LMHeadModel", "ForConditionalGeneration"))
+    text = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
+    return config.get("model_type") in ENCODERS or (
+        isinstance(names, list) and bool(names) and not str(names[0]).endswith(text)
     )
 
 
@@ -188,26 +177,14 @@ def context_of(reference: Reference) -> int | None:
         return None
     _quiet()
     try:
-        config = (
-            random_weights.config_of(shape(reference))
-            if reference.kind == "random"
-            else transformers.AutoConfig.from_pretrained(_source(reference)[0])
-        )
+        if reference.kind == "random":
+            config = random_weights.config_of(shape(reference))
+        else:
+            config = transformers.AutoConfig.from_pretrained(_source(reference)[0])
     except (OSError, ValueError):  # loading says better what is wrong with it
         return None
     longest = getattr(config.get_text_config(), "max_position_embeddings", None)
     return None if longest is None else int(longest)
-
-
-def place_of(reference_text: str) -> str:
-    """Folder or hub name that transformers loads a referenced model from; the demo's weights are converted first."""
-    return _source(parse(reference_text))[0]
-
-
-def workers() -> None:
-    """gptqmodel takes half of the cores and refuses to start with one worker, as on a machine of two cores."""
-    if (os.cpu_count() or 1) < 3:
-        os.environ.setdefault("GPTQMODEL_CPU_WORKERS", "2")
 
 
 def _source(reference: Reference) -> tuple[str, str | None]:
@@ -244,15 +221,6 @@ def check_device(held: Precision, device: str) -> None:
             has, needed = (".".join(map(str, version)) for version in (capability, held.minimum_capability))
             name = facts["name"]
             raise bad("precision", held.name, f"precisions that {name} can run (this one needs {needed}, it has {has})")
-
-
-def _refusal(torch: Any) -> str:
-    """Why torch has no CUDA, in its own words."""
-    try:
-        torch.cuda.init()
-    except (AssertionError, RuntimeError) as error:
-        return str(error).strip().splitlines()[0]
-    return "it finds none"
 
 
 def _quiet() -> None:

@@ -8,8 +8,9 @@ and a tensor subclass reports the size it would have at 16 bit.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from costlib.isolate import Invalid
@@ -37,16 +38,7 @@ class Proof:
 
     def columns(self) -> dict[str, Any]:
         """As columns of the runs table."""
-        return {
-            "modules_converted": self.modules_converted,
-            "modules_total": self.modules_total,
-            "bytes_by_dtype": json.dumps(self.bytes_by_dtype, sort_keys=True),
-            "weight_bytes": self.weight_bytes,
-            "weight_bytes_expected": self.weight_bytes_expected,
-            "kernel": self.kernel,
-            "attention": self.attention,
-            "compute_dtype": self.compute_dtype,
-        }
+        return asdict(self) | {"bytes_by_dtype": json.dumps(self.bytes_by_dtype, sort_keys=True)}
 
 
 def prove(model: Any, held: Precision) -> Proof:
@@ -56,6 +48,12 @@ def prove(model: Any, held: Precision) -> Proof:
     kernels: set[str] = set()
     counted: dict[int, tuple[str, int]] = {}
     accounted: set[int] = set()
+
+    def count(tensor: Any) -> int:
+        size = int(tensor.numel() * tensor.element_size())
+        counted[tensor.data_ptr()] = (str(tensor.dtype).removeprefix("torch."), size)
+        return size
+
     for module in model.modules():
         form = form_of(module)
         if form is None or module is head:
@@ -63,33 +61,27 @@ def prove(model: Any, held: Precision) -> Proof:
         total += 1
         converted += form == held.quantizes and _as_named(module, held)
         expected += linear_bytes(held, module.out_features, module.in_features)
-        kernels.add(
-            f"{type(module).__module__}.{type(module).__name__}"
-            + (f" of {form}" if form in {*_TORCHAO, "qweight"} else "")
-        )
+        kernel = f"{type(module).__module__}.{type(module).__name__}"
+        kernels.add(f"{kernel} of {form}" if form in {*_TORCHAO, "qweight"} else kernel)
         if form == "qweight":
             accounted |= {id(buffer) for buffer in module.buffers(recurse=False)}
         else:
             accounted.add(id(module.weight))
             for tensor in _quantization_state(module):
-                counted[tensor.data_ptr()] = (str(tensor.dtype), tensor.numel() * tensor.element_size())
+                count(tensor)
     for parameter in [*model.parameters(), *model.buffers()]:
-        size = 0
-        for tensor in plain_tensors(parameter):
-            counted[tensor.data_ptr()] = (str(tensor.dtype), tensor.numel() * tensor.element_size())
-            size += tensor.numel() * tensor.element_size()
+        size = sum(map(count, plain_tensors(parameter)))
         if id(parameter) not in accounted:
             accounted.add(id(parameter))
             expected += size
-    by_dtype: dict[str, int] = {}
+    by_dtype = Counter[str]()
     for dtype, size in counted.values():
-        key = dtype.removeprefix("torch.")
-        by_dtype[key] = by_dtype.get(key, 0) + size
+        by_dtype[dtype] += size
     return Proof(
         modules_converted=converted,
         modules_total=total,
-        bytes_by_dtype=by_dtype,
-        weight_bytes=sum(by_dtype.values()),
+        bytes_by_dtype=dict(by_dtype),
+        weight_bytes=by_dtype.total(),
         weight_bytes_expected=expected,
         kernel=", ".join(sorted(kernels)),
         attention=str(getattr(model.config, "_attn_implementation", "unknown")),
@@ -138,33 +130,27 @@ def plain_tensors(tensor: Any) -> Iterator[Any]:
 
 def _quantization_state(module: Any) -> list[Any]:
     """Tensors bitsandbytes keeps beside a weight, which `get_memory_footprint` leaves out."""
-    weight = module.weight
-    found = [getattr(weight, "SCB", None), getattr(getattr(module, "state", None), "SCB", None)]
-    state = getattr(weight, "quant_state", None)
+    state = getattr(module.weight, "quant_state", None)
+    found = [getattr(of, "SCB", None) for of in (module.weight, getattr(module, "state", None))]
     for level in (state, getattr(state, "state2", None)):
-        if level is not None:
-            found += [level.absmax, level.code]
-    if state is not None:
-        found.append(getattr(state, "offset", None))
-    return [tensor for tensor in found if tensor is not None and hasattr(tensor, "data_ptr")]
+        found += [getattr(level, name, None) for name in ("absmax", "code", "offset")]
+    return [tensor for tensor in found if hasattr(tensor, "data_ptr")]
 
 
 def check(proof: Proof, held: Precision) -> None:
     """Raise `Invalid` when the loaded model is not what was asked for."""
-    if held.quantizes and proof.modules_converted < proof.modules_total:
-        raise Invalid(
-            f"{held.name} was requested, but only {proof.modules_converted} of {proof.modules_total} "
-            "linear layers are quantized as asked"
-        )
-    if not held.quantizes and any(
-        name in proof.kernel for name in ("Linear4bit", "Linear8bitLt", "Quant", "FP8", "qweight", *map(str, _TORCHAO))
-    ):
-        raise Invalid(f"{held.name} was requested, but the checkpoint holds quantized layers")
-    wanted, most = _DTYPES.get(held.name), max(proof.bytes_by_dtype, key=lambda name: proof.bytes_by_dtype[name])
-    if wanted is not None and most != wanted:
-        raise Invalid(f"{held.name} was requested, but most weights are {most}")
+    quantized = ("Linear4bit", "Linear8bitLt", "Quant", "FP8", "qweight", *map(str, _TORCHAO))
+    wanted, most = _DTYPES.get(held.name), max(proof.bytes_by_dtype, key=proof.bytes_by_dtype.__getitem__)
     difference = abs(proof.weight_bytes - proof.weight_bytes_expected) / max(1, proof.weight_bytes_expected)
-    if difference > _TOLERANCE:
-        raise Invalid(
-            f"{held.name} should hold {proof.weight_bytes_expected:,} bytes, the model holds {proof.weight_bytes:,}"
-        )
+    wrong = None
+    if held.quantizes and proof.modules_converted < proof.modules_total:
+        converted = f"{proof.modules_converted} of {proof.modules_total}"
+        wrong = f"was requested, but only {converted} linear layers are quantized as asked"
+    elif not held.quantizes and any(name in proof.kernel for name in quantized):
+        wrong = "was requested, but the checkpoint holds quantized layers"
+    elif wanted not in (None, most):
+        wrong = f"was requested, but most weights are {most}"
+    elif difference > _TOLERANCE:
+        wrong = f"should hold {proof.weight_bytes_expected:,} bytes, the model holds {proof.weight_bytes:,}"
+    if wrong:
+        raise Invalid(f"{held.name} {wrong}")

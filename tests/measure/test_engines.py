@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from costlib.gpu import Gpu
+from costlib.environment import Gpu
 from costlib.isolate import Unsupported, no_memory
 from costlib.measure.device import Device
 from costlib.measure.engines import Compiled, Eager, open_engine

@@ -12,9 +12,8 @@ import pytest
 from fake_nvml import FakeNvml
 
 from costlib.devices import data_sheet
-from costlib.environment import default_device, describe, device_name
+from costlib.environment import default_device, describe, device_name, look
 from costlib.errors import InputError
-from costlib.gpu import look
 from costlib.isolate import run_isolated
 from costlib.machine import doctor
 from costlib.measure.run import free_memory

@@ -18,9 +18,8 @@ from small_models import tiny_bert, tiny_llama
 
 import costlib as cl
 from costlib.devices import resolve
-from costlib.environment import describe, native
+from costlib.environment import Gpu, describe, native
 from costlib.errors import InputError
-from costlib.gpu import Gpu
 from costlib.models.load import load_model
 from costlib.models.precision import compute_dtype, precision
 from costlib.paths import data_dir

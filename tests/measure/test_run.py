@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from samples import run_row
 
+from costlib.environment import Gpu
 from costlib.errors import InputError
-from costlib.gpu import Gpu
 from costlib.isolate import Outcome
 from costlib.measure import campaign
 from costlib.measure import run as module

@@ -9,8 +9,8 @@ import pytest
 from small_models import tiny_bert, tiny_static, write_gguf
 
 import costlib as cl
+from costlib.environment import Gpu
 from costlib.errors import InputError
-from costlib.gpu import Gpu
 from costlib.isolate import Invalid, Unsupported
 from costlib.models import gguf
 from costlib.models.architectures import from_folder
@@ -498,6 +498,18 @@ def test_layers_behind_an_embedding_model_are_refused_not_left_out(tmp_path: Pat
     assert load_encoder(f"path:{folder}", "fp32", "cpu").weights_note is None
     (folder / "modules.json").write_text("{")
     with pytest.raises(InputError, match="a list of modules as sentence-transformers writes it"):
+        load_encoder(f"path:{folder}", "fp32", "cpu")
+
+
+@pytest.mark.parametrize("mode", ["max_tokens", "weightedmean_tokens", "mean_sqrt_len_tokens"])
+def test_a_pooling_costlib_does_not_know_is_refused_and_not_the_mean(tmp_path: Path, mode: str) -> None:
+    folder = tiny_bert(tmp_path / "m", layers=1)
+    (folder / "1_Pooling").mkdir()
+    for known in ("cls_token", "mean_tokens", mode):
+        (folder / "1_Pooling" / "config.json").write_text(json.dumps({f"pooling_mode_{known}": True}))
+        if known != mode:
+            assert load_encoder(f"path:{folder}", "fp32", "cpu").pooling == known.partition("_")[0]
+    with pytest.raises(Unsupported, match=f"pooling pooling_mode_{mode}; costlib knows mean, cls and lasttoken"):
         load_encoder(f"path:{folder}", "fp32", "cpu")
 
 
