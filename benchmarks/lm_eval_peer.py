@@ -52,9 +52,9 @@ def peer(python: str, folder: Path, precision: str, softmax: str, window: int, f
 def main() -> int:
     """Score with both at each precision, compare, print."""
     from costlib.models import demo
-    from costlib.models.corpus import read_text
     from costlib.models.load import load_tokenizer
     from costlib.models.reference import parse
+    from costlib.models.texts import read_text
     from costlib.quality.text import measure_text
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -16,7 +16,7 @@ from costlib.cost.sizing import hourly_rate
 from costlib.cost.token import usd_per_mtok
 from costlib.environment import default_device, device_name
 from costlib.errors import unused
-from costlib.models.corpus import read_text
+from costlib.models.texts import read_text
 from costlib.prices.api import CacheBreakEven, cache_break_even, price_request
 from costlib.prices.book import AsOf, PriceBook, load_book
 from costlib.prices.rates import Rental, rental

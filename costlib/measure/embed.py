@@ -24,7 +24,7 @@ import numpy as np
 
 from costlib.devices import resolve
 from costlib.environment import default_device
-from costlib.errors import bad, unused
+from costlib.errors import InputError, bad, unused
 from costlib.isolate import step
 from costlib.measure.campaign import Campaign, Row, records, whole_numbers
 from costlib.measure.estimate import ends, estimate, rate, sureness, undisturbed
@@ -32,11 +32,11 @@ from costlib.measure.iteration import iterate
 from costlib.measure.roofline import judged, limits_of, reading, shares
 from costlib.measure.summarise import energy_columns
 from costlib.measure.worker import IDLE_S, LOADED, Session
-from costlib.models.documents import Documents, read_documents
 from costlib.models.encoder import load_encoder, refuse_other_models
 from costlib.models.load import check_device
 from costlib.models.precision import precision as known_precision
 from costlib.models.reference import is_static, on_disk, parse
+from costlib.models.texts import Documents, read_documents
 from costlib.models.vectors import fidelity, head_right, split
 from costlib.output import scratch
 from costlib.progress import Progress
@@ -221,7 +221,7 @@ class Embedding(Campaign[str]):
             return {}
         try:
             found = fidelity(*map(np.load, files))
-        except ValueError as error:
+        except InputError as error:
             return {"fidelity_reason": str(error)}
         row: Row = {name: getattr(found, name) for name in ("undefined", "neighbours")}
         row["fidelity_reason"] = found.reason
@@ -237,6 +237,8 @@ class Embedding(Campaign[str]):
         if self.task is None:
             return {"task_reason": "no labelled file was given"}
         labels, (train, test) = np.asarray(self.task.labels), split(self.task.labels)
+        if not np.isfinite(np.load(self._vectors(case, task=True))).all():
+            return {"task_reason": "its vectors hold NaN or infinity"}
         if not test:
             return {"task_reason": "every class has one document, so none is left to test on"}
 

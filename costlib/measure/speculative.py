@@ -50,9 +50,9 @@ from costlib.measure.turns import (
     verdict,
 )
 from costlib.measure.worker import LOADED, Session
-from costlib.models.corpus import Text, read_text
 from costlib.models.load import load_tokenizer
 from costlib.models.reference import parse
+from costlib.models.texts import Text, read_text
 from costlib.progress import Progress
 from costlib.stats.intervals import share_interval, student
 from costlib.store import Store, new_id

@@ -61,6 +61,11 @@ def _eight_bit(name: str, meaning: str, threshold: float) -> Precision:
     return Precision(name, meaning, 2, 8, "bitsandbytes", "Linear8bitLt", chosen, (7, 5), "bitsandbytes", 4)
 
 
+def _torchao(name: str, meaning: str, proof: str, config: str, given: Any = None, **more: Any) -> Precision:
+    chosen = ((config, {"set_inductor_config": False} | (given or {})),)
+    return Precision(name, meaning, 2, method="torchao", quantizes=proof, settings=chosen, needs="torchao", **more)
+
+
 GGUF_BITS = {
     "q8_0": 8.5, "q6_k": 6.5625, "q5_k": 5.5, "q5_1": 6.0, "q5_0": 5.5, "q4_k": 4.5, "q4_1": 5.0, "q4_0": 4.5,
     "q3_k": 3.4375, "q2_k": 2.625,
@@ -79,40 +84,25 @@ PRECISIONS: dict[str, Precision] = {
         _eight_bit("int8-nosplit", "LLM.int8 by bitsandbytes without outlier split", 0.0),
         _four_bit("nf4", "4-bit NormalFloat by bitsandbytes", bnb_4bit_quant_type="nf4"),
         _four_bit(
-            "nf4-double",
-            "4-bit NormalFloat by bitsandbytes, scales quantized too",
-            bnb_4bit_quant_type="nf4",
+            "nf4-double", "4-bit NormalFloat by bitsandbytes, scales quantized too", bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
         ),
         _four_bit("fp4", "4-bit floating point by bitsandbytes", bnb_4bit_quant_type="fp4"),
-        Precision(
-            "int8wo", "8-bit weights by torchao", 2, 8, "torchao", "Int8Tensor",
-            (("Int8WeightOnlyConfig", {"set_inductor_config": False}),), None, "torchao", 5,
+        _torchao(
+            "int8wo", "8-bit weights by torchao", "Int8Tensor", "Int8WeightOnlyConfig", linear_bits=8, row_bytes=5
         ),
-        Precision(
-            "int4wo",
-            "4-bit weights by torchao in groups of 128, CUDA only",
-            2,
-            4,
-            "torchao",
-            "Int4TilePackedTo4dTensor",
-            ((
-                "Int4WeightOnlyConfig",
-                {"group_size": GROUP, "int4_packing_format": "tile_packed_to_4d", "set_inductor_config": False},
-            ),),
-            (8, 0),
-            "torchao",
+        _torchao(
+            "int4wo", "4-bit weights by torchao in groups of 128, CUDA only", "Int4TilePackedTo4dTensor",
+            "Int4WeightOnlyConfig", {"group_size": GROUP, "int4_packing_format": "tile_packed_to_4d"}, linear_bits=4,
+            minimum_capability=(8, 0), group_bytes=4, whole=(8, 1024),
             cuda_only="torchao's 4-bit kernel for a CPU is a prototype, not used here",
-            group_bytes=4,
-            whole=(8, 1024),
         ),
-        Precision(
-            "gptq4", "4-bit GPTQ checkpoint", 2, 4, "checkpoint", "qweight", (("quant_method", "gptq"),), (6, 0),
-            "gptqmodel", group_bytes=2.5,
-        ),
-        Precision(
-            "awq4", "4-bit AWQ checkpoint", 2, 4, "checkpoint", "qweight", (("quant_method", "awq"),), (6, 0),
-            "gptqmodel", group_bytes=2.5,
+        *(
+            Precision(
+                f"{method}4", f"4-bit {method.upper()} checkpoint", 2, 4, "checkpoint", "qweight",
+                (("quant_method", method),), (6, 0), "gptqmodel", group_bytes=2.5,
+            )
+            for method in ("gptq", "awq")
         ),
         *(
             Precision(f"gguf-{name}", f"GGUF blocks of type {name.upper()}, by llama.cpp", 2, bits, "gguf", name)

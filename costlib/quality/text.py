@@ -26,10 +26,10 @@ from costlib.errors import bad
 from costlib.isolate import Outcome, Unsupported
 from costlib.measure.campaign import Campaign, Row
 from costlib.measure.estimate import ends
-from costlib.models.corpus import Text, read_text
 from costlib.models.load import check_device
 from costlib.models.precision import precision as known_precision
 from costlib.models.reference import on_disk, parse
+from costlib.models.texts import Text, read_text
 from costlib.output import scratch
 from costlib.progress import Progress
 from costlib.quality.windows import ROLLING, Rule

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from small_models import documents, tiny_bert, tiny_static, write_documents
@@ -165,6 +166,22 @@ def test_random_weights_have_speed_and_no_fidelity(texts: Path, monkeypatch: Any
     assert row["tokens"] == 256
     with pytest.raises(InputError, match="no task for random weights"):
         embed("random:all-minilm-l6-v2", "bf16", text=texts, task=texts, device="cpu")
+
+
+def test_vectors_that_are_no_numbers_are_a_reason_in_their_row(texts: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    """As a precision that overflows leaves them; what others measured stays."""
+
+    def child(target: str, arguments: dict[str, Any], **given: Any) -> Outcome:
+        found = here(target, arguments, **given)
+        if arguments["precision"] == "fp16":
+            for file in Path(arguments["folder"]).glob("fp16*.npy"):
+                np.save(file, np.load(file) * np.nan)
+        return found
+
+    monkeypatch.setattr(module, "run_isolated", child)
+    rows = embed(f"static:{tiny_static(tmp_path / 'm')}", ["fp32", "fp16"], text=texts, task=texts, time_budget_s=0.01)
+    assert rows["status"].tolist() == ["ok", "ok"] and rows["accuracy"].notna().tolist() == [True, False]
+    assert "finite numbers" in rows["fidelity_reason"][1] and "NaN" in rows["task_reason"][1]
 
 
 class CountedDevice(Device):

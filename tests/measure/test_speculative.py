@@ -12,7 +12,7 @@ from costlib.errors import InputError
 from costlib.isolate import Outcome
 from costlib.measure import campaign, speculative
 from costlib.measure.speculative import speculate, speculations
-from costlib.models.corpus import Text
+from costlib.models.texts import Text
 
 TEXT = " ".join(WORDS[(3 * i + i // 7) % len(WORDS)] for i in range(600))
 SMALL: dict[str, Any] = {

@@ -3,7 +3,7 @@ import hashlib
 import pytest
 
 from costlib.errors import InputError
-from costlib.models.corpus import Text, read_text
+from costlib.models.texts import Text, read_text
 
 
 def test_the_default_text_is_the_prose_every_python_ships():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from costlib.errors import InputError
-from costlib.models.documents import read_documents
+from costlib.models.texts import read_documents
 from costlib.models.vectors import fidelity, head_right, linear_head, split, unit
 from costlib.stats.intervals import mean_interval
 

@@ -249,14 +249,14 @@ def task(path: Path) -> object:
 
 @reader("documents.jsonl", "json", "documents.csv", "documents.parquet", "documents.txt")
 def documents(path: Path) -> object:
-    from costlib.models.documents import read_documents
+    from costlib.models.texts import read_documents
 
     return read_documents(path)
 
 
 @reader("text.txt", "text")
 def corpus(path: Path) -> object:
-    from costlib.models.corpus import read_text
+    from costlib.models.texts import read_text
 
     return read_text(path)
 

@@ -9,9 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from costlib.errors import bad
-from costlib.models.corpus import read_text
-from costlib.models.documents import read_documents
 from costlib.models.reference import on_disk
+from costlib.models.texts import read_documents, read_text
 from costlib.models.vectors import split
 
 _TRAIN_SHARE = 0.7

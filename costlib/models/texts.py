@@ -1,12 +1,61 @@
-"""Documents from a file: text (one a line), or JSONL, CSV or Parquet with `input` and, if labelled, `expected`."""
+"""The texts that models are measured on: prose, or documents.
+
+Prose is what every Python ships, a file, or a folder of files. Documents come from a file: text (one a line), or JSONL,
+CSV or Parquet with `input` and, if labelled, `expected`.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from costlib.errors import bad
-from costlib.read import SUFFIXES, content, file_of, read_records
+from costlib.read import SUFFIXES, content, file_of, parsing, read_records
+
+DEFAULT_TEXT = "pydoc_data.topics"
+"""English prose that every Python ships; it differs a little between Python versions, so its hash is stored."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text: what the user named, its content, and for a folder the files it was joined from, in order."""
+
+    name: str
+    content: str
+    files: tuple[str, ...] = ()
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the content in UTF-8."""
+        return hashlib.sha256(self.content.encode()).hexdigest()
+
+
+def read_text(text: str | Path | Text | None = None) -> Text:
+    """The text of a name: None or `pydoc_data.topics`, a UTF-8 file, or a folder.
+
+    A folder's files, those of its folders too, are joined in the order of their names with an empty line between them;
+    names that begin with a dot are not part of it. Raises `InputError` for what is missing or empty, and for a file
+    that is not UTF-8 text: leaving it out would measure another text than the one that was named.
+    """
+    if isinstance(text, Text):
+        return text
+    if text is None or str(text) == DEFAULT_TEXT:
+        from pydoc_data.topics import topics
+
+        return Text(DEFAULT_TEXT, "\n\n".join(topics[name] for name in sorted(topics)))
+    place = Path(text)
+    with parsing("text", place, f"{DEFAULT_TEXT}, or a file or folder that can be read"):
+        folder = place.is_dir()
+    files = {"": place}
+    if folder:
+        inside = sorted((file.relative_to(place).as_posix(), file) for file in place.rglob("*") if file.is_file())
+        files = {name: file for name, file in inside if not any(part.startswith(".") for part in name.split("/"))}
+    read = "\n\n".join(content(file, "text") for file in files.values())
+    if not read.strip():
+        what = "a folder of files" if folder else "a file"
+        raise bad("text", str(text), f"{what} that holds prose (this one is empty)")
+    return Text(str(text), read, tuple(files) if folder else ())
 
 
 @dataclass(frozen=True)
