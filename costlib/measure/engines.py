@@ -40,7 +40,7 @@ class Eager(Engine):
 class Compiled(Engine):
     """Static cache, and the decode step (forward, argmax, next position) as one compiled graph."""
 
-    inference = False
+    compiles, inference = True, False
 
     def __init__(self, model: Any, device: Device, shape: Shape) -> None:
         from transformers import StaticCache
@@ -187,11 +187,4 @@ class Batched(Engine):
         return Iteration(first - started, last - first, None, tokens)
 
 
-_ENGINES: dict[str, type[Engine]] = {"eager": Eager, "compiled": Compiled, "batched": Batched, "llamacpp": LlamaCpp}
-
-
-def open_engine(name: str, model: Any, device: Device, shape: Shape) -> Engine:
-    """The engine called `name` for a loaded model and a shape. Raises `Unsupported` where the two do not fit."""
-    if name != "llamacpp" and model.get_output_embeddings() is None:
-        raise Unsupported("the model has no output head: it embeds and does not generate; see costlib embed")
-    return _ENGINES[name](model, device, shape)
+ENGINES: dict[str, type[Engine]] = {"eager": Eager, "compiled": Compiled, "batched": Batched, "llamacpp": LlamaCpp}

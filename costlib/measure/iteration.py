@@ -12,9 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from costlib.isolate import step
+from costlib.isolate import Unsupported, step
 from costlib.measure.device import Device, Energy, Meter
 from costlib.models.architectures import Architecture
+from costlib.models.load import Loaded, context_of, load_model
+from costlib.models.reference import parse
 
 WARM_UP_TOKENS = 8
 PROBES = 3
@@ -52,6 +54,10 @@ class Engine:
     compiling, `note` what was not as the engine's name says; each is known after `prepare`, None where there is none.
     """
 
+    compiles = False
+    """Whether the time budget runs only from when it has compiled."""
+    unread: str | None = None
+    """Why nobody can tell what its cache holds and which bytes it reads, where that is so."""
     inference = True
     """Whether it runs in torch's inference mode, in which inductor cannot freeze weights."""
     compile_s: float | None = None
@@ -60,6 +66,12 @@ class Engine:
 
     def __init__(self, model: Any, device: Device, shape: Shape) -> None:
         self.model, self.device, self.shape = model, device, shape
+
+    @classmethod
+    def load(cls, model: str, precision: str, device: str, shape: Shape) -> tuple[Any, dict[str, Any]]:
+        """The model that it executes, and columns: how long loading took, what it proves, what a reader must know."""
+        loaded = load_generator(model, precision, device, shape.prompt_tokens, shape.output_tokens)
+        return loaded.model, loaded.proof.columns() | {"load_s": loaded.load_s, "weights_note": loaded.weights_note}
 
     def prepare(self, seed: int) -> None:
         """The same prompt shape as the timed iterations; fewer steps, because decode steps repeat one shape anyway."""
@@ -102,6 +114,24 @@ class Engine:
             if probes:
                 self.host_s = launch_s(self.device, lambda: advance(tokens[-1]), probes)
             return Iteration(first - started, last - first, held, torch.cat(tokens, dim=1))
+
+
+def load_generator(model: str, precision: str, device: str, *tokens: int) -> Loaded:
+    """Load a model that generates text and reads `tokens` of it.
+
+    Raises what `load_model` does, and `Unsupported` where the model can do neither.
+    """
+    check_length(context_of(parse(model)), *tokens)
+    loaded = load_model(model, precision, device)
+    if loaded.model.get_output_embeddings() is None:
+        raise Unsupported("the model has no output head: it embeds and does not generate; see costlib embed")
+    return loaded
+
+
+def check_length(longest: int | None, *tokens: int) -> None:
+    """Raise `Unsupported` where a model's context, if it has one, is too short."""
+    if longest and sum(tokens) > longest:
+        raise Unsupported(f"{' + '.join(map(str, tokens))} tokens exceed the model's context of {longest}")
 
 
 def random_tokens(vocabulary: int, shape: Shape, seed: int) -> Any:

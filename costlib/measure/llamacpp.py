@@ -16,9 +16,11 @@ from costlib.environment import gpu_index
 from costlib.errors import InputError
 from costlib.isolate import Invalid, Unsupported, full_memory
 from costlib.measure.device import Device
-from costlib.measure.iteration import Engine, Iteration, Shape, random_tokens
+from costlib.measure.iteration import Engine, Iteration, Shape, check_length, random_tokens
 from costlib.models import gguf
 from costlib.models.precision import Precision
+from costlib.models.precision import precision as known_precision
+from costlib.models.reference import parse
 
 _ERROR = 4
 """ggml's level of a log line that says why something failed (ggml.h; the binding's own table is of an older one)."""
@@ -28,6 +30,17 @@ _ONE_GPU = 0
 
 class LlamaCpp(Engine):
     """`model` is a `llama_cpp.Llama` that `load` made. It rounds its context up as it likes, which nobody predicts."""
+
+    unread = "llama.cpp allocates its whole context and does not say which bytes it holds and reads"
+
+    @classmethod
+    def load(cls, model: str, precision: str, device: str, shape: Shape) -> tuple[Any, dict[str, Any]]:
+        """The file on its blocks."""
+        file = Path(parse(model).name)
+        gguf.read(file)  # kept from here on, so that checking the file is not timed as loading
+        started = time.perf_counter()
+        loaded, columns = load(file, known_precision(precision), shape, device)
+        return loaded, columns | {"load_s": time.perf_counter() - started, "weights_note": None}
 
     def __init__(self, model: Any, device: Device, shape: Shape) -> None:
         super().__init__(model, device, shape)
@@ -101,10 +114,7 @@ def load(file: Path, held: Precision, shape: Shape, device: str) -> tuple[Any, d
         refused = f"llama.cpp refuses the file: {reason[2] or reason[0]}"
         raise (Unsupported if "architecture" in refused else Invalid)(refused) from error
     longest = int(llama_cpp.llama_model_n_ctx_train(model.model))
-    if shape.prompt_tokens + shape.output_tokens > longest:
-        raise Unsupported(
-            f"{shape.prompt_tokens} + {shape.output_tokens} tokens exceed the model's context of {longest}"
-        )
+    check_length(longest, shape.prompt_tokens, shape.output_tokens)
     return model, gguf.columns(found, int(llama_cpp.llama_model_size(model.model)))
 
 

@@ -27,7 +27,7 @@ from costlib.isolate import step
 from costlib.measure.campaign import Row, whole_numbers
 from costlib.measure.device import Device
 from costlib.measure.estimate import ends, over_processes
-from costlib.measure.iteration import WARM_UP_TOKENS, cache_bytes, next_token
+from costlib.measure.iteration import WARM_UP_TOKENS, cache_bytes, load_generator, next_token
 from costlib.measure.turns import (
     Sample,
     Turns,
@@ -35,7 +35,6 @@ from costlib.measure.turns import (
     difference,
     judged,
     largest,
-    load_generator,
     prompts_of,
     sample,
     verdict,
@@ -208,7 +207,7 @@ def reuse_once(
     """
     tokenizer = None if text is None else load_tokenizer(model)
     session = Session(device)
-    loaded = load_generator(model, precision, device, prompt_tokens + output_tokens)
+    loaded = load_generator(model, precision, device, prompt_tokens, output_tokens)
     config = loaded.model.config.get_text_config()
     windows, most = prompts_of(tokenizer, text, config.vocab_size, prompt_tokens, requests, process)
     prompts = [windows[0][:shared_tokens] + window[shared_tokens:] for window in windows]

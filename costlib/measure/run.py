@@ -18,6 +18,7 @@ from costlib.devices import resolve
 from costlib.environment import default_device, device_name, handle_of, unified
 from costlib.errors import InputError, bad
 from costlib.measure.campaign import Campaign, Row, whole_numbers
+from costlib.measure.engines import ENGINES
 from costlib.measure.estimate import CONFIGURATION
 from costlib.measure.summarise import speeds_of, summarise
 from costlib.measure.worker import COMPILED, LOADED
@@ -28,7 +29,7 @@ from costlib.models.reference import Reference, parse, shape
 from costlib.paths import measurements_dir
 from costlib.progress import Progress, Step
 from costlib.store import Store
-from costlib.tables import ENGINES, MEASUREMENTS, RUNS
+from costlib.tables import MEASUREMENTS, RUNS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -158,7 +159,7 @@ class Speed(Campaign[Configuration]):
 
     def starts(self, case: Configuration) -> str:
         """Compiling is not taken from the time budget."""
-        return COMPILED if case.engine == "compiled" else LOADED
+        return COMPILED if ENGINES[case.engine].compiles else LOADED
 
     def series(self, case: Configuration) -> list[list[list[float]]]:
         """The speed that decides."""

@@ -36,7 +36,7 @@ from costlib.errors import bad
 from costlib.isolate import Invalid, step
 from costlib.measure.campaign import Row, whole_numbers
 from costlib.measure.estimate import Estimate, ends, over_processes, rate
-from costlib.measure.iteration import WARM_UP_TOKENS, cache_bytes
+from costlib.measure.iteration import WARM_UP_TOKENS, cache_bytes, load_generator
 from costlib.measure.turns import (
     Sample,
     Turns,
@@ -44,7 +44,6 @@ from costlib.measure.turns import (
     difference,
     judged,
     largest,
-    load_generator,
     prompts_of,
     sample,
     verdict,
@@ -357,12 +356,12 @@ def assist_once(
         if mine != theirs:
             unlike = f"the two differ in {len(set(mine.items()) ^ set(theirs.items())):,} of {len(mine):,} tokens"
             raise bad("draft", draft, f"a model with the tokenizer of {target} ({unlike})")
-    session, longest = Session(device), prompt_tokens + output_tokens + max(lengths)
-    loaded = load_generator(target, precision, device, longest)
+    session, sizes = Session(device), (prompt_tokens, output_tokens, max(lengths))
+    loaded = load_generator(target, precision, device, *sizes)
     width = loaded.model.config.get_text_config().vocab_size
     model, helper, helper_bytes = greedy(loaded.model), None, 0
     if draft != PROMPT_LOOKUP:
-        other = load_generator(draft, draft_precision, device, longest)
+        other = load_generator(draft, draft_precision, device, *sizes)
         helper, helper_bytes = greedy(other.model), other.proof.weight_bytes
         if width != (has := other.model.config.get_text_config().vocab_size):
             raise bad("draft", draft, f"a model with the {width:,} tokens of {target} (it has {has:,})")

@@ -18,11 +18,11 @@ from itertools import zip_longest
 from typing import Any
 
 from costlib.errors import bad
-from costlib.isolate import Outcome, Unsupported, step
+from costlib.isolate import Outcome, step
 from costlib.measure.campaign import Campaign, Case, Row, material
 from costlib.measure.estimate import MAXIMUM_PROCESSES, MINIMUM_PROCESSES, sureness, undisturbed
 from costlib.measure.worker import Session
-from costlib.models.load import Loaded, check_device, context_of, is_encoder, load_model
+from costlib.models.load import check_device, is_encoder
 from costlib.models.precision import precision as known_precision
 from costlib.models.reference import parse
 from costlib.progress import Progress
@@ -142,20 +142,6 @@ def check_model(field: str, name: str, precision: str, device: str) -> None:
 
 
 # What a child does.
-
-
-def load_generator(model: str, precision: str, device: str, tokens: int) -> Loaded:
-    """Load a model that generates text and reads `tokens` of it.
-
-    Raises what `load_model` does, and `Unsupported` where the model can do neither.
-    """
-    longest = context_of(parse(model))
-    if longest and tokens > longest:
-        raise Unsupported(f"{tokens} tokens of prompt, answer and proposals exceed the context of {model}, {longest}")
-    loaded = load_model(model, precision, device)
-    if loaded.model.get_output_embeddings() is None:
-        raise Unsupported("the model has no output head: it embeds and does not generate; see costlib embed")
-    return loaded
 
 
 def prompts_of(

@@ -9,18 +9,16 @@ from __future__ import annotations
 import json
 import os
 import time
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from costlib.devices import data_sheet
 from costlib.environment import describe
-from costlib.isolate import Unsupported, step
+from costlib.isolate import step
 from costlib.measure.device import open_device
 from costlib.models.precision import precision as known_precision
 
 if TYPE_CHECKING:
-    from costlib.measure.iteration import Shape
     from costlib.models.architectures import Architecture
     from costlib.models.load import Loaded
 
@@ -68,7 +66,7 @@ def measure_once(
     follows the loading (or compiling), as the steps `LOADED` and `COMPILED` tell the parent. `ceilings` are those
     measured before in this call. Returns columns of the runs table, and the ceilings. The target of `run_isolated`.
     """
-    from costlib.measure.engines import open_engine
+    from costlib.measure.engines import ENGINES
     from costlib.measure.iteration import Iteration, Shape, iterate
     from costlib.measure.roofline import limits_of, work_of
 
@@ -77,16 +75,16 @@ def measure_once(
     meter = hardware.energy()
     meter.idle(IDLE_S)
     shape = Shape(batch, prompt_tokens, output_tokens)
-    loaded, columns = _load(model, precision, engine, device, shape)
+    loaded, columns = ENGINES[engine].load(model, precision, device, shape)
     columns |= session.run | {"load_peak_bytes": hardware.peaks().held}
     hardware.reset_peaks()
-    running = open_engine(engine, loaded, hardware, shape)
+    running = ENGINES[engine](loaded, hardware, shape)
     timed: list[Iteration] = []
-    step(COMPILING if engine == "compiled" else LOADED)
+    step(COMPILING if running.compiles else LOADED)
     started = time.perf_counter()
     running.prepare(seed)
     columns["warmup_s"] = time.perf_counter() - started
-    if engine == "compiled":
+    if running.compiles:
         step(COMPILED)
         started = time.perf_counter()
     until = started + budget_s
@@ -110,9 +108,8 @@ def measure_once(
         "weights_note": "; ".join(filter(None, (columns["weights_note"], running.note))) or None,
     }
     reasons = peaks.reason_columns()
-    if engine == "llamacpp":
-        reasons["kv_cache_bytes"] = "llama.cpp allocates its whole context and does not say how many bytes that takes"
-        columns["ceiling_reason"] = "llama.cpp does not say which bytes it reads"
+    if running.unread:
+        reasons["kv_cache_bytes"] = columns["ceiling_reason"] = running.unread
     else:
         sheet, held = data_sheet(columns["environment"]["device"]), known_precision(precision)
         columns["spec_bytes_per_s"] = sheet and sheet.bandwidth_bytes_per_s
@@ -130,28 +127,6 @@ def measure_once(
         if "kv_cache_bytes_expected" not in columns:
             reasons["kv_cache_bytes_expected"] = columns["ceiling_reason"]
     return columns | {"memory_reasons": json.dumps(reasons, sort_keys=True)}
-
-
-def _load(model: str, precision: str, engine: str, device: str, shape: Shape) -> tuple[Any, dict[str, Any]]:
-    """The loaded model, and columns: how long that took, what it proves and what a reader must know."""
-    from costlib.measure import llamacpp
-    from costlib.models import gguf
-    from costlib.models.load import context_of, load_model
-    from costlib.models.reference import parse
-
-    if engine == "llamacpp":
-        file = Path(parse(model).name)
-        gguf.read(file)  # kept from here on, so that checking the file is not timed as loading
-        started = time.perf_counter()
-        loaded, proof = llamacpp.load(file, known_precision(precision), shape, device)
-        return loaded, proof | {"load_s": time.perf_counter() - started, "weights_note": None}
-    longest, asked = context_of(parse(model)), shape.prompt_tokens + shape.output_tokens
-    if longest and asked > longest:
-        raise Unsupported(
-            f"{shape.prompt_tokens} + {shape.output_tokens} tokens exceed the model's context of {longest}"
-        )
-    dense = load_model(model, precision, device)
-    return dense.model, dense.proof.columns() | {"load_s": dense.load_s, "weights_note": dense.weights_note}
 
 
 def host_share(host_s: float | None, decode_s: list[float], steps: int) -> float | None:

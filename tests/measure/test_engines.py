@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from costlib import tables
 from costlib.environment import Gpu
 from costlib.isolate import Unsupported, no_memory
 from costlib.measure.device import Device
-from costlib.measure.engines import Compiled, Eager, open_engine
+from costlib.measure.engines import ENGINES, Batched, Compiled, Eager
 from costlib.measure.iteration import Shape
 from costlib.measure.roofline import bound_of
 from costlib.measure.worker import host_share
@@ -35,6 +36,10 @@ def _model(kind: str) -> Any:
         sizes |= {"sliding_window": 8, "head_dim": 16, "layer_types": ["sliding_attention", "full_attention"]}
     config = transformers.AutoConfig.for_model(kind, **sizes)
     return transformers.AutoModelForCausalLM.from_config(config).eval()
+
+
+def test_every_engine_that_a_study_may_name_is_there() -> None:
+    assert tuple(ENGINES) == tables.ENGINES
 
 
 @pytest.fixture
@@ -84,7 +89,7 @@ def test_continuous_batching_gives_the_tokens_of_eager() -> None:
     import torch
 
     model, shape = _model("llama"), Shape(3, 12, 5)
-    batched = open_engine("batched", model, Device(), shape)
+    batched = Batched(model, Device(), shape)
     batched.prepare(0)
     found = batched.run(4)
     assert torch.equal(found.tokens, Eager(model, Device(), shape).run(4).tokens)
@@ -101,7 +106,7 @@ def test_memory_that_runs_out_in_continuous_batching_is_told(monkeypatch: pytest
     model = _model("llama")
     monkeypatch.setattr(model, "forward", full)
     with pytest.raises(MemoryError, match=r"CUDA out of memory\. Tried to allocate 20\.00 MiB"):
-        open_engine("batched", model, Device(), Shape(2, 4, 2)).prepare(0)
+        Batched(model, Device(), Shape(2, 4, 2)).prepare(0)
 
 
 @pytest.mark.parametrize(
@@ -279,12 +284,4 @@ def test_a_compiled_step_without_a_cuda_graph_is_said(monkeypatch: pytest.Monkey
 def test_one_new_token_has_nothing_to_compile() -> None:
     """A row of the compiled engine in which nothing was compiled would carry a wrong label."""
     with pytest.raises(Unsupported, match="one new token has no decode step"):
-        open_engine("compiled", _model("llama"), Device(), Shape(1, 4, 1))
-
-
-def test_an_embedding_model_does_not_generate() -> None:
-    import transformers
-
-    model = transformers.BertModel(transformers.BertConfig(num_hidden_layers=1, hidden_size=32, num_attention_heads=2))
-    with pytest.raises(Unsupported, match="it embeds and does not generate"):
-        open_engine("eager", model, Device(), Shape(1, 4, 2))
+        Compiled(_model("llama"), Device(), Shape(1, 4, 1))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from samples import run_row, runs_frame
+from small_models import tiny_bert
 
 from costlib.isolate import Unsupported
 from costlib.measure import roofline, worker
@@ -93,11 +94,16 @@ def once_on_cpu(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, 
 def test_more_tokens_than_the_context_are_refused_before_anything_is_loaded(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("costlib.models.load.load_model", lambda *_: pytest.fail("the model was loaded"))
+    monkeypatch.setattr("costlib.measure.iteration.load_model", lambda *_: pytest.fail("the model was loaded"))
     with pytest.raises(Unsupported, match=r"250 \+ 7 tokens exceed the model's context of 256"):
         once(f"path:{tiny_model}", prompt_tokens=250, output_tokens=7)
     with pytest.raises(Unsupported, match=r"exceed the model's context of 131072"):
         once("random:llama-3.1-8b", prompt_tokens=131_072)
+
+
+def test_an_embedding_model_does_not_generate(tmp_path: Path) -> None:
+    with pytest.raises(Unsupported, match="it embeds and does not generate"):
+        once(f"path:{tiny_bert(tmp_path / 'm')}")
 
 
 def test_short_iterations_fill_the_window_of_the_energy_counter(
