@@ -8,17 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from costlib.devices import WIDTHS, resolve
-from costlib.environment import (
-    Gpu,
-    cpu_count,
-    cpu_model,
-    default_device,
-    device_name,
-    handle_of,
-    look,
-    native,
-    version,
-)
+from costlib.environment import Gpu, cpu_count, cpu_model, default_device, device_name, handle_of, look, native, version
 from costlib.models import demo
 from costlib.paths import cache_dir, store_dir
 from costlib.value import Answer

@@ -24,21 +24,12 @@ from costlib.devices import resolve
 from costlib.environment import default_device
 from costlib.errors import bad
 from costlib.isolate import step
+from costlib.measure import turns
 from costlib.measure.campaign import Row, whole_numbers
 from costlib.measure.device import Device
 from costlib.measure.estimate import ends, over_processes
 from costlib.measure.iteration import WARM_UP_TOKENS, cache_bytes, load_generator, next_token
-from costlib.measure.turns import (
-    Sample,
-    Turns,
-    check_model,
-    difference,
-    judged,
-    largest,
-    prompts_of,
-    sample,
-    verdict,
-)
+from costlib.measure.turns import Sample, Turns
 from costlib.measure.worker import LOADED, Session
 from costlib.models.architectures import from_config
 from costlib.models.load import load_tokenizer
@@ -95,7 +86,7 @@ def prefix(
     """
     device = device or default_device()
     precision = resolve(precision, model, device).name
-    check_model("model", model, precision, device)
+    turns.check_model("model", model, precision, device)
     settings: Row = {"shared_tokens": shared_tokens, "prompt_tokens": prompt_tokens, "output_tokens": output_tokens}
     settings |= {"block": block, "requests": requests}
     whole_numbers(1, **settings)
@@ -139,9 +130,9 @@ class Prefix(Turns[str]):
         if not values:
             return [row]
         requests, every = self.asked["requests"], [one for value in values for one in value["samples"]]
-        kept, counted = judged(values, self.complete)
+        kept, counted = turns.judged(values, self.complete)
         row |= counted | {"status": "ok", "compared": len(every)}
-        row |= largest(values, "kept_bytes", "kept_bytes_expected", "weight_bytes", "peak_bytes")
+        row |= turns.largest(values, "kept_bytes", "kept_bytes_expected", "weight_bytes", "peak_bytes")
         whole, reused = _of(kept, "ttft_s", False), _of(kept, "ttft_reused_s", False)
         first, filled = _of(kept, "ttft_s", True), _of(kept, "ttft_reused_s", True)
         for name, seconds in (("ttft_s", whole), ("ttft_reused_s", reused), ("ttft_first_s", filled)):
@@ -157,7 +148,7 @@ class Prefix(Turns[str]):
         sure = low is not None and low > 0
         begins = "has no interval" if low is None else f"begins at {low:.1%}, {'' if sure else 'not '}above 0"
         unlike, said = [one["difference"] for one in every], f"the interval of the saving {begins}"
-        return [row | verdict(unlike, "with the kept prefix", self.asked["precision"], said, sure)]
+        return [row | turns.verdict(unlike, "with the kept prefix", self.asked["precision"], said, sure)]
 
 
 def prefixes(store: Store | str | None = None) -> pd.DataFrame:
@@ -209,7 +200,7 @@ def reuse_once(
     session = Session(device)
     loaded = load_generator(model, precision, device, prompt_tokens, output_tokens)
     config = loaded.model.config.get_text_config()
-    windows, most = prompts_of(tokenizer, text, config.vocab_size, prompt_tokens, requests, process)
+    windows, most = turns.prompts_of(tokenizer, text, config.vocab_size, prompt_tokens, requests, process)
     prompts = [windows[0][:shared_tokens] + window[shared_tokens:] for window in windows]
     usable = usable_tokens(shared_tokens, block, prompt_tokens)
     step(LOADED)
@@ -225,10 +216,10 @@ def reuse_once(
             reuses = (kept, usable) if name == "ttft_reused_s" else ()
             seconds, held, tokens = answer(loaded.model, session.device, prompt, output_tokens, *reuses)
             kept, ways[name] = held if reuses else kept, (seconds, tokens)
-        unlike = difference(loaded.model, prompt, ways["ttft_s"][1], ways["ttft_reused_s"][1])
+        unlike = turns.difference(loaded.model, prompt, ways["ttft_s"][1], ways["ttft_reused_s"][1])
         return {name: seconds for name, (seconds, _) in ways.items()} | {"first": number == 0, "difference": unlike}
 
-    samples = sample(session, prompts, once)
+    samples = turns.sample(session, prompts, once)
     element = 4 if loaded.proof.compute_dtype == "fp32" else 2
     return session.columns(loaded) | {
         "samples": samples,

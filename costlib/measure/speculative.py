@@ -34,20 +34,11 @@ from costlib.devices import resolve
 from costlib.environment import default_device
 from costlib.errors import bad
 from costlib.isolate import Invalid, step
+from costlib.measure import turns
 from costlib.measure.campaign import Row, whole_numbers
 from costlib.measure.estimate import Estimate, ends, over_processes, rate
 from costlib.measure.iteration import WARM_UP_TOKENS, cache_bytes, load_generator
-from costlib.measure.turns import (
-    Sample,
-    Turns,
-    check_model,
-    difference,
-    judged,
-    largest,
-    prompts_of,
-    sample,
-    verdict,
-)
+from costlib.measure.turns import Sample, Turns
 from costlib.measure.worker import LOADED, Session
 from costlib.models.load import load_tokenizer
 from costlib.models.reference import parse
@@ -119,9 +110,9 @@ def speculate(
     if lookup and draft_precision is not None:
         raise bad("draft_precision", draft_precision, f"none: {PROMPT_LOOKUP} has no weights")
     held = precision if draft_precision is None else resolve(draft_precision, draft, device).name
-    check_model("model", model, precision, device)
+    turns.check_model("model", model, precision, device)
     if not lookup:
-        check_model("draft", draft, held, device)
+        turns.check_model("draft", draft, held, device)
     if not counts:
         raise bad("draft_tokens", counts, "at least one number")
     for count in counts:
@@ -211,8 +202,8 @@ def speedups(processes: Sequence[Sequence[Sample]], count: int) -> list[float]:
 def draft_row(values: Sequence[Row], count: int, precision: str, random_weights: bool) -> Row:
     """Columns of the speculations table from what each process returned, at `count` proposals a check."""
     every = [one for value in values for one in value["samples"]]
-    kept, row = judged(values)
-    row |= {"status": "ok", "reason": None, "prompts": len(every)} | largest(values, *_BYTES)
+    kept, row = turns.judged(values)
+    row |= {"status": "ok", "reason": None, "prompts": len(every)} | turns.largest(values, *_BYTES)
     times = [_times(samples, count) for samples in kept]
     names = ("plain", "draft_cost", "check_cost", "token", "decode_speedup")
     known = {name: over_processes([each[name] for each in times if name in each]) for name in names}
@@ -235,7 +226,7 @@ def draft_row(values: Sequence[Row], count: int, precision: str, random_weights:
     if low is not None:
         said = f"the interval of the speed-up begins at {low:.3g}, {'' if low > 1 else 'not '}above 1"
     unlike = [one["assisted"][str(count)]["difference"] for one in every]
-    return row | verdict(unlike, "with the draft", precision, said, low is not None and low > 1)
+    return row | turns.verdict(unlike, "with the draft", precision, said, low is not None and low > 1)
 
 
 def _times(samples: Sequence[Sample], count: int) -> dict[str, float]:
@@ -365,7 +356,7 @@ def assist_once(
         helper, helper_bytes = greedy(other.model), other.proof.weight_bytes
         if width != (has := other.model.config.get_text_config().vocab_size):
             raise bad("draft", draft, f"a model with the {width:,} tokens of {target} (it has {has:,})")
-    found, most = prompts_of(tokenizer, text, width, prompt_tokens, prompts, process)
+    found, most = turns.prompts_of(tokenizer, text, width, prompt_tokens, prompts, process)
     step(LOADED)
     alone = None if helper is None else generate(helper, found[0], output_tokens)
     for count in lengths:
@@ -375,10 +366,10 @@ def assist_once(
         order = random.Random(f"{process} {number}").sample([0, *lengths], len(lengths) + 1)
         answers = {count: generate(model, prompt, output_tokens, count, helper) for count in order}
         for other in answers.values():
-            other["difference"] = difference(model, prompt, answers[0]["tokens"], other["tokens"])
+            other["difference"] = turns.difference(model, prompt, answers[0]["tokens"], other["tokens"])
         return {"plain": answers.pop(0), "assisted": {str(count): answers[count] for count in lengths}}
 
-    samples = sample(session, found, once)
+    samples = turns.sample(session, found, once)
     columns = session.columns(loaded)
     return columns | {
         "samples": samples,

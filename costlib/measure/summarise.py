@@ -12,15 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from costlib.measure.device import FOREIGN
-from costlib.measure.estimate import (
-    CONFIGURATION,
-    MAXIMUM_PROCESSES,
-    ends,
-    estimate,
-    precise,
-    sureness,
-    usable,
-)
+from costlib.measure.estimate import CONFIGURATION, MAXIMUM_PROCESSES, ends, estimate, precise, sureness, usable
 from costlib.measure.roofline import judged, shares
 from costlib.tables import MEASUREMENTS
 from costlib.tables.schema import is_null
