@@ -261,6 +261,9 @@ def test_a_host_that_waits_for_a_full_queue_is_not_what_bounds_the_step(
     running.prepare(0)
     decode_s = running.run(1).decode_s
     assert decode_s == pytest.approx(23 * device.STEP_S, rel=0.1) and running.host_s == pytest.approx(device.LAUNCH_S)
+    before = device.now
+    timed = running.run(2)
+    assert timed.ttft_s > 0 and timed.ttft_s + timed.decode_s == pytest.approx(device.now - before)
     share = host_share(running.host_s, [decode_s], 23)
     assert share == pytest.approx(0.1, rel=0.1) and bound_of(0.6, 0.1, share) == "bandwidth"
     assert host_share(0.02, [0.23], 23) == 1.0 and host_share(None, [1.0], 3) is None is host_share(0.1, [0.0], 0)

@@ -79,6 +79,15 @@ def test_boards_of_one_machine_are_not_pooled_and_have_their_own_free_memory(nvm
 
 
 @pytest.mark.usefixtures("boards")
+def test_runs_of_another_driver_or_power_limit_are_not_pooled(nvml: FakeNvml) -> None:
+    known = {describe("cuda:0")[1]}
+    nvml.module.nvmlSystemGetDriverVersion.return_value = "590"
+    known.add(describe("cuda:0")[1])
+    nvml.module.nvmlDeviceGetPowerManagementLimit.return_value = 350_000
+    assert len(known | {describe("cuda:0")[1]}) == 3
+
+
+@pytest.mark.usefixtures("boards")
 def test_the_gpu_of_a_row_is_the_one_torch_opened() -> None:
     """CUDA calls the fastest GPU number 0, NVML the first on the bus: here the one is an H100, the other a T4."""
     opened = SimpleNamespace(uuid="h100", name="NVIDIA H100 80GB HBM3")

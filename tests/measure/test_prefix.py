@@ -108,6 +108,22 @@ def test_a_broken_cache_makes_the_row_invalid(
     assert row["saving"] == row["saving"]
 
 
+def test_every_request_but_the_first_starts_from_the_kept_prefix(
+    model: str, here: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reused: list[bool] = []
+    whole = module.answer
+
+    def seen(model: Any, device: Any, prompt: list[int], new: int, kept: Any = None, usable: int = 0) -> Any:
+        if usable:
+            reused.append(kept is not None)
+        return whole(model, device, prompt, new, kept, usable)
+
+    monkeypatch.setattr(module, "answer", seen)
+    prefix(model, **SMALL)
+    assert reused == [False, True, False, True, True] * len(here)  # the first two warm up
+
+
 def test_what_is_stored_is_not_measured_again_unless_fresh_or_changed(model: str, here: list[dict[str, Any]]) -> None:
     def ran(**changes: Any) -> bool:
         here.clear()

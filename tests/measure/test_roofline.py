@@ -114,10 +114,10 @@ def test_the_fastest_product_that_the_kernels_may_use_is_the_ceiling(
             hidden_size=8, intermediate_size=8, num_attention_heads=1, num_hidden_layers=1, vocab_size=8
         )
     )
-    found = limits_of(
-        model, "m", precision(held), lambda shape: {}, {"compute_dtype": compute, "weight_bytes": 10**12}, Device(),
-        (1,), known, 1.0,
-    )  # fmt: skip
+    given = (model, "m", precision(held), lambda shape: {}, {"compute_dtype": compute, "weight_bytes": 10**12})
+    late = limits_of(*given, Device(), (1,), {}, 0.5)
+    assert late == {"ceiling_reason": "the time budget ended before the device's ceilings were measured"}
+    found = limits_of(*given, Device(), (1,), known, 0.5)
     assert (found["ceiling_flops_per_s"], found["ceiling_product"]) == (flops, product)
     assert found["ceiling_bytes_per_s"] == 1e9 and found["ceilings"] == known
 

@@ -80,9 +80,12 @@ def test_the_peak_while_loading_is_that_of_the_allocator_where_there_is_one(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a container NVML does not know the process; that a 70B at nf4 never held its 16-bit copy is known anyway."""
-    peaks = iter([Peaks(600, 700, None, None, {"process": "container_pids"}), Peaks(3, 4, None, None)])
-    monkeypatch.setattr(Device, "peaks", lambda self: next(peaks))
-    assert once(f"path:{tiny_model}")["load_peak_bytes"] == 700
+    peak = [700]
+    monkeypatch.setattr(Device, "peaks", lambda self: Peaks(3, peak[0], None, None, {"process": "container_pids"}))
+    monkeypatch.setattr(Device, "reset_peaks", lambda self: peak.insert(0, 4))
+    found = once(f"path:{tiny_model}")
+    assert (found["load_peak_bytes"], found["allocator_reserved_peak_bytes"]) == (700, 4)
+    assert json.loads(found["memory_reasons"])["process_peak_bytes"] == "container_pids"
     assert once_on_cpu(tiny_model, monkeypatch)["load_peak_bytes"] == 900
 
 
