@@ -53,6 +53,13 @@ def bad(field: str, value: object, allowed: str | Iterable[str], where: str | No
     return InputError(f"{prefix}{_cut(field)} is {_shown(value)}; allowed: {_cut(allowed, 1000)}")
 
 
+def bounded(field: str, value: object, low: float, high: float, *, whole: bool = False) -> None:
+    """Refuse anything but a number, a `whole` one perhaps, from `low` to `high`."""
+    kinds = int if whole else int | float
+    if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
+        raise bad(field, value, f"a {'whole ' * whole}number from {low:g} to {high:,.0f}")
+
+
 def unused(why: str, of: Callable[..., object], given: Mapping[str, object], names: Iterable[str]) -> None:
     """Refuse by its name an option of `of` that would say nothing as it was `given`; at its default it was not.
 

@@ -12,11 +12,12 @@ import json
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import parse_qsl, urlsplit
 
 from costlib.errors import bad
@@ -41,6 +42,53 @@ _GRACE_S = 1.0
 """What a server may take to close a stream after its last event."""
 
 
+@dataclass(frozen=True)
+class Target:
+    """A model of a server: `url` is its base, ending in /v1 as a rule; `api_key_env` names an environment variable.
+
+    `extra` is merged into each request, e.g. {"seed": 1}; a null takes a field out: {"max_tokens": null,
+    "max_completion_tokens": 9}. A model without a chat template needs `chat=False`: the prompt as it is, at
+    /completions. Raises `InputError` for an address that is neither https nor on this machine (unless
+    `allow_remote_http`, which sends the key in the clear), or holds a key, fields that costlib sets itself, an answer
+    without a bound, or a key that cannot be sent.
+    """
+
+    called: ClassVar[str] = "url"
+    """What a user calls the address."""
+
+    url: str
+    model: str
+    api_key_env: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    chat: bool = True
+    allow_remote_http: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be asked; remember the keys in it."""
+        check_address(self.called, self.url, allow_remote_http=self.allow_remote_http)
+        if not self.model:
+            raise bad("model", self.model, "the name the server knows the model by")
+        remember_fields(self.extra)
+        for name in _OURS:
+            if name in self.extra:
+                raise bad("extra", name, f"fields other than {', '.join(_OURS)}")
+        if not lengths({"max_tokens": 1, **self.extra}):
+            raise bad("extra", "no length", f"a whole number of at least 1 as one of {', '.join(LENGTHS)}")
+        api_key(self.api_key_env)
+
+    @property
+    def address(self) -> str:
+        """Where a request goes, below the base address."""
+        return f"{self.url.rstrip('/')}/{'chat/completions' if self.chat else 'completions'}"
+
+    def body(self, prompt: str, max_tokens: int, stop: Sequence[str] = (), **more: Any) -> dict[str, Any]:
+        """The body of one request, with `more` fields, which `extra` may change."""
+        body: dict[str, Any] = {"model": self.model, "max_tokens": max_tokens, "temperature": 0}
+        body |= {"messages": [{"role": "user", "content": prompt}]} if self.chat else {"prompt": prompt}
+        body |= ({"stop": list(stop)} if stop else {}) | more
+        return {name: value for name, value in {**body, **self.extra}.items() if value is not None}
+
+
 class Failed(Exception):  # noqa: N818 - an outcome of an attempt, not a defect
     """`kind`: what was said; whether trying again may help, whether it may have been billed, what pause was asked."""
 
@@ -51,7 +99,7 @@ class Failed(Exception):  # noqa: N818 - an outcome of an attempt, not a defect
         self.kind, self.passing, self.billed, self.pause_s = kind, passing, billed, pause_s
 
 
-def check_address(field: str, url: str, *, allow_remote_http: bool) -> None:
+def check_address(name: str, url: str, *, allow_remote_http: bool) -> None:
     """Refuse what is neither https nor http on this machine (unless `allow_remote_http`), or holds a key or a query."""
     import httpx
 
@@ -61,16 +109,16 @@ def check_address(field: str, url: str, *, allow_remote_http: bool) -> None:
     if set("@?#") & set(url):  # not shown: what stands there may be the key, even where this is no address
         remember(*(value for _, value in parse_qsl(asked)), asked)
         remember_user(url.rpartition("@")[0].rpartition("//")[2])
-        raise bad(field, "not shown", f"an address without a key or a query in it: {allowed}")
+        raise bad(name, "not shown", f"an address without a key or a query in it: {allowed}")
     try:
         parts = httpx.URL(url)
     except (httpx.InvalidURL, TypeError):
-        raise bad(field, url, allowed) from None
+        raise bad(name, url, allowed) from None
     near = allow_remote_http or parts.host in _LOOPBACK
     if not parts.host or not (parts.scheme == "https" or (parts.scheme == "http" and near)):
-        raise bad(field, url, allowed)
+        raise bad(name, url, allowed)
     if (parts.port or 0) > 65535:
-        raise bad(field, url, "an address whose port is at most 65535")
+        raise bad(name, url, "an address whose port is at most 65535")
 
 
 def identity(url: str) -> str:
@@ -79,16 +127,6 @@ def identity(url: str) -> str:
     host = parts.netloc.lower() + (":80" if parts.scheme == "http" and parts.port is None else "")
     path = parts.path.rstrip("/")
     return host if path == "/v1" else f"{host}{path or '/'}"
-
-
-def check_extra(extra: Mapping[str, Any]) -> None:
-    """Refuse extra fields that costlib sets itself, or that leave an answer without a bound; remembers keys in them."""
-    remember_fields(extra)
-    for name in _OURS:
-        if name in extra:
-            raise bad("extra", name, f"fields other than {', '.join(_OURS)}")
-    if not lengths({"max_tokens": 1, **extra}):
-        raise bad("extra", "no length", f"a whole number of at least 1 as one of {', '.join(LENGTHS)}")
 
 
 def api_key(name: str | None) -> str | None:
@@ -170,31 +208,6 @@ def asking(url: str, key: str | None, at_once: int) -> Iterator[Callable[[str, M
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
-
-
-def request_body(
-    model: str,
-    prompt: str,
-    max_tokens: int,
-    *,
-    chat: bool,
-    stop: tuple[str, ...] = (),
-    extra: Mapping[str, Any],
-) -> dict[str, Any]:
-    """The body of one request; `extra` is merged into it, and a null there takes a field out."""
-    body: dict[str, Any] = {"model": model, "max_tokens": max_tokens, "temperature": 0}
-    if chat:
-        body["messages"] = [{"role": "user", "content": prompt}]
-    else:
-        body["prompt"] = prompt
-    if stop:
-        body["stop"] = list(stop)
-    return {name: value for name, value in {**body, **extra}.items() if value is not None}
-
-
-def request_url(url: str, *, chat: bool) -> str:
-    """Where a request goes, below the base address."""
-    return f"{url.rstrip('/')}/{'chat/completions' if chat else 'completions'}"
 
 
 def lengths(body: Mapping[str, Any]) -> list[int]:

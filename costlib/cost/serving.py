@@ -275,8 +275,9 @@ def load(
     """
     asked = dict(locals())
     from costlib.measure.load.run import load as run_load
-    from costlib.measure.load.settings import Settings, Target
+    from costlib.measure.load.settings import Settings
     from costlib.measure.load.slo import Slo
+    from costlib.server import Target
 
     known = Settings.__dataclass_fields__
     for name in settings:

@@ -39,7 +39,7 @@ from costlib.portfolio.switching import Savings, break_even_success
 from costlib.portfolio.workloads import Workload, load_scores, load_workloads
 from costlib.prices.book import day_and_time, load_book
 from costlib.progress import Progress
-from costlib.quality.tasks.run import answer_tasks
+from costlib.quality.tasks.answers import answer_tasks
 from costlib.quality.tasks.study import study_stream, task_of
 from costlib.stats.paired import share_low
 from costlib.stats.sequential import confidence_sequence, drift

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 from costlib.errors import bad, unused
 from costlib.models.load import is_encoder
 from costlib.models.reference import parse
 from costlib.quality.gate import check_limit, gate
-from costlib.quality.tasks.endpoint import Endpoint, TokenPrice, worst_usd
+from costlib.quality.tasks.endpoint import Endpoint, TokenPrice, amount
 from costlib.quality.tasks.evaluate import evaluate, list_price
-from costlib.quality.tasks.file import read_task
+from costlib.quality.tasks.items import Task, read_task
 from costlib.quality.text import measure_text
 from costlib.stats.paired import minimum_detectable_accuracy
 from costlib.value import brief
@@ -167,38 +166,29 @@ def quality(
         if text is not None or not read:
             raise bad("text" if text else "task", text or "none", "tasks only: an endpoint tells no likelihoods")
         who = Endpoint(
-            endpoint,
-            model,
-            api_key_env,
-            concurrency,
-            requests_per_minute,
-            min(timeout_s, _MOST_REQUEST_S),
-            attempts,
-            _price(model, provider, usd_per_mtok, as_of),
-            extra or {},
-            allow_remote_http,
-            not completions,
-        )
+            endpoint, model, api_key_env, extra or {}, not completions, allow_remote_http, concurrency=concurrency,
+            requests_per_minute=requests_per_minute, timeout_s=min(timeout_s, _MOST_REQUEST_S), attempts=attempts,
+            price=_price(model, provider, usd_per_mtok, as_of),
+        )  # fmt: skip
     check_limit(max_perplexity_ratio)
-    cap = None if max_usd is None else _money("max_usd", max_usd)
+    cap = None if max_usd is None else amount("max_usd", max_usd)
     if dry_run:
-        return Quality(forecast=_forecast(who, read))
+        return Quality(forecast=[_forecast(who, task) for task in read])
     precisions = [precision] if isinstance(precision, str) else list(precision)
     if not precisions:
         raise bad("precision", precisions, "at least one precision")
     base = baseline or precisions[0]
     shared: dict[str, Any] = {"baseline": base, "store": store, "progress": progress}
     local: dict[str, Any] = {"device": device, "fresh": fresh, "time_budget_s": time_budget_s, "timeout_s": timeout_s}
-    if endpoint is not None:
-        local = {}
-    rows: pd.DataFrame | None = None
-    scores: pd.DataFrame | None = None
+    local = local if endpoint is None else {}
+    rows = scores = None
     if endpoint is None and (text is not None or not read):
         how: dict[str, Any] = {"text": text, "tokens": tokens, "rule": rule, "window": window, "stride": stride}
         rows = measure_text(model, precisions, baseline_model=baseline_model, **how, **shared, **local)
         rows = rows.assign(gate=[_gate(row, max_perplexity_ratio) for row in rows.to_dict("records")])
     if read:
-        before = None if against is None else _known(against)
+        name, _, at = (against or "").strip().partition(" ")
+        before = (name, at or None) if against is not None else None
         scores = evaluate(who, read, precisions, against=before, max_usd=cap, **shared, **local)
     return Quality(rows, scores)
 
@@ -210,36 +200,18 @@ def _gate(row: dict[Any, Any], most: float) -> str:
     return f"{verdict.answer}: {verdict.reason}"
 
 
-def _forecast(who: Any, tasks: list[Any]) -> list[dict[str, Any]]:
-    """What the tasks could tell apart, and what an endpoint could charge at most."""
-    found = []
-    for task in tasks:
-        row: dict[str, Any] = {"task": task.name, "kind": task.kind, "items": len(task.items)}
-        for flips in (0.02, 0.05, 0.1, 0.2):
-            row[f"detectable_at_{flips:g}_flips"] = minimum_detectable_accuracy(flips, len(task.items))
-        found.append(row | {"most_usd": worst_usd(who, task) if isinstance(who, Endpoint) and who.price else None})
-    return found
+def _forecast(who: str | Endpoint, task: Task) -> dict[str, Any]:
+    """What a task could tell apart, and what an endpoint could charge at most."""
+    count = len(task.items)
+    least = {f"detectable_at_{f:g}_flips": minimum_detectable_accuracy(f, count) for f in (0.02, 0.05, 0.1, 0.2)}
+    most = who.worst_task_usd(task) if isinstance(who, Endpoint) and who.price else None
+    return {"task": task.name, "kind": task.kind, "items": count, **least, "most_usd": most}
 
 
-def _price(model: str, provider: str | None, given: str | None, as_of: str | None) -> Any:
-    if given is not None:
-        parts = given.split(",")
-        if len(parts) != 2:
-            raise bad("usd_per_mtok", given, "two prices, INPUT,OUTPUT")
-        return TokenPrice(_money("usd_per_mtok", parts[0]), _money("usd_per_mtok", parts[1]))
-    return None if provider is None else list_price(model, provider, as_of)
-
-
-def _money(name: str, value: str) -> Decimal:
-    try:
-        money = Decimal(value.strip())
-    except InvalidOperation:
-        money = Decimal(-1)
-    if not (money.is_finite() and 0 <= money < 10**9):
-        raise bad(name, value, "an amount in USD of at least 0")
-    return money
-
-
-def _known(against: str) -> tuple[str, str | None]:
-    model, _, precision = against.strip().partition(" ")
-    return model, precision or None
+def _price(model: str, provider: str | None, given: str | None, as_of: str | None) -> TokenPrice | None:
+    if given is None:
+        return None if provider is None else list_price(model, provider, as_of)
+    parts = given.split(",")
+    if len(parts) != 2:
+        raise bad("usd_per_mtok", given, "two prices, INPUT,OUTPUT")
+    return TokenPrice(*(amount("usd_per_mtok", part) for part in parts))

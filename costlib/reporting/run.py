@@ -162,7 +162,7 @@ def _room(folder: Path) -> Iterator[None]:
 
 def _measure(study: Study, store: Store, fresh: bool, progress: Progress) -> None:
     from costlib.measure.run import measure
-    from costlib.quality.tasks.run import answer_tasks
+    from costlib.quality.tasks.answers import answer_tasks
     from costlib.quality.tasks.study import task_of
     from costlib.quality.text import measure_text
 

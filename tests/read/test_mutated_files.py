@@ -242,7 +242,7 @@ def batch(path: Path) -> object:
 
 @reader("task.jsonl", "json", "task.csv", "task.parquet")
 def task(path: Path) -> object:
-    from costlib.quality.tasks.file import read_task
+    from costlib.quality.tasks.items import read_task
 
     return read_task(path)
 

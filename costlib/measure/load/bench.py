@@ -16,11 +16,11 @@ from costlib.measure.load.arrivals import Planned
 from costlib.measure.load.drive import Flow, Sendable, drive
 from costlib.measure.load.prompts import Ruler, prompt
 from costlib.measure.load.selftest import SelfTest, kept_up, self_test
-from costlib.measure.load.settings import Settings, Target
+from costlib.measure.load.settings import Settings
 from costlib.measure.load.slo import Slo
 from costlib.measure.load.trace import counted, goodput, medians, steady, trace_of
 from costlib.progress import Progress, Step
-from costlib.server import api_key, request_url
+from costlib.server import Target, api_key
 from costlib.store import Store, new_id
 from costlib.tables import LOAD_REQUESTS, LOADS
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _STEPS = 20
+_STREAMING: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
 
 
 class Unstored(Exception):  # noqa: N818 - what was measured is there, only the store is not
@@ -89,8 +90,8 @@ class Bench:
         found = []
         for number, (one, count) in enumerate(zip(planned, words, strict=True)):
             text = one.prompt if one.prompt is not None else prompt(count, f"{run_id} {number}", shared)
-            at = one.at_s
-            found.append(Sendable(self.target.body(text, one.output_tokens), at, len(text.split())))
+            body = self.target.body(text, one.output_tokens, **_STREAMING)
+            found.append(Sendable(json.dumps(body).encode(), one.at_s, len(text.split())))
         return found
 
     def _drive(self, requests: Sequence[Sendable], flow: Flow, *, most_at_once: int, rate: float | None = None) -> None:
@@ -102,7 +103,7 @@ class Bench:
                 self.tell(Step(f"{label}: {done} of {total} requests", stage="load", done=done, total=total))
 
         drive(
-            request_url(target.url, chat=target.chat),
+            target.address,
             requests,
             flow,
             most_at_once=most_at_once,

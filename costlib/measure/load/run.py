@@ -17,10 +17,11 @@ from costlib.errors import bad, unused
 from costlib.measure.load.arrivals import Planned, drawn, open_loop, read_trace
 from costlib.measure.load.bench import Bench, Unstored
 from costlib.measure.load.search import Highest, bounds, search
-from costlib.measure.load.settings import MOST_REQUESTS, Settings, Target, arrivals_of, rates_of
+from costlib.measure.load.settings import MOST_REQUESTS, Settings, arrivals_of, rates_of
 from costlib.measure.load.slo import Slo, holds
 from costlib.measure.load.trace import dialects, latencies
 from costlib.progress import Progress, silent
+from costlib.server import Target
 from costlib.store import Store
 from costlib.tables.schema import is_null
 from costlib.value import brief

@@ -2,44 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
-from costlib.errors import InputError, bad
-from costlib.server import api_key, check_address, check_extra, request_body
+from costlib.errors import InputError, bad, bounded
 
 MOST_REQUESTS = 100_000
-_STREAMING = {"stream": True, "stream_options": {"include_usage": True}}
-
-
-@dataclass(frozen=True)
-class Target:
-    """The server: `url` is its base, ending in /v1 as a rule; `api_key_env` names an environment variable.
-
-    `extra` is merged into each request, and a null there takes a field out; `chat=False` asks /completions. Raises
-    `InputError` for an address that is neither https nor on this machine (unless `allow_remote_http`), or holds a key.
-    """
-
-    url: str
-    model: str
-    api_key_env: str | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    chat: bool = True
-    allow_remote_http: bool = False
-
-    def __post_init__(self) -> None:
-        check_address("url", self.url, allow_remote_http=self.allow_remote_http)
-        if not self.model:
-            raise bad("model", self.model, "the name the server knows the model by")
-        check_extra(self.extra)
-        api_key(self.api_key_env)
-
-    def body(self, text: str, output_tokens: int) -> bytes:
-        """What is sent for one prompt."""
-        extra = {**_STREAMING, **self.extra}
-        return json.dumps(request_body(self.model, text, output_tokens, chat=self.chat, extra=extra)).encode()
 
 
 @dataclass(frozen=True)
@@ -88,26 +57,14 @@ class Settings:
             ("seed", 0, 2**32 - 1),
         ):
             if name != "requests" or self.requests is not None:
-                check_count(name, getattr(self, name), least, most)
+                bounded(name, getattr(self, name), least, most, whole=True)
         for name, low, high in (
             ("timeout_s", 0.001, 86_400.0),
             ("time_limit_s", 0.001, 86_400.0),
             ("self_test_s", 0.0, 600.0),
             ("arrival_scv", 0.01, 100.0),
         ):
-            check_number(name, getattr(self, name), low, high)
-
-
-def check_count(field: str, value: object, least: int, most: int) -> None:
-    """Refuse anything but a whole number within bounds."""
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise bad(field, value, f"a whole number from {least} to {most:,}")
-
-
-def check_number(field: str, value: object, low: float, high: float) -> None:
-    """Refuse anything but a number within bounds."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise bad(field, value, f"a number from {low:g} to {high:,.0f}")
+            bounded(name, getattr(self, name), low, high)
 
 
 Rates = tuple[float, ...]
@@ -124,7 +81,7 @@ def rates_of(rate: float | str | Sequence[float | str] | None) -> tuple[Rates, b
     if not rates and not search:
         raise bad("rate", rate, "requests per second, one or several, and max at the end to search")
     for one in rates:
-        check_number("rate", one, 1e-4, 10_000.0)
+        bounded("rate", one, 1e-4, 10_000.0)
     if len(set(rates)) < len(rates):
         raise bad("rate", rate, "different rates")
     return tuple(float(one) for one in rates), search
@@ -137,7 +94,7 @@ def arrivals_of(
     if rated and concurrency is not None:
         raise bad("concurrency", concurrency, "a rate (open loop) or a concurrency (closed loop), not both")
     if concurrency is not None:
-        check_count("concurrency", concurrency, 1, 10_000)
+        bounded("concurrency", concurrency, 1, 10_000, whole=True)
     if concurrency is None and not rated and not timed:
         raise InputError("the load is missing; allowed: a rate, a concurrency, or a trace with arrival_s")
     if arrival_scv != 1 and not rated:

@@ -14,37 +14,39 @@ no `usage`) keeps its worst case counted. The key is read from the environment a
 from __future__ import annotations
 
 import json
+import os
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from decimal import Decimal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from costlib.errors import bad
+from costlib.errors import InputError, bad, bounded
+from costlib.output import cannot_write
 from costlib.progress import Progress, Step, silent
-from costlib.quality.tasks import bounds
 from costlib.quality.tasks.items import Task, sha256
-from costlib.redact import redact
-from costlib.server import (
-    NO_JSON,
-    Failed,
-    api_key,
-    asking,
-    check_address,
-    check_extra,
-    lengths,
-    request_body,
-    request_url,
-    usage_counts,
-)
+from costlib.redact import redact, redact_all
+from costlib.server import NO_JSON, Failed, Target, api_key, asking, lengths, usage_counts
 
-_LONGEST_PAUSE_S = 60.0
 OVERHEAD_TOKENS = 256
 """What a chat template may add to a prompt."""
+_LONGEST_PAUSE_S = 60.0
+
+
+def amount(name: str, value: object) -> Decimal:
+    """An amount in USD, written or as a Decimal; raises `InputError` for anything else."""
+    try:
+        money = Decimal(value) if isinstance(value, str | Decimal) else Decimal("NaN")
+    except InvalidOperation:
+        money = Decimal("NaN")
+    if not (money.is_finite() and 0 <= money < 10**9):
+        raise bad(name, str(value), "an amount in USD of at least 0")
+    return money
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,7 @@ class TokenPrice:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not (isinstance(value, Decimal) and value.is_finite() and value >= 0):
-                raise bad(name, value, "an amount in USD of at least 0, as a Decimal")
+            amount(name, value)
 
     def usd(self, input_tokens: int, output_tokens: int) -> Decimal:
         """Price of one request."""
@@ -65,44 +66,82 @@ class TokenPrice:
 
 
 @dataclass(frozen=True)
-class Endpoint:
-    """Where to ask: `url` is the base, e.g. http://127.0.0.1:8000/v1; `api_key_env` names an environment variable.
+class Endpoint(Target):
+    """Where to ask, how often, and at what price."""
 
-    `extra` is merged into each request, e.g. {"seed": 1}; a null takes a field out: {"max_tokens": null,
-    "max_completion_tokens": 9}. A model without a chat template needs `chat=False`: the prompt as it is, at
-    /completions. Raises `InputError` for a url that is neither https nor on this machine
-    (unless `allow_remote_http`, which sends the key in the clear), a bound that is none, or a key that cannot be sent.
-    """
+    called: ClassVar[str] = "endpoint"
 
-    url: str
-    model: str
-    api_key_env: str | None = None
     concurrency: int = 4
     requests_per_minute: float | None = None
     timeout_s: float = 60.0
     attempts: int = 4
     price: TokenPrice | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    allow_remote_http: bool = False
-    chat: bool = True
 
     def __post_init__(self) -> None:
-        check_address("endpoint", self.url, allow_remote_http=self.allow_remote_http)
-        if not self.model:
-            raise bad("model", self.model, "the name the endpoint knows the model by")
-        for name, value, kinds, most in (
-            ("concurrency", self.concurrency, int, 256),
-            ("requests_per_minute", self.requests_per_minute, int | float, 1e6),
-            ("timeout_s", self.timeout_s, int | float, 3600),
-            ("attempts", self.attempts, int, 10),
-        ):
-            if value is not None and not (
-                isinstance(value, kinds) and not isinstance(value, bool) and 0 < value <= most
-            ):
-                whole = "whole " if kinds is int else ""
-                raise bad(name, value, f"a {whole}number above 0 and at most {most:g}")
-        check_extra(self.extra)
-        api_key(self.api_key_env)
+        super().__post_init__()
+        bounded("concurrency", self.concurrency, 1, 256, whole=True)
+        bounded("attempts", self.attempts, 1, 10, whole=True)
+        bounded("timeout_s", self.timeout_s, 0.001, 3600)
+        if self.requests_per_minute is not None:
+            bounded("requests_per_minute", self.requests_per_minute, 0.001, 1e6)
+
+    def worst_usd(self, prompt: str, max_tokens: int) -> Decimal:
+        """What one request costs at most: a token for every byte, and an answer at full length."""
+        read, written = len(prompt.encode()) + OVERHEAD_TOKENS, max(lengths(self.body(prompt, max_tokens)))
+        return self.price.usd(read, written) if self.price else Decimal(0)
+
+    def worst_task_usd(self, task: Task) -> Decimal:
+        """What asking every item of a task once could cost at most."""
+        return sum((self.worst_usd(task.rendered(item), task.max_tokens) for item in task.items), Decimal(0))
+
+
+class Purse:
+    """Money left under a cap, with what is in flight set aside."""
+
+    def __init__(self, cap: Decimal | None) -> None:
+        self.cap = None if cap is None else amount("max_usd", cap)
+        self.spent = self.held = Decimal(0)
+        self.changed = threading.Condition()
+
+    def reserve(self, most: Decimal) -> bool:
+        """Set `most` aside; waits while what is in flight may leave enough, False where it cannot."""
+        with self.changed:
+            while self.cap is not None and self.spent + self.held + most > self.cap:
+                if self.held == 0 or self.spent + most > self.cap:
+                    return False
+                self.changed.wait()
+            self.held += most
+            return True
+
+    def settle(self, most: Decimal, spent: Decimal) -> None:
+        """Turn what was set aside into what was spent."""
+        with self.changed:
+            self.held -= most
+            self.spent += spent
+            self.changed.notify_all()
+
+
+class Rate:
+    """Requests started evenly, at most so many a minute."""
+
+    def __init__(self, per_minute: float | None) -> None:
+        self.gap = 60 / per_minute if per_minute else 0.0
+        self.next = 0.0
+        self.lock = threading.Lock()
+
+    def wait(self, stopped: threading.Event) -> None:
+        """Sleep until the next request may start, or the run is stopped."""
+        with self.lock:
+            now = time.monotonic()
+            start = max(now, self.next)
+            self.next = start + self.gap
+        if start > now:
+            sleep(start - now, stopped)
+
+
+def sleep(seconds: float, stopped: threading.Event) -> None:
+    """Pause, until the run is stopped at most."""
+    stopped.wait(seconds)
 
 
 @dataclass(frozen=True)
@@ -138,7 +177,7 @@ def ask_all(
     asks: Sequence[Ask],
     *,
     journal: Path,
-    max_usd: Decimal | bounds.Purse | None = None,
+    max_usd: Decimal | Purse | None = None,
     progress: Progress | None = None,
 ) -> list[Reply]:
     """Ask every question that `journal` holds no answer to; one reply per question, in order.
@@ -146,102 +185,67 @@ def ask_all(
     `max_usd` caps what this call spends; a purse, what all calls that are given it spend together. Raises `InputError`
     for a cap without a price, or a journal in use by another run; what a server does never raises.
     """
-    purse = max_usd if isinstance(max_usd, bounds.Purse) else bounds.Purse(max_usd)
+    purse = max_usd if isinstance(max_usd, Purse) else Purse(max_usd)
     if purse.cap is not None and endpoint.price is None:
         raise bad("max_usd", str(purse.cap), "a cap together with a price per token, without which spending is unknown")
-    tell = progress or silent
+    tell, rate, stopped = progress or silent, Rate(endpoint.requests_per_minute), threading.Event()
+
+    def bought(key: str, ask: Ask) -> Reply:
+        """The kept answer, or a new one; its id is the caller's to set."""
+        if key in known:
+            return known[key]
+        jitter, most = random.Random(key), endpoint.worst_usd(ask.prompt, ask.max_tokens)
+        last, tried = "stopped: the run was interrupted", 0
+        while tried < endpoint.attempts:
+            if not purse.reserve(most):
+                last = f"over_budget: up to {most:.6f} USD more would pass the cap of {purse.cap} USD"
+                break
+            rate.wait(stopped)
+            spent, reply = Decimal(0), None
+            try:
+                if stopped.is_set():
+                    break
+                tried, started = tried + 1, time.monotonic()
+                spent = most  # whatever happens now, else those who wait for it would wait for ever
+                body = endpoint.body(ask.prompt, ask.max_tokens, ask.stop)
+                text, ended, used = _read(post(endpoint.address, body, endpoint.timeout_s))
+                usd = endpoint.price.usd(*used) if endpoint.price and used else None
+                spent = most if usd is None else usd
+            except Failed as error:
+                spent, last = most if error.billed else Decimal(0), str(error)
+                if not error.passing or tried == endpoint.attempts:
+                    break
+                pause = error.pause_s if error.pause_s is not None else 0.5 * 2**tried * (0.5 + jitter.random())
+            else:
+                empty = f"no_content: the answer holds no text (finish_reason {ended})" if text is None else None
+                read, written = used or (None, None)
+                reply = Reply("", text, read, written, usd, time.monotonic() - started, tried, empty)
+            finally:
+                purse.settle(most, spent)
+            if reply is not None:
+                keep(key, reply)
+                return reply
+            sleep(min(_LONGEST_PAUSE_S, pause), stopped)
+        return Reply("", attempts=tried, failure=last)
+
     key = api_key(endpoint.api_key_env)
-    with bounds.opened(journal) as (known, keep), asking(endpoint.url, key, endpoint.concurrency) as ask_once:
-        run = _Run(endpoint, ask_once, known, keep, purse, bounds.Rate(endpoint.requests_per_minute))
+    with opened(journal) as (known, keep), asking(endpoint.url, key, endpoint.concurrency) as post:
         pool = ThreadPoolExecutor(max_workers=endpoint.concurrency)
         try:
-            asked: dict[str, Future[Reply]] = {}
-            waiting = []
-            for ask in asks:
-                body = _body(endpoint, ask)
-                question = sha256([endpoint.url.rstrip("/"), body])
-                if question not in asked:
-                    asked[question] = pool.submit(run.answer, question, body, _worst(endpoint, ask))
-                waiting.append(asked[question])
+            keys = [sha256([endpoint.url.rstrip("/"), endpoint.body(a.prompt, a.max_tokens, a.stop)]) for a in asks]
+            asked = {key: pool.submit(bought, key, ask) for key, ask in dict(zip(keys, asks, strict=True)).items()}
             replies = []
-            for number, (ask, future) in enumerate(zip(asks, waiting, strict=True), 1):
-                replies.append(replace(future.result(), id=ask.id))
+            for number, (name, ask) in enumerate(zip(keys, asks, strict=True), 1):
+                replies.append(replace(asked[name].result(), id=ask.id))
                 tell(Step(f"{endpoint.model}: {number} of {len(asks)}", stage="tasks", done=number, total=len(asks)))
         finally:
-            run.stopped.set()
+            stopped.set()
             pool.shutdown(wait=True, cancel_futures=True)
     return replies
 
 
-@dataclass
-class _Run:
-    endpoint: Endpoint
-    ask: Callable[[str, Mapping[str, Any], float], bytes]
-    known: dict[str, dict[str, Any]]
-    keep: bounds.Keep
-    purse: bounds.Purse
-    rate: bounds.Rate
-    stopped: threading.Event = field(default_factory=threading.Event)
-
-    def answer(self, key: str, body: Mapping[str, Any], most: Decimal) -> Reply:
-        """The kept answer, or a new one that costs at most `most` an attempt; its id is the caller's to set."""
-        if key in self.known:
-            return _reply(self.known[key])
-        jitter = random.Random(key)
-        endpoint = self.endpoint
-        url = request_url(endpoint.url, chat=endpoint.chat)
-        last, tried = "stopped: the run was interrupted", 0
-        while tried < endpoint.attempts:
-            if not self.purse.reserve(most):
-                last = f"over_budget: up to {most:.6f} USD more would pass the cap of {self.purse.cap} USD"
-                break
-            self.rate.wait(self.stopped)
-            if self.stopped.is_set():
-                self.purse.settle(most, Decimal(0))
-                break
-            tried += 1
-            started = time.monotonic()
-            try:
-                answer = _read(self.ask(url, body, endpoint.timeout_s))
-            except Failed as error:
-                self.purse.settle(most, most if error.billed else Decimal(0))
-                last = str(error)
-                if not error.passing or tried == endpoint.attempts:
-                    break
-                pause = error.pause_s if error.pause_s is not None else 0.5 * 2**tried * (0.5 + jitter.random())
-                bounds.sleep(min(_LONGEST_PAUSE_S, pause), self.stopped)
-                continue
-            except BaseException:
-                self.purse.settle(most, most)  # else those who wait for it would wait for ever
-                raise
-            usd = endpoint.price.usd(*answer.used) if endpoint.price and answer.used else None
-            self.purse.settle(most, most if usd is None else usd)
-            empty = f"no_content: the answer holds no text (finish_reason {answer.ended})"
-            found: dict[str, Any] = {
-                "text": answer.text,
-                "input_tokens": answer.used[0] if answer.used else None,
-                "output_tokens": answer.used[1] if answer.used else None,
-                "usd": None if usd is None else str(usd),
-                "seconds": time.monotonic() - started,
-                "attempts": tried,
-                "failure": empty if answer.text is None else None,
-            }
-            self.keep(key, found)
-            return _reply(found)
-        return Reply("", attempts=tried, failure=last)
-
-
-@dataclass(frozen=True)
-class _Answer:
-    """A whole answer, billed: `text`, None where it holds none; `ended` as the server says; tokens (read, written)."""
-
-    text: str | None
-    ended: str
-    used: tuple[int, int] | None
-
-
-def _read(content: bytes) -> _Answer:
-    """The completion that a server sent; raises `Failed` for what is none."""
+def _read(content: bytes) -> tuple[str | None, str, tuple[int, int] | None]:
+    """A completion: its text, None where it holds none, how it ended, and tokens (read, written); else `Failed`."""
     try:
         answer = json.loads(content)
         choice = answer["choices"][0]
@@ -255,29 +259,53 @@ def _read(content: bytes) -> _Answer:
     except NO_JSON as error:
         raise Failed("malformed", "the answer is not a completion in JSON", passing=True, billed=True) from error
     # A model may say nothing; one that was stopped before it said anything has not answered.
-    return _Answer(text if text or ended == "stop" else None, ended[:40], usage_counts(answer.get("usage")))
+    return text if text or ended == "stop" else None, ended[:40], usage_counts(answer.get("usage"))
 
 
-def _body(endpoint: Endpoint, ask: Ask) -> dict[str, Any]:
-    settings: dict[str, Any] = {"chat": endpoint.chat, "stop": ask.stop, "extra": endpoint.extra}
-    return request_body(endpoint.model, ask.prompt, ask.max_tokens, **settings)
+@contextmanager
+def opened(journal: Path) -> Iterator[tuple[dict[str, Reply], Callable[[str, Reply], None]]]:
+    """What a journal holds, and a function that appends to it; one run at a time.
+
+    A last line that a crash cut short is no answer; the next line starts behind it.
+    """
+    known: dict[str, Reply] = {}
+    with journal.open("a+b", buffering=0) as file:
+        _lock(file, journal)
+        file.seek(0)
+        content = file.read()
+        for line in content.split(b"\n"):
+            with suppress(ValueError, KeyError, TypeError, AttributeError, InvalidOperation):
+                found = json.loads(line)
+                key, usd = found.pop("key"), found["usd"]
+                known[key] = Reply("", **found | {"usd": None if usd is None else Decimal(usd)})
+        if content and not content.endswith(b"\n"):
+            file.write(b"\n")
+        lock = threading.Lock()
+
+        def keep(key: str, reply: Reply) -> None:
+            found = vars(reply) | {"usd": None if reply.usd is None else str(reply.usd)}
+            del found["id"]
+            line = json.dumps({"key": key, **redact_all(found)}).encode() + b"\n"
+            with lock:
+                end = file.seek(0, os.SEEK_END)
+                try:
+                    while line:
+                        line = line[file.write(line) :]
+                    os.fsync(file.fileno())
+                except OSError as error:
+                    file.truncate(end)  # half a line would spoil the next one
+                    raise cannot_write("store", journal, error) from None
+
+        yield known, keep
 
 
-def worst_usd(endpoint: Endpoint, task: Task) -> Decimal:
-    """What asking every item of a task once could cost at most: a token for every byte, answers at full length."""
-    return sum(
-        (_worst(endpoint, Ask(item.id, task.rendered(item), task.max_tokens)) for item in task.items), Decimal(0)
-    )
-
-
-def _worst(endpoint: Endpoint, ask: Ask) -> Decimal:
-    if endpoint.price is None:
-        return Decimal(0)
-    read = len(ask.prompt.encode()) + OVERHEAD_TOKENS
-    return endpoint.price.usd(read, max(lengths(_body(endpoint, ask))))
-
-
-def _reply(found: Mapping[str, Any]) -> Reply:
-    """A reply of what the journal keeps of one."""
-    usd = None if found["usd"] is None else Decimal(found["usd"])
-    return Reply("", **{name: value for name, value in found.items() if name != "usd"}, usd=usd)
+def _lock(file: Any, journal: Path) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows: no such lock, and two runs at once may both pay
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        used = f"store is {journal.parent.name!r}; allowed: one that no other run of this task uses"
+        raise InputError(used) from error

@@ -11,7 +11,9 @@ from costlib.devices import resolve
 from costlib.environment import default_device
 from costlib.errors import bad
 from costlib.prices.api import price
+from costlib.quality.tasks.answers import answer_tasks, ask_endpoint, judged, stored_answers
 from costlib.quality.tasks.endpoint import Endpoint, TokenPrice
+from costlib.quality.tasks.scores import task_scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,49 +46,41 @@ def evaluate(
     """
     import pandas as pd
 
-    from costlib.quality.tasks.answers import judged, stored_answers
-    from costlib.quality.tasks.run import answer_tasks, ask_endpoint
-    from costlib.quality.tasks.scores import task_scores
-
-    margin = {task.name: task.margin for task in tasks}
-    stored = [task for task in tasks if task.kind == "preference"]
+    frames = [judged(task) for task in tasks if task.kind == "preference"]
     asked = [task for task in tasks if task.kind != "preference"]
-    frames = [judged(task) for task in stored]
-    other = None
+    before = []
     if against is not None:
         found = stored_answers(store)
-        precisions = found["precision"].isna() if against[1] is None else found["precision"] == against[1]
-        other = found[(found["model"] == against[0]) & precisions & found["task"].isin(list(margin))]
-        if other.empty:
+        right = found["precision"].isna() if against[1] is None else found["precision"] == against[1]
+        named = {task.name for task in tasks}
+        before = [found[(found["model"] == against[0]) & right & found["task"].isin(named)]]
+        if before[0].empty:
             known = sorted({f"{row.model} {row.precision}".removesuffix(" nan") for row in found.itertuples()})
-            raise bad(
-                "against", " ".join(part for part in against if part), known or "a model whose answers are stored"
-            )
+            said = known or "a model whose answers are stored"
+            raise bad("against", " ".join(part for part in against if part), said)
+    who: tuple[str, str | None] | None = None
     if isinstance(model, Endpoint):
         if provider is not None:
             model = replace(model, price=list_price(model.model, provider, as_of))
-        who: tuple[str, str | None] | None = None
         if asked:
             frames.append(ask_endpoint(model, asked, store=store, max_usd=max_usd, progress=progress))
     else:
         device = settings.get("device") or default_device()
-        names = [precision] if isinstance(precision, str) else precision
-        names = list(dict.fromkeys(resolve(name, model, device).name for name in names))
+        names = [
+            resolve(name, model, device).name for name in ([precision] if isinstance(precision, str) else precision)
+        ]
         who = (model, resolve(baseline, model, device).name if baseline else names[0])
-        if who[1] not in names:
-            names.insert(0, str(who[1]))
         if asked:
+            names = names if who[1] in names else [str(who[1]), *names]
             frames.append(answer_tasks(model, names, asked, store=store, progress=progress, **settings))
-    answers = pd.concat([*frames, *([other] if other is not None else [])], ignore_index=True)
     key = ["task", "item", "model", "precision", "engine"]
-    answers = answers.drop_duplicates(key, keep="first", ignore_index=True)
-    return task_scores(answers, baseline=against or who, margin=margin)
+    answers = pd.concat([*frames, *before], ignore_index=True).drop_duplicates(key, ignore_index=True)
+    return task_scores(answers, baseline=against or who, margin={task.name: task.margin for task in tasks})
 
 
 def list_price(model: str, provider: str, as_of: str | None = None) -> TokenPrice:
     """USD per million tokens of a model at a provider, in its first price band."""
-
-    def of(read: int, written: int) -> Decimal:
-        return price(model, provider, input_tokens=read, output_tokens=written, as_of=as_of).total * 1_000_000
-
-    return TokenPrice(of(1, 0), of(0, 1))
+    read, written = (
+        price(model, provider, input_tokens=one, output_tokens=1 - one, as_of=as_of).total * 1_000_000 for one in (1, 0)
+    )
+    return TokenPrice(read, written)

@@ -16,8 +16,7 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from costlib.quality.tasks.items import TIE, Item
 
@@ -27,33 +26,37 @@ _NUMBER = re.compile(r"-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?|-
 _FENCE = re.compile(r"^\s*```[a-zA-Z]*\s*\n(.*?)\n?\s*```\s*$", re.DOTALL)
 
 
-@dataclass(frozen=True)
-class Scored:
+class Scored(NamedTuple):
     """A score from 0 to 1 and its details, in JSON types."""
 
     score: float
-    detail: dict[str, Any] = field(default_factory=dict)
+    detail: dict[str, Any] = {}  # noqa: RUF012 - of a tuple, which nobody changes
 
 
 def score_answer(kind: str, item: Item, answer: str) -> Scored:
     """Score an answer to an item; a retrieval answer is a JSON list of choice numbers, best first."""
+    expected = item.expected
     if kind == "classification":
         found = chosen(answer, item.choices)
-        return Scored(float(found == item.expected), {"choice": found})
+        return Scored(float(found == expected), {"choice": found})
     if kind == "extraction":
-        return _extraction(item.expected, answer)
+        fields, valid = json_object(answer)
+        right = sum(name in fields and _same(fields[name], value) for name, value in expected.items()) if fields else 0
+        score = 2 * right / (len(fields or ()) + len(expected))
+        exact = fields is not None and right == len(expected) == len(fields)
+        return Scored(score, {"valid_json": valid, "exact": exact})
     if kind == "exact":
-        allowed = item.expected if isinstance(item.expected, list) else [item.expected]
-        return Scored(float(spelled(answer) in {spelled(one) for one in allowed}))
+        allowed = expected if isinstance(expected, list) else [expected]
+        return Scored(float(spelled(answer) in map(spelled, allowed)))
     if kind == "numeric":
         number = last_number(answer)
-        right = number is not None and math.isclose(number, item.expected, rel_tol=1e-6, abs_tol=1e-9)
+        right = number is not None and math.isclose(number, expected, rel_tol=1e-6, abs_tol=1e-9)
         return Scored(float(right), {"number": number})
     if kind == "regex":
-        return Scored(float(re.search(item.expected, answer) is not None))
+        return Scored(float(re.search(expected, answer) is not None))
     if kind == "retrieval":
-        relevant = [float(item.choices[number] in item.expected) for number in json.loads(answer)]
-        return Scored(ndcg(relevant), {"recall": sum(relevant[:AT]) / len(item.expected)})
+        relevant = [float(item.choices[number] in expected) for number in json.loads(answer)]
+        return Scored(ndcg(relevant), {"recall": sum(relevant[:AT]) / len(expected)})
     return Scored(0.5 if answer == TIE else float(answer == item.choices[0]))
 
 
@@ -66,13 +69,13 @@ def spelled(text: object) -> str:
 def chosen(answer: str, choices: Sequence[str]) -> str | None:
     """The choice an answer names: equal to it or to its first line, or the only one it mentions; else None."""
     by_spelling = {spelled(choice): choice for choice in choices}
-    for text in (answer, answer.strip().split("\n")[0]):
-        if spelled(text) in by_spelling:
-            return by_spelling[spelled(text)]
     plain = spelled(answer)
+    for text in (plain, spelled(answer.strip().split("\n")[0])):
+        if text in by_spelling:
+            return by_spelling[text]
     named = {name for name in by_spelling if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", plain)}
-    within = {name for name in named if any(name != other and name in other for other in named)}
-    return by_spelling[(named - within).pop()] if len(named - within) == 1 else None
+    apart = [name for name in named if not any(name != other and name in other for other in named)]
+    return by_spelling[apart[0]] if len(apart) == 1 else None
 
 
 def last_number(answer: str) -> float | None:
@@ -86,52 +89,37 @@ def json_object(answer: str) -> tuple[dict[str, Any] | None, bool]:
     fenced = _FENCE.match(answer)
     text = (fenced.group(1) if fenced else answer).strip()
     start = text.find("{")
-    if start < 0:
-        return None, False
     try:
-        value, end = json.JSONDecoder().raw_decode(text, start)
+        value, end = json.JSONDecoder().raw_decode(text, max(start, 0))
     except (json.JSONDecodeError, RecursionError):
         return None, False
     return (value, start == 0 and end == len(text)) if isinstance(value, dict) else (None, False)
 
 
-def _extraction(expected: dict[str, Any], answer: str) -> Scored:
-    found, valid = json_object(answer)
-    detail: dict[str, Any] = {"valid_json": valid, "exact": False}
-    if found is None:
-        return Scored(0.0, detail)
-    right = sum(name in found and _same(found[name], value) for name, value in expected.items())
-    score = 2 * right / (len(found) + len(expected))
-    return Scored(score, {**detail, "exact": right == len(expected) == len(found)})
-
-
 def _same(found: Any, expected: Any) -> bool:
     """Equal, spelling aside; a number may be written as text, a list is compared in any order."""
     if isinstance(expected, list):
-        left = [json.dumps(one, sort_keys=True) for one in expected]
-        same = isinstance(found, list) and len(found) == len(expected)
-        return same and sorted(map(spelled, left)) == sorted(spelled(json.dumps(one, sort_keys=True)) for one in found)
+        return isinstance(found, list) and _texts(found) == _texts(expected)
     if isinstance(expected, dict):
-        return (
-            isinstance(found, dict)
-            and found.keys() == expected.keys()
-            and all(_same(found[name], value) for name, value in expected.items())
-        )
+        same = isinstance(found, dict) and found.keys() == expected.keys()
+        return same and all(_same(found[name], value) for name, value in expected.items())
     if isinstance(expected, (int, float)) and not isinstance(expected, bool):
         try:
-            return not isinstance(found, bool) and math.isclose(
-                float(str(found).replace(",", "")), expected, rel_tol=1e-9
-            )
+            number = math.nan if isinstance(found, bool) else float(str(found).replace(",", ""))
         except ValueError:
             return False
+        return math.isclose(number, expected, rel_tol=1e-9)
     return found == expected or (isinstance(found, type(expected)) and spelled(found) == spelled(expected))
+
+
+def _texts(values: Sequence[Any]) -> list[str]:
+    return sorted(spelled(json.dumps(one, sort_keys=True)) for one in values)
 
 
 def ndcg(relevant: Sequence[float]) -> float:
     """nDCG at 10 of ranked relevances: sum of r / log2(rank + 1) over that of the ideal order; 0 without any."""
-
-    def gain(values: Sequence[float]) -> float:
-        return sum(value / math.log2(rank + 1) for rank, value in enumerate(values[:AT], 1))
-
-    ideal = gain(sorted(relevant, reverse=True))
-    return gain(relevant) / ideal if ideal else 0.0
+    gain, ideal = (
+        sum(value / math.log2(rank + 1) for rank, value in enumerate(values[:AT], 1))
+        for values in (relevant, sorted(relevant, reverse=True))
+    )
+    return gain / ideal if ideal else 0.0

@@ -99,13 +99,14 @@ def _alone(own: pd.DataFrame) -> dict[str, Any]:
     """What one model's answers say by themselves."""
     answered = own[own["status"] == "ok"]
     n, failed = len(own), len(own) - len(answered)
+    notes = own["weights_note"].dropna()
     row: dict[str, Any] = {
         "task_kind": own["task_kind"].iloc[0],
         "date": str(own["started_at"].max())[:10],
         "n": n,
         "failed": failed,
         "status": "ok",
-        "weights_note": next((note for note in own["weights_note"] if not is_null(note)), None),
+        "weights_note": notes.iloc[0] if len(notes) else None,
         **{name: _mean(answered[name]) for name in ("input_tokens", "output_tokens")},
         "usd_per_answer": _mean(answered["usd"]),
         "spent_usd": None if answered["usd"].isna().all() else float(own["usd"].sum()),
@@ -115,48 +116,48 @@ def _alone(own: pd.DataFrame) -> dict[str, Any]:
         row |= {"status": "invalid", "reason": f"{failed} of {n} items have no answer, most often: {reasons.index[0]}"}
     if not len(answered):
         return row
-    score, weight = _numbers(answered["score"]), _numbers(answered["weight"])
-    if weight.sum() <= 0 < _numbers(own["weight"]).sum():
+    score, weight, all_weight = (_numbers(one) for one in (answered["score"], answered["weight"], own["weight"]))
+    if weight.sum() <= 0 < all_weight.sum():
         return row | {"status": "invalid", "reason": "no item that has a weight was answered"}
     if weight.sum() <= 0:
         raise bad("weight", "all 0", "at least one item with a weight above 0", str(own["task"].iloc[0]))
-    row["score"] = float((score * weight).sum() / weight.sum())
-    right = (score >= 1).astype(np.float64)
-    row["success"] = float(right.mean())
-    for name, values, weights in (("success", right, np.ones(len(right))), ("score", score, weight)):
-        low, high, why = _interval(answered, values, weights)
+    right, clusters = (score >= 1).astype(np.float64), _clusters(answered)
+    once = np.ones(len(right))
+    for name, values, weights, most in (("success", right, once, n), ("score", score, weight, all_weight.sum())):
+        row[name] = float((values * weights).sum() / weights.sum())
+        low, high, why = _interval(values, weights, clusters)
         row["reason"] = row.get("reason") or why
         if low is not None and high is not None:
-            kept = weights.sum() / (n if name == "success" else _numbers(own["weight"]).sum())
+            kept = weights.sum() / most
             row |= {f"{name}_low": low * kept, f"{name}_high": high * kept + 1 - kept}
     misses = _numbers(answered["cost_of_miss"])
     if not np.isnan(misses).any():
         row["cost_of_misses"] = float(((1 - right) * misses).mean())
     details = [json.loads(text) for text in answered["detail"]]
     for column, key in (("valid_json", "valid_json"), ("recall_at_k", "recall")):
-        if details and all(key in detail for detail in details):
+        if all(key in detail for detail in details):
             row[column] = float(np.mean([float(detail[key]) for detail in details]))
     return row
 
 
 def _interval(
-    answered: pd.DataFrame, score: np.ndarray, weight: np.ndarray
+    score: np.ndarray, weight: np.ndarray, clusters: list[str] | None
 ) -> tuple[float | None, float | None, str | None]:
     """Ends of the interval of a weighted mean, or the reason why there are none."""
-    answered, score, weight = answered[weight > 0], score[weight > 0], weight[weight > 0]
+    counts = weight > 0
+    score, weight = score[counts], weight[counts]
+    clusters = None if clusters is None else [one for one, some in zip(clusters, counts, strict=True) if some]
     if len(score) < 2:
         return None, None, "one item gives no interval"
-    groups = _clusters(answered)
-    if groups is not None and len(set(groups)) < 2:
+    units = len(score) if clusters is None else len(set(clusters))
+    if units < 2:
         return None, None, "one cluster gives no interval"
     same = bool((score == score[0]).all())
-    if set(score) <= {0.0, 1.0} and (same or (groups is None and (weight == weight[0]).all())):
-        count = len(score) if groups is None else len(set(groups))
-        return *wilson(round(float(score.mean()) * count), count), None
+    if set(score) <= {0.0, 1.0} and (same or (clusters is None and (weight == weight[0]).all())):
+        return *wilson(round(float(score.mean()) * units), units), None
     if same:
         return None, None, "all scores are equal, which leaves no spread to estimate an interval from"
-    scaled = score * weight / weight.mean()
-    found = paired_bootstrap(np.zeros(len(score)), scaled, clusters=groups)
+    found = paired_bootstrap(np.zeros(len(score)), score * weight / weight.mean(), clusters=clusters)
     return max(0.0, found.low), min(1.0, found.high), None
 
 
@@ -164,28 +165,24 @@ def _clusters(answered: pd.DataFrame) -> list[str] | None:
     """The clusters of items; an item without one stands alone. None where all do."""
     if answered["cluster"].isna().all():
         return None
-    return [
-        f"item {item}" if is_null(cluster) else f"cluster {cluster}"
-        for item, cluster in zip(answered["item"], answered["cluster"], strict=True)
-    ]
+    pairs = zip(answered["item"], answered["cluster"], strict=True)
+    return [f"item {item}" if is_null(cluster) else f"cluster {cluster}" for item, cluster in pairs]
 
 
 def _paired(baseline: pd.DataFrame, own: pd.DataFrame, margin: float) -> dict[str, Any]:
     """Comparison with the baseline on the items both answered."""
-    answered = own[own["status"] == "ok"].set_index("item")
-    other = baseline[baseline["status"] == "ok"].set_index("item")
-    shared = answered.index[answered["weight"] > 0].intersection(other.index)  # what weighs nothing tells nothing
-    answered, other = answered.loc[shared], other.loc[shared]
-    if len(shared) < 2:
-        return {"gate": "refused", "gate_reason": f"the baseline answered {len(shared)} of the same items"}
-    if (answered["label_sha256"] != other["label_sha256"]).any():
+    both = own[(own["status"] == "ok") & (own["weight"] > 0)].merge(  # what weighs nothing tells nothing
+        baseline.loc[baseline["status"] == "ok", ["item", "score", "label_sha256"]], on="item", suffixes=("", "_before")
+    )
+    n = len(both)
+    if n < 2:
+        return {"gate": "refused", "gate_reason": f"the baseline answered {n} of the same items"}
+    if (both["label_sha256"] != both["label_sha256_before"]).any():
         raise bad("task", str(own["task"].iloc[0]), "the same items for both (an input or a label changed in between)")
-    first, second, weight = (_numbers(one) for one in (other["score"], answered["score"], answered["weight"]))
-    gained, lost, n = int((second > first).sum()), int((second < first).sum()), len(shared)
+    first, second, weight = (_numbers(both[name]) for name in ("score_before", "score", "weight"))
+    gained, lost, clusters = int((second > first).sum()), int((second < first).sum()), _clusters(both)
     row: dict[str, Any] = {"gained": gained, "lost": lost, "flip_share": (gained + lost) / n}
-    clusters = _clusters(answered.reset_index())
-    binary = set(first) | set(second) <= {0.0, 1.0} and (weight == weight[0]).all() and clusters is None
-    if binary:
+    if set(first) | set(second) <= {0.0, 1.0} and (weight == weight[0]).all() and clusters is None:
         p_value, test = mcnemar(gained, lost)
         row |= {"p_value": p_value, "test": f"McNemar, {test}"}
         row["detectable"] = minimum_detectable_accuracy(row["flip_share"], n) if gained + lost else None

@@ -9,11 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from costlib.measure.campaign import Row
 from costlib.models.load import is_encoder
 from costlib.models.reference import parse
-from costlib.quality.tasks.answers import Row, known_answers, labelled
-from costlib.quality.tasks.file import read_task
-from costlib.quality.tasks.items import Task, as_text
+from costlib.quality.tasks.answers import known_answers, labelled
+from costlib.quality.tasks.items import Task, as_text, read_task
 from costlib.quality.tasks.scores import task_scores
 from costlib.store import Store
 from costlib.study import Study, TaskSpec, load_study
@@ -82,19 +82,16 @@ def task_results(study: Study | str, store: Store | str | None = None) -> pd.Dat
     for spec in (study if isinstance(study, Study) else load_study(study)).tasks:
         answers, missing = study_answers(spec, store or None)
         newest = answers.groupby("precision")["run_id"].last()
-        for row in study_scores(spec, answers).to_dict("records"):
-            rows.append({**row, "missing_count": 0, "source": f"run {newest[row['precision']]}"})
-        for name, count in missing.items():
-            if count:
-                rows.append({"task": task_of(spec).name, "model": spec.model, "precision": name, "status": "missing"})
-                rows[-1] |= {"missing_count": count, "reason": f"{count} items are not answered yet"}
-        for row in rows:
-            row.setdefault("is_baseline", row["precision"] == spec.reference)
+        made = [row | {"missing_count": 0, "source": f"run {newest[row['precision']]}"}
+                for row in study_scores(spec, answers).to_dict("records")]  # fmt: skip
+        made += [{"task": task_of(spec).name, "model": spec.model, "precision": name, "status": "missing",
+                  "missing_count": count, "reason": f"{count} items are not answered yet"}
+                 for name, count in missing.items() if count]  # fmt: skip
+        rows += [row | {"is_baseline": row["precision"] == spec.reference} for row in made]
     numbers = [c.name for c in TASK_SCORES.columns if c.type in ("number", "integer")]
     frame = pd.DataFrame(rows, columns=[*TASK_SCORES.names, "missing_count", "is_baseline", "source"])
-    frame["is_baseline"] = frame["is_baseline"].astype(bool)
     why = frame["reason"].where(frame["reason"].notna(), "the baseline itself").where(frame["difference"].isna(), None)
-    return frame.astype(dict.fromkeys(numbers, float)).assign(
+    return frame.astype(dict.fromkeys(numbers, float) | {"is_baseline": bool}).assign(
         variant=frame["precision"].astype(str) + " on " + frame["task"].astype(str),
         **{f"{name}_reason": why for name in ("difference", "gained", "lost", "p_holm")},
     )
@@ -109,22 +106,17 @@ def worse_answers(study: Study | str, store: Store | str | None = None) -> pd.Da
     """
     import pandas as pd
 
-    rows = []
+    names = ["variant", "item", "question", "expected", "baseline_answer", "answer", "score", "baseline_score"]
+    rows: list[dict[Any, Any]] = []
     for spec in (study if isinstance(study, Study) else load_study(study)).tasks:
         answers, task = study_answers(spec, store or None)[0], task_of(spec)
-        items = {item.id: item for item in task.items}
-        both = answers.merge(answers[answers["precision"] == spec.reference], on="item", suffixes=("", "_baseline"))
-        for row in both[both["score"] < both["score_baseline"]].to_dict("records"):
-            item = items[row["item"]]
-            rows.append(
-                {
-                    "variant": f"{row['precision']} on {task.name}", "item": item.id, "question": str(item.input),
-                    "expected": as_text(item.expected), "baseline_answer": row["answer_baseline"],
-                    "answer": row["answer"], "score": row["score"], "baseline_score": row["score_baseline"],
-                }
-            )  # fmt: skip
-    return pd.DataFrame(rows, columns=["variant", "item", "question", "expected", "baseline_answer", "answer", "score",
-                                       "baseline_score"])  # fmt: skip
+        asked = [{"item": one.id, "question": one.input, "expected": as_text(one.expected)} for one in task.items]
+        before = answers.loc[answers["precision"] == spec.reference, ["item", "answer", "score"]]
+        before = before.set_index("item").add_prefix("baseline_")
+        both = answers.merge(before, on="item").merge(pd.DataFrame(asked), on="item")
+        both["variant"] = both["precision"].astype(str) + f" on {task.name}"
+        rows += both.loc[both["score"] < both["baseline_score"], names].to_dict("records")
+    return pd.DataFrame(rows, columns=names)
 
 
 def _asked(spec: TaskSpec, store: Store | Path | str | None) -> tuple[Task, dict[str, str], pd.DataFrame]:

@@ -14,10 +14,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from costlib.errors import InputError
-from costlib.quality.tasks import bounds
+from costlib.quality.tasks import endpoint as bounds
+from costlib.quality.tasks.answers import ask_endpoint
 from costlib.quality.tasks.endpoint import OVERHEAD_TOKENS, Ask, Endpoint, TokenPrice, ask_all
 from costlib.quality.tasks.items import Item, Task
-from costlib.quality.tasks.run import ask_endpoint
 
 PRICE = TokenPrice(Decimal(1_000_000), Decimal(2_000_000))
 """One dollar a token read, two a token written."""
@@ -430,7 +430,7 @@ def test_a_task_through_an_endpoint(server, tmp_path):
         ({"url": "127.0.0.1:8000"}, "an https address"),
         ({"url": "https://me:pw@example.com"}, "without a key"),
         ({"url": "https://example.com/v1?key=1"}, "without a key"),
-        ({"model": ""}, "the name the endpoint knows"),
+        ({"model": ""}, "the name the server knows"),
         ({"concurrency": 0}, "concurrency is 0"),
         ({"attempts": 11}, "attempts is 11"),
         ({"timeout_s": -1}, "timeout_s is -1"),

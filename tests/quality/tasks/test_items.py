@@ -3,7 +3,7 @@ import json
 import pytest
 
 from costlib.errors import InputError
-from costlib.quality.tasks.file import read_task
+from costlib.quality.tasks.items import read_task
 
 
 def jsonl(folder, rows, name="task.jsonl"):

@@ -7,9 +7,8 @@ from costlib.errors import InputError
 from costlib.isolate import Outcome
 from costlib.measure import campaign
 from costlib.quality.tasks import local
-from costlib.quality.tasks.answers import judged, stored_answers
+from costlib.quality.tasks.answers import answer_tasks, judged, stored_answers
 from costlib.quality.tasks.items import Item, Task
-from costlib.quality.tasks.run import answer_tasks
 from costlib.store import Store
 from costlib.tables import ANSWERS
 from tests.small_models import documents, tiny_bert
