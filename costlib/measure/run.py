@@ -282,8 +282,8 @@ def first_guess(model: str, precision: str, prompt_tokens: int, output_tokens: i
     except InputError:
         return 1
     element = known_precision(precision).dense_bytes
-    each = two.total_bytes - one.total_bytes + activation_bytes(known, prompt_tokens, element)
-    room = _HEADROOM * free_bytes - one.weight_bytes
+    each = two["total_bytes"] - one["total_bytes"] + activation_bytes(known, prompt_tokens, element)
+    room = _HEADROOM * free_bytes - one["weight_bytes"]
     return max(1, min(_MOST, int(room // each))) if each and room > 0 else 1
 
 

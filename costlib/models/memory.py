@@ -8,7 +8,6 @@ shows both.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from costlib.errors import bad
@@ -24,39 +23,14 @@ HEADROOM = 0.1
 as vLLM leaves it (`gpu_memory_utilization`)."""
 
 
-@dataclass(frozen=True)
-class MemoryPrediction:
-    """Bytes of each part; kind is always derived.
+def fits_on(predicted: Mapping[str, int], devices: Mapping[str, int]) -> list[str]:
+    """Names of the devices (name to bytes of memory) that run what is predicted, smallest first.
 
-    `linear_bytes` are the linear layers at the bits of the precision, `quantization_state_bytes` their scales,
-    `expert_bytes` experts that stay at 16 bit, `embedding_bytes` input embedding and output head; with `other_bytes`
-    they are the `weight_bytes`, with the key-value cache the `total_bytes`. `activation_bytes` are what the prefill of
-    one sequence of the whole context holds at once. `uniform_bytes` is the figure of headlines: every parameter at the
-    bits of the precision, none left at 16 bit and no scales; with a state as large, per weight, as that of the linear
-    layers in `uniform_with_state_bytes`.
+    They hold the total and the activations of the prompt, and `HEADROOM` of their memory stays free.
     """
-
-    parameters: int
-    linear_bytes: int
-    quantization_state_bytes: int
-    expert_bytes: int
-    embedding_bytes: int
-    other_bytes: int
-    weight_bytes: int
-    kv_cache_bytes: int
-    total_bytes: int
-    activation_bytes: int
-    uniform_bytes: int
-    uniform_with_state_bytes: int
-
-    def fits_on(self, devices: Mapping[str, int]) -> list[str]:
-        """Names of the devices (name to bytes of memory) that run it, smallest first.
-
-        They hold the total and the activations of the prompt, and `HEADROOM` of their memory stays free.
-        """
-        needed = self.total_bytes + self.activation_bytes
-        ordered = sorted(devices.items(), key=lambda item: (item[1], item[0]))
-        return [name for name, memory in ordered if memory * (1 - HEADROOM) >= needed]
+    needed = predicted["total_bytes"] + predicted["activation_bytes"]
+    ordered = sorted(devices.items(), key=lambda item: (item[1], item[0]))
+    return [name for name, memory in ordered if memory * (1 - HEADROOM) >= needed]
 
 
 def activation_bytes(shape: Architecture, prompt_tokens: int, element_bytes: int) -> int:
@@ -71,10 +45,15 @@ def activation_bytes(shape: Architecture, prompt_tokens: int, element_bytes: int
     return element_bytes * (prompt_tokens * (6 * shape.hidden + heads + 4 * width) + 2 * shape.vocabulary)
 
 
-def predict(shape: Architecture, precision_name: str, batch: int = 1, context: int = 4096) -> MemoryPrediction:
-    """Predict the bytes of `shape` at a precision with `batch` sequences of `context` tokens.
+def predict(shape: Architecture, precision_name: str, batch: int = 1, context: int = 4096) -> dict[str, int]:
+    """Predict the bytes of `shape` at a precision with `batch` sequences of `context` tokens, part by part.
 
-    Raises `InputError` for an unknown precision or a batch or context below 1.
+    `linear_bytes` are the linear layers at the bits of the precision, `quantization_state_bytes` their scales,
+    `expert_bytes` experts that stay at 16 bit, `embedding_bytes` input embedding and output head; with `other_bytes`
+    they are the `weight_bytes`, with the key-value cache the `total_bytes`. `activation_bytes` are what the prefill of
+    one sequence of the whole context holds at once. `uniform_bytes` is the figure of headlines: every parameter at the
+    bits of the precision, none left at 16 bit and no scales; with a state as large, per weight, as that of the linear
+    layers in `uniform_with_state_bytes`. Raises `InputError` for an unknown precision or a batch or context below 1.
     """
     held = precision(precision_name)
     batch, context = (number.item() if hasattr(number, "item") else number for number in (batch, context))
@@ -94,26 +73,26 @@ def predict(shape: Architecture, precision_name: str, batch: int = 1, context: i
     )
     linear = int((shape.linear_parameters - experts) * held.linear_bits / 8)
     tables = shape.embedding_parameters
-    embedding = int(tables * held.linear_bits / 8) if held.method == "gguf" else tables * held.dense_bytes
-    other = shape.other_parameters * held.dense_bytes
-    weights = converted - kept + experts * held.dense_bytes + embedding + other
-    cache = shape.kv_cache_bytes(context, batch, held.dense_bytes)
-    uniform = int(shape.total_parameters * held.linear_bits / 8)
     state = converted - kept - linear
-    return MemoryPrediction(
-        parameters=shape.total_parameters,
-        linear_bytes=linear,
-        quantization_state_bytes=state,
-        expert_bytes=experts * held.dense_bytes,
-        embedding_bytes=embedding,
-        other_bytes=other,
-        weight_bytes=weights,
-        kv_cache_bytes=cache,
-        total_bytes=weights + cache,
-        activation_bytes=activation_bytes(shape, context, held.dense_bytes),
-        uniform_bytes=uniform,
-        uniform_with_state_bytes=int(uniform * (1 + state / linear)),
-    )
+    parts = {
+        "linear_bytes": linear,
+        "quantization_state_bytes": state,
+        "expert_bytes": experts * held.dense_bytes,
+        "embedding_bytes": int(tables * held.linear_bits / 8) if held.method == "gguf" else tables * held.dense_bytes,
+        "other_bytes": shape.other_parameters * held.dense_bytes,
+    }
+    weights, cache = sum(parts.values()), shape.kv_cache_bytes(context, batch, held.dense_bytes)
+    uniform = int(shape.total_parameters * held.linear_bits / 8)
+    return {
+        "parameters": shape.total_parameters,
+        **parts,
+        "weight_bytes": weights,
+        "kv_cache_bytes": cache,
+        "total_bytes": weights + cache,
+        "activation_bytes": activation_bytes(shape, context, held.dense_bytes),
+        "uniform_bytes": uniform,
+        "uniform_with_state_bytes": int(uniform * (1 + state / linear)),
+    }
 
 
 def memory(
@@ -164,7 +143,6 @@ def memory_rows(
     for name in names:
         predicted = predict(found, name, batch, context)
         row: dict[str, Any] = {"model": model, "precision": name, "batch": batch, "context": context}
-        rows.append(
-            row | asdict(predicted) | {"fits_on": predicted.fits_on(devices), "kind": "derived", "source": found.source}
-        )
+        fits = {"fits_on": fits_on(predicted, devices), "kind": "derived", "source": found.source}
+        rows.append(row | predicted | fits)
     return rows

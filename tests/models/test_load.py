@@ -36,7 +36,7 @@ def test_every_precision_is_applied_and_predicted_to_the_byte(tiny_model: Path, 
     proof = loaded.proof
     assert proof.modules_converted == (14 if PRECISIONS[name].quantizes else 0)
     assert proof.modules_total == 14
-    predicted = predict(from_folder(tiny_model, "tiny"), name).weight_bytes
+    predicted = predict(from_folder(tiny_model, "tiny"), name)["weight_bytes"]
     buffers = sum(buffer.numel() * buffer.element_size() for _, buffer in loaded.model.named_buffers())
     assert proof.weight_bytes - buffers == predicted
     assert proof.weight_bytes == proof.weight_bytes_expected == sum(proof.bytes_by_dtype.values())
