@@ -28,10 +28,9 @@ from costlib.errors import InputError, bad, unused
 from costlib.isolate import step
 from costlib.measure.campaign import Campaign, Row, records, whole_numbers
 from costlib.measure.estimate import ends, estimate, rate, sureness, undisturbed
-from costlib.measure.iteration import iterate
 from costlib.measure.roofline import judged, limits_of, reading, shares
 from costlib.measure.summarise import energy_columns
-from costlib.measure.worker import IDLE_S, LOADED, Session
+from costlib.measure.worker import LOADED, Session
 from costlib.models.encoder import load_encoder, refuse_other_models
 from costlib.models.load import check_device
 from costlib.models.precision import precision as known_precision
@@ -316,8 +315,7 @@ def encode_once(
     texts, task = (json.loads((place / name).read_text(encoding="utf-8")) for name in ("texts.json", "task.json"))
     session = Session(device)
     hardware, held = session.device, known_precision(precision)
-    meter = hardware.energy()
-    meter.idle(IDLE_S)
+    session.idle()
     encoder = load_encoder(model, precision, device)
     step(LOADED)
     until = time.perf_counter() + budget_s
@@ -336,10 +334,10 @@ def encode_once(
         hardware.synchronize()
         times.append(time.perf_counter() - started)
 
-    flags, energy = iterate(hardware, meter, once, slice_s, _MAXIMUM_PASSES, until)
+    columns = session.run | session.repeat(once, slice_s, _MAXIMUM_PASSES, until)
+    columns["peak_bytes"] = hardware.peaks().held
     lengths = encoder.tokens(texts)
-    columns = session.run | energy.columns() | {"pass_s": times, "flags": flags, "peak_bytes": hardware.peaks().held}
-    columns |= {"tokens": sum(lengths), "width": int(vectors.shape[1])}
+    columns |= {"pass_s": times, "tokens": sum(lengths), "width": int(vectors.shape[1])}
     names = ("load_s", "weight_bytes", "kernel", "compute_dtype", "weights_note")
     columns |= {name: getattr(encoder, name) for name in names}
     if encoder.static:

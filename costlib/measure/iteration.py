@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from costlib.isolate import Unsupported, step
-from costlib.measure.device import Device, Energy, Meter
+from costlib.isolate import Unsupported
+from costlib.measure.device import Device
 from costlib.models.architectures import Architecture
 from costlib.models.load import Loaded, context_of, load_model
 from costlib.models.reference import parse
@@ -21,7 +21,6 @@ from costlib.models.reference import parse
 WARM_UP_TOKENS = 8
 PROBES = 3
 _Pass = Callable[[Any], Any]
-_SAY_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -164,34 +163,6 @@ def launch_s(device: Device, step: Callable[[], object], times: int) -> float | 
         found.append(time.perf_counter() - started)
     device.synchronize()
     return min(found)
-
-
-def iterate(
-    device: Device, meter: Meter, once: Callable[[], object], slice_s: float, most: int, until: float
-) -> tuple[list[str], Energy]:
-    """Do `once` again and again and count the energy of it all: why each was disturbed, and the energy.
-
-    It ends after `slice_s` seconds or at `most` times, but not before the window of the energy counter is full, and
-    never begins anew after `until`.
-    """
-    device.watch()
-    disturbance, flags = device.disturbance(), list[str]()
-    meter.start()
-    began = said = time.perf_counter()
-    window_s = min(meter.minimum_window_s * 1.02, until - began)
-    slice_s = min(max(slice_s, window_s), until - began)
-    try:
-        while (
-            not flags or (passed := time.perf_counter() - began) < window_s or (len(flags) < most and passed < slice_s)
-        ):
-            once()
-            flags.append(disturbance.reason())
-            if time.perf_counter() - said > _SAY_S or not flags[1:]:
-                said = time.perf_counter()
-                step(f"iteration {len(flags)}")
-        return flags, meter.stop()
-    finally:
-        device.unwatch()
 
 
 def cache_bytes(cache: Any) -> int:

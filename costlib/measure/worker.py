@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Callable
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from costlib.models.load import Loaded
 
 IDLE_S = 1.0
+_SAY_S = 0.1
 LOADED, COMPILING, COMPILED = "warming up", "compiling", "compiled"
 """Steps of the child: the time budget runs from the first, or from the last where there is something to compile."""
 
@@ -35,6 +37,38 @@ class Session:
         self.device = open_device(name)
         environment, fingerprint = describe(name, self.device.properties)
         self.run: dict[str, Any] = {"environment": environment, "fingerprint": fingerprint}
+        self._meter = self.device.energy()
+
+    def idle(self) -> None:
+        """Note the power of the device before there is a model on it."""
+        self._meter.idle(IDLE_S)
+
+    def repeat(self, once: Callable[[], object], slice_s: float, most: int, until: float) -> dict[str, Any]:
+        """Do `once` again and again: why each was disturbed, and the energy of it all, as columns.
+
+        It ends after `slice_s` seconds or at `most` times, but not before the window of the energy counter is full, and
+        never begins anew after `until`.
+        """
+        self.device.watch()
+        disturbance, flags = self.device.disturbance(), list[str]()
+        self._meter.start()
+        began = said = time.perf_counter()
+        window_s = min(self._meter.minimum_window_s * 1.02, until - began)
+        slice_s = min(max(slice_s, window_s), until - began)
+        try:
+            while (
+                not flags
+                or (passed := time.perf_counter() - began) < window_s
+                or (len(flags) < most and passed < slice_s)
+            ):
+                once()
+                flags.append(disturbance.reason())
+                if time.perf_counter() - said > _SAY_S or not flags[1:]:
+                    said = time.perf_counter()
+                    step(f"iteration {len(flags)}")
+            return self._meter.stop().columns() | {"flags": flags}
+        finally:
+            self.device.unwatch()
 
     def columns(self, loaded: Loaded) -> dict[str, Any]:
         """What every child says of its run, its model and its peak memory."""
@@ -67,13 +101,12 @@ def measure_once(
     measured before in this call. Returns columns of the runs table, and the ceilings. The target of `run_isolated`.
     """
     from costlib.measure.engines import ENGINES
-    from costlib.measure.iteration import Iteration, Shape, iterate
+    from costlib.measure.iteration import Iteration, Shape
     from costlib.measure.roofline import limits_of, work_of
 
     session = Session(device)
     hardware = session.device
-    meter = hardware.energy()
-    meter.idle(IDLE_S)
+    session.idle()
     shape = Shape(batch, prompt_tokens, output_tokens)
     loaded, columns = ENGINES[engine].load(model, precision, device, shape)
     columns |= session.run | {"load_peak_bytes": hardware.peaks().held}
@@ -92,14 +125,12 @@ def measure_once(
     def once() -> None:
         timed.append(running.run(seed + len(timed) + 1))
 
-    flags, energy = iterate(hardware, meter, once, slice_s, maximum_iterations, until)
+    columns |= session.repeat(once, slice_s, maximum_iterations, until)
     peaks = hardware.peaks()
     decode = [each.decode_s for each in timed]
-    columns |= peaks.columns() | energy.columns()
-    columns |= {
+    columns |= peaks.columns() | {
         "ttft_s": [each.ttft_s for each in timed],
         "decode_s": decode,
-        "flags": flags,
         "compile_s": running.compile_s,
         "kv_cache_bytes": timed[-1].kv_cache_bytes,
         "power_limit_w": (columns["environment"]["gpu"] or {}).get("power_limit_w"),
