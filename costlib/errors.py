@@ -57,7 +57,7 @@ def bounded(field: str, value: object, low: float, high: float, *, whole: bool =
     """Refuse anything but a number, a `whole` one perhaps, from `low` to `high`."""
     kinds = int if whole else int | float
     if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
-        raise bad(field, value, f"a {'whole ' * whole}number from {low:g} to {high:,.0f}")
+        raise bad(field, value, f"a {'whole ' * whole}number from {low:g} to {high:,.10g}")
 
 
 def unused(why: str, of: Callable[..., object], given: Mapping[str, object], names: Iterable[str]) -> None:

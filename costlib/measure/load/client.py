@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -57,21 +57,21 @@ async def send(
 
     Cancelled from outside (the time limit of the test), it fills in how far it came and lets the cancellation pass.
     """
-    answer, events = _Answer(attempt, hear), Events()
+    events, heard, ended = Events(), False, False
     failure: Failed | None = None
     attempt.sent_s, attempt.reason = clock(), None
 
-    def take(part: bytes) -> bool:
-        now = clock()
-        for event in events.feed(part):
-            answer.take(event, now)
-        return answer.ended
+    def read(found: Iterable[str], now: float) -> bool:
+        nonlocal heard, ended
+        for data in found:
+            heard = True
+            ended = _read(data, attempt, now, hear) or ended
+        return ended
 
     try:
-        await exchange(client, url, body, take, timeout_s=timeout_s)
-        for event in events.end():
-            answer.take(event, clock())
-        if not answer.heard:
+        await exchange(client, url, body, lambda part: read(events.feed(part), clock()), timeout_s=timeout_s)
+        read(events.end(), clock())
+        if not heard:
             raise Failed("malformed", "no event came: the answer is not a stream", passing=False)
     except Failed as error:
         failure = error
@@ -80,9 +80,8 @@ async def send(
         raise
     finally:
         attempt.end_s = clock()
-        if failure is None and not answer.ended:
-            failure = Failed("cut", "the stream ended without its end", passing=True)
-        if failure is not None and not answer.ended:
+        if not ended:
+            failure = failure or Failed("cut", "the stream ended without its end", passing=True)
             attempt.outcome, attempt.reason = ("cut" if attempt.chunk_s else "failed"), str(failure)
         elif not attempt.chunk_s:
             attempt.outcome = "empty" if attempt.finish_reason else "failed"
@@ -91,44 +90,32 @@ async def send(
             attempt.outcome = "ok"
 
 
-class _Answer:
-    """Reads the events of one stream into its attempt."""
-
-    def __init__(self, attempt: Attempt, hear: Hear | None) -> None:
-        self._attempt, self._hear = attempt, hear
-        self.heard = self.ended = False
-
-    def take(self, data: str, now: float) -> None:
-        """One event; raises `Failed` for an error in the stream, or for what is no completion chunk."""
-        self.heard = True
-        if data.strip() == "[DONE]":
-            self.ended = True
-            return
-        try:
-            event = json.loads(data)
-            if event.get("error") or event.get("object") == "error":
-                raise Failed("stream_error", complaint(event.get("error") or event), passing=True)
-            self._count(event.get("usage"))
-            for choice in event.get("choices") or ():
-                if text := _text(choice):
-                    self._attempt.chunk_s.append(now)
-                    if self._hear is not None:
-                        self._hear(text, now)
-                if choice.get("finish_reason") is not None:
-                    self._attempt.finish_reason = redact(str(choice["finish_reason"]))[:40]
-                    self.ended = True
-        except NO_JSON as error:
-            raise Failed("malformed", "an event is not a completion chunk in JSON", passing=True) from error
-
-    def _count(self, usage: Any) -> None:
-        counts = usage_counts(usage)
-        if counts is None:
-            return
-        self._attempt.usage = counts  # a server that tells them with every chunk counts up: the last one holds
-        details = usage.get("prompt_tokens_details")
-        cached = details.get("cached_tokens") if isinstance(details, dict) else None
-        if isinstance(cached, int) and 0 <= cached <= counts[0]:
-            self._attempt.cached_tokens = cached
+def _read(data: str, attempt: Attempt, now: float, hear: Hear | None) -> bool:
+    """One event into its attempt, and whether it ends it; `Failed` for an error, or for what is no completion chunk."""
+    if data.strip() == "[DONE]":
+        return True
+    try:
+        event = json.loads(data)
+        if event.get("error") or event.get("object") == "error":
+            raise Failed("stream_error", complaint(event.get("error") or event), passing=True)
+        usage = event.get("usage")
+        if counts := usage_counts(usage):
+            attempt.usage = counts  # a server that tells them with every chunk counts up: the last one holds
+            details = usage.get("prompt_tokens_details")
+            cached = details.get("cached_tokens") if isinstance(details, dict) else None
+            if isinstance(cached, int) and 0 <= cached <= counts[0]:
+                attempt.cached_tokens = cached
+        ended = False
+        for choice in event.get("choices") or ():
+            if text := _text(choice):
+                attempt.chunk_s.append(now)
+                if hear is not None:
+                    hear(text, now)
+            if choice.get("finish_reason") is not None:
+                attempt.finish_reason, ended = redact(str(choice["finish_reason"]))[:40], True
+        return ended
+    except NO_JSON as error:
+        raise Failed("malformed", "an event is not a completion chunk in JSON", passing=True) from error
 
 
 def _text(choice: dict[str, Any]) -> str:

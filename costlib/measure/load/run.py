@@ -8,22 +8,27 @@ requests first warm it up and tell how long prompts are in its tokens. Then ever
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from costlib.errors import bad, unused
+from costlib.environment import describe
+from costlib.errors import CostlibError, bad, unused
 from costlib.measure.load.arrivals import Planned, drawn, open_loop, read_trace
-from costlib.measure.load.bench import Bench, Unstored
-from costlib.measure.load.search import Highest, bounds, search
+from costlib.measure.load.drive import Flow, Sendable, drive
+from costlib.measure.load.prompts import Ruler, prompt
+from costlib.measure.load.search import Highest, bounds, doubted, search
+from costlib.measure.load.selftest import kept_up, self_test
 from costlib.measure.load.settings import MOST_REQUESTS, Settings, arrivals_of, rates_of
 from costlib.measure.load.slo import Slo, holds
-from costlib.measure.load.trace import dialects, latencies
-from costlib.progress import Progress, silent
-from costlib.server import Target
-from costlib.store import Store
-from costlib.tables.schema import is_null
+from costlib.measure.load.trace import counted, dialects, goodput, latencies, medians, steady, trace_of
+from costlib.progress import Progress, Step, silent
+from costlib.server import Target, api_key
+from costlib.store import Store, new_id
+from costlib.tables import LOAD_REQUESTS, LOADS
 from costlib.value import brief
 
 if TYPE_CHECKING:
@@ -31,6 +36,12 @@ if TYPE_CHECKING:
 
 _MOST_TOKENS = 50_000_000
 """Of all prompts of a test together, which are made before it begins."""
+_STEPS = 20
+_STREAMING: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
+
+
+class Unstored(Exception):  # noqa: N818 - what was measured is there, only the store is not
+    """The store took no more; the rows are in the bench."""
 
 
 @brief
@@ -85,15 +96,14 @@ def load(
     rates, searched = rates_of(rate)
     if searched and not promised.given:
         raise bad("rate", "max", "rates, or max beside a promise that is to be kept: slo_ttft_s, slo_tpot_s, slo_e2e_s")
-    lines = read_trace(trace) if trace is not None else []
-    kind = arrivals_of(
-        bool(rates) or searched, concurrency, bool(lines) and lines[0].at_s is not None, given.arrival_scv
-    )
+    lines, rated = read_trace(trace) if trace is not None else [], bool(rates) or searched
+    kind = arrivals_of(rated, concurrency, bool(lines) and lines[0].at_s is not None, given.arrival_scv)
+    draws = rated or (not lines and "-" in f"{given.prompt_tokens}{given.output_tokens}")
     for why, no, names in (
         ("beside a trace, whose lines say it", bool(lines), ["prompt_tokens", "output_tokens"]),
-        ("where the trace says every prompt", all(one.prompt for one in lines) and lines, ["shared_prefix_tokens"]),
+        ("where the trace says every prompt", lines and all(one.prompt for one in lines), ["shared_prefix_tokens"]),
         ("beside a concurrency, which is the most at once", concurrency is not None, ["most_at_once"]),
-        ("where neither arrivals nor lengths are drawn", not _draws(given, rates or searched, lines), ["seed"]),
+        ("where neither arrivals nor lengths are drawn", not draws, ["seed"]),
     ):
         if no:
             unused(why, Settings, vars(given), names)
@@ -101,18 +111,13 @@ def load(
     if kind == "trace" and count > len(lines):
         raise bad("requests", count, f"at most {len(lines):,}, which the trace holds")
     planned = drawn(given.prompt_tokens, given.output_tokens, count, given.seed)
-    if lines:
-        planned = [lines[number % len(lines)] for number in range(count)]
+    planned = [lines[number % len(lines)] for number in range(count)] if lines else planned
     if kind != "trace":
         planned = [replace(one, at_s=None) for one in planned]
     if sum(one.prompt_tokens + given.shared_prefix_tokens for one in planned) > _MOST_TOKENS:
         raise bad("requests", count, f"so many that their prompts have at most {_MOST_TOKENS:,} tokens together")
     kept = store if isinstance(store, Store) else Store(store)
     kept.check_writable()
-    told = {
-        name: str(getattr(given, name)) if not lines else "as in the trace"
-        for name in ("prompt_tokens", "output_tokens")
-    }
     ways = {name: getattr(given, name) for name in ("warmup", "timeout_s", "time_limit_s", "self_test_s", "seed")}
     ways |= {"chat": target.chat, "extra": dict(target.extra), "trace": None if trace is None else Path(trace).name}
     shape: dict[str, Any] = {
@@ -125,13 +130,11 @@ def load(
         "concurrency": concurrency,
         "most_at_once": concurrency or given.most_at_once,
         "requests": count,
-        "prompt_tokens_asked": told["prompt_tokens"],
-        "output_tokens_asked": told["output_tokens"],
+        "prompt_tokens_asked": "as in the trace" if lines else str(given.prompt_tokens),
+        "output_tokens_asked": "as in the trace" if lines else str(given.output_tokens),
         "shared_prefix_tokens": given.shared_prefix_tokens,
         "settings": json.dumps(ways, sort_keys=True),
-        "slo_ttft_s": promised.ttft_s,
-        "slo_tpot_s": promised.tpot_s,
-        "slo_e2e_s": promised.e2e_s,
+        **{f"slo_{name}": getattr(promised, name) for name in ("ttft_s", "tpot_s", "e2e_s")},
         "slo_share": promised.share if promised.given else None,
         "kind": "measured",
     }
@@ -146,37 +149,112 @@ def load(
     highest = unstored = None
     try:
         if bench.warm_up(planned):
-            if not rates and not searched:
-                bench.test(planned, None)
+            if not rated:
+                bench.test(planned)
             for at in rates:
                 seen[at] = held(at)
             if searched or (promised.given and len(rates) > 1):
                 highest = search(held, seen) if searched else bounds(seen)
-                highest = _doubted(highest, bench.rows, promised.share)
+                highest = doubted(highest, pd.concat(bench.rows, ignore_index=True), promised.share)
     except Unstored as error:
         unstored = str(error)
     rows, traces = (pd.concat(frames, ignore_index=True) for frames in (bench.rows, bench.traces))
     return LoadTest(rows, traces, promised, highest, unstored)
 
 
-def _draws(given: Settings, rated: object, lines: Sequence[Planned]) -> bool:
-    return bool(rated) or (not lines and "-" in f"{given.prompt_tokens}{given.output_tokens}")
+@dataclass
+class Bench:
+    """One server, tested at one load after another; `shape` holds the columns of `loads` that all tests share."""
 
+    target: Target
+    settings: Settings
+    slo: Slo
+    store: Store
+    shape: dict[str, Any]
+    tell: Progress
+    ruler: Ruler = field(default_factory=Ruler)
+    rows: list[pd.DataFrame] = field(default_factory=list)
+    traces: list[pd.DataFrame] = field(default_factory=list)
 
-def _doubted(found: Highest, rows: Sequence[pd.DataFrame], share: float) -> Highest:
-    """Says so where the tests on both sides of the edge do not prove their side, or the client was in the way."""
-    doubts = [found.reason] if found.reason else []
-    for frame in rows:
-        row = {str(name): value for name, value in frame.iloc[0].to_dict().items()}
-        rate = row["rate_per_s"]
-        if is_null(row["good_share"]) or rate not in (found.rate_per_s, found.fails_at_per_s):
-            continue
-        fails = rate == found.fails_at_per_s
-        if row["good_share_low"] < share < row["good_share_high"]:
-            ends = f"between {row['good_share_low']:.0%} and {row['good_share_high']:.0%}"
-            doubts.append(
-                f"at {rate:g} requests/s {ends} keep the promise, {share:.0%} are to: more requests would tell"
-            )
-        if fails and not is_null(row["client_bound"]) and row["client_bound"]:
-            doubts.append(f"at {rate:g} requests/s the client was the bottleneck, so the server may do more")
-    return replace(found, reason="; ".join(doubts) or None)
+    def warm_up(self, planned: Sequence[Planned]) -> bool:
+        """Ask a few requests one by one; whether any was answered. A failed warm-up is kept as a test that failed."""
+        if not self.settings.warmup:
+            return True
+        chosen = [replace(planned[i % len(planned)], at_s=None) for i in range(self.settings.warmup)]
+        longest = max(self.ruler.words(one.prompt_tokens) for one in chosen)
+        words = [max(4, longest // (1 if i % 2 else 2)) for i in range(len(chosen))]
+        self.tell(Step("warming up", stage="load", done=0, total=self.shape["requests"]))
+        told = [(a.words, a.usage) for a in self.test(chosen, warming=words).attempts if a.outcome == "ok"]
+        if told and all(one.prompt is None for one in chosen):
+            self.ruler = Ruler.of([(many, usage[0]) for many, usage in told if usage])
+        return bool(told)
+
+    def test(self, planned: Sequence[Planned], rate: float | None = None, *, warming: list[int] | None = None) -> Flow:
+        """Send these requests; what came of them is the last of `rows`, that of a `warming` up only where it failed.
+
+        Bodies are made before the test, so that making them delays nothing in it.
+        """
+        run_id, started, flow = new_id(), datetime.now(UTC).isoformat(timespec="seconds"), Flow()
+        words = warming or [self.ruler.words(one.prompt_tokens) for one in planned]
+        shared = round(self.settings.shared_prefix_tokens / self.ruler.tokens_per_word)
+        requests = []
+        for number, (one, count) in enumerate(zip(planned, words, strict=True)):
+            text = one.prompt if one.prompt is not None else prompt(count, f"{run_id} {number}", shared)
+            body = self.target.body(text, one.output_tokens, **_STREAMING)
+            requests.append(Sendable(json.dumps(body).encode(), one.at_s, len(text.split())))
+        total = len(requests)
+        label = self.target.model + ("" if rate is None else f" at {rate:g} requests/s")
+
+        def tell(done: int) -> None:
+            if done == total or done % max(1, total // _STEPS) == 0:
+                self.tell(Step(f"{label}: {done} of {total} requests", stage="load", done=done, total=total))
+
+        about: dict[str, Any] = {"run_id": run_id, "started_at": started, "rate_per_s": rate, "status": "ok"}
+        try:
+            drive(
+                self.target.address, requests, flow, most_at_once=1 if warming else self.shape["most_at_once"],
+                time_limit_s=self.settings.time_limit_s, timeout_s=self.settings.timeout_s,
+                key=api_key(self.target.api_key_env), tell=tell,
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            if not warming:
+                self._keep(about | {"status": "error", "reason": "interrupted before its end"}, flow, planned)
+            raise
+        answered = any(attempt.outcome == "ok" for attempt in flow.attempts)
+        if not answered:
+            said = Counter(attempt.reason for attempt in flow.attempts).most_common(1)
+            why = said[0][0] if said else "nothing was due before the time limit"
+            about |= {"status": "error"}
+            about |= {"reason": f"no {'answer to the warm-up' if warming else 'whole answer'}: {why}"}
+        elif flow.limited:
+            about["reason"] = f"the time limit came when {len(flow.attempts)} of {len(planned)} requests were due"
+        if not (warming and answered):
+            self._keep(about, flow, planned)
+        return flow
+
+    def _keep(self, about: dict[str, Any], flow: Flow, planned: Sequence[Planned]) -> None:
+        requests = trace_of(about["run_id"], flow, planned)
+        environment, fingerprint = describe("cpu")
+        row = self.shape | about | {"fingerprint": fingerprint, "environment": json.dumps(environment, sort_keys=True)}
+        row |= counted(requests) if len(requests) else {}
+        if row["status"] == "ok":
+            row |= steady(requests, self.shape["concurrency"]) | medians(requests) | goodput(requests, self.slo)
+            tested = None
+            if self.settings.self_test_s:  # with as many streams, and chunks as close, as the test had
+                spans = requests[requests["outcome"] == "ok"]
+                chunks = int((spans["chunk_s"].map(len) - 1).clip(lower=0).sum())
+                gap = float((spans["last_s"] - spans["first_s"]).sum()) / chunks if chunks else 0.01
+                self.tell("the client tests itself")
+                tested = self_test(row["in_flight_peak"], gap, self.settings.self_test_s)
+            row |= kept_up(requests, flow, tested, row)
+        kept = LOADS.of([row])
+        self.rows.append(kept)
+        self.traces.append(requests)
+        traced: Path | None = None
+        try:
+            traced = self.store.write(LOAD_REQUESTS, requests, row["run_id"])
+            self.store.write(LOADS, kept, row["run_id"])
+        except CostlibError as error:
+            if traced is not None:  # a trace without its test would be half a test
+                traced.unlink(missing_ok=True)
+            raise Unstored(str(error)) from error

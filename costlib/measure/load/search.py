@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from costlib.tables.schema import is_null
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CLOSE = 1.1
 """A rate that holds and one that fails are told apart down to this ratio."""
@@ -51,3 +57,18 @@ def search(holds: Callable[[float], bool], seen: dict[float, bool], most: int = 
             break
         seen[rate] = holds(rate)
     return bounds(seen)
+
+
+def doubted(found: Highest, tests: pd.DataFrame, share: float) -> Highest:
+    """Says so where the tests on both sides of the edge do not prove their side, or the client was in the way."""
+    doubts = [found.reason] if found.reason else []
+    for row in tests[tests["good_share"].notna()].to_dict("records"):
+        rate, low, high = row["rate_per_s"], row["good_share_low"], row["good_share_high"]
+        if rate not in (found.rate_per_s, found.fails_at_per_s):
+            continue
+        if low < share < high:
+            said = f"between {low:.0%} and {high:.0%} keep the promise, {share:.0%} are to: more requests would tell"
+            doubts.append(f"at {rate:g} requests/s {said}")
+        if rate == found.fails_at_per_s and not is_null(row["client_bound"]) and row["client_bound"]:
+            doubts.append(f"at {rate:g} requests/s the client was the bottleneck, so the server may do more")
+    return replace(found, reason="; ".join(doubts) or None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from costlib.errors import bad
+from costlib.errors import bounded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,11 +26,10 @@ class Slo:
 
     def __post_init__(self) -> None:
         """Refuse what is no limit."""
-        for name, value in (("slo_ttft_s", self.ttft_s), ("slo_tpot_s", self.tpot_s), ("slo_e2e_s", self.e2e_s)):
-            if value is not None and not (_number(value) and 0 < value < 1e9):
-                raise bad(name, value, "a number of seconds above 0")
-        if not (_number(self.share) and 0 < self.share < 1):
-            raise bad("slo_share", self.share, "a number between 0 and 1")
+        for name, limit in (("slo_ttft_s", self.ttft_s), ("slo_tpot_s", self.tpot_s), ("slo_e2e_s", self.e2e_s)):
+            if limit is not None:
+                bounded(name, limit, 1e-6, 1e9)
+        bounded("slo_share", self.share, 1e-6, 1 - 1e-6)
 
     @property
     def given(self) -> bool:
@@ -45,10 +44,6 @@ class Slo:
             if limit is not None:
                 kept &= ~(answers[name] > limit)  # no second token, no time per token: kept
         return kept
-
-
-def _number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def holds(tests: pd.DataFrame) -> pd.Series[bool]:

@@ -44,22 +44,15 @@ def trace_of(run_id: str, flow: Flow, planned: Sequence[Planned]) -> pd.DataFram
     """Table `load_requests` of what was sent; tokens are the server's, else a chunk counts as a token."""
     rows = []
     for attempt, asked in zip(flow.attempts, planned, strict=False):
-        row: dict[str, Any] = {
-            "run_id": run_id,
-            **{name: getattr(attempt, name) for name in ("number", "outcome", "reason", "scheduled_s", "sent_s")},
-            **{name: getattr(attempt, name) for name in ("end_s", "chunk_s", "cached_tokens", "finish_reason")},
-            "prompt_words": attempt.words,
-            "output_tokens_asked": asked.output_tokens,
-        }
-        if attempt.chunk_s:
-            row |= {"first_s": attempt.chunk_s[0], "last_s": attempt.chunk_s[-1]}
-            row |= {"output_tokens": len(attempt.chunk_s), "tokens_from": "chunks"}
-        if attempt.usage is not None:
-            row["prompt_tokens"] = attempt.usage[0]
-            if attempt.usage[1]:  # a server that counts 0 tokens of a text does not count
-                row |= {"output_tokens": attempt.usage[1], "tokens_from": "usage"}
+        stamps, told = attempt.chunk_s, attempt.usage or (None, None)
+        row = vars(attempt) | {"run_id": run_id, "prompt_words": attempt.words, "prompt_tokens": told[0]}
+        row["output_tokens_asked"] = asked.output_tokens
+        if stamps:
+            row |= {"first_s": stamps[0], "last_s": stamps[-1], "output_tokens": len(stamps), "tokens_from": "chunks"}
+        if told[1]:  # a server that counts 0 tokens of a text does not count
+            row |= {"output_tokens": told[1], "tokens_from": "usage"}
         rows.append(row)
-    return LOAD_REQUESTS.validate(pd.DataFrame(rows, columns=LOAD_REQUESTS.names))
+    return LOAD_REQUESTS.of(rows)
 
 
 def answers(requests: pd.DataFrame) -> pd.DataFrame:
@@ -254,6 +247,7 @@ def dialects(requests: pd.DataFrame, slo: Slo | None = None) -> pd.DataFrame:
     last finish, ramps included. Sources: vllm/benchmarks/serve.py of vLLM, schemas of GuideLLM (request statistics),
     the metrics reference of AIPerf.
     """
+    names = ["run_id", "dialect", "metric", "statistic", "value", "unit", "formula", "reason"]
     rows: list[tuple[Any, ...]] = []
     for run, trace in requests.groupby("run_id", sort=False):
         found = answers(trace)
@@ -270,24 +264,17 @@ def dialects(requests: pd.DataFrame, slo: Slo | None = None) -> pd.DataFrame:
         span = trace["end_s"].max() - trace["sent_s"].min()
         if not len(found) or not span > 0:
             continue
-        read = found["prompt_tokens"].astype(float).sum(skipna=False)
-        totals = [
-            (tool, metric, unit, count, what)
-            for tool, output in (("vllm", "output_throughput"), ("aiperf", "output_token_throughput"))
-            for metric, unit, count, what in (
-                ("request_throughput", "requests/s", len(found), "whole answers"),
-                (output, "tokens/s", written.sum(), "output tokens"),
-            )
-        ]
-        both = written.sum() + read
+        totals: list[tuple[str, str, str, float, str]] = []
+        for tool, output in (("vllm", "output_throughput"), ("aiperf", "output_token_throughput")):
+            totals.append((tool, "request_throughput", "requests/s", len(found), "whole answers"))
+            totals.append((tool, output, "tokens/s", written.sum(), "output tokens"))
+        both = written.sum() + found["prompt_tokens"].astype(float).sum(skipna=False)
         totals.append(("vllm", "total_token_throughput", "tokens/s", both, "prompt and output tokens"))
         if slo is not None and slo.given:
             good = slo.kept(found, since="sent").sum()
             totals.append(("vllm", "request_goodput", "requests/s", good, "answers within the SLO, from sending,"))
         for tool, metric, unit, count, what in totals:
             why = None if count == count else "the server does not tell its prompt tokens"
-            rows.append(
-                (run, tool, metric, "whole run", count / span, unit, f"{what} / (last finish - first send)", why)
-            )
-    names = ["run_id", "dialect", "metric", "statistic", "value", "unit", "formula", "reason"]
+            formula = f"{what} / (last finish - first send)"
+            rows.append((run, tool, metric, "whole run", count / span, unit, formula, why))
     return pd.DataFrame(rows, columns=names).astype({"value": float})
