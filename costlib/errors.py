@@ -53,11 +53,11 @@ def bad(field: str, value: object, allowed: str | Iterable[str], where: str | No
     return InputError(f"{prefix}{_cut(field)} is {_shown(value)}; allowed: {_cut(allowed, 1000)}")
 
 
-def bounded(field: str, value: object, low: float, high: float, *, whole: bool = False) -> None:
-    """Refuse anything but a number, a `whole` one perhaps, from `low` to `high`."""
+def bounded(field: str, value: object, low: float, high: float, *, whole: bool = False, more: str = "") -> None:
+    """Refuse anything but a number, a `whole` one perhaps, from `low` to `high`; `more` says what else is allowed."""
     kinds = int if whole else int | float
     if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
-        raise bad(field, value, f"a {'whole ' * whole}number from {low:g} to {high:,.10g}")
+        raise bad(field, value, f"a {'whole ' * whole}number from {low:g} to {high:,.15g}{more}")
 
 
 def unused(why: str, of: Callable[..., object], given: Mapping[str, object], names: Iterable[str]) -> None:

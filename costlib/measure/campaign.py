@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from costlib.environment import describe, device_name
-from costlib.errors import InputError, bad
+from costlib.errors import InputError, bad, bounded
 from costlib.isolate import Outcome, run_isolated
 from costlib.measure.estimate import precise, spent
 from costlib.measure.worker import LOADED
@@ -267,5 +267,4 @@ def material(asked: Mapping[str, Any], models: Sequence[str]) -> str:
 def whole_numbers(least: int = 1, most: int = 10**7, more: str = "", **numbers: Any) -> None:
     """Raise `InputError` for the first number, by name, that is not whole or not within its bounds."""
     for name, number in numbers.items():
-        if isinstance(number, bool) or not isinstance(number, int) or not least <= number <= most:
-            raise bad(name, number, f"a whole number from {least:,} to {most:,}{more}")
+        bounded(name, number, least, most, whole=True, more=more)

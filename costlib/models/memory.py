@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from costlib.errors import bad
+from costlib.errors import bad, bounded
 from costlib.models.architectures import Architecture
 from costlib.models.precision import linear_bytes, precision
 from costlib.models.reference import parse, shape
@@ -58,8 +58,7 @@ def predict(shape: Architecture, precision_name: str, batch: int = 1, context: i
     held = precision(precision_name)
     batch, context = (number.item() if hasattr(number, "item") else number for number in (batch, context))
     for field, value in (("batch", batch), ("context", context)):
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 10**12:
-            raise bad(field, value, "a whole number from 1 to 999,999,999,999")
+        bounded(field, value, 1, 10**12 - 1, whole=True)
     if held.name.startswith("gguf-") and held.name[-2:] in ("_m", "_s", "2_k", "3_k"):
         raise bad(
             "precision", held.name, "a pure type for a shape (gguf-q8_0, gguf-q4_0 ...), or the gguf: file itself"
