@@ -1,5 +1,5 @@
 """Distillation: a student is made from a teacher, and what it keeps and saves is measured on held-out items.
 
-`students` makes embedding students and classifiers, `language` language models with fewer layers, `retention` compares
-student and teacher by item and in turn; `run.distill` does all of it in a child process and stores one row.
+`students` makes them, `train` scores and times one beside its teacher in a child process, by `retention`, on `material`
+that no student has learned from; `run.distill` does all of it and stores one row.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,8 +17,7 @@ _ROUNDS = 11
 _SHORTEST_PASS_S = 0.05
 
 
-@dataclass(frozen=True)
-class Ratio:
+class Ratio(NamedTuple):
     """A ratio and its 95 % interval; None with the reason where it or the interval is undefined."""
 
     value: float | None
@@ -61,8 +60,7 @@ def median_interval(values: Sequence[float]) -> Ratio:
     return Ratio(middle, low, high, few)
 
 
-@dataclass(frozen=True)
-class Race:
+class Race(NamedTuple):
     """Speed-up, and items per second of both: medians over rounds in which both ran in turn."""
 
     speedup: Ratio
@@ -80,7 +78,7 @@ def race(
 ) -> Race:
     """Time both on the same `items`, alternating who goes first; a short pass is repeated until a clock can time it."""
 
-    def timed(work: Callable[[], object], times: int) -> float:
+    def timed(work: Callable[[], object], times: int = 1) -> float:
         synchronize()
         started = time.perf_counter()
         for _ in range(times):
@@ -88,16 +86,12 @@ def race(
         synchronize()
         return (time.perf_counter() - started) / times
 
-    for work in (teacher, student):
+    both = (teacher, student)
+    for work in both:
         work()
-    repeats = [max(1, math.ceil(_SHORTEST_PASS_S / max(timed(work, 1), 1e-6))) for work in (teacher, student)]
-    seconds: list[tuple[float, float]] = []
+    repeats = [max(1, math.ceil(_SHORTEST_PASS_S / max(timed(work), 1e-6))) for work in both]
+    seconds = np.empty((rounds, 2))
     for turn in range(rounds):
-        pair = [(0, teacher), (1, student)]
-        found = {index: timed(work, repeats[index]) for index, work in (pair if turn % 2 else reversed(pair))}
-        seconds.append((found[0], found[1]))
-    return Race(
-        median_interval([first / second for first, second in seconds]),
-        median_interval([items / first for first, _ in seconds]),
-        median_interval([items / second for _, second in seconds]),
-    )
+        for who in (0, 1) if turn % 2 else (1, 0):
+            seconds[turn, who] = timed(both[who], repeats[who])
+    return Race(*(median_interval(rates.tolist()) for rates in (seconds[:, 0] / seconds[:, 1], *(items / seconds).T)))

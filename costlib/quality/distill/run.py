@@ -14,21 +14,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from costlib.environment import default_device, device_name
-from costlib.errors import bad, unused
+from costlib.errors import bad, bounded, unused
 from costlib.isolate import Outcome
 from costlib.measure.campaign import Campaign, Row
 from costlib.models.encoder import refuse_other_models
-from costlib.models.load import is_encoder
+from costlib.models.load import check_device, is_encoder
+from costlib.models.precision import precision as known_precision
 from costlib.models.reference import is_static, parse
 from costlib.output import cannot_write, check_folder, scratch
 from costlib.progress import Progress
 from costlib.quality.distill.material import labelled_material, text_material
-from costlib.quality.distill.recipe import idle, recipe_of
 from costlib.store import Store
-from costlib.tables import DISTILLATIONS
+from costlib.tables import DISTILLATIONS, STUDENTS
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_FEATURES = ("static", "tfidf")
+_RECIPES = {
+    "static": ("width",),
+    "layers": ("steps", "every", "batch"),
+    "soft": ("steps", "features", "width", "temperature", "alpha"),
+    "language": ("steps", "every", "temperature", "alpha", "window", "batch", "held_out"),
+}
+"""The settings that each kind of student has."""
+_LEAST = {"steps": 1, "every": 2, "width": 1, "window": 8, "batch": 1, "held_out": 2}
 
 
 def distill(
@@ -95,10 +105,12 @@ def distill(
     device = device or default_device()
     given = {"steps": steps, "every": every, "width": width, "features": features, "temperature": temperature}
     given |= {"alpha": alpha, "window": window, "batch": batch, "held_out": held_out}
-    recipe = recipe_of(student, device, precision, given)
-    unused(f"for a {student} student", distill, asked, idle(student, features))
-    if out is not None:
-        _check_place(Path(out))
+    recipe = {"precision": precision} | {name: given[name] for name in _checked(student, device, precision, given)}
+    used = {*recipe, *(["test"] if student != "language" else []), *(["unlabelled"] if student == "soft" else [])}
+    used -= {"width"} if "features" in recipe and features == "tfidf" else set()
+    unused(f"for a {student} student", distill, asked, [n for n in (*given, "test", "unlabelled") if n not in used])
+    if out is not None and check_folder(Path(out)).exists():
+        raise bad("out", str(out), "a folder that does not exist yet")
     if student == "language":
         if is_encoder(reference):
             raise bad("teacher", teacher, "a model that generates text, for a language student")
@@ -165,16 +177,27 @@ class Student(Campaign[str]):
             shutil.rmtree(part, ignore_errors=True)
 
 
+def _checked(student: str, device: str, precision: str, given: Row) -> tuple[str, ...]:
+    """The settings this kind of student has; all of them are in their range, those of other kinds, too."""
+    if student not in STUDENTS:
+        raise bad("student", student, STUDENTS)
+    check_device(known_precision(precision), device)
+    if known_precision(precision).method != "dense":
+        raise bad("precision", precision, "fp32, bf16 or fp16: a student is made from dense weights")
+    if given["features"] not in _FEATURES:
+        raise bad("features", given["features"], _FEATURES)
+    for name, least in _LEAST.items():
+        bounded(name, given[name], least, 10**7, whole=True)
+    bounded("temperature", given["temperature"], 1e-6, 1e3)
+    bounded("alpha", given["alpha"], 0, 1)
+    return _RECIPES[student]
+
+
 def distillations(store: Store | str | None = None) -> pd.DataFrame:
     """The newest row of each teacher, student, recipe, task and device of a store."""
     kept = store if isinstance(store, Store) else Store(store)
     key = ["teacher", "student", "recipe", "task", "device"]
     return kept.read(DISTILLATIONS).frame.drop_duplicates(key, keep="last", ignore_index=True)
-
-
-def _check_place(out: Path) -> None:
-    if check_folder(out).exists():
-        raise bad("out", str(out), "a folder that does not exist yet")
 
 
 def _copy(student: Path, out: Path) -> None:
