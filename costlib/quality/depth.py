@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -19,8 +18,7 @@ _ALIKE = ("text_sha256", "rule", "window", "stride", "tokens")
 _Z = float(stats.norm.ppf(ENDS[1]))
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """Loss against the baseline, in nats/token, of the tokens that are conditioned on `first` to `last` tokens."""
 
     first: int
@@ -55,8 +53,7 @@ def by_depth(row: Mapping[str, Any], baseline_row: Mapping[str, Any], *, parts: 
     return [Part(*ends, block_bootstrap(values)) for ends, values in zip(ranges, found, strict=True)]
 
 
-@dataclass(frozen=True)
-class Growth:
+class Growth(NamedTuple):
     """How much more a token loses in the deeper half of the depths, those from `first` to `last`, in nats/token."""
 
     value: float

@@ -101,12 +101,8 @@ def measure_text(
     """
     device = device or default_device()
     other = baseline_model or model
-    asked = [
-        (model, resolve(name, model, device).name)
-        for name in ([precisions] if isinstance(precisions, str) else precisions)
-    ]
-    baseline = resolve(baseline, other, device).name
-    names = list(dict.fromkeys([(other, baseline), *asked]))
+    asked = [(model, name) for name in ([precisions] if isinstance(precisions, str) else precisions)]
+    names = list(dict.fromkeys((one, resolve(name, one, device).name) for one, name in [(other, baseline), *asked]))
     for _, name in names:
         with suppress(Unsupported):  # becomes a row
             check_device(known_precision(name), device)
@@ -120,7 +116,7 @@ def measure_text(
     with scratch() as folder:
         probe = TextQuality(
             models=list(dict.fromkeys([other, model])), device=device, store=store, fresh=fresh, progress=progress,
-            time_budget_s=time_budget_s, timeout_s=timeout_s, baseline=(other, baseline), text=read_text(text),
+            time_budget_s=time_budget_s, timeout_s=timeout_s, baseline=names[0], text=read_text(text),
             question=question, folder=folder,
         )  # fmt: skip
         rows = probe.run(names)
@@ -154,11 +150,10 @@ class TextQuality(Campaign[_Name]):
 
     def arguments(self, case: _Name) -> Row:
         """The baseline hands over what others are compared with, and refuses models with other tokens."""
-        given: Row = {"model": case[0], "precision": case[1], "device": self.device, "text": self.text.content}
         waiting = [name for name in self.rows if name != case and not self.rows[name]] if case == self.baseline else []
-        others = {model for model, _ in waiting} - {case[0]}
-        given |= {"folder": str(self.folder), "hand_over": bool(waiting), "variants": sorted(others)}
-        return given | self.question
+        given: Row = {"model": case[0], "precision": case[1], "device": self.device, "text": self.text.content}
+        given |= {"folder": str(self.folder), "hand_over": bool(waiting)}
+        return given | self.question | {"variants": sorted({model for model, _ in waiting} - {case[0]})}
 
     def in_order(self, round_: list[_Name]) -> list[_Name]:
         """The baseline first."""

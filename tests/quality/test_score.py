@@ -10,10 +10,8 @@ from scipy.special import rel_entr
 
 from costlib.errors import InputError
 from costlib.isolate import Invalid, Unsupported
-from costlib.quality.head import Head, checked_head, compare_logits
-from costlib.quality.score import score
-from costlib.quality.tokens import token_hash
-from costlib.quality.windows import Rule
+from costlib.quality.score import Head, checked_head, compare_logits, score
+from costlib.quality.windows import Rule, token_hash
 
 TEXT = "Ein Würfel fällt: €5 are gone, and naïve bets lose. " * 4
 """Has characters of one, two and three bytes."""

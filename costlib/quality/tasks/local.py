@@ -10,11 +10,14 @@ An embedding model answers a classification by a linear head learned from the tr
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import time
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from costlib.environment import describe
 from costlib.errors import bad
@@ -24,6 +27,7 @@ from costlib.measure.worker import LOADED
 _CHOICES = 32
 """Choices scored together: their logits over a vocabulary of 262,144 words take 34 MB a token."""
 _BATCH = 8
+_Answer = dict[str, Any]
 
 
 def answer(
@@ -41,7 +45,7 @@ def answer(
     """Answer `questions` (prompt, input, choices); the target of `run_isolated`.
 
     `answers` holds, in order: text, detail, input_tokens, output_tokens, seconds; the text is None where `budget_s`
-    seconds had passed since the model was loaded.
+    seconds had passed since the model was loaded, but the first is always answered.
     """
     import torch
 
@@ -49,62 +53,50 @@ def answer(
     from costlib.models.reference import parse
 
     if is_encoder(parse(model)):
-        found, known = _embedded(model, precision, device, kind, questions, train)
-    elif kind == "retrieval":
+        return _embedded(model, precision, device, kind, questions, train)
+    if kind == "retrieval":
         raise Unsupported("retrieval needs an embedding model, and this one makes text")
-    else:
-        loaded = load_model(model, precision, device, tokenizer=True)
-        known = {"weights_note": loaded.weights_note, "compute_dtype": loaded.proof.compute_dtype}
-        prompts = [str(question["prompt"]) for question in questions]
-        if chat:
-            if not getattr(loaded.tokenizer, "chat_template", None):
-                raise bad("chat", chat, f"false: the tokenizer of {model} has no chat template")
-            prompts = [
-                loaded.tokenizer.apply_chat_template(
-                    [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True
-                )
-                for prompt in prompts
-            ]
-        step(LOADED)
-        until = time.perf_counter() + budget_s
-        with torch.inference_mode():
-            if kind == "classification":
-                choices = [question["choices"] for question in questions]
-                found = chosen(loaded.model, loaded.tokenizer, prompts, choices, device, chat, until)
+    loaded = load_model(model, precision, device, tokenizer=True)
+    tokenizer, prompts = loaded.tokenizer, [str(question["prompt"]) for question in questions]
+    if chat:
+        if not getattr(tokenizer, "chat_template", None):
+            raise bad("chat", chat, f"false: the tokenizer of {model} has no chat template")
+        turns = [[{"role": "user", "content": prompt}] for prompt in prompts]
+        prompts = [tokenizer.apply_chat_template(one, tokenize=False, add_generation_prompt=True) for one in turns]
+    step(LOADED)
+    until, chooses = time.perf_counter() + budget_s, kind == "classification"
+    order = list(range(len(prompts)))
+    if not chooses:  # prompts of like length together
+        order.sort(key=lambda index: len(prompts[index]))
+    found: list[_Answer] = [{"text": None, "detail": {}} for _ in prompts]
+    size = 1 if chooses else _BATCH
+    with torch.inference_mode():
+        for start in range(0, len(order), size):
+            if start and time.perf_counter() > until:
+                break
+            if start % 10 == 0 or not chooses:
+                step(f"item {start + 1} of {len(prompts)}")
+            part = order[start : start + size]
+            if chooses:
+                choices = questions[part[0]]["choices"]
+                made = [likeliest(loaded.model, tokenizer, prompts[part[0]], choices, device, chat)]
             else:
-                found = generated(loaded.model, loaded.tokenizer, prompts, device, max_tokens, stop, chat, until)
+                asked = [prompts[index] for index in part]
+                made = generated(loaded.model, tokenizer, asked, device, max_tokens, stop, chat)
+            for index, one in zip(part, made, strict=True):
+                found[index] = one
+    return _told(found, device, loaded.weights_note, loaded.proof.compute_dtype)
+
+
+def _told(answers: list[_Answer], device: str, note: str | None, dtype: str | None) -> dict[str, Any]:
     environment, fingerprint = describe(device)
-    return {"answers": found, **known, "environment": environment, "fingerprint": fingerprint}
-
-
-def chosen(
-    model: Any,
-    tokenizer: Any,
-    prompts: Sequence[str],
-    choices: Sequence[Sequence[str]],
-    device: str,
-    special: bool,
-    until: float,
-) -> list[dict[str, Any]]:
-    """The likeliest choice after each prompt; none is begun after `until` but the first."""
-    found = [_unasked() for _ in prompts]
-    for number, prompt in enumerate(prompts):
-        if number and time.perf_counter() > until:
-            break
-        if number % 10 == 0:
-            step(f"item {number + 1} of {len(prompts)}")
-        found[number] = likeliest(model, tokenizer, prompt, choices[number], device, special)
-    return found
-
-
-def _unasked() -> dict[str, Any]:
-    """The answer to a question for which there was no time."""
-    return {"text": None, "detail": {}}
+    told = {"weights_note": note, "compute_dtype": dtype, "environment": environment, "fingerprint": fingerprint}
+    return {"answers": answers, **told}
 
 
 def likeliest(
     model: Any, tokenizer: Any, prompt: str, choices: Sequence[str], device: str, special: bool = False
-) -> dict[str, Any]:
+) -> _Answer:
     """The choice with the largest log-likelihood after `prompt`, and the log-likelihood of each in nats.
 
     `special` says that the prompt already holds its beginning-of-text token, as chat templates do.
@@ -115,11 +107,8 @@ def likeliest(
     texts = [prompt, *(f"{prompt}{'' if prompt[-1:].isspace() else ' '}{choice}" for choice in choices)]
     encoded = [list(map(int, ids)) for ids in tokenizer(texts, add_special_tokens=not special)["input_ids"]]
     ids = encoded[1:]
-    shared = 0
-    least = min(map(len, encoded))
-    while shared < least and len({one[shared] for one in encoded}) == 1:
-        shared += 1
-    shared = min(shared, min(map(len, ids)) - 1)
+    alike = [len(set(column)) == 1 for column in zip(*encoded, strict=False)]
+    shared = min((*alike, False).index(False), min(map(len, ids)) - 1)
     if shared < 1:
         raise Unsupported("the tokenizer gives the prompt no token to start from")
     cache = None
@@ -128,16 +117,18 @@ def likeliest(
         cache = model(input_ids=context, use_cache=True, logits_to_keep=1).past_key_values
     scores: list[float] = []
     for start in range(0, len(ids), _CHOICES):
-        part = ids[start : start + _CHOICES]
-        width = max(map(len, part)) - shared + 1
-        rows = torch.zeros((len(part), width), dtype=torch.long)
-        for row, one in enumerate(part):
-            rows[row, : len(one) - shared + 1] = torch.tensor(one[shared - 1 :])
+        part = [one[shared - 1 :] for one in ids[start : start + _CHOICES]]
+        rows = torch.zeros((len(part), max(map(len, part))), dtype=torch.long)
+        for row, one in zip(rows, part, strict=True):
+            row[: len(one)] = torch.tensor(one)
         rows = rows.to(device)
-        logits = model(input_ids=rows, past_key_values=_repeated(cache, len(part)), use_cache=cache is not None).logits
+        own = copy.deepcopy(cache)  # a forward pass writes into what it is given
+        if own is not None:
+            own.batch_repeat_interleave(len(part))
+        logits = model(input_ids=rows, past_key_values=own, use_cache=own is not None).logits
         logs = torch.log_softmax(logits[:, :-1].float(), -1).gather(-1, rows[:, 1:, None])[..., 0]
-        scores += [float(logs[row, : len(one) - shared].double().sum()) for row, one in enumerate(part)]
-    if not all(score == score and score > -float("inf") for score in scores):
+        scores += [float(logs[row, : len(one) - 1].double().sum()) for row, one in enumerate(part)]
+    if not all(map(math.isfinite, scores)):
         raise Invalid("the model gives likelihoods that are not finite numbers")
     best = max(range(len(scores)), key=scores.__getitem__)
     return {
@@ -149,17 +140,6 @@ def likeliest(
     }
 
 
-def _repeated(cache: Any, times: int) -> Any:
-    """A copy of a cache of one sequence for `times` sequences, as a forward pass writes into what it is given."""
-    import copy
-
-    if cache is None:
-        return None
-    own = copy.deepcopy(cache)
-    own.batch_repeat_interleave(times)
-    return own
-
-
 def generated(
     model: Any,
     tokenizer: Any,
@@ -168,57 +148,33 @@ def generated(
     max_tokens: int,
     stop: Sequence[str],
     special: bool = False,
-    until: float = math.inf,
-) -> list[dict[str, Any]]:
-    """Greedy answers, several prompts of like length together; none is begun after `until` but the first."""
+) -> list[_Answer]:
+    """Greedy answers to prompts that run together."""
     import torch
 
-    order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
-    found = [_unasked() for _ in prompts]
-    ends = torch.tensor(_end_ids(model, tokenizer), device=device, dtype=torch.long)
-    fill = int(next((one for one in (tokenizer.pad_token_id, tokenizer.eos_token_id) if one is not None), 0))
-    for start in range(0, len(order), _BATCH):
-        if start and time.perf_counter() > until:
-            break
-        part = order[start : start + _BATCH]
-        step(f"item {start + 1} of {len(prompts)}")
-        started = time.perf_counter()
-        encoded = tokenizer([prompts[index] for index in part], add_special_tokens=not special)["input_ids"]
-        width = max(map(len, encoded))
-        padded = torch.tensor([[fill] * (width - len(one)) + one for one in encoded], device=device)
-        mask = torch.tensor([[0] * (width - len(one)) + [1] * len(one) for one in encoded], device=device)
-        stops = {"stop_strings": list(stop), "tokenizer": tokenizer} if stop else {}
-        written = model.generate(
-            input_ids=padded,
-            attention_mask=mask,
-            max_new_tokens=max_tokens,
-            do_sample=False,
-            pad_token_id=fill,
-            **stops,
-        )
-        seconds = (time.perf_counter() - started) / len(part)
-        for row, index in enumerate(part):
-            ids = written[row, width:]
-            over = torch.isin(ids, ends).nonzero()
-            ids = ids[: int(over[0])] if len(over) else ids
-            text = tokenizer.decode(ids, skip_special_tokens=True)
-            for mark in stop:
-                text = text.split(mark)[0]
-            found[index] = {
-                "text": text.strip(),
-                "detail": {},
-                "input_tokens": len(encoded[row]),
-                "output_tokens": len(ids),
-                "seconds": seconds,
-            }
+    started = time.perf_counter()
+    eos, named = tokenizer.eos_token_id, model.generation_config.eos_token_id
+    ends = {*(named if isinstance(named, list) else [named]), eos, tokenizer.pad_token_id} - {None}
+    fill = int(next((one for one in (tokenizer.pad_token_id, eos) if one is not None), 0))
+    encoded = tokenizer(list(prompts), add_special_tokens=not special)["input_ids"]
+    width = max(map(len, encoded))
+    written = model.generate(
+        input_ids=torch.tensor([[fill] * (width - len(one)) + one for one in encoded], device=device),
+        attention_mask=torch.tensor([[0] * (width - len(one)) + [1] * len(one) for one in encoded], device=device),
+        max_new_tokens=max_tokens,
+        do_sample=False,
+        pad_token_id=fill,
+        **({"stop_strings": list(stop), "tokenizer": tokenizer} if stop else {}),
+    )
+    seconds, found = (time.perf_counter() - started) / len(prompts), []
+    for asked, row in zip(encoded, written[:, width:].tolist(), strict=True):
+        ids = row[: next((at for at, token in enumerate(row) if token in ends), len(row))]
+        text = tokenizer.decode(ids, skip_special_tokens=True)
+        for mark in stop:
+            text = text.split(mark)[0]
+        counts = {"input_tokens": len(asked), "output_tokens": len(ids), "seconds": seconds}
+        found.append({"text": text.strip(), "detail": {}, **counts})
     return found
-
-
-def _end_ids(model: Any, tokenizer: Any) -> list[int]:
-    """Tokens that end a text."""
-    ends = model.generation_config.eos_token_id
-    named = ends if isinstance(ends, list) else [ends]
-    return sorted({int(one) for one in (*named, tokenizer.eos_token_id, tokenizer.pad_token_id) if one is not None})
 
 
 def _embedded(
@@ -228,7 +184,7 @@ def _embedded(
     kind: str,
     questions: Sequence[dict[str, Any]],
     train: Sequence[dict[str, Any]],
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+) -> dict[str, Any]:
     from costlib.models.encoder import load_encoder
     from costlib.models.vectors import linear_head, unit
 
@@ -244,20 +200,19 @@ def _embedded(
     if kind == "classification":
         head = linear_head(encoder.encode([one["input"] for one in train]), [one["expected"] for one in train])
     started = time.perf_counter()
-    vectors = encoder.encode(texts)
+    vectors = unit(encoder.encode(texts))
     if head is not None:
-        answers = [str(label) for label in head.predict(unit(vectors))]
+        answers = [str(label) for label in head.predict(vectors)]
     else:
         documents = sorted({choice for question in questions for choice in question["choices"]})
-        row = {text: index for index, text in enumerate(documents)}
-        held = unit(encoder.encode(documents))
+        held = dict(zip(documents, unit(encoder.encode(documents)), strict=True))
         answers = []
-        for question, vector in zip(questions, unit(vectors), strict=True):
-            similar = held[[row[choice] for choice in question["choices"]]] @ vector
-            answers.append(json.dumps([int(index) for index in (-similar).argsort(kind="stable")]))
+        for question, vector in zip(questions, vectors, strict=True):
+            similar = np.stack([held[choice] for choice in question["choices"]]) @ vector
+            answers.append(json.dumps((-similar).argsort(kind="stable").tolist()))
     seconds = (time.perf_counter() - started) / len(texts)
-    found = [
+    found: list[_Answer] = [
         {"text": text, "detail": {}, "input_tokens": tokens, "output_tokens": 0, "seconds": seconds}
         for text, tokens in zip(answers, encoder.tokens(texts), strict=True)
     ]
-    return found, {"weights_note": encoder.weights_note, "compute_dtype": encoder.compute_dtype}
+    return _told(found, device, encoder.weights_note, encoder.compute_dtype)
