@@ -218,12 +218,10 @@ def lengths(body: Mapping[str, Any]) -> list[int]:
 
 def usage_counts(usage: object) -> tuple[int, int] | None:
     """Tokens (read, written) of a server's `usage`; None where it tells none that a table can hold."""
-    counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")] if isinstance(usage, dict) else []
-    told = [
-        count
-        for count in counts
-        if isinstance(count, int) and not isinstance(count, bool) and 0 <= count < _LARGEST_COUNT
-    ]
+    if not isinstance(usage, dict):
+        return None
+    counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
+    told = [count for count in counts if type(count) is int and 0 <= count < _LARGEST_COUNT]  # a bool is no count
     return (told[0], told[1]) if len(told) == 2 else None
 
 
@@ -231,9 +229,7 @@ def _lost(error: Exception, timeout_s: float) -> Failed:
     """The failure that a time-out or an exception of httpx stands for."""
     import httpx
 
-    if isinstance(error, httpx.ConnectTimeout | httpx.ConnectError):
-        return Failed("unreachable", type(error).__name__, passing=True)
-    if isinstance(error, httpx.TimeoutException | TimeoutError):
+    if isinstance(error, httpx.TimeoutException | TimeoutError) and not isinstance(error, httpx.ConnectTimeout):
         return Failed("timeout", f"no whole answer within {timeout_s:g} s", passing=True, billed=True)
     if isinstance(error, httpx.RemoteProtocolError | httpx.ReadError):
         return Failed("cut", "the connection ended before the answer did", passing=True, billed=True)
@@ -260,10 +256,8 @@ def complaint(error: Any) -> str:
 
 def _pause(retry_after: str | None) -> float | None:
     """Seconds a server asks to wait, given as a number or a date."""
-    if retry_after is None:
-        return None
-    with suppress(ValueError):
-        return max(0.0, float(retry_after))
     with suppress(ValueError, TypeError):
-        return max(0.0, (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds())
+        return max(0.0, float(retry_after or ""))
+    with suppress(ValueError, TypeError):
+        return max(0.0, (parsedate_to_datetime(retry_after or "") - datetime.now(UTC)).total_seconds())
     return None

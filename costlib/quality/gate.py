@@ -63,15 +63,13 @@ def gate(row: Mapping[str, Any], max_perplexity_ratio: float, *, rule: str = ROL
         return Verdict("passed", f"{shown}, within {limit}")
     if ratio >= max_perplexity_ratio:
         return Verdict("refused", f"{shown}, {'at' if ratio == max_perplexity_ratio else 'above'} {limit}")
-    needed = _needed(row, math.log(high / ratio) / max(math.log(max_perplexity_ratio / ratio), 1e-6))
     shown += f", so a loss above {limit} is not ruled out"
-    return Verdict("too few", shown if needed is None else f"{shown}; about {needed:,} tokens would tell", needed)
-
-
-def _needed(row: Mapping[str, Any], times_narrower: float) -> int | None:
-    """Tokens, in whole windows, whose interval is that many times narrower; None where the row does not say its own."""
     tokens, window = _number(row.get("tokens")), _number(row.get("window")) or 1
-    return None if tokens is None else int(math.ceil(tokens * times_narrower**2 / window) * window)
+    if tokens is None:
+        return Verdict("too few", shown)
+    times_narrower = math.log(high / ratio) / max(math.log(max_perplexity_ratio / ratio), 1e-6)
+    needed = int(math.ceil(tokens * times_narrower**2 / window) * window)
+    return Verdict("too few", f"{shown}; about {needed:,} tokens would tell", needed)
 
 
 def check_limit(max_perplexity_ratio: float) -> None:

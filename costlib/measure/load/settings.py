@@ -9,6 +9,13 @@ from typing import Literal
 from costlib.errors import InputError, bad, bounded
 
 MOST_REQUESTS = 100_000
+_BOUNDS = {
+    "requests": (1, MOST_REQUESTS, True), "shared_prefix_tokens": (0, 1_000_000, True),
+    "most_at_once": (1, 10_000, True), "warmup": (0, 100, True), "seed": (0, 2**32 - 1, True),
+    "timeout_s": (0.001, 86_400, False), "time_limit_s": (0.001, 86_400, False), "self_test_s": (0, 600, False),
+    "arrival_scv": (0.01, 100, False),
+}  # fmt: skip
+"""Lowest and highest, and whether it is whole."""
 
 
 @dataclass(frozen=True)
@@ -49,34 +56,17 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuse what is outside its bounds."""
-        for name, least, most in (
-            ("requests", 1, MOST_REQUESTS),
-            ("shared_prefix_tokens", 0, 1_000_000),
-            ("most_at_once", 1, 10_000),
-            ("warmup", 0, 100),
-            ("seed", 0, 2**32 - 1),
-        ):
+        for name, (low, high, whole) in _BOUNDS.items():
             if name != "requests" or self.requests is not None:
-                bounded(name, getattr(self, name), least, most, whole=True)
-        for name, low, high in (
-            ("timeout_s", 0.001, 86_400.0),
-            ("time_limit_s", 0.001, 86_400.0),
-            ("self_test_s", 0.0, 600.0),
-            ("arrival_scv", 0.01, 100.0),
-        ):
-            bounded(name, getattr(self, name), low, high)
+                bounded(name, getattr(self, name), low, high, whole=whole)
 
 
-Rates = tuple[float, ...]
-MAX = "max"
-
-
-def rates_of(rate: float | str | Sequence[float | str] | None) -> tuple[Rates, bool]:
+def rates_of(rate: float | str | Sequence[float | str] | None) -> tuple[tuple[float, ...], bool]:
     """The rates to test, requests/s, and whether the highest that holds is searched: `max` at the end asks for it."""
     if rate is None:
         return (), False
     parts = list(rate) if isinstance(rate, Sequence) and not isinstance(rate, str) else [rate]
-    search = bool(parts) and parts[-1] == MAX
+    search = bool(parts) and parts[-1] == "max"
     rates = parts[:-1] if search else parts
     if not rates and not search:
         raise bad("rate", rate, "requests per second, one or several, and max at the end to search")
