@@ -20,10 +20,9 @@ from costlib.errors import CostlibError, bad, unused
 from costlib.measure.load.arrivals import Planned, drawn, open_loop, read_trace
 from costlib.measure.load.drive import Flow, Sendable, drive
 from costlib.measure.load.prompts import Ruler, prompt
-from costlib.measure.load.search import Highest, bounds, doubted, search
 from costlib.measure.load.selftest import kept_up, self_test
 from costlib.measure.load.settings import MOST_REQUESTS, Settings, arrivals_of, rates_of
-from costlib.measure.load.slo import Slo, holds
+from costlib.measure.load.slo import Highest, Slo, bounds, doubted, holds, search
 from costlib.measure.load.trace import counted, dialects, goodput, latencies, medians, steady, trace_of
 from costlib.progress import Progress, Step, silent
 from costlib.server import Target, api_key

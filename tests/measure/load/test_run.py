@@ -17,7 +17,7 @@ from scripted_server import CUT, DONE, ROLE, ScriptedServer, always, chunk, even
 import costlib as cl
 from costlib.errors import InputError
 from costlib.measure.load.run import LoadTest
-from costlib.measure.load.search import Highest, bounds, search
+from costlib.measure.load.slo import Highest, bounds, search
 from costlib.store import Store
 from costlib.tables import LOAD_REQUESTS, LOADS
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from costlib.measure.load.sse import Events
+from costlib.measure.load.client import Events
 
 STREAM = (
     "\ufeff: a comment\r\n"

@@ -139,6 +139,7 @@ def test_a_language_student_is_scored_by_token(tiny: Path, tmp_path: Path, monke
     arguments: dict[str, Any] = {"steps": 2, "batch": 2, "window": 16, "held_out": 20, "device": "cpu"}
     row = distill(f"path:{tiny}", "language", task=text, out=tmp_path / "s", **arguments).iloc[0]
     assert row["status"] == "ok" and row["items"] == 20 * 15 and row["teacher_tokens"] == 2 * 2 * 16
+    assert 0 <= row["teacher_score_low"] <= row["teacher_score_high"], "over windows, whose tokens go together"
     assert row["metric"] == "next-token accuracy" and (tmp_path / "s" / "config.json").exists()
 
 
