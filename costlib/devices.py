@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from costlib.environment import native
-from costlib.errors import bad
+from costlib.errors import invalid_input
 from costlib.paths import data_dir
 from costlib.read import read_rows
 
@@ -54,7 +54,7 @@ def data_sheets() -> dict[str, DataSheet]:
     for row in read_rows(data_dir() / "devices.csv", columns):
         device = row.text("device")
         if device in found:
-            raise bad("device", device, "a name no other line has", row.where)
+            raise invalid_input("device", device, "a name no other line has", row.where)
         numbers = {name: row.optional_number(name) for name in columns[2:-1]}
         known: dict[str, Any] = {name: None if value is None else float(value) for name, value in numbers.items()}
         known["memory_bytes"] = known["memory_bytes"] and int(known["memory_bytes"])
@@ -122,7 +122,7 @@ def resolve(asked: str, model: str, device: str) -> Resolved:
         "4-bit": ("nf4", f"4-bit NormalFloat by bitsandbytes, {at}"),
     }[asked]
     if kind == "gguf" and asked != "16-bit":
-        raise bad("precision", asked, "16-bit, or the file's own type, as gguf-q4_k_m, for a GGUF file")
+        raise invalid_input("precision", asked, "16-bit, or the file's own type, as gguf-q4_k_m, for a GGUF file")
     config = Path(place) / "config.json"
     if kind in ("path", "static") and config.is_file():
         held = json.loads(config.read_text(encoding="utf-8"))

@@ -37,7 +37,7 @@ class RunError(CostlibError):
     """A run that started correctly and failed."""
 
 
-def bad(field: str, value: object, allowed: str | Iterable[str], where: str | None = None) -> InputError:
+def invalid_input(field: str, value: object, allowed: str | Iterable[str], where: str | None = None) -> InputError:
     """Build the one sentence every bad input gets.
 
     `field` is the name the user typed, `value` what was passed, `allowed` either a sentence fragment or the set of
@@ -57,7 +57,7 @@ def bounded(field: str, value: object, low: float, high: float, *, whole: bool =
     """Refuse anything but a number, a `whole` one perhaps, from `low` to `high`; `more` says what else is allowed."""
     kinds = int if whole else int | float
     if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
-        raise bad(field, value, f"a {'whole ' * whole}number from {low:g} to {high:,.15g}{more}")
+        raise invalid_input(field, value, f"a {'whole ' * whole}number from {low:g} to {high:,.15g}{more}")
 
 
 def unused(why: str, of: Callable[..., object], given: Mapping[str, object], names: Iterable[str]) -> None:
@@ -70,7 +70,7 @@ def unused(why: str, of: Callable[..., object], given: Mapping[str, object], nam
         default, value = known[name].default, given[name]
         said = ",".join(map(str, value)) if isinstance(value, list) else value
         if value != default and said != str(default):
-            raise bad(name, given[name], f"left out: it has no meaning {why}")
+            raise invalid_input(name, given[name], f"left out: it has no meaning {why}")
 
 
 def _shown(value: object) -> str:

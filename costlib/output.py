@@ -19,7 +19,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from costlib.errors import CostlibError, RunError, bad
+from costlib.errors import CostlibError, RunError, invalid_input
 
 Content = str | bytes | Callable[[IO[bytes]], object]
 """What is written: a text in UTF-8, bytes, or a function that writes into an open file."""
@@ -48,7 +48,7 @@ def cannot_write(field: str, path: Path | str, error: OSError, kept: str = "what
         full = NoRoomError(f"{field} {str(path)!r} could not be written ({why}); {kept} is unchanged")
         full.error = error
         return full
-    return bad(field, str(path), f"a place that can be written ({why})")
+    return invalid_input(field, str(path), f"a place that can be written ({why})")
 
 
 def check_file(path: Path | str, field: str = "out") -> Path:
@@ -60,15 +60,15 @@ def check_file(path: Path | str, field: str = "out") -> Path:
         except FileNotFoundError:
             kind = stat.S_IFREG
         if stat.S_ISLNK(kind):
-            raise bad(field, str(path), "the file itself, not a link to it")
+            raise invalid_input(field, str(path), "the file itself, not a link to it")
         if not stat.S_ISREG(kind) or not file.name:
-            raise bad(field, str(path), "a file, not a folder or a device")
+            raise invalid_input(field, str(path), "a file, not a folder or a device")
         if not file.parent.is_dir():
-            raise bad(field, str(path), "a file in a folder that exists")
+            raise invalid_input(field, str(path), "a file in a folder that exists")
         if not os.access(file.parent, os.W_OK | os.X_OK):
-            raise bad(field, str(path), "a file in a folder that can be written")
+            raise invalid_input(field, str(path), "a file in a folder that can be written")
     except (OSError, ValueError) as error:  # too long a name, a NUL in it
-        raise bad(field, str(path), f"the name of a file ({error})") from None
+        raise invalid_input(field, str(path), f"the name of a file ({error})") from None
     return file
 
 
@@ -77,15 +77,15 @@ def check_folder(folder: Path | str, field: str = "out") -> Path:
     place = Path(folder)
     try:
         if place.is_symlink():
-            raise bad(field, str(folder), "the folder itself, not a link to it")
+            raise invalid_input(field, str(folder), "the folder itself, not a link to it")
         if place.exists() and not place.is_dir():
-            raise bad(field, str(folder), "a folder")
+            raise invalid_input(field, str(folder), "a folder")
         near = next(one for one in (place, *place.absolute().parents) if one.exists())
         with tempfile.TemporaryFile(dir=near):
             pass
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
-        raise bad(field, str(folder), f"a folder that can be written ({why})") from None
+        raise invalid_input(field, str(folder), f"a folder that can be written ({why})") from None
     return place
 
 

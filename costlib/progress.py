@@ -29,7 +29,7 @@ class Step(str):
         return step
 
 
-def silent(text: str) -> None:
+def unwatched(text: str) -> None:
     """Progress that no caller watches: nothing, but in JupyterLab a line below the cell that follows the work.
 
     A run by papermill (`COSTLIB_PROGRESS=off`, see `reporting.notebook`) shows nothing: a report is of results.

@@ -20,7 +20,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import parse_qsl, urlsplit
 
-from costlib.errors import bad
+from costlib.errors import invalid_input
 from costlib.redact import redact, remember, remember_fields, remember_user, remember_words
 
 if TYPE_CHECKING:
@@ -67,13 +67,13 @@ class Target:
         """Refuse what cannot be asked; remember the keys in it."""
         check_address(self.called, self.url, allow_remote_http=self.allow_remote_http)
         if not self.model:
-            raise bad("model", self.model, "the name the server knows the model by")
+            raise invalid_input("model", self.model, "the name the server knows the model by")
         remember_fields(self.extra)
         for name in _OURS:
             if name in self.extra:
-                raise bad("extra", name, f"fields other than {', '.join(_OURS)}")
+                raise invalid_input("extra", name, f"fields other than {', '.join(_OURS)}")
         if not lengths({"max_tokens": 1, **self.extra}):
-            raise bad("extra", "no length", f"a whole number of at least 1 as one of {', '.join(LENGTHS)}")
+            raise invalid_input("extra", "no length", f"a whole number of at least 1 as one of {', '.join(LENGTHS)}")
         api_key(self.api_key_env)
 
     @property
@@ -109,16 +109,16 @@ def check_address(name: str, url: str, *, allow_remote_http: bool) -> None:
     if set("@?#") & set(url):  # not shown: what stands there may be the key, even where this is no address
         remember(*(value for _, value in parse_qsl(asked)), asked)
         remember_user(url.rpartition("@")[0].rpartition("//")[2])
-        raise bad(name, "not shown", f"an address without a key or a query in it: {allowed}")
+        raise invalid_input(name, "not shown", f"an address without a key or a query in it: {allowed}")
     try:
         parts = httpx.URL(url)
     except (httpx.InvalidURL, TypeError):
-        raise bad(name, url, allowed) from None
+        raise invalid_input(name, url, allowed) from None
     near = allow_remote_http or parts.host in _LOOPBACK
     if not parts.host or not (parts.scheme == "https" or (parts.scheme == "http" and near)):
-        raise bad(name, url, allowed)
+        raise invalid_input(name, url, allowed)
     if (parts.port or 0) > 65535:
-        raise bad(name, url, "an address whose port is at most 65535")
+        raise invalid_input(name, url, "an address whose port is at most 65535")
 
 
 def identity(url: str) -> str:
@@ -139,8 +139,8 @@ def api_key(name: str | None) -> str | None:
         allowed = "the name of an environment variable that holds the key, in visible ASCII letters"
         if not re.fullmatch(r"[A-Z]{1,16}(_[A-Z]{1,16}){0,5}", name):
             remember(name)
-            raise bad("api_key_env", "not shown", f"{allowed}, e.g. OPENAI_API_KEY (not the key itself)")
-        raise bad("api_key_env", name, allowed)
+            raise invalid_input("api_key_env", "not shown", f"{allowed}, e.g. OPENAI_API_KEY (not the key itself)")
+        raise invalid_input("api_key_env", name, allowed)
     remember(key)
     return key
 

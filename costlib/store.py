@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from costlib.errors import InputError, bad
+from costlib.errors import InputError, invalid_input
 from costlib.output import cannot_write, write_whole
 from costlib.paths import store_dir
 from costlib.redact import redact_all
@@ -54,7 +54,7 @@ class Store:
 
     def __init__(self, root: Path | str | None = None) -> None:
         if root == "":  # pathlib takes it for the working directory
-            raise bad("store", root, "the name of a folder")
+            raise invalid_input("store", root, "the name of a folder")
         self.root = Path(root) if root is not None else store_dir()
 
     def check_writable(self) -> None:
@@ -65,7 +65,7 @@ class Store:
                 pass
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or error
-            raise bad("store", str(self.root), f"a folder that can be written ({why})") from None
+            raise invalid_input("store", str(self.root), f"a folder that can be written ({why})") from None
 
     def write(self, table: Table, frame: pd.DataFrame, run_id: str) -> Path:
         """Write one run; returns its file. Raises `InputError` if the rows do not fit the table or the id exists."""
@@ -95,7 +95,7 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
             return write_whole(folder / f"{run_id}.parquet", whole, field="store", new=True)
         except FileExistsError as error:
-            raise bad("run_id", run_id, "an id that is not in the store yet (runs are immutable)") from error
+            raise invalid_input("run_id", run_id, "an id that is not in the store yet (runs are immutable)") from error
         except OSError as error:
             raise cannot_write("store", folder, error) from None
 
@@ -172,7 +172,7 @@ def _shapes(base: Any, files: list[Path], table: Table, skipped: dict[Path, str]
             skipped[file] = "not a costlib run of this table"
         elif version > SCHEMA_VERSION:
             allowed = f"at most {SCHEMA_VERSION}: a newer costlib wrote this store"
-            raise _NewerError(str(bad("schema version", version, allowed, str(file))))
+            raise _NewerError(str(invalid_input("schema version", version, allowed, str(file))))
         else:
             shapes.setdefault(metadata.get(b"ARROW:schema", b""), []).append(file)
     return list(shapes.values())

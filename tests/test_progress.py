@@ -11,7 +11,7 @@ from typing import Any
 import IPython
 import pytest
 
-from costlib.progress import Step, silent
+from costlib.progress import Step, unwatched
 
 
 @pytest.fixture
@@ -31,19 +31,19 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def test_a_cell_shows_one_line_that_follows_the_work(seen: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    silent(Step("loading <x>", stage="s", done=1, total=4))
-    silent("measuring")
+    unwatched(Step("loading <x>", stage="s", done=1, total=4))
+    unwatched("measuring")
     assert seen == [
         ("display", '<small><progress value="1" max="4"></progress> loading &lt;x&gt;</small>'),
         ("update", "<small>measuring</small>"),
     ]
     monkeypatch.setenv("COSTLIB_PROGRESS", "off")
-    silent("more")
+    unwatched("more")
     assert len(seen) == 2
 
 
 def test_nothing_is_shown_outside_a_kernel(capsys: pytest.CaptureFixture[str]) -> None:
-    silent("measuring")
+    unwatched("measuring")
     assert capsys.readouterr().out == ""
 
 

@@ -23,7 +23,7 @@ from costlib.cli.cards import COMMANDS, GROUPS, Command
 from costlib.cli.options import old_spellings, option_name, paired, parameters
 from costlib.cli.screen import raw
 from costlib.cli.show import at, tell, unstored, watching
-from costlib.errors import InputError, bad
+from costlib.errors import InputError, invalid_input
 from costlib.room import Declared, declared, summary
 
 PRICES = ("diff", "save")
@@ -35,7 +35,7 @@ def run(words: list[str]) -> int:
     """Run the command of these words; what it prints is its answer, what it returns the exit code."""
     name = words[0] if words and not words[0].startswith("-") else None
     if name is not None and name not in NAMES:
-        raise bad("command", name, NAMES)
+        raise invalid_input("command", name, NAMES)
     if words == ["prices"]:
         raise InputError("Missing command; allowed: prices diff, or prices save")
     every = "--install-completion" in words
@@ -57,7 +57,7 @@ def run(words: list[str]) -> int:
                 app.command(lambda: None, name=one, group=group, help=summary(*_target(one)))
     full = " ".join(words[: 2 if name == "prices" else 1])
     if name == "prices" and (words[1:] or ["-"])[0][:1] != "-" and words[1] not in PRICES:
-        raise bad("command", full, [f"prices {inner}" for inner in PRICES])
+        raise invalid_input("command", full, [f"prices {inner}" for inner in PRICES])
     if (full in NAMES and full != "prices") or full in [f"prices {inner}" for inner in PRICES]:
         words = _one_spelling(full, words)
     if name is None:
@@ -71,7 +71,7 @@ def run(words: list[str]) -> int:
         allowed = f"a value, after = where it begins with a hyphen; see costlib {full} --help"
         raise InputError(f"Missing {missing}; allowed: {allowed}") from None
     except UnusedCliTokensError as error:
-        raise bad(
+        raise invalid_input(
             "what follows", " ".join(error.unused_tokens or ()), f"nothing here; see costlib {full} --help"
         ) from None
     except CycloptsError as error:

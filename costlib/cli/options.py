@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from costlib.errors import bad
+from costlib.errors import invalid_input
 from costlib.room import NAMED, WORD, Declared
 
 _SAME = {
@@ -124,7 +124,7 @@ def _one(name: str, hint: str, text: str, more: str) -> Any:
         return text
     number = "whole number" if "int" in hint else "amount" if "Decimal" in hint else "number"
     allowed = f"{number}s{more}" if more else f"a{'n' * (number == 'amount')} {number}"
-    raise bad(name, text, allowed + (", and max" if "str" in hint else ""))
+    raise invalid_input(name, text, allowed + (", and max" if "str" in hint else ""))
 
 
 def _json_object(name: str, text: str) -> dict[str, Any]:
@@ -132,12 +132,14 @@ def _json_object(name: str, text: str) -> dict[str, Any]:
     with suppress(ValueError, RecursionError):
         found = json.loads(text)
     if not isinstance(found, dict):  # which is not shown: it may hold a key
-        raise bad(name, found if found == "no JSON" else type(found).__name__, "a JSON object, e.g. '{\"top_p\": 1}'")
+        raise invalid_input(
+            name, found if found == "no JSON" else type(found).__name__, "a JSON object, e.g. '{\"top_p\": 1}'"
+        )
     return found
 
 
 def _pair(name: str, text: str) -> tuple[str, str]:
     key, _, value = text.partition("=")
     if not (key and value):
-        raise bad(name, text, "FIELD=COLUMN")
+        raise invalid_input(name, text, "FIELD=COLUMN")
     return key, value

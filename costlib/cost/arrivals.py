@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from costlib.cost.inputs import SECONDS_PER_MONTH, is_number, number
-from costlib.errors import bad
+from costlib.errors import invalid_input
 from costlib.figure import Kind, Number
 from costlib.prices.usage_table import seconds
 from costlib.read import read_frame
@@ -78,11 +78,13 @@ def hourly(requests_per_month: Number, weights: Sequence[Number]) -> Arrivals:
     Weights are relative and at least 0; they are scaled so that the month holds `requests_per_month`.
     """
     if len(weights) not in (24, 168):
-        raise bad("hourly weights", len(weights), "24 weights, one per hour of a day, or 168, one per hour of a week")
+        raise invalid_input(
+            "hourly weights", len(weights), "24 weights, one per hour of a day, or 168, one per hour of a week"
+        )
     shape = [number(f"hourly weight {hour}", weight, zero=True) for hour, weight in enumerate(weights)]
     total = math.fsum(shape)
     if total == 0:
-        raise bad("hourly weights", "all 0", "at least one above 0")
+        raise invalid_input("hourly weights", "all 0", "at least one above 0")
     mean = number("requests_per_month", requests_per_month, zero=True) / SECONDS_PER_MONTH
     rates = tuple(mean * (weight / total) * len(shape) for weight in shape)
     return Arrivals(rates, (_HOUR,) * len(shape), "assumed", f"{len(shape)} hourly weights")
@@ -99,11 +101,13 @@ def from_log(timestamps: Iterable[Time], source: str = "request log") -> Arrival
     """
     seconds = np.sort(_seconds(timestamps))
     if len(seconds) < 2:
-        raise bad("timestamps", f"{len(seconds)} times", "at least two, to know a rate")
+        raise invalid_input("timestamps", f"{len(seconds)} times", "at least two, to know a rate")
     at = seconds - seconds[0]
     span = float(at[-1])
     if not _SHORTEST_LOG_S <= span <= _LONGEST_LOG_S:
-        raise bad("span of the timestamps", f"{span:g} s", "a minute to ten years between the first and the last")
+        raise invalid_input(
+            "span of the timestamps", f"{span:g} s", "a minute to ten years between the first and the last"
+        )
     hours = max(1, math.floor(span / _HOUR + 0.5))
     edges = np.append(np.arange(hours) * _HOUR, max(span, np.nextafter(span, np.inf)))
     counts, _ = np.histogram(at, bins=edges)
@@ -117,7 +121,7 @@ def from_file(path: Path | str) -> Arrivals:
     """`from_log` of the column `timestamp` of a CSV or Parquet file of requests; raises what `read_frame` raises."""
     frame, places = read_frame(Path(path), "log of requests")
     if "timestamp" not in frame.columns:
-        raise bad("missing column", "timestamp", "the moment of each request, in ISO 8601", places.file)
+        raise invalid_input("missing column", "timestamp", "the moment of each request, in ISO 8601", places.file)
     return from_log(seconds(frame["timestamp"], "timestamp", places), source=f"log of {len(frame):,} requests")
 
 
@@ -130,7 +134,7 @@ def _seconds(timestamps: Iterable[Time]) -> np.ndarray:
         elif is_number(value):
             seconds[index] = float(value)
         else:
-            raise bad(f"timestamp {index}", value, "a date and time, or seconds as a finite number")
+            raise invalid_input(f"timestamp {index}", value, "a date and time, or seconds as a finite number")
     return seconds
 
 

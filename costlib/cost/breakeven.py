@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from costlib.cost.inputs import HOURS_PER_MONTH, SECONDS_PER_MONTH, number, share, whole
 from costlib.cost.sizing import NO_RATE, for_sale
-from costlib.errors import InputError, bad
+from costlib.errors import InputError, invalid_input
 from costlib.prices.api import price
 from costlib.prices.rates import Offer, Rental, cheapest, useful
 from costlib.value import brief
@@ -129,7 +129,7 @@ def _first_to_pay(
             found.append(_of_offer(rate, held, step_usd, per_replica * held, request_usd, tokens, *steps))
     if not found:
         held = min(one.bundle(devices)[0] for one in offers)
-        raise bad("maximum_replicas", most, f"at least {held}, which are sold together")
+        raise invalid_input("maximum_replicas", most, f"at least {held}, which are sold together")
     return min(found, key=lambda one: (one.first_requests_per_month or math.inf, one.replicas_per_step))
 
 
@@ -196,7 +196,7 @@ def breakeven(
     )
     seconds = input_tokens / prefill + output_tokens / decode
     if seconds == 0:
-        raise bad("input_tokens + output_tokens", 0, "at least one token")
+        raise invalid_input("input_tokens + output_tokens", 0, "at least one token")
     request_usd = number("api usd_per_request", priced.total)
     devices = whole("devices_per_replica", devices_per_replica, least=1)
     least = whole("minimum_replicas", minimum_replicas)

@@ -18,7 +18,7 @@ from scipy import special
 from costlib.cost.arrivals import Arrivals
 from costlib.cost.inputs import SECONDS_PER_MONTH, Interval, fraction, number, share, whole
 from costlib.cost.queueing import throughput_within_latency
-from costlib.errors import bad
+from costlib.errors import invalid_input
 from costlib.figure import Kind, Number
 from costlib.prices.rates import Offer, Rental, cheapest, purchase
 from costlib.value import brief
@@ -187,7 +187,7 @@ def service_seconds(
     prefill = number("prompt_tokens", prompt_tokens, zero=True) / number("prefill_tokens_per_s", prefill_tokens_per_s)
     decode = number("output_tokens", output_tokens, zero=True) / number("decode_tokens_per_s", decode_tokens_per_s)
     if prefill + decode == 0:
-        raise bad("prompt_tokens + output_tokens", 0, "above 0")
+        raise invalid_input("prompt_tokens + output_tokens", 0, "above 0")
     return size * (prefill + decode)
 
 
@@ -230,12 +230,12 @@ def fleet(
     replica stops after `idle_timeout_s` without a request, and the next one waits for the start-up.
     """
     if scaling not in ("fixed", "hourly"):
-        raise bad("scaling", scaling, ("fixed", "hourly"))
+        raise invalid_input("scaling", scaling, ("fixed", "hourly"))
     timeout = number("idle_timeout_s", idle_timeout_s, zero=True)
     capacity = replica.capacity_per_s(arrivals.scv)
     if utilization is not None:
         if replica.latency_limit_s is not None:
-            raise bad("utilization", utilization, "none beside a latency limit, which it follows from")
+            raise invalid_input("utilization", utilization, "none beside a latency limit, which it follows from")
         capacity = replica.full_speed_per_s * share("utilization", utilization, zero=False)
         source = f"typed: at most {utilization:g} of full speed"
         arrivals = replace(

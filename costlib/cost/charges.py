@@ -21,7 +21,7 @@ import pandas as pd
 
 from costlib.cost.focus import PLACES, Row, as_json, charge, next_month
 from costlib.cost.inputs import money
-from costlib.errors import bad
+from costlib.errors import invalid_input
 from costlib.figure import Kind
 from costlib.prices.book import AsOf, PriceBook
 from costlib.prices.entries import FEES, Price, PriceError
@@ -205,7 +205,7 @@ def _paired(paid: pd.DataFrame, published: pd.DataFrame, prices: Mapping[str, Pr
             yield from ((line, listed[0], line["tokens"]) for line in lines)
         else:
             allowed = "one published or one contracted price for its requests of a day"
-            raise bad(f"prices of {'/'.join(str(part) for part in key)}", len(lines), allowed)
+            raise invalid_input(f"prices of {'/'.join(str(part) for part in key)}", len(lines), allowed)
 
 
 @dataclass(frozen=True)
@@ -226,9 +226,9 @@ class Bought:
         for name in ("paid_usd", "listed_usd", "residual_usd", "life_hours"):
             money(name, getattr(self, name), zero=name == "residual_usd")
         if self.residual_usd > self.paid_usd:
-            raise bad("residual_usd", f"{self.residual_usd:f}", f"at most paid_usd ({self.paid_usd:f})")
+            raise invalid_input("residual_usd", f"{self.residual_usd:f}", f"at most paid_usd ({self.paid_usd:f})")
         if self.listed_usd < self.paid_usd:
-            raise bad("listed_usd", f"{self.listed_usd:f}", f"at least paid_usd ({self.paid_usd:f})")
+            raise invalid_input("listed_usd", f"{self.listed_usd:f}", f"at least paid_usd ({self.paid_usd:f})")
 
     def per_hour(self, price: Decimal, replicas: int) -> Decimal:
         """What an hour of one of `replicas` carries of a `price` of the pool, to nine decimals."""
@@ -277,7 +277,7 @@ class Pool:
         )
         if capital > hourly:
             allowed = f"a purchase whose capital is at most the {hourly:f} USD an hour of {self.name} costs"
-            raise bad("capital per hour", f"{capital:f}", allowed)
+            raise invalid_input("capital per hour", f"{capital:f}", allowed)
         return at_list + hourly - capital, hourly, hourly - capital, hourly
 
 
@@ -288,7 +288,9 @@ def hosting_charges(pool: Pool, start: date, end: date) -> list[Row]:
     """
     spent = sum((hours for hours, _ in pool.used.values()), Decimal(0)) + sum(pool.idle.values(), Decimal(0))
     if spent != pool.hours:
-        raise bad(f"hours of pool {pool.name}", f"{spent:f}", f"used and idle hours that add up to {pool.hours:f}")
+        raise invalid_input(
+            f"hours of pool {pool.name}", f"{spent:f}", f"used and idle hours that add up to {pool.hours:f}"
+        )
     machine = f"{pool.provider}/{pool.device}"
     common: Row = {
         "ChargePeriodEnd": end,

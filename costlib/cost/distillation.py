@@ -17,7 +17,7 @@ from costlib.cost.inputs import number, share
 from costlib.cost.payback import ProjectPayback, distillation_effort_usd, project_payback, requests_per_week_needed
 from costlib.cost.sizing import hourly_rate
 from costlib.environment import default_device, device_name
-from costlib.errors import bad, unused
+from costlib.errors import invalid_input, unused
 from costlib.figure import Number
 from costlib.store import Store
 from costlib.tables.schema import is_null
@@ -72,7 +72,9 @@ def price_distillation(
     A request is one item. Raises `InputError` for a bad number, or a row that holds no speed.
     """
     if row.get("status") != "ok":
-        raise bad("student", f"{row.get('student')} ({row.get('status')})", "a student whose distillation ended ok")
+        raise invalid_input(
+            "student", f"{row.get('student')} ({row.get('status')})", "a student whose distillation ended ok"
+        )
     hourly = float(number("usd_per_hour", usd_per_hour))
     used = share("utilization", utilization, zero=False)
     tokens, hours = float(row["teacher_tokens"]), float(row["training_s"]) / 3600

@@ -26,7 +26,7 @@ from typing import IO, Any
 
 import pandas as pd
 
-from costlib.errors import bad
+from costlib.errors import invalid_input
 from costlib.figure import spreadsheet_cell
 from costlib.output import check_file, write_whole
 
@@ -128,7 +128,7 @@ def dataset(rows: Iterable[Row], *, account: str = "costlib") -> pd.DataFrame:
         for number, value in enumerate(frame[name]):
             if value is not None and (value.adjusted() >= DIGITS - PLACES or -value.as_tuple().exponent > PLACES):
                 allowed = f"at most {DIGITS - PLACES} digits before the point and {PLACES} after it"
-                raise bad(name, value, allowed, f"FOCUS dataset: row {number}")
+                raise invalid_input(name, value, allowed, f"FOCUS dataset: row {number}")
     return frame
 
 
@@ -156,7 +156,7 @@ def target(path: Path | str) -> Path:
     """The file to write; raises `InputError` before any work where it cannot be one."""
     path = Path(path)
     if path.suffix not in (".csv", ".parquet"):
-        raise bad("out", str(path), "a file that ends in .csv or .parquet")
+        raise invalid_input("out", str(path), "a file that ends in .csv or .parquet")
     return check_file(path)
 
 

@@ -13,7 +13,7 @@ from decimal import Decimal
 from fractions import Fraction
 from numbers import Integral, Real
 
-from costlib.errors import bad
+from costlib.errors import invalid_input
 from costlib.figure import Number
 
 LARGEST = 1e15
@@ -50,7 +50,7 @@ class Interval:
         if isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 3:
             low, base, high = (number(field, part, where, zero=zero) for part in value)
             if not low <= base <= high:
-                raise bad(field, tuple(value), "low <= base <= high", where)
+                raise invalid_input(field, tuple(value), "low <= base <= high", where)
             return cls(low, base, high)
         base = number(field, value, where, zero=zero)
         return cls(base, base, base)
@@ -67,7 +67,7 @@ def number(field: str, value: object, where: str | None = None, *, zero: bool = 
         if (0 if zero else SMALLEST) <= result <= inside:
             return result
     allowed = "a finite number " + ("of at least 0" if zero else "above 0")
-    raise bad(field, value, f"{allowed} and {f'at most {most:g}' if most < LARGEST else 'below 1e15'}", where)
+    raise invalid_input(field, value, f"{allowed} and {f'at most {most:g}' if most < LARGEST else 'below 1e15'}", where)
 
 
 def share(field: str, value: object, *, zero: bool = True) -> float:
@@ -79,14 +79,14 @@ def signed(field: str, value: object) -> float:
     """Check a finite number of either sign, such as a saving."""
     if is_number(value) and abs(float(value)) < LARGEST:  # type: ignore[arg-type]
         return float(value)  # type: ignore[arg-type]
-    raise bad(field, value, "a finite number between -1e15 and 1e15")
+    raise invalid_input(field, value, "a finite number between -1e15 and 1e15")
 
 
 def whole(field: str, value: object, where: str | None = None, *, least: int = 0) -> int:
     """Check a whole number of at least `least`; 3.0 counts as 3, 3.5 and True are refused."""
     if is_number(value) and value == int(value) and least <= value < LARGEST:  # type: ignore[call-overload, operator]
         return int(value)  # type: ignore[call-overload, no-any-return]
-    raise bad(field, value, f"a whole number of at least {least} and below 1e15", where)
+    raise invalid_input(field, value, f"a whole number of at least {least} and below 1e15", where)
 
 
 def money(field: str, value: object, *, zero: bool = False) -> Decimal:

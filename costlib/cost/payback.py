@@ -16,7 +16,7 @@ import numpy as np
 import numpy_financial as npf
 
 from costlib.cost.inputs import SMALLEST, fraction, number, signed, whole
-from costlib.errors import InputError, bad, unused
+from costlib.errors import InputError, invalid_input, unused
 from costlib.figure import Number
 from costlib.value import brief
 
@@ -62,7 +62,7 @@ def capital_payback(
     residual = number("residual_usd", residual_usd, zero=True)
     life = None if life_months is None else whole("life_months", life_months, least=1)
     if life is not None and life > _LONGEST_MONTHS:
-        raise bad("life_months", life_months, f"at most {_LONGEST_MONTHS}")
+        raise invalid_input("life_months", life_months, f"at most {_LONGEST_MONTHS}")
     monthly = math.expm1(math.log1p(yearly) / 12)
     reasons: list[str] = []
     months = _months(capex, saving, 0.0, life, reasons)
@@ -99,7 +99,9 @@ def owned_payback(
     owned = number("owned_usd_per_month", owned_usd_per_month, zero=True)
     amortization = number("amortization_usd_per_month", amortization_usd_per_month, zero=True)
     if amortization > owned:
-        raise bad("amortization_usd_per_month", amortization_usd_per_month, f"at most owned_usd_per_month, {owned:g}")
+        raise invalid_input(
+            "amortization_usd_per_month", amortization_usd_per_month, f"at most owned_usd_per_month, {owned:g}"
+        )
     cloud = number("cloud_usd_per_month", cloud_usd_per_month, zero=True)
     return capital_payback(
         capex_usd,
@@ -201,7 +203,7 @@ def project_payback(
     weekly = fraction(signed("saving_usd_per_request", saving_usd_per_request)) * volume
     retraining = fraction(number("retraining_usd", retraining_usd, zero=True))
     if retraining and retrain_every_weeks is None:
-        raise bad("retrain_every_weeks", None, "weeks between retrainings, because retraining_usd is above 0")
+        raise invalid_input("retrain_every_weeks", None, "weeks between retrainings, because retraining_usd is above 0")
     cadence = fraction(1 if retrain_every_weeks is None else number("retrain_every_weeks", retrain_every_weeks))
     if weekly < SMALLEST:
         return ProjectPayback(None, None, None, None, None, "it saves nothing per week")
@@ -332,12 +334,12 @@ def payback(
             return PaidBack(owned_payback(capex, cloud, owned, **terms), {})
         given = {"--saving-per-month": saving_per_month, "--cloud": cloud, "--owned": owned}
         shown = ", ".join(name for name, value in given.items() if value is not None) or "nothing"
-        raise bad("beside --capex", shown, "--saving-per-month, or both --cloud and --owned")
+        raise invalid_input("beside --capex", shown, "--saving-per-month, or both --cloud and --owned")
     parts = {name: asked[name] for name in _PARTS}
     if any(value is not None for value in parts.values()):
         spent = distillation_effort_usd(**{name: value or 0 for name, value in parts.items()})
         if effort is not None:
-            raise bad("--effort and its parts", (effort, spent), "one of the two, not both")
+            raise invalid_input("--effort and its parts", (effort, spent), "one of the two, not both")
         for amount, each in zip(_PARTS[::2], _PARTS[1::2], strict=True):
             if parts[amount] is None:
                 unused(f"without --{amount.replace('_', '-')}", payback, asked, [each])

@@ -25,7 +25,7 @@ from scipy import special
 from scipy.optimize import brentq
 
 from costlib.cost.inputs import SMALLEST, number, whole
-from costlib.errors import bad
+from costlib.errors import invalid_input
 from costlib.figure import Number
 
 
@@ -89,7 +89,7 @@ def throughput_within_latency(
     wait = number("latency_limit_s", latency_limit_s) - service
     late = 1 - number("percentile", percentile)
     if late <= 0:
-        raise bad("percentile", percentile, "above 0 and below 1, such as 0.95")
+        raise invalid_input("percentile", percentile, "above 0 and below 1, such as 0.95")
     if wait < 0:
         return 0.0
 

@@ -16,7 +16,7 @@ import pandas as pd
 from costlib.cost.inputs import Interval, number, whole
 from costlib.cost.sizing import for_sale
 from costlib.cost.token import split, usd_per_mtok
-from costlib.errors import InputError, bad, unused
+from costlib.errors import InputError, invalid_input, unused
 from costlib.figure import Number
 from costlib.prices.rates import Rental, cheapest, offers, rental
 from costlib.store import Store
@@ -282,10 +282,10 @@ def load(
     known = Settings.__dataclass_fields__
     for name in settings:
         if name not in known:
-            raise bad("setting", name, list(known))
+            raise invalid_input("setting", name, list(known))
     count = whole("devices", devices, least=1)
     if device is None and count != 1:
-        raise bad("devices", devices, "1 without a device: usd_per_hour is that of the whole server")
+        raise invalid_input("devices", devices, "1 without a device: usd_per_hour is that of the whole server")
     sold = for_sale(usd_per_hour, device, rate_kind, rate_provider)
     if not sold:
         unused("without a rate: usd_per_hour, or a device", load, asked, ["price_ratio"])

@@ -8,7 +8,7 @@ from costlib.cost.arrivals import from_file, steady
 from costlib.cost.arrivals import hourly as profile
 from costlib.cost.capacity import FleetBill, Replica, cheapest_bill, service_seconds
 from costlib.cost.inputs import money, number, whole
-from costlib.errors import InputError, bad, unused
+from costlib.errors import InputError, invalid_input, unused
 from costlib.prices.book import AsOf
 from costlib.prices.hardware import measured_rate
 from costlib.prices.rates import Offer, Rental, given, offers, rental
@@ -30,7 +30,7 @@ def for_sale(
     that size count. Empty where neither a rate nor a device is given.
     """
     if usd_per_hour is not None and device is not None:
-        raise bad("usd_per_hour and device", (usd_per_hour, device), "one of the two, not both")
+        raise invalid_input("usd_per_hour and device", (usd_per_hour, device), "one of the two, not both")
     size = None if sold_by is None else whole("node_devices", sold_by, least=1)
     if device is None:
         unused("without a device", for_sale, locals(), ("rate_kind", "rate_provider", "as_of"))
@@ -41,7 +41,9 @@ def for_sale(
     sized = tuple(one for one in found if one.devices == size)
     if not sized:
         sizes = sorted({one.devices for one in found})
-        raise bad(f"node_devices of {rate_kind} {device}", sold_by, f"as it is sold: {', '.join(map(str, sizes))}")
+        raise invalid_input(
+            f"node_devices of {rate_kind} {device}", sold_by, f"as it is sold: {', '.join(map(str, sizes))}"
+        )
     return sized
 
 
@@ -107,7 +109,9 @@ def capacity(
     speeds = (prefill_tokens_per_s, decode_tokens_per_s, prompt_tokens, output_tokens)
     if log is not None:
         if requests_per_month is not None or hourly_weights is not None:
-            raise bad("log", log, "nothing beside it that it says itself: no requests_per_month, no hourly_weights")
+            raise invalid_input(
+                "log", log, "nothing beside it that it says itself: no requests_per_month, no hourly_weights"
+            )
         arrivals = from_file(log)
     elif requests_per_month is None:
         raise InputError("the volume is missing; allowed: requests_per_month, or a log of requests")
@@ -116,7 +120,9 @@ def capacity(
         arrivals = steady(requests_per_month) if weights is None else profile(requests_per_month, weights)
     if requests_per_s is not None:
         if any(given is not None for given in speeds):
-            raise bad("requests_per_s", requests_per_s, "nothing beside it that it says itself: no speeds, no lengths")
+            raise invalid_input(
+                "requests_per_s", requests_per_s, "nothing beside it that it says itself: no speeds, no lengths"
+            )
         service = batch / number("requests_per_s", requests_per_s)
     elif None in speeds:
         raise InputError("the speed is missing; allowed: requests_per_s, or both speeds with both lengths")

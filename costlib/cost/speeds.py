@@ -14,7 +14,7 @@ import pandas as pd
 
 from costlib.cost.inputs import number
 from costlib.devices import known_gpu
-from costlib.errors import bad
+from costlib.errors import invalid_input
 from costlib.paths import data_dir
 from costlib.read import Row, near, read_rows
 from costlib.tables import SPEEDS, Column
@@ -41,12 +41,12 @@ def load_speeds(path: str | Path | None = None) -> pd.DataFrame:
         where = line.where
         row = {column.name: _value(column, line) for column in SPEEDS.columns}
         if row["kind"] == "measured":
-            raise bad("kind", "measured", "quoted, derived or assumed: measurements live in the store", where)
+            raise invalid_input("kind", "measured", "quoted, derived or assumed: measurements live in the store", where)
         if row["prefill_tokens_per_s"] is None and row["decode_tokens_per_s"] is None:
-            raise bad("decode_tokens_per_s", "", "a speed here or in prefill_tokens_per_s", where)
+            raise invalid_input("decode_tokens_per_s", "", "a speed here or in prefill_tokens_per_s", where)
         key = tuple(row[name] for name in _KEY)
         if key in seen:
-            raise bad("row", row["model"], f"one row per configuration; {seen[key]} has the same one", where)
+            raise invalid_input("row", row["model"], f"one row per configuration; {seen[key]} has the same one", where)
         seen[key] = where
         rows.append(row)
     return SPEEDS.validate(pd.DataFrame(rows, columns=SPEEDS.names), str(file))
@@ -70,7 +70,7 @@ def speeds(model: str, device: str | None = None) -> pd.DataFrame:
         mine = frame[field] == wanted
         mine = mine | (frame["architecture"] == wanted) if field == "model" else mine
         if not mine.any():
-            raise bad(field, wanted, near(wanted, set(frame[field])), "data/speeds.csv")
+            raise invalid_input(field, wanted, near(wanted, set(frame[field])), "data/speeds.csv")
         frame = frame[mine]
     apart = frame["prefill_tokens_per_s"].notna() & ~frame["metric"].map(whole_time)
     order = frame.assign(together=~apart, own=frame["kind"] != "quoted")

@@ -17,7 +17,7 @@ from decimal import Decimal, localcontext
 from typing import Literal, get_args
 
 from costlib.cost.inputs import money, share
-from costlib.errors import bad
+from costlib.errors import invalid_input
 from costlib.figure import Number
 
 Convention = Literal["phase_time", "price_ratio", "output_carries_all"]
@@ -75,7 +75,9 @@ def split(
     tokens_in = money("input_tokens", input_tokens, zero=input_tokens == 0)
     tokens_out = money("output_tokens", output_tokens, zero=output_tokens == 0)
     if tokens_in + tokens_out == 0:
-        raise bad("input_tokens + output_tokens", 0, "above 0, because a bill without tokens has no $ per token")
+        raise invalid_input(
+            "input_tokens + output_tokens", 0, "above 0, because a bill without tokens has no $ per token"
+        )
     with localcontext() as context:
         context.prec = 80
         part, total = _input_part(convention, tokens_in, tokens_out, prefill_s, decode_s, output_to_input_price_ratio)
@@ -84,7 +86,7 @@ def split(
             ("output_tokens", tokens_out, total - part),
         ):
             if not tokens and carried:
-                raise bad(field, 0, f"above 0, because {convention} gives these tokens a share of the bill")
+                raise invalid_input(field, 0, f"above 0, because {convention} gives these tokens a share of the bill")
         quantum = Decimal(1).scaleb(bill.adjusted() - _SHARE_DIGITS + 1)
         input_usd = bill if part == total else (bill * part / total).quantize(quantum)
         output_usd = bill - input_usd
@@ -114,19 +116,21 @@ def _input_part(
     if convention == "phase_time":
         if prefill_s is None or decode_s is None:
             missing = "prefill_s" if prefill_s is None else "decode_s"
-            raise bad(missing, None, "seconds of that phase, which phase_time splits by")
+            raise invalid_input(missing, None, "seconds of that phase, which phase_time splits by")
         prefill, decode = money("prefill_s", prefill_s, zero=True), money("decode_s", decode_s, zero=True)
         if prefill + decode == 0:
-            raise bad("prefill_s + decode_s", 0, "above 0 seconds")
+            raise invalid_input("prefill_s + decode_s", 0, "above 0 seconds")
         return prefill, prefill + decode
     if convention == "price_ratio":
         if price_ratio is None:
-            raise bad("output_to_input_price_ratio", None, "an API's output price over its input price, above 0")
+            raise invalid_input(
+                "output_to_input_price_ratio", None, "an API's output price over its input price, above 0"
+            )
         ratio = money("output_to_input_price_ratio", price_ratio)
         return tokens_in, tokens_in + ratio * tokens_out
     if convention == "output_carries_all":
         return Decimal(0), Decimal(1)
-    raise bad("convention", convention, CONVENTIONS)
+    raise invalid_input("convention", convention, CONVENTIONS)
 
 
 def per_good_answer(usd_per_request: Number, success_rate: Number) -> Decimal:

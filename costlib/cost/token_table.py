@@ -24,7 +24,7 @@ from costlib.cost.inputs import Interval, number, share, whole
 from costlib.cost.sizing import NO_RATE, for_sale
 from costlib.cost.speeds import whole_time
 from costlib.cost.token import CONVENTIONS, per_good_answer, split, usd_per_mtok
-from costlib.errors import InputError, bad
+from costlib.errors import InputError, invalid_input
 from costlib.figure import Number
 from costlib.prices.hardware import measured_offers
 from costlib.prices.rates import GIVEN, RATE_COLUMNS, Offer, cheapest, given
@@ -76,10 +76,12 @@ def cost_per_token(
     Raises `InputError` for a bad number, an unknown convention, or a table without any speed column.
     """
     if not any(name in speeds.columns for name in _SPEEDS):
-        raise bad("speeds columns", ", ".join(map(str, speeds.columns)), f"at least one of {', '.join(_SPEEDS)}")
+        raise invalid_input(
+            "speeds columns", ", ".join(map(str, speeds.columns)), f"at least one of {', '.join(_SPEEDS)}"
+        )
     for convention in conventions:
         if convention not in CONVENTIONS:
-            raise bad("convention", convention, CONVENTIONS)
+            raise invalid_input("convention", convention, CONVENTIONS)
     used = share("utilization", utilization, zero=False)
     good = None if success_rate is None else share("success_rate", success_rate, zero=False)
     ratio = None
@@ -366,14 +368,14 @@ def cost(
     whole("devices", devices, least=1)
     if model is not None:
         if prefill_tokens_per_s is not None or decode_tokens_per_s is not None:
-            raise bad("model and speeds", model, "a measured model or given speeds, not both")
+            raise invalid_input("model and speeds", model, "a measured model or given speeds, not both")
         if devices != 1:
-            raise bad("devices", devices, "nothing beside a measured model, which ran on its own")
+            raise invalid_input("devices", devices, "nothing beside a measured model, which ran on its own")
         found = measurements(store)
         speeds = found[found["model"] == model]
         if speeds.empty:
             known = sorted(set(found["model"])) or "none yet; run: costlib measure MODEL"
-            raise bad("model", model, f"a measured model in the store ({known})")
+            raise invalid_input("model", model, f"a measured model in the store ({known})")
         if price is None:
             ran_on = sorted(set(speeds["device"]))
             price = {name: measured_offers(name, rate_kind, rate_provider, as_of) for name in ran_on}

@@ -28,14 +28,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from costlib.environment import describe, device_name
-from costlib.errors import InputError, bad, bounded
+from costlib.errors import InputError, bounded, invalid_input
 from costlib.isolate import Outcome, run_isolated
 from costlib.measure.estimate import precise, spent
 from costlib.measure.worker import LOADED
 from costlib.models import demo
 from costlib.models.reference import on_disk, parse
 from costlib.output import NoRoomError, UnstoredWarning
-from costlib.progress import Progress, Step, silent
+from costlib.progress import Progress, Step, unwatched
 from costlib.store import Store, new_id
 from costlib.tables import Table
 
@@ -79,10 +79,10 @@ class Campaign(Generic[Case]):
         for name in ("timeout_s", "time_budget_s"):
             seconds = getattr(self, name)
             if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < math.inf:
-                raise bad(name, seconds, "a number of seconds above 0")
+                raise invalid_input(name, seconds, "a number of seconds above 0")
         self.kept = self.store if isinstance(self.store, Store) else Store(self.store)
         self.kept.check_writable()
-        self.tell = self.progress or silent
+        self.tell = self.progress or unwatched
         self.id, self.fingerprint = new_id(), describe(self.device)[1]
         self.run_id = ""
         self.refused: dict[Case, InputError] = {}

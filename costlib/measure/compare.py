@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
-from costlib.errors import InputError, bad
+from costlib.errors import InputError, invalid_input
 from costlib.measure.estimate import CONFIGURATION, log_medians
 from costlib.measure.run import stored_runs
 from costlib.measure.summarise import speeds_of, summarise
@@ -98,7 +98,9 @@ def compare(
     rows = [{key: _plain(value) for key, value in summarise(side).items()} for side in sides]
     for name, text, row in zip(("first", "second"), (first, second), rows, strict=True):
         if row["status"] != "ok":
-            raise bad(name, text, f"a measurement with status ok (this one is {row['status']}: {row['reason']})")
+            raise invalid_input(
+                name, text, f"a measurement with status ok (this one is {row['status']}: {row['reason']})"
+            )
     _refuse_unlike(rows[0], rows[1], [across] if isinstance(across, str) else list(across))
     interleaved = bool(rows[0]["campaign"] == rows[1]["campaign"])
     found = [_row(name, sides, rows, interleaved) for name in _METRICS]
@@ -120,14 +122,14 @@ def _pick(runs: pd.DataFrame, name: str, text: str) -> pd.DataFrame:
         elif key in CONFIGURATION:
             known = known[known[key].astype(str) == value]
         else:
-            raise bad(name, text, allowed)
+            raise invalid_input(name, text, allowed)
     if known.empty:
-        raise bad(name, text, f"a stored measurement ({allowed})")
+        raise invalid_input(name, text, f"a stored measurement ({allowed})")
     keys = known[list(CONFIGURATION)].drop_duplicates()
     if len(keys) > 1:
         varied = [key for key in CONFIGURATION if keys[key].nunique() > 1]
         choices = "; ".join(f"{key}: {', '.join(map(str, keys[key].unique()))}" for key in varied)
-        raise bad(name, text, f"one measurement; this picks {len(keys)}, which differ in {choices}")
+        raise invalid_input(name, text, f"one measurement; this picks {len(keys)}, which differ in {choices}")
     newest: pd.DataFrame = known[known["campaign"] == known["campaign"].max()]
     return newest
 
@@ -146,7 +148,7 @@ def _refuse_unlike(first: dict[str, Any], second: dict[str, Any], across: list[s
     one, other = conditions(first), conditions(second)
     unknown = [key for key in across if key not in one | other]
     if unknown:
-        raise bad("across", unknown[0], sorted(one | other))
+        raise invalid_input("across", unknown[0], sorted(one | other))
     free = {*across, *(_DEVICE if "device" in across else ())}
     unlike = [
         f"{key} is {one.get(key)!r} against {other.get(key)!r}"

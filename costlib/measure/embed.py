@@ -24,7 +24,7 @@ import numpy as np
 
 from costlib.devices import resolve
 from costlib.environment import default_device
-from costlib.errors import InputError, bad, unused
+from costlib.errors import InputError, invalid_input, unused
 from costlib.isolate import step
 from costlib.measure.campaign import Campaign, Row, records, whole_numbers
 from costlib.measure.estimate import ends, estimate, rate, sureness, undisturbed
@@ -98,14 +98,14 @@ def embed(
     reference = parse(model)
     if is_static(reference):
         if device not in (None, "cpu"):
-            raise bad("device", device, "cpu, where a static model looks up its table")
+            raise invalid_input("device", device, "cpu, where a static model looks up its table")
         unused("with a static model, whose documents are looked up one by one", embed, locals(), ["batch"])
     device = device or ("cpu" if is_static(reference) else default_device())
     asked = [precision] if isinstance(precision, str) else precision
     names = [resolve(name, model, device).name for name in ([] if baseline is None else [baseline])]
     wanted = [resolve(name, model, device).name for name in asked]
     if not wanted:
-        raise bad("precision", wanted, "at least one precision")
+        raise invalid_input("precision", wanted, "at least one precision")
     names = list(dict.fromkeys(names + wanted))
     for name in names:
         check_device(known_precision(name), device)
@@ -115,7 +115,7 @@ def embed(
     texts = found.texts[:documents]
     labelled = None if task is None else read_documents(task, labelled=True, field="task")
     if labelled is not None and reference.kind == "random":
-        raise bad("task", str(task), "no task for random weights: their quality is not measurable")
+        raise invalid_input("task", str(task), "no task for random weights: their quality is not measurable")
     material = [texts, [labelled.texts, labelled.labels] if labelled else None, on_disk(model)]
     shared = {
         "model": model,

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from costlib.devices import resolve
 from costlib.environment import default_device
-from costlib.errors import bad
+from costlib.errors import invalid_input
 from costlib.isolate import step
 from costlib.measure import turns
 from costlib.measure.campaign import Row, whole_numbers
@@ -92,7 +92,9 @@ def prefix(
     whole_numbers(1, **settings)
     whole_numbers(2, prompt_tokens=prompt_tokens, requests=requests)
     if not block <= shared_tokens <= prompt_tokens:
-        raise bad("shared_tokens", shared_tokens, f"from one block ({block}) to prompt_tokens ({prompt_tokens})")
+        raise invalid_input(
+            "shared_tokens", shared_tokens, f"from one block ({block}) to prompt_tokens ({prompt_tokens})"
+        )
     has_random = parse(model).kind == "random"
     settings |= {"model": model, "precision": precision}
     usable = usable_tokens(shared_tokens, block, prompt_tokens)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from costlib.devices import resolve
 from costlib.environment import default_device, device_name, handle_of, unified
-from costlib.errors import InputError, bad
+from costlib.errors import InputError, invalid_input
 from costlib.measure.campaign import Campaign, Row, whole_numbers
 from costlib.measure.engines import ENGINES
 from costlib.measure.estimate import CONFIGURATION
@@ -95,14 +95,14 @@ def measure(
         check_device(known_precision(name), device)
     for name in values["engine"]:
         if name not in ENGINES:
-            raise bad("engine", name, ENGINES)
+            raise invalid_input("engine", name, ENGINES)
         _check_engine(name, reference, precisions)
     for field, given in values.items():
         for count in given if field in ("batch", "prompt_tokens", "output_tokens") else ():
             if (field, count) != ("batch", "max"):
                 whole_numbers(more=" or max" if field == "batch" else "", **{field: count})
         if not given:
-            raise bad(field, given, "at least one value")
+            raise invalid_input(field, given, "at least one value")
     probe = Speed(
         models=[model], device=device, store=store, fresh=fresh, time_budget_s=time_budget_s, timeout_s=timeout_s,
         progress=progress, shared={"ttft_s": [], "decode_s": [], "flags": []},
@@ -244,11 +244,13 @@ def _check_engine(engine: str, reference: Reference, precisions: list[str]) -> N
     """GGUF blocks run by llama.cpp only, and llama.cpp runs nothing else."""
     packed = [name for name in precisions if known_precision(name).method == "gguf"]
     if engine == "llamacpp" and (reference.kind != "gguf" or len(packed) < len(precisions)):
-        raise bad(
+        raise invalid_input(
             "engine", engine, "an engine of transformers; llamacpp runs gguf: models at their own gguf- precision"
         )
     if engine != "llamacpp" and packed:
-        raise bad("precision", packed[0], "fp32, bf16 or fp16 with this engine; GGUF blocks run by engine llamacpp")
+        raise invalid_input(
+            "precision", packed[0], "fp32, bf16 or fp16 with this engine; GGUF blocks run by engine llamacpp"
+        )
 
 
 def bisect_largest(fits: Callable[[int], bool], guess: int, most: int = _MOST) -> int | None:

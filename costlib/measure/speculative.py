@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 
 from costlib.devices import resolve
 from costlib.environment import default_device
-from costlib.errors import bad
+from costlib.errors import invalid_input
 from costlib.isolate import Invalid, step
 from costlib.measure import turns
 from costlib.measure.campaign import Row, whole_numbers
@@ -108,13 +108,13 @@ def speculate(
     precision = resolve(precision, model, device).name
     lookup = draft == PROMPT_LOOKUP
     if lookup and draft_precision is not None:
-        raise bad("draft_precision", draft_precision, f"none: {PROMPT_LOOKUP} has no weights")
+        raise invalid_input("draft_precision", draft_precision, f"none: {PROMPT_LOOKUP} has no weights")
     held = precision if draft_precision is None else resolve(draft_precision, draft, device).name
     turns.check_model("model", model, precision, device)
     if not lookup:
         turns.check_model("draft", draft, held, device)
     if not counts:
-        raise bad("draft_tokens", counts, "at least one number")
+        raise invalid_input("draft_tokens", counts, "at least one number")
     for count in counts:
         whole_numbers(draft_tokens=count)
     whole_numbers(2, prompt_tokens=prompt_tokens, output_tokens=output_tokens)
@@ -346,7 +346,7 @@ def assist_once(
         mine, theirs = tokenizer.get_vocab(), load_tokenizer(draft).get_vocab()
         if mine != theirs:
             unlike = f"the two differ in {len(set(mine.items()) ^ set(theirs.items())):,} of {len(mine):,} tokens"
-            raise bad("draft", draft, f"a model with the tokenizer of {target} ({unlike})")
+            raise invalid_input("draft", draft, f"a model with the tokenizer of {target} ({unlike})")
     session, sizes = Session(device), (prompt_tokens, output_tokens, max(lengths))
     loaded = load_generator(target, precision, device, *sizes)
     width = loaded.model.config.get_text_config().vocab_size
@@ -355,7 +355,7 @@ def assist_once(
         other = load_generator(draft, draft_precision, device, *sizes)
         helper, helper_bytes = greedy(other.model), other.proof.weight_bytes
         if width != (has := other.model.config.get_text_config().vocab_size):
-            raise bad("draft", draft, f"a model with the {width:,} tokens of {target} (it has {has:,})")
+            raise invalid_input("draft", draft, f"a model with the {width:,} tokens of {target} (it has {has:,})")
     found, most = turns.prompts_of(tokenizer, text, width, prompt_tokens, prompts, process)
     step(LOADED)
     alone = None if helper is None else generate(helper, found[0], output_tokens)

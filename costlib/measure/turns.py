@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
-from costlib.errors import bad
+from costlib.errors import invalid_input
 from costlib.isolate import Outcome, step
 from costlib.measure.campaign import Campaign, Case, Row, material
 from costlib.measure.estimate import MAXIMUM_PROCESSES, MINIMUM_PROCESSES, sureness, undisturbed
@@ -137,7 +137,7 @@ def verdict(differences: Sequence[Row | None], than: str, precision: str, what: 
 def check_model(field: str, name: str, precision: str, device: str) -> None:
     """Raise `InputError` for a model that does not generate text, or a precision or device that is not there."""
     if is_encoder(parse(name)):
-        raise bad(field, name, "a model that generates text")
+        raise invalid_input(field, name, "a model that generates text")
     check_device(known_precision(precision), device)
 
 
@@ -165,7 +165,7 @@ def prompts_of(
     if most < MINIMUM_PROCESSES:
         needed = MINIMUM_PROCESSES * count
         allowed = f"a text of at least {needed} times the prompt, {needed * length:,} tokens (it has {len(ids):,})"
-        raise bad("text", f"{len(text):,} characters", allowed)
+        raise invalid_input("text", f"{len(text):,} characters", allowed)
     random.Random(0).shuffle(starts)
     mine = starts[process * count : (process + 1) * count]
     return [[*begin, *ids[start : start + size]] for start in mine], min(most, MAXIMUM_PROCESSES)

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from costlib.errors import bad
+from costlib.errors import invalid_input
 from costlib.paths import data_dir
 from costlib.read import read_json
 
@@ -205,7 +205,7 @@ def architecture(name: str) -> Architecture:
     """The shape called `name`; raises `InputError` with the allowed names."""
     known = architectures()
     if name not in known:
-        raise bad("architecture", name, known)
+        raise invalid_input("architecture", name, known)
     return known[name]
 
 
@@ -218,7 +218,7 @@ def from_config(config: dict[str, Any], name: str) -> Architecture:
     config = part if isinstance(part, dict) else config
     model_type = str(config.get("model_type"))
     if model_type not in KNOWN:
-        raise bad("model type", model_type, f"one whose arithmetic costlib knows: {', '.join(KNOWN)}", name)
+        raise invalid_input("model type", model_type, f"one whose arithmetic costlib knows: {', '.join(KNOWN)}", name)
     return _shape(config, name)
 
 
@@ -230,18 +230,18 @@ def _shape(config: dict[str, Any], name: str, parameters: int | None = None) -> 
         if value is None and default is not None:
             return default
         if type(value) is not int or not 1 <= value < _MOST:
-            raise bad(key, value, f"a whole number from 1 to {_MOST - 1}", name)
+            raise invalid_input(key, value, f"a whole number from 1 to {_MOST - 1}", name)
         return value
 
     def switch(key: str, default: bool) -> bool:
         value = config.get(key)
         if value is not None and type(value) is not bool:
-            raise bad(key, value, "true or false", name)
+            raise invalid_input(key, value, "true or false", name)
         return default if value is None else value
 
     def divides(key: str, value: int, whole_key: str, whole: int) -> None:
         if whole % value:
-            raise bad(key, value, f"a whole number that divides {whole_key}, {whole}", name)
+            raise invalid_input(key, value, f"a whole number that divides {whole_key}, {whole}", name)
 
     model_type = config["model_type"]
     encoder, layers, hidden = model_type in ENCODERS, size("num_hidden_layers"), size("hidden_size")
@@ -257,13 +257,13 @@ def _shape(config: dict[str, Any], name: str, parameters: int | None = None) -> 
         window = size("sliding_window", None if absent else 0) or None
     kinds = config.get("layer_types")
     if kinds is not None and not (isinstance(kinds, list) and len(kinds) == layers):
-        raise bad("layer_types", kinds, f"one for each of {layers} layers", name)
+        raise invalid_input("layer_types", kinds, f"one for each of {layers} layers", name)
     every = _FULL_ATTENTION_EVERY.get(model_type, layers + 1)
     sliding = kinds.count("sliding_attention") if kinds else layers - layers // every if window else 0
     experts = size(_EXPERTS[model_type]) if model_type in _EXPERTS else 0
     active = size("num_experts_per_tok") if experts else 0
     if active > experts:
-        raise bad("num_experts_per_tok", active, f"at most {experts}, the number of experts", name)
+        raise invalid_input("num_experts_per_tok", active, f"at most {experts}, the number of experts", name)
     found = Architecture(
         name=name,
         model_type=model_type,
@@ -286,7 +286,7 @@ def _shape(config: dict[str, Any], name: str, parameters: int | None = None) -> 
     if found.memory_only:
         for key, value in _DEEPSEEK.items():
             if size(key) != value:
-                raise bad(key, config[key], f"{value}, as DeepSeek-V3 has it: costlib knows no other", name)
+                raise invalid_input(key, config[key], f"{value}, as DeepSeek-V3 has it: costlib knows no other", name)
     if not encoder or parameters:
         return found
     # Tables of positions and types, the pooler, two norms and six biases a layer (BERT, Devlin et al. 2019).

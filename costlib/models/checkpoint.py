@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from costlib.errors import bad
+from costlib.errors import invalid_input
 from costlib.isolate import Invalid
 from costlib.models.precision import Precision
 from costlib.read import is_file
@@ -35,10 +35,12 @@ def check_checkpoint(source: str | Path, held: Precision) -> None:
     method, wanted = str(found.get("quant_method", "none")), dict(held.settings).get("quant_method", "none")
     bits = int(found.get("bits") or 4 if method in _PACKED else 16)
     if wanted == "none" and method in _PACKED:
-        raise bad("precision", held.name, f"{method}4: the weights of {source} are quantized by {method}, {bits} bits")
+        raise invalid_input(
+            "precision", held.name, f"{method}4: the weights of {source} are quantized by {method}, {bits} bits"
+        )
     if wanted != "none" and (method != wanted or bits != 4):
         has = f"quantization {method}, {bits} bits"
-        raise bad("model", str(source), f"a 4-bit {wanted} checkpoint for {held.name} (this one has {has})")
+        raise invalid_input("model", str(source), f"a 4-bit {wanted} checkpoint for {held.name} (this one has {has})")
     if wanted != "none":
         _check_packed(source, config, held)
 
@@ -108,7 +110,7 @@ def _check_packed(source: str | Path, config: Any, held: Precision) -> None:
     head, prefix = model.get_output_embeddings(), f"{model.base_model_prefix}."
     stored = _tensors(source)
     if not stored:
-        raise bad("model", str(source), "a checkpoint with safetensors files")
+        raise invalid_input("model", str(source), "a checkpoint with safetensors files")
     sizes = {name.removeprefix(prefix): size for name, (_, size) in stored.items()}
     layers = {
         name.removeprefix(prefix): module.in_features * module.out_features

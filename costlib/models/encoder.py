@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from costlib.environment import default_device
-from costlib.errors import RunError, bad
+from costlib.errors import RunError, invalid_input
 from costlib.isolate import Unsupported, run_isolated
 from costlib.models import demo
 from costlib.models.load import load_model
@@ -130,7 +130,7 @@ def trained_encoder(reference_text: str) -> Callable[[Sequence[str]], Array]:
     """
     reference = parse(reference_text)
     if reference.kind == "random":
-        raise bad("model", reference_text, "trained weights: vectors of random ones say nothing")
+        raise invalid_input("model", reference_text, "trained weights: vectors of random ones say nothing")
     if not is_static(reference):
         refuse_other_models(reference)
     where = "cpu" if is_static(reference) else default_device()
@@ -158,9 +158,9 @@ def refuse_other_models(reference: Reference) -> None:
     """Raise `InputError` for a model that makes text, not vectors, before anything is loaded."""
     allowed = "an embedding model: demo:minilm, static:FOLDER, path: or hub: of one, random:all-minilm-l6-v2"
     if reference.kind == "gguf" or (reference.kind == "demo" and reference.name != "minilm"):
-        raise bad("model", str(reference), allowed)
+        raise invalid_input("model", str(reference), allowed)
     if reference.kind == "random" and not shape(reference).headless:
-        raise bad("model", str(reference), allowed)
+        raise invalid_input("model", str(reference), allowed)
 
 
 def _sentence_settings(reference: Reference) -> tuple[str, int]:
@@ -188,7 +188,7 @@ def _sentence_settings(reference: Reference) -> tuple[str, int]:
     if file.is_file():
         longest = read_json(file, "model").get("max_seq_length") or longest
         if type(longest) is not int or longest < 1:
-            raise bad("max_seq_length", longest, "a whole number of at least 1", str(file))
+            raise invalid_input("max_seq_length", longest, "a whole number of at least 1", str(file))
     return pooling, longest
 
 
@@ -204,7 +204,9 @@ def _static(folder: Path, precision: str, device: str) -> Encoder:
     try:
         model = StaticModel.from_pretrained(folder, quantize_to=STATIC_PRECISIONS[precision])
     except (OSError, ValueError, KeyError) as error:
-        raise bad("model", f"static:{folder}", f"a folder model2vec saved ({str(error).splitlines()[0]})") from error
+        raise invalid_input(
+            "model", f"static:{folder}", f"a folder model2vec saved ({str(error).splitlines()[0]})"
+        ) from error
     encoder = static_encoder(model, time.perf_counter() - started)
     if is_file(folder / "model.safetensors"):
         with safe_open(folder / "model.safetensors", "np") as opened:

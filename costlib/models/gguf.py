@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from costlib.errors import bad
+from costlib.errors import invalid_input
 from costlib.isolate import Invalid
 from costlib.models.precision import Precision
 
@@ -77,7 +77,7 @@ def read(path: Path) -> GgufFile:
         main = _matrix_type(kind)
         block = GGML_QUANT_SIZES[GGMLQuantizationType[main.upper()]][0]
     except (OSError, ValueError, KeyError, IndexError, struct.error) as error:
-        raise bad("model", f"gguf:{path}", f"a GGUF file of a language model ({error})") from error
+        raise invalid_input("model", f"gguf:{path}", f"a GGUF file of a language model ({error})") from error
     sizes, whole, other = Counter[str](), Counter[str](), Counter[str]()
     elements: dict[str, int] = {}
     for tensor in reader.tensors:

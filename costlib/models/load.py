@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from costlib.environment import look
-from costlib.errors import InputError, bad
+from costlib.errors import InputError, invalid_input
 from costlib.isolate import Invalid, Unsupported, step
 from costlib.models import demo, gguf, random_weights
 from costlib.models.architectures import ENCODERS
@@ -96,11 +96,13 @@ def load_tokenizer(reference_text: str) -> Any:
         return transformers.AutoTokenizer.from_pretrained(source, **files)
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0].rstrip(": ")
-        raise bad("model", str(reference), f"a model with a tokenizer transformers can load ({reason})") from error
+        raise invalid_input(
+            "model", str(reference), f"a model with a tokenizer transformers can load ({reason})"
+        ) from error
 
 
 def _no_tokenizer(reference: Reference) -> InputError:
-    return bad("model", str(reference), "trained weights: random ones have no tokenizer")
+    return invalid_input("model", str(reference), "trained weights: random ones have no tokenizer")
 
 
 def _from_checkpoint(
@@ -132,7 +134,7 @@ def _from_checkpoint(
         model, info = kind.from_pretrained(place, **arguments)
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise bad("model", str(reference), f"a model transformers can load ({reason})") from error
+        raise invalid_input("model", str(reference), f"a model transformers can load ({reason})") from error
     except ImportError as error:
         raise Unsupported(f"transformers lacks a package for this checkpoint: {str(error).splitlines()[0]}") from error
     missing = sorted(info.get("missing_keys", ()))
@@ -210,17 +212,19 @@ def check_device(held: Precision, device: str) -> None:
         raise InputError(f"precision is {held.name!r}, which needs a package that is missing; allowed: {how}")
     kind, _, index = str(device).partition(":")
     if kind not in ("cpu", "cuda") or (index and not index.isdigit()) or (kind == "cpu" and index):
-        raise bad("device", device, "cpu, cuda or cuda:NUMBER")
+        raise invalid_input("device", device, "cpu, cuda or cuda:NUMBER")
     if kind == "cuda":
         gpu = look(device)
         if gpu.unusable:
-            raise bad("device", device, f"cpu ({gpu.unusable})")
+            raise invalid_input("device", device, f"cpu ({gpu.unusable})")
         facts = gpu.facts or {}
         capability = tuple(facts.get("capability") or ())
         if held.minimum_capability and capability and capability < held.minimum_capability:
             has, needed = (".".join(map(str, version)) for version in (capability, held.minimum_capability))
             name = facts["name"]
-            raise bad("precision", held.name, f"precisions that {name} can run (this one needs {needed}, it has {has})")
+            raise invalid_input(
+                "precision", held.name, f"precisions that {name} can run (this one needs {needed}, it has {has})"
+            )
 
 
 def _quiet() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from costlib.errors import bad, bounded
+from costlib.errors import bounded, invalid_input
 from costlib.models.architectures import Architecture
 from costlib.models.precision import linear_bytes, precision
 from costlib.models.reference import parse, shape
@@ -60,7 +60,7 @@ def predict(shape: Architecture, precision_name: str, batch: int = 1, context: i
     for field, value in (("batch", batch), ("context", context)):
         bounded(field, value, 1, 10**12 - 1, whole=True)
     if held.name.startswith("gguf-") and held.name[-2:] in ("_m", "_s", "2_k", "3_k"):
-        raise bad(
+        raise invalid_input(
             "precision", held.name, "a pure type for a shape (gguf-q8_0, gguf-q4_0 ...), or the gguf: file itself"
         )
     # bitsandbytes and torchao convert linear layers; the experts of a mixture are fused tensors and stay at 16 bit.
@@ -137,7 +137,7 @@ def memory_rows(
     names = [precision] if isinstance(precision, str) else list(precision or ())
     names = [resolve(name, str(model), default_device()).name for name in names]
     if not names:
-        raise bad("precision", names, "at least one precision")
+        raise invalid_input("precision", names, "at least one precision")
     rows = []
     for name in names:
         predicted = predict(found, name, batch, context)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from costlib.environment import native
-from costlib.errors import bad
+from costlib.errors import invalid_input
 
 Method = Literal["dense", "bitsandbytes", "torchao", "checkpoint", "gguf"]
 
@@ -116,7 +116,7 @@ PRECISIONS: dict[str, Precision] = {
 def precision(name: str) -> Precision:
     """The precision called `name`; raises `InputError` with the allowed names."""
     if name not in PRECISIONS:
-        raise bad("precision", name, PRECISIONS)
+        raise invalid_input("precision", name, PRECISIONS)
     return PRECISIONS[name]
 
 

@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from costlib.errors import bad
+from costlib.errors import invalid_input
 from costlib.models.architectures import Architecture, architectures, from_folder
 from costlib.models.demo import DEMOS
 from costlib.read import is_file, read_json
@@ -36,19 +36,19 @@ def parse(text: str) -> Reference:
     kind, colon, name = str(text).partition(":")
     allowed = "demo:NAME, gguf:FILE, hub:ORG/NAME, path:FOLDER, static:FOLDER or random:SHAPE of data/architectures.csv"
     if not colon or kind not in KINDS or not name:
-        raise bad("model", text, allowed)
+        raise invalid_input("model", text, allowed)
     if kind == "demo" and name not in DEMOS:
-        raise bad("demo model", name, DEMOS)
+        raise invalid_input("demo model", name, DEMOS)
     if kind == "random" and name not in architectures():
-        raise bad("shape", name, architectures())
+        raise invalid_input("shape", name, architectures())
     if kind == "path" and not is_file(Path(name) / "config.json"):
-        raise bad("model", text, "path: of a folder that holds config.json and weights")
+        raise invalid_input("model", text, "path: of a folder that holds config.json and weights")
     if kind == "static" and not is_static(Reference(kind, name)):
-        raise bad("model", text, "static: of a folder model2vec saved")
+        raise invalid_input("model", text, "static: of a folder model2vec saved")
     if kind == "gguf" and not is_file(name):
-        raise bad("model", text, "gguf: of a file that exists")
+        raise invalid_input("model", text, "gguf: of a file that exists")
     if kind == "hub" and (name.count("/") != 1 or name.startswith("/") or name.endswith("/")):
-        raise bad("model", text, "hub:ORGANIZATION/NAME")
+        raise invalid_input("model", text, "hub:ORGANIZATION/NAME")
     return Reference(kind, name)
 
 
@@ -76,7 +76,9 @@ def shape(reference: Reference) -> Architecture:
     if reference.kind in ("random", "demo"):
         return architectures()[{"minilm": "all-minilm-l6-v2"}.get(reference.name, reference.name)]
     if reference.kind == "gguf":
-        raise bad("model", str(reference), "a shape, demo:, path: or hub: model (a GGUF file's size is its own)")
+        raise invalid_input(
+            "model", str(reference), "a shape, demo:, path: or hub: model (a GGUF file's size is its own)"
+        )
     if reference.kind == "path":
         return from_folder(Path(reference.name), str(reference))
     import transformers
@@ -87,6 +89,8 @@ def shape(reference: Reference) -> Architecture:
         config = transformers.AutoConfig.from_pretrained(reference.name)
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise bad("model", str(reference), f"a model the hub knows and this machine can reach ({reason})") from error
+        raise invalid_input(
+            "model", str(reference), f"a model the hub knows and this machine can reach ({reason})"
+        ) from error
     text_config = config.get_text_config().to_dict()
     return from_config(text_config, str(reference))

@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from costlib.errors import bad
+from costlib.errors import invalid_input
 from costlib.read import SUFFIXES, content, file_of, parsing, read_records
 
 DEFAULT_TEXT = "pydoc_data.topics"
@@ -54,7 +54,7 @@ def read_text(text: str | Path | Text | None = None) -> Text:
     read = "\n\n".join(content(file, "text") for file in files.values())
     if not read.strip():
         what = "a folder of files" if folder else "a file"
-        raise bad("text", str(text), f"{what} that holds prose (this one is empty)")
+        raise invalid_input("text", str(text), f"{what} that holds prose (this one is empty)")
     return Text(str(text), read, tuple(files) if folder else ())
 
 
@@ -85,16 +85,16 @@ def read_documents(path: str | Path, *, labelled: bool = False, field: str = "te
     for line, (text, label) in enumerate(pairs, start=1):
         where = f"{file}, document {line}"
         if not text.strip():
-            raise bad("input", text, "a document that is not empty", where)
+            raise invalid_input("input", text, "a document that is not empty", where)
         if labelled and not label:
-            raise bad("expected", label, "a label", where)
+            raise invalid_input("expected", label, "a label", where)
         if found.setdefault(text, label) != label:
-            raise bad("expected", label, f"{found[text]!r}, which the same document had before", where)
+            raise invalid_input("expected", label, f"{found[text]!r}, which the same document had before", where)
     if not found:
-        raise bad(field, str(path), "a file with at least one document")
+        raise invalid_input(field, str(path), "a file with at least one document")
     classes = sorted(set(found.values()))
     if labelled and len(classes) < 2:
-        raise bad(field, str(path), f"labels of at least two classes (all are {classes[0]!r})")
+        raise invalid_input(field, str(path), f"labels of at least two classes (all are {classes[0]!r})")
     labels = tuple(found.values()) if all(found.values()) else ()
     return Documents(tuple(found), labels, len(pairs) - len(found), file.name)
 
@@ -105,9 +105,9 @@ def _pairs(file: Path, field: str) -> list[tuple[str, str]]:
     pairs = []
     for where, row in read_records(file, field):
         if "input" not in row:
-            raise bad("column", ", ".join(row), "a column called input", where)
+            raise invalid_input("column", ", ".join(row), "a column called input", where)
         if not isinstance(row["input"], str):
-            raise bad("input", row["input"], "a row whose input is text", where)
+            raise invalid_input("input", row["input"], "a row whose input is text", where)
         label = row.get("expected")
         pairs.append((row["input"], "" if label is None else str(label)))
     return pairs

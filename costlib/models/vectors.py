@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from costlib.errors import bad
+from costlib.errors import invalid_input
 
 Array = npt.NDArray[Any]
 NEIGHBOURS = 10
@@ -41,12 +41,12 @@ def fidelity(baseline: Array, variant: Array) -> Fidelity:
     """
     first, second = np.asarray(baseline, dtype=np.float64), np.asarray(variant, dtype=np.float64)
     if first.ndim != 2 or first.shape[0] != second.shape[0] or not first.shape[0]:
-        raise bad("vectors", f"{first.shape} and {second.shape}", "(documents, width) of the same documents")
+        raise invalid_input("vectors", f"{first.shape} and {second.shape}", "(documents, width) of the same documents")
     if first.shape[1] != second.shape[1]:
-        raise bad("width", f"{first.shape[1]} and {second.shape[1]}", "the same: a cosine needs one space")
+        raise invalid_input("width", f"{first.shape[1]} and {second.shape[1]}", "the same: a cosine needs one space")
     for name, vectors in (("baseline", first), ("variant", second)):
         if not np.isfinite(vectors).all():
-            raise bad(name, "a vector with NaN or infinity", "finite numbers")
+            raise invalid_input(name, "a vector with NaN or infinity", "finite numbers")
     known = (np.abs(first).max(axis=1) > 0) & (np.abs(second).max(axis=1) > 0)
     first, second = first[known], second[known]
     undefined = int((~known).sum())
@@ -96,7 +96,7 @@ def linear_head(vectors: Array, labels: Sequence[str]) -> Any:
     from sklearn.linear_model import LogisticRegression
 
     if len(set(labels)) < 2:
-        raise bad("labels", sorted(set(labels)), "at least two classes")
+        raise invalid_input("labels", sorted(set(labels)), "at least two classes")
     return LogisticRegression(C=20.0, max_iter=1000).fit(unit(np.asarray(vectors, dtype=np.float32)), list(labels))
 
 

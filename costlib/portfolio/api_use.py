@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from costlib.errors import InputError, bad, unused
+from costlib.errors import InputError, invalid_input, unused
 from costlib.portfolio.offers import mean_request
 from costlib.portfolio.plan import Plan, make_plan
 from costlib.portfolio.workloads import load_workloads
@@ -106,7 +106,7 @@ def prices_diff(
     if study is None:
         unused("without a study", prices_diff, locals(), ["store"])
     if study is not None and usage is not None:
-        raise bad("--study and --usage", (study, usage), "one of the two, not both")
+        raise invalid_input("--study and --usage", (study, usage), "one of the two, not both")
     old, new = (_book(name, given) for name, given in (("BEFORE", before), ("AFTER", after)))
     days: dict[str, Any] = {"before_day": old[1], "after_day": new[1]}
     rows = diff(old[0], new[0], usage=usage, **days).sort_values(["provider", "model", "tier"], ignore_index=True)
@@ -154,10 +154,10 @@ def _book(name: str, given: str) -> tuple[PriceBook, date]:
     """The book and day an argument means; a day the book does not cover is refused."""
     day = iso_date(given)
     if day is None and not Path(given).is_file():
-        raise bad(name, given, "a day as YYYY-MM-DD, or a file of `costlib prices save`")
+        raise invalid_input(name, given, "a day as YYYY-MM-DD, or a file of `costlib prices save`")
     book = load_book() if day else read_snapshot(Path(given))
     day = day or book.snapshot_date
     first = min(price.known_from for price in book.prices)
     if not first <= day <= book.snapshot_date:
-        raise bad(name, given, f"a day the price book covers, {first} to {book.snapshot_date}")
+        raise invalid_input(name, given, f"a day the price book covers, {first} to {book.snapshot_date}")
     return book, day

@@ -13,11 +13,11 @@ from functools import cached_property
 
 import numpy as np
 
-from costlib.portfolio.economics import PARTS, Economy, Scenario
+from costlib.portfolio.economics import PARTS, CostModel, Scenario
 from costlib.portfolio.offers import Offer
 from costlib.portfolio.problem import Ints
 from costlib.portfolio.risk import Simulation
-from costlib.portfolio.supply import Supply
+from costlib.portfolio.supply import PricedOption
 from costlib.portfolio.together import asked
 from costlib.portfolio.workloads import Scores, Workload
 from costlib.prices.book import PriceBook
@@ -35,8 +35,8 @@ class Work:
 
     study: Study
     table: list[list[Offer]]
-    found: tuple[Supply, ...]
-    economy: Economy
+    found: tuple[PricedOption, ...]
+    economy: CostModel
     scenario: Scenario
     choice: Ints
     baseline: Ints

@@ -1,8 +1,8 @@
 """The money of a portfolio as arrays, at the stated values or at any point of their ranges.
 
-`Economy` holds every uncertain number as (low, value, high). `Economy.at` gives the scenario in which chosen factors
-sit at a quantile of their range and all others at their value; a quantile of 0 is the low end, of 1 the high end. The
-value is read as the expected one, so that the mean over many draws is the cost at the stated values. A scenario knows
+`CostModel` holds every uncertain number as (low, value, high). `CostModel.at` gives the scenario in which chosen
+factors sit at a quantile of their range and all others at their value; a quantile of 0 is the low end, of 1 the high
+end. The value is read as the expected one, so that the mean over many draws is the cost at the stated values. A scenario knows
 the assignment problem and splits the bill of any choice into parts.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 from costlib.portfolio.offers import Offer
 from costlib.portfolio.problem import Flags, Floats, Ints, Problem, busiest_hours, on_pools, rent
 from costlib.portfolio.ranges import Draws, between, draws
-from costlib.portfolio.supply import Ends, Supply
+from costlib.portfolio.supply import Ends, PricedOption
 from costlib.portfolio.together import splits, with_rest
 from costlib.study import HumanOption, SelfHosted, Study
 
@@ -44,7 +44,7 @@ FACTORS: Mapping[str, str] = {
 
 
 @dataclass(frozen=True)
-class Economy:
+class CostModel:
     """W workloads x O options, U uses of pools. `ends` holds each factor; its first axis is (low, value, high).
 
     Of a cascade or router `seconds` and `usd` are 0: what it costs is what its stages cost, by the shares `asked`.
@@ -214,7 +214,7 @@ class Scenario:
         return np.stack(np.broadcast_arrays(*parts), axis=-2)
 
 
-def economy(study: Study, supplies: Sequence[Supply], table: Sequence[Sequence[Offer]]) -> Economy:
+def economy(study: Study, supplies: Sequence[PricedOption], table: Sequence[Sequence[Offer]]) -> CostModel:
     """Arrays of a study's offers; table[w][o] is option o for workload w."""
     workloads = [row[0].workload for row in table]
 
@@ -246,7 +246,7 @@ def economy(study: Study, supplies: Sequence[Supply], table: Sequence[Sequence[O
     user, pool = np.nonzero(needs[:, pools])
     hours = np.array([study.profiles[workload.profile].hourly_share() for workload in workloads])
     names = ("requests_per_month", "input_tokens", "output_tokens", "miss_cost_usd", "human_minutes")
-    return Economy(
+    return CostModel(
         ends={name: column(name) for name in names}
         | {"success_rate": grid(_success), "device_rate": np.ones((3, len(options)))}
         | {name: np.array(assumption.ends) for name, assumption, _ in study.assumptions.rows() if name in FACTORS},

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from costlib.portfolio.assign import Infeasible, solve
-from costlib.portfolio.economics import Economy, Scenario
+from costlib.portfolio.economics import CostModel, Scenario
 from costlib.portfolio.problem import Floats, Ints, Problem, limited_usd, switch_usd, total_usd
 from costlib.portfolio.turns import Turn, Way, between, first, turns, with_row
 
@@ -43,7 +43,7 @@ class Flip:
     priced: int | None = None
 
 
-def break_even_miss_usd(economy: Economy, choice: Ints) -> Floats:
+def break_even_miss_usd(economy: CostModel, choice: Ints) -> Floats:
     """(W, O): cost of a miss at which an option costs as much as the choice, all else staying; NaN: at none.
 
     L* = (c_F - c_S) / (q_F - q_S), with c the $ per request of everything but misses and q the success rates.
@@ -57,7 +57,7 @@ def break_even_miss_usd(economy: Economy, choice: Ints) -> Floats:
     return np.where(np.isfinite(found) & (found >= 0) & (better != 0), found, np.nan)
 
 
-def flips(economy: Economy, choice: Ints, floors: Floats) -> Iterator[Flip]:
+def flips(economy: CostModel, choice: Ints, floors: Floats) -> Iterator[Flip]:
     """What would change the answer, for each workload: miss cost, volume, success rate, prices.
 
     In a study so large that plans cannot be made anew for every workload, only those of the costliest (see `searched`).
@@ -197,7 +197,7 @@ def _success_flip(scenario: Scenario, choice: Ints, w: int, floor: float) -> Fli
     return replace(flip, at=max(by_cost, floor), option=int(best.choice[w]), reason=None)
 
 
-def _price_way(economy: Economy, scenario: Scenario, option: int) -> Way:
+def _price_way(economy: CostModel, scenario: Scenario, option: int) -> Way:
     """The way of a price: everything an option asks, and itself, at so many times what it costs now."""
     asks = economy.asked[1, option] > 0
     asks[option] = True
@@ -219,7 +219,7 @@ def _price_way(economy: Economy, scenario: Scenario, option: int) -> Way:
 
 
 def _price_flips(
-    economy: Economy, scenario: Scenario, choice: Ints, rivals: Ints, asked: Ints, factor: str
+    economy: CostModel, scenario: Scenario, choice: Ints, rivals: Ints, asked: Ints, factor: str
 ) -> dict[int, Flip]:
     """By workload, the first price of its choice or of its runner-up that moves it."""
     up = factor == "price of the choice"

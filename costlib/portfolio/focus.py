@@ -16,13 +16,13 @@ from typing import Any
 
 from costlib.cost.charges import Bought, Pool, Priced, api_charge, hosting_charges, usage_charges, without_discounts
 from costlib.cost.focus import Row, dataset, next_month, target, totals, write
-from costlib.errors import InputError, bad, unused
+from costlib.errors import InputError, invalid_input, unused
 from costlib.figure import Kind
 from costlib.portfolio.api_use import api_use
 from costlib.portfolio.offers import mean_request
 from costlib.portfolio.options import supplies
 from costlib.portfolio.plan import Plan, make_plan
-from costlib.portfolio.supply import Supply, rented
+from costlib.portfolio.supply import PricedOption, rented
 from costlib.prices.book import PriceBook, load_book
 from costlib.prices.hardware import measured_offers
 from costlib.read import iso_date, read_rows
@@ -54,7 +54,9 @@ def plan_charges(
     for name in owned or {}:
         known = [pool.name for pool in pools if pool.rate_kind == "owned"]
         if name not in known:
-            raise bad("option", name, f"a pool of the plan at rate_kind owned: {', '.join(known) or 'it has none'}")
+            raise invalid_input(
+                "option", name, f"a pool of the plan at rate_kind owned: {', '.join(known) or 'it has none'}"
+            )
     for pool in pools:
         charges += hosting_charges(pool, start, end)
     return charges
@@ -92,7 +94,7 @@ def _api(plan: Plan, book: PriceBook, start: date, end: date) -> list[Row]:
     return charges
 
 
-def _pool(plan: Plan, row: Any, supply: Supply, owned: Mapping[str, Bought]) -> Pool:
+def _pool(plan: Plan, row: Any, supply: PricedOption, owned: Mapping[str, Bought]) -> Pool:
     option = supply.option
     assert isinstance(option, SelfHosted)
     assert supply.prefill_tokens_per_s is not None
@@ -144,7 +146,7 @@ def _idle(hours: Decimal, busy: Mapping[str, Decimal]) -> dict[str, Decimal]:
     return parts
 
 
-def _listed(supply: Supply, row: Any, plan: Plan, hourly: Decimal) -> Decimal:
+def _listed(supply: PricedOption, row: Any, plan: Plan, hourly: Decimal) -> Decimal:
     """The published on-demand price of the hour of a replica, of the same provider or the cheapest one, where any is.
 
     What nobody sells on demand is listed at what is paid.
@@ -170,7 +172,7 @@ def read_owned(path: Path | str) -> dict[str, Bought]:
     for row in read_rows(Path(path), OWNED_COLUMNS):
         name = row.text("option")
         if name in found:
-            raise bad("option", name, "a name no other line has", row.where)
+            raise invalid_input("option", name, "a name no other line has", row.where)
         numbers = {field: row.number(field, zero=field == "residual_usd") for field in OWNED_COLUMNS[1:5]}
         try:
             found[name] = Bought(**numbers, on=row.day("bought_on"))
@@ -210,7 +212,7 @@ def focus(
     """
     asked = dict(locals())
     if (study is None) == (usage is None):
-        raise bad("STUDY and --usage", (study, usage), "one of the two")
+        raise invalid_input("STUDY and --usage", (study, usage), "one of the two")
     target(out)
     left_out: dict[str, Any] = {}
     if usage is not None:
@@ -222,7 +224,7 @@ def focus(
         unused("without --usage", focus, asked, ("columns", "provider", "tier", "as_of"))
         first = None if month is None else iso_date(f"{month}-01")
         if month is not None and first is None:
-            raise bad("--month", month, "a month as YYYY-MM")
+            raise invalid_input("--month", month, "a month as YYYY-MM")
         hardware, kept = None if owned is None else read_owned(owned), Store(store)
         charges = plan_charges(make_plan(load_study(str(study)), kept), kept, month=first, owned=hardware)
     frame = dataset(charges, account=account)

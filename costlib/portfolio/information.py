@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.polynomial.legendre import legvander
 
-from costlib.portfolio.economics import FACTORS, Economy
+from costlib.portfolio.economics import FACTORS, CostModel
 from costlib.portfolio.problem import Floats, Ints
 from costlib.portfolio.risk import Simulation
 
@@ -62,7 +62,7 @@ def saved_by_knowing(change: Floats, quantiles: Floats | None = None) -> Floats:
     return saved
 
 
-def information(economy: Economy, drawn: Simulation) -> list[Worth]:
+def information(economy: CostModel, drawn: Simulation) -> list[Worth]:
     """The worth of everything first, then of each uncertain number, the most valuable first.
 
     A number is what one inquiry would tell: of a workload its volume, lengths, cost of a miss or the success rates of
@@ -83,7 +83,7 @@ def information(economy: Economy, drawn: Simulation) -> list[Worth]:
 
 
 def _questions(
-    economy: Economy, drawn: Simulation, able: Sequence[Ints]
+    economy: CostModel, drawn: Simulation, able: Sequence[Ints]
 ) -> Iterator[tuple[str, int, Floats, list[int]]]:
     """(factor, index, quantiles (D, K), workloads concerned) of every number with a range and an eligible option."""
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from costlib.errors import InputError, bad
+from costlib.errors import InputError, invalid_input
 from costlib.measure.compare import decode_difference
 from costlib.measure.device import REASON_CODES
 from costlib.measure.run import measurements, stored_runs
@@ -130,7 +130,9 @@ def configurations(study: Study, store: Store) -> dict[str, Row]:
     """What the study wants measured, on the newest device, by label; what is not there yet says so."""
     wanted = _wanted(study)
     if not wanted:
-        raise bad("measure", "empty", "at least one configuration, for a report of measurements", str(study.path))
+        raise invalid_input(
+            "measure", "empty", "at least one configuration, for a report of measurements", str(study.path)
+        )
     stored = sorted(_records(measurements(store)), key=lambda row: str(row["measured_at"]))
     fitting = [row for row in stored if any(_matches(row, want) for want in wanted.values())]
     device = fitting[-1]["device"] if fitting else "no device yet"

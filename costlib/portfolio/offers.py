@@ -16,7 +16,7 @@ from decimal import Decimal
 from typing import Any
 
 from costlib.figure import plain
-from costlib.portfolio.supply import Ends, Supply, where_in
+from costlib.portfolio.supply import Ends, PricedOption, where_in
 from costlib.portfolio.together import asked, splits
 from costlib.portfolio.workloads import Score, Scores, Workload
 from costlib.prices.api import PricedRequest, price_request
@@ -41,7 +41,7 @@ class Offer:
     """One option for one workload; money is $ per request, seconds are of one replica per request."""
 
     workload: Workload
-    supply: Supply
+    supply: PricedOption
     input_usd: Decimal
     output_usd: Decimal
     input_s: Ends
@@ -65,7 +65,7 @@ def offers(
     study: Study,
     workloads: tuple[Workload, ...],
     scores: Scores,
-    found: tuple[Supply, ...],
+    found: tuple[PricedOption, ...],
     book: PriceBook | None = None,
 ) -> list[list[Offer]]:
     """Every option for every workload: offers[w][o]. Raises `InputError` for a model or date the price book lacks."""
@@ -77,7 +77,7 @@ def offers(
     return table
 
 
-def _together(workload: Workload, supply: Supply, scores: Scores, alone: Mapping[int, Offer]) -> Offer:
+def _together(workload: Workload, supply: PricedOption, scores: Scores, alone: Mapping[int, Offer]) -> Offer:
     """What stages cost for their shares. A cascade keeps its last asker waiting for every stage, a router for one."""
     stages = [(alone[place], Decimal(repr(share))) for place, share in asked(supply)]
     failed: dict[str, str] = {}
@@ -107,7 +107,7 @@ def _together(workload: Workload, supply: Supply, scores: Scores, alone: Mapping
     )
 
 
-def _judge(workload: Workload, supply: Supply, scores: Scores, failed: dict[str, str]) -> Score | None:
+def _judge(workload: Workload, supply: PricedOption, scores: Scores, failed: dict[str, str]) -> Score | None:
     """The success rate, measured on a task before stated; notes where it is unknown or below the floor."""
     name = supply.option.capability
     score = (supply.scores or {}).get(workload.workload) or scores.get((workload.workload, name))
@@ -127,7 +127,7 @@ def _limit(workload: Workload, latency: float | None, failed: dict[str, str]) ->
         failed["latency limit"] = f"an answer takes {plain(latency)} s, the limit is {limit:g} s"
 
 
-def _offer(study: Study, workload: Workload, supply: Supply, scores: Scores, book: PriceBook) -> Offer:
+def _offer(study: Study, workload: Workload, supply: PricedOption, scores: Scores, book: PriceBook) -> Offer:
     option = supply.option
     failed = dict(supply.failed or {})
     quote = _Quote()
@@ -278,7 +278,7 @@ def _seconds(tokens: int, speed: Ends | None) -> Ends:
     return _NONE if speed is None else (tokens / speed[2], tokens / speed[1], tokens / speed[0])
 
 
-def _latency(workload: Workload, supply: Supply) -> float | None:
+def _latency(workload: Workload, supply: PricedOption) -> float | None:
     """Seconds to the whole answer; None when nothing is known."""
     option = supply.option
     if isinstance(option, MeasuredOption):

@@ -16,10 +16,10 @@ from typing import Any
 import pandas as pd
 
 from costlib.cost.speeds import load_speeds, measured_instead, whole_time
-from costlib.errors import InputError, bad
+from costlib.errors import InputError, invalid_input
 from costlib.measure.run import measurements
 from costlib.portfolio.students import student
-from costlib.portfolio.supply import Ends, Supply, ends_of, rented, where_in
+from costlib.portfolio.supply import Ends, PricedOption, ends_of, rented, where_in
 from costlib.portfolio.together import together
 from costlib.portfolio.workloads import Score
 from costlib.prices.hardware import measured_offers
@@ -33,7 +33,7 @@ from costlib.store import Store
 from costlib.study import ApiOption, CascadeOption, DistilledOption, MeasuredOption, QuotedOption, RouterOption, Study
 
 
-def supplies(study: Study, store: Store | None = None) -> tuple[Supply, ...]:
+def supplies(study: Study, store: Store | None = None) -> tuple[PricedOption, ...]:
     """The study's options with their speeds and rates.
 
     Raises `InputError` where the study names a published speed or a rate that is not there; a configuration that was
@@ -43,7 +43,7 @@ def supplies(study: Study, store: Store | None = None) -> tuple[Supply, ...]:
     quality = quality_results(store)
     tasks = _Tasks(study, store)
     speeds, students = load_speeds(), distillations(store)
-    found: list[Supply] = []
+    found: list[PricedOption] = []
     for option in study.options:
         if isinstance(option, MeasuredOption):
             with where_in(study, option):
@@ -52,33 +52,35 @@ def supplies(study: Study, store: Store | None = None) -> tuple[Supply, ...]:
             with where_in(study, option):
                 found.append(_quoted(option, study, speeds, measured))
         elif isinstance(option, ApiOption):
-            found.append(Supply(option, f"{option.provider}/{option.model}", note=option.note))
+            found.append(PricedOption(option, f"{option.provider}/{option.model}", note=option.note))
         elif isinstance(option, DistilledOption):
             with where_in(study, option):
-                found.append(student(Supply(option, note=option.note), option, study, students))
+                found.append(student(PricedOption(option, note=option.note), option, study, students))
         elif isinstance(option, CascadeOption | RouterOption):
             with where_in(study, option):
-                found.append(together(Supply(option, note=option.note), option, study))
+                found.append(together(PricedOption(option, note=option.note), option, study))
         else:
-            found.append(Supply(option, note=option.note))
+            found.append(PricedOption(option, note=option.note))
     return tuple(found)
 
 
-def _measured(option: MeasuredOption, study: Study, frame: pd.DataFrame) -> Supply:
-    supply = Supply(option, f"{option.model} {option.precision}", note=option.note)
+def _measured(option: MeasuredOption, study: Study, frame: pd.DataFrame) -> PricedOption:
+    supply = PricedOption(option, f"{option.model} {option.precision}", note=option.note)
     specs = [spec for spec in study.measure if spec.model == option.model]
     if not specs:
-        raise bad("model", option.model, near(option.model, {spec.model for spec in study.measure}))
+        raise invalid_input("model", option.model, near(option.model, {spec.model for spec in study.measure}))
     specs = [spec for spec in specs if option.precision in spec.precision] or specs
     if option.precision not in specs[0].precision:
-        raise bad("precision", option.precision, {name for spec in specs for name in spec.precision})
+        raise invalid_input("precision", option.precision, {name for spec in specs for name in spec.precision})
     wanted: dict[str, Any] = {name: getattr(option, name) for name in ("model", "precision", "engine")}
     for name in ("prompt_tokens", "output_tokens"):
         chosen, lengths = getattr(option, name), {count for spec in specs for count in getattr(spec, name)}
         if chosen is None and len(lengths) == 1:
             (chosen,) = lengths
         if chosen not in lengths:
-            raise bad(name, chosen, "one of " + ", ".join(map(str, sorted(lengths))) + ", which the study measures")
+            raise invalid_input(
+                name, chosen, "one of " + ", ".join(map(str, sorted(lengths))) + ", which the study measures"
+            )
         wanted[name] = chosen
     if option.batch != "max":
         wanted["batch"] = option.batch
@@ -110,7 +112,7 @@ def _measured(option: MeasuredOption, study: Study, frame: pd.DataFrame) -> Supp
     )
 
 
-def _gated(supply: Supply, study: Study, frame: pd.DataFrame) -> Supply:
+def _gated(supply: PricedOption, study: Study, frame: pd.DataFrame) -> PricedOption:
     """Apply the study's quality gate: the perplexity of this precision over that of the baseline precision.
 
     The baseline has nothing to be compared with, but garbage is refused there too.
@@ -144,7 +146,7 @@ class _Tasks:
             answers, missing = study_answers(spec, store)
             self.found.append((spec, study_scores(spec, answers), missing))
 
-    def judge(self, supply: Supply) -> Supply:
+    def judge(self, supply: PricedOption) -> PricedOption:
         option = supply.option
         assert isinstance(option, MeasuredOption)
         scores: dict[str, Score] = {}
@@ -178,7 +180,7 @@ class _Tasks:
         return replace(supply, scores=scores or None, gated=gated or None, failed=failed or None)
 
 
-def _quoted(option: QuotedOption, study: Study, frame: pd.DataFrame, measured: pd.DataFrame) -> Supply:
+def _quoted(option: QuotedOption, study: Study, frame: pd.DataFrame, measured: pd.DataFrame) -> PricedOption:
     """The published row, whose interval spans every published row of the same configuration; or the measured one.
 
     A row that costlib measured takes a published one's place (see `measured_instead`), and the note says so.
@@ -186,7 +188,7 @@ def _quoted(option: QuotedOption, study: Study, frame: pd.DataFrame, measured: p
     for name in ("model", "device", "devices", "precision", "engine"):
         wanted = getattr(option, name)
         if not (frame[name] == wanted).any():
-            raise bad(name, wanted, near(wanted, {str(value) for value in frame[name]}), "data/speeds.csv")
+            raise invalid_input(name, wanted, near(wanted, {str(value) for value in frame[name]}), "data/speeds.csv")
         frame = frame[frame[name] == wanted]
     separate = frame["prefill_tokens_per_s"].notna() & frame["decode_tokens_per_s"].notna()
     frame = frame[separate & ~frame["metric"].map(whole_time)]
@@ -195,13 +197,13 @@ def _quoted(option: QuotedOption, study: Study, frame: pd.DataFrame, measured: p
         sources = (
             near(option.speed_source or "", set(frame["source"])) if len(frame) else "a row with prefill and decode"
         )
-        raise bad("speed_source", option.speed_source, f"the start of {sources}")
+        raise invalid_input("speed_source", option.speed_source, f"the start of {sources}")
     row = chosen.iloc[0]
 
     def spread(name: str) -> Ends:
         return float(frame[name].min()), float(row[name]), float(frame[name].max())
 
-    supply = Supply(
+    supply = PricedOption(
         option,
         f"{option.model} {option.precision}",
         spread("prefill_tokens_per_s"),

@@ -17,18 +17,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from costlib.errors import bad
+from costlib.errors import invalid_input
 from costlib.figure import plain
 from costlib.portfolio import causes, tables
 from costlib.portfolio.assign import Infeasible, Solution, smallest_conflict, solve
 from costlib.portfolio.bill import Work, cents
-from costlib.portfolio.economics import PARTS, Economy, economy
+from costlib.portfolio.economics import PARTS, CostModel, economy
 from costlib.portfolio.flips import searched
 from costlib.portfolio.offers import CACHE_LIFETIME_S, UNKNOWN, Offer, cold_cache, offers
 from costlib.portfolio.options import supplies
 from costlib.portfolio.problem import Ints
 from costlib.portfolio.risk import simulate
-from costlib.portfolio.supply import Supply
+from costlib.portfolio.supply import PricedOption
 from costlib.portfolio.workloads import UNITS, Workload, load_scores, load_use_cases, load_workloads, unused_scores
 from costlib.prices.book import load_book
 from costlib.store import Store
@@ -227,7 +227,7 @@ def make_plan(study: Study, store: Store | None = None) -> Plan:
     return Plan(work, solution.gap, _notes(work, unused_scores(study, (*workloads, *cases), scores)))
 
 
-def _solved(study: Study, found: tuple[Supply, ...], money: Economy) -> Solution:
+def _solved(study: Study, found: tuple[PricedOption, ...], money: CostModel) -> Solution:
     problem = money.at().problem
     try:
         return solve(problem)
@@ -246,7 +246,9 @@ def _solved(study: Study, found: tuple[Supply, ...], money: Economy) -> Solution
                 over = f"{option} needs {fewest:g} replicas or more{rest}, {fewest - most:g} more"
             needed += [over] if least is not None else []
         allowed = f"limits that can be kept together: {'; '.join(needed)}"
-        raise Infeasible(str(bad("limits", ", ".join(limits), allowed, str(study.path))), tuple(limits)) from error
+        raise Infeasible(
+            str(invalid_input("limits", ", ".join(limits), allowed, str(study.path))), tuple(limits)
+        ) from error
 
 
 def _check_each(study: Study, table: list[list[Offer]]) -> None:
@@ -260,7 +262,7 @@ def _check_each(study: Study, table: list[list[Offer]]) -> None:
     else:
         allowed = head + "; ".join(f"for {name} {detail}" for name, (_, detail) in stuck.items())
     requirements = tuple(dict.fromkeys(name for conflict, _ in stuck.values() for name in conflict))
-    raise Infeasible(str(bad("workload", ", ".join(stuck), allowed, str(study.workloads))), requirements)
+    raise Infeasible(str(invalid_input("workload", ", ".join(stuck), allowed, str(study.workloads))), requirements)
 
 
 def _conflict(row: list[Offer]) -> tuple[tuple[str, ...], str]:
@@ -304,7 +306,7 @@ def _baseline_choice(study: Study, table: list[list[Offer]]) -> Ints:
         for requirement in (*UNKNOWN, "own machines only"):
             if requirement in offer.failed:
                 allowed = f"an option that serves {offer.workload.workload!r} too, or an exception for it"
-                raise bad(
+                raise invalid_input(
                     "baseline.option", offer.supply.name, f"{allowed} ({offer.failed[requirement]})", str(study.path)
                 )
     return np.array(chosen)

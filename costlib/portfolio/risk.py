@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from costlib.portfolio.assign import Infeasible, solve
-from costlib.portfolio.economics import FACTORS, PARTS, Economy, Scenario
+from costlib.portfolio.economics import FACTORS, PARTS, CostModel, Scenario
 from costlib.portfolio.problem import Floats, Ints, Problem, switch_usd, total_usd
 
 _CELLS = 100_000
@@ -40,7 +40,7 @@ class Simulation:
     """(D, W, O): $ per month by which one workload's move to an option changes the total; infinite: not eligible."""
 
 
-def draw(economy: Economy, count: int, seed: int, correlation: float, more: int = 0) -> dict[str, Floats]:
+def draw(economy: CostModel, count: int, seed: int, correlation: float, more: int = 0) -> dict[str, Floats]:
     """Quantiles of every factor in `count` draws: one per workload, device, option or workload and capability.
 
     `more` numbers of each draw besides, drawn last, are the quantiles of the factor "more".
@@ -67,7 +67,7 @@ def draw(economy: Economy, count: int, seed: int, correlation: float, more: int 
     return found | {"success_rate": np.asarray(ndtr(own, out=own))}
 
 
-def scenarios(economy: Economy, quantiles: Mapping[str, Floats]) -> Iterator[tuple[slice, Scenario]]:
+def scenarios(economy: CostModel, quantiles: Mapping[str, Floats]) -> Iterator[tuple[slice, Scenario]]:
     """The draws in blocks that fit into the cache of a processor, each with its scenarios."""
     count, size = len(quantiles["speed"]), max(1, _CELLS // economy.eligible.size)
     drawn = economy.drawn(quantiles)
@@ -77,7 +77,7 @@ def scenarios(economy: Economy, quantiles: Mapping[str, Floats]) -> Iterator[tup
 
 
 def simulate(
-    economy: Economy, choice: Ints, baseline: Ints, floors: Floats, *, draws: int, seed: int, correlation: float
+    economy: CostModel, choice: Ints, baseline: Ints, floors: Floats, *, draws: int, seed: int, correlation: float
 ) -> Simulation:
     """`draws` scenarios with the plan and the baseline kept as they are; replicas follow the load of each draw."""
     rows = np.arange(len(choice))
@@ -93,7 +93,7 @@ def simulate(
     return Simulation(plan, base, best, regret, floor_met / draws, quantiles, change)
 
 
-def _asked_only(economy: Economy, *choices: Ints) -> Economy:
+def _asked_only(economy: CostModel, *choices: Ints) -> CostModel:
     """The economy without the ranges of success rates that no draw needs: of what is neither eligible nor chosen."""
     needed, ends = economy.eligible.copy(), economy.ends["success_rate"]
     for choice in choices:
@@ -115,7 +115,7 @@ class Sensitivity:
     """Workload -> option that would serve it if the plan were made anew at the low and at the high end."""
 
 
-def sensitivity(economy: Economy, choice: Ints, baseline: Ints) -> list[Sensitivity]:
+def sensitivity(economy: CostModel, choice: Ints, baseline: Ints) -> list[Sensitivity]:
     """Every factor that has a range, the widest swing of the plan's cost first."""
     found = []
     for factor in FACTORS:
@@ -145,7 +145,7 @@ def sensitivity(economy: Economy, choice: Ints, baseline: Ints) -> list[Sensitiv
     return sorted(found, key=lambda row: -abs(row.plan[1] - row.plan[0]))
 
 
-def _ends(economy: Economy, factor: str) -> Floats:
+def _ends(economy: CostModel, factor: str) -> Floats:
     """Low, value and high of a factor on the first axis."""
     if factor == "escalation":
         later = np.argwhere(economy.asked[0] != economy.asked[2])

@@ -13,7 +13,7 @@ import pandas as pd
 
 from costlib.cost.distillation import price_distillation
 from costlib.errors import InputError
-from costlib.portfolio.supply import Ends, Supply, ends_of, rented
+from costlib.portfolio.supply import Ends, PricedOption, ends_of, rented
 from costlib.portfolio.workloads import Score
 from costlib.prices.hardware import measured_offers
 from costlib.prices.rates import cheapest
@@ -22,7 +22,7 @@ from costlib.study import DistilledOption, Study
 _WEEKS_PER_MONTH = 365 / 12 / 7
 
 
-def student(supply: Supply, option: DistilledOption, study: Study, frame: pd.DataFrame) -> Supply:
+def student(supply: PricedOption, option: DistilledOption, study: Study, frame: pd.DataFrame) -> PricedOption:
     """The supply with speed, rate, effort and score of the newest row that `option` names; a reason where it cannot."""
     supply = replace(supply, model=f"{option.student} student of {option.teacher} on {option.task}")
     for name in ("teacher", "student", "task"):

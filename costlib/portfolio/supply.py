@@ -21,7 +21,7 @@ Ends = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
-class Supply:
+class PricedOption:
     """An option by itself. Speeds are tokens/s of one replica; `offers` are what its hardware is sold as."""
 
     option: AnyOption
@@ -123,7 +123,7 @@ def where_in(study: Study, option: AnyOption) -> Iterator[None]:
         raise type(error)(f"{place_in(study, *location)}: option {option.name}: {error}") from None
 
 
-def rented(supply: Supply, found: Sequence[Offer], devices: int) -> Supply:
+def rented(supply: PricedOption, found: Sequence[Offer], devices: int) -> PricedOption:
     """The supply on hardware that is for sale, `devices` of which hold one replica together."""
     together = getattr(supply.option, "replicas_per_node", 1)
     offers = useful(found, devices * together)

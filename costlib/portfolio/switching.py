@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from costlib.portfolio.economics import Economy
+from costlib.portfolio.economics import CostModel
 from costlib.portfolio.problem import Floats, Ints, Problem, switch_usd, totals
 from costlib.portfolio.risk import draw, scenarios
 from costlib.study import Study
 
 
-def break_even_success(money: Economy, choice: Ints, w: int) -> float | None:
+def break_even_success(money: CostModel, choice: Ints, w: int) -> float | None:
     """Success rate of a workload's choice at which the next best option costs as much; None where none does.
 
     q* = q - gap / (requests * miss cost), all else staying; the choice's own success rate cancels out.
@@ -30,7 +30,7 @@ def break_even_success(money: Economy, choice: Ints, w: int) -> float | None:
 class Savings:
     """$ per month that moving from the options in force to the choice of today saves, over the plan's draws."""
 
-    def __init__(self, study: Study, money: Economy, choice: Ints, moved: Mapping[int, int]) -> None:
+    def __init__(self, study: Study, money: CostModel, choice: Ints, moved: Mapping[int, int]) -> None:
         self.moved = list(moved)
         old = choice.copy()
         old[self.moved] = list(moved.values())

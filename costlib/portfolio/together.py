@@ -14,11 +14,11 @@ from decimal import Decimal
 import numpy as np
 from pydantic import BaseModel
 
-from costlib.errors import bad
+from costlib.errors import invalid_input
 from costlib.figure import Kind
 from costlib.portfolio.problem import Floats
 from costlib.portfolio.routing.policy import Document, read_policy
-from costlib.portfolio.supply import Supply
+from costlib.portfolio.supply import PricedOption
 from costlib.portfolio.workloads import Score
 from costlib.stats.paired import wilson
 from costlib.study import RouterOption, Study, Together
@@ -44,7 +44,7 @@ class _Measured(Document):
     evidence: _Evidence
 
 
-def together(supply: Supply, option: Together, study: Study) -> Supply:
+def together(supply: PricedOption, option: Together, study: Study) -> PricedOption:
     """The supply with its stages; with a policy, also with what judging costs and the success rate it measured.
 
     Raises `InputError` where the policy is no document of `costlib route`, or of another kind or number of stages.
@@ -57,13 +57,13 @@ def together(supply: Supply, option: Together, study: Study) -> Supply:
     models, evidence = document.models, document.evidence
     kind = "router" if document.kind == "router" else "cascade"
     if kind != option.type:
-        raise bad("policy", f"a {document.kind}", f"a document about a {option.type}", str(option.policy))
+        raise invalid_input("policy", f"a {document.kind}", f"a document about a {option.type}", str(option.policy))
     if len(models) != len(places):
         allowed = f"{len(models)} in the order of the policy: {', '.join(models)}"
-        raise bad("stages", len(places), allowed, str(option.policy))
+        raise invalid_input("stages", len(places), allowed, str(option.policy))
     items, asked, score = evidence.requests, evidence.asked, evidence.score
     if len(asked) != len(models):
-        raise bad(
+        raise invalid_input(
             "policy.evidence.asked", f"{len(asked)} shares", f"one for each of {len(models)} models", str(option.policy)
         )
     ends = []
@@ -84,12 +84,12 @@ def together(supply: Supply, option: Together, study: Study) -> Supply:
     )
 
 
-def splits(supply: Supply) -> bool:
+def splits(supply: PricedOption) -> bool:
     """Whether a request goes to one stage only, so that the first one gets what the others leave."""
     return isinstance(supply.option, RouterOption)
 
 
-def asked(supply: Supply) -> list[tuple[int, float]]:
+def asked(supply: PricedOption) -> list[tuple[int, float]]:
     """Position of each stage's option and the share of the requests it is asked; empty for an option by itself."""
     stated = np.array([ends[1] for _, ends in supply.stages])
     shares = with_rest(stated) if splits(supply) else stated

@@ -19,7 +19,7 @@ from costlib.portfolio.offers import Offer
 from costlib.portfolio.problem import Floats, Ints, alone_usd
 from costlib.portfolio.ranges import between, draws
 from costlib.portfolio.risk import draw, scenarios
-from costlib.portfolio.supply import Supply
+from costlib.portfolio.supply import PricedOption
 from costlib.study import Study
 
 _DRAWS = 1000
@@ -31,7 +31,7 @@ VALUE_COLUMNS = (
 
 
 def value_table(
-    study: Study, found: Sequence[Supply], table: Sequence[Sequence[Offer]], baseline: Ints, *, served: bool
+    study: Study, found: Sequence[PricedOption], table: Sequence[Sequence[Offer]], baseline: Ints, *, served: bool
 ) -> pd.DataFrame:
     """One row per use case with a value and option with a price and a success rate; $ per request, derived.
 

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from costlib.errors import bad, unused
+from costlib.errors import invalid_input, unused
 from costlib.figure import plain
 from costlib.portfolio.assign import solve
 from costlib.portfolio.economics import economy
@@ -303,16 +303,16 @@ def _look(study: Study, store: Store, *, accept: bool) -> Looks:
 def _seconds(every: str | None, times: int) -> float:
     """The pause between looks."""
     if times < 1:
-        raise bad("times", times, "at least 1")
+        raise invalid_input("times", times, "at least 1")
     if every is None:
         if times > 1:
-            raise bad("every", None, "a time between looks such as 24h, with more than one")
+            raise invalid_input("every", None, "a time between looks such as 24h, with more than one")
         return 0.0
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", every.strip())
     if found is None or float(found[1]) == 0:
-        raise bad("every", every, "a number above 0 and s, m, h or d, e.g. 24h")
+        raise invalid_input("every", every, "a number above 0 and s, m, h or d, e.g. 24h")
     if times == 1:
-        raise bad("times", times, "at least 2 with --every: a schedule without an end is cron's")
+        raise invalid_input("times", times, "at least 2 with --every: a schedule without an end is cron's")
     return float(found[1]) * _UNITS[found[2]]
 
 

@@ -14,7 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
 
-from costlib.errors import bad
+from costlib.errors import invalid_input
 from costlib.figure import KINDS
 from costlib.read import Row, close, near, read_rows
 from costlib.study import Study, place_in
@@ -91,23 +91,27 @@ def load_workloads(study: Study) -> tuple[Workload, ...]:
     """
     for column in UNITS:
         if column not in study.workload_columns:
-            raise bad("workload_columns", f"no {column}", "a kind and a source for every number", str(study.path))
+            raise invalid_input(
+                "workload_columns", f"no {column}", "a kind and a source for every number", str(study.path)
+            )
     for column in study.workload_columns:
         if column not in UNITS:
-            raise bad("workload_columns", column, near(column, UNITS), str(study.path))
+            raise invalid_input("workload_columns", column, near(column, UNITS), str(study.path))
     found = _streams(study, study.workloads)
     known = [*found, *(_streams(study, study.use_cases) if study.changed and study.use_cases else ())]
     for column, cells in study.changed.items():
         for name in cells:
             if name not in known:
-                raise bad(f"workload of replace({column}=...)", name, near(name, known))
+                raise invalid_input(f"workload of replace({column}=...)", name, near(name, known))
     for exception in study.baseline.exceptions:
         if exception.workload not in found:
-            raise bad("exceptions.workload", exception.workload, near(exception.workload, found), str(study.path))
+            raise invalid_input(
+                "exceptions.workload", exception.workload, near(exception.workload, found), str(study.path)
+            )
     for index, spec in enumerate(study.tasks):
         if spec.workload is not None and spec.workload not in found:
             where = place_in(study, "tasks", index, "workload")
-            raise bad("workload", spec.workload, near(spec.workload, found), where)
+            raise invalid_input("workload", spec.workload, near(spec.workload, found), where)
     return tuple(found.values())
 
 
@@ -122,9 +126,9 @@ def load_use_cases(study: Study) -> tuple[Workload, ...]:
     served = _streams(study, study.workloads)
     for name, case in found.items():
         if name in served:
-            raise bad("workload", name, "a name no workload has: it is not served yet", str(study.use_cases))
+            raise invalid_input("workload", name, "a name no workload has: it is not served yet", str(study.use_cases))
         if case.value_usd is None:
-            raise bad("value_usd", "", f"what a good answer of {name} is worth", str(study.use_cases))
+            raise invalid_input("value_usd", "", f"what a good answer of {name} is worth", str(study.use_cases))
     return tuple(found.values())
 
 
@@ -154,14 +158,16 @@ def _streams(study: Study, file: Path) -> dict[str, Workload]:
             source=row.text("source"),
         )
         if workload.workload in found:
-            raise bad("workload", workload.workload, "a name no other line has", where)
+            raise invalid_input("workload", workload.workload, "a name no other line has", where)
         if workload.cached_tokens > workload.input_tokens:
-            raise bad("cached_tokens", workload.cached_tokens, f"at most input_tokens ({workload.input_tokens})", where)
+            raise invalid_input(
+                "cached_tokens", workload.cached_tokens, f"at most input_tokens ({workload.input_tokens})", where
+            )
         if workload.input_tokens + workload.output_tokens == 0:
-            raise bad("input_tokens + output_tokens", 0, "at least 1 token", where)
+            raise invalid_input("input_tokens + output_tokens", 0, "at least 1 token", where)
         found[workload.workload] = workload
     if not found:
-        raise bad("workloads", "no rows", "at least one workload", str(file))
+        raise invalid_input("workloads", "no rows", "at least one workload", str(file))
     return found
 
 
@@ -184,9 +190,11 @@ def load_scores(study: Study) -> dict[tuple[str, str], Score]:
         )
         if not score.low <= score.success_rate <= score.high:
             ends = (score.low, score.success_rate, score.high)
-            raise bad("low, success_rate, high", ends, "low <= success_rate <= high", where)
+            raise invalid_input("low, success_rate, high", ends, "low <= success_rate <= high", where)
         if (score.workload, score.capability) in found:
-            raise bad("workload and capability", f"{score.workload}, {score.capability}", "one line for both", where)
+            raise invalid_input(
+                "workload and capability", f"{score.workload}, {score.capability}", "one line for both", where
+            )
         found[score.workload, score.capability] = score
     return found
 
@@ -224,7 +232,7 @@ def _money(name: str, row: Row) -> Decimal:
 def _whole(name: str, row: Row) -> int:
     value = row.number(name, zero=True)
     if value != int(value):
-        raise bad(name, row.cells[name], "a whole number", row.where)
+        raise invalid_input(name, row.cells[name], "a whole number", row.where)
     return int(value)
 
 

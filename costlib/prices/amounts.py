@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from costlib.errors import bad
+from costlib.errors import invalid_input
 
 Amount = Decimal | float | str
 
@@ -16,11 +16,11 @@ def exact(name: str, value: Amount, *, zero: bool = True) -> Decimal:
     """
     allowed = f"a finite number {'>= 0' if zero else '> 0'}"
     if isinstance(value, bool) or not isinstance(value, (Decimal, float, int, str)):
-        raise bad(name, value, allowed)
+        raise invalid_input(name, value, allowed)
     try:
         number = value if isinstance(value, Decimal) else Decimal(str(value))
     except ArithmeticError:
-        raise bad(name, value, allowed) from None
+        raise invalid_input(name, value, allowed) from None
     if not number.is_finite() or number < 0 or (number == 0 and not zero):
-        raise bad(name, value, allowed)
+        raise invalid_input(name, value, allowed)
     return number

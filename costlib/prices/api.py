@@ -13,7 +13,7 @@ from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from costlib.errors import InputError, bad, unused
+from costlib.errors import InputError, invalid_input, unused
 from costlib.figure import Kind
 from costlib.prices.amounts import Amount, exact
 from costlib.prices.book import AsOf, PriceBook, load_book
@@ -92,7 +92,7 @@ def price_request(
     """
     given = {name: number for name, count in counts.items() if (number := _count(name, count))}
     if not _count("requests", requests):
-        raise bad("requests", requests, "a whole number from 1 on")
+        raise invalid_input("requests", requests, "a whole number from 1 on")
     sheet = book.sheet(model, provider, tier, as_of)
     own = own_buckets(sheet.known)
     planned = plan(tuple(given), own)
@@ -100,7 +100,7 @@ def price_request(
     if planned.checks:
         for field, number, whole, left in planned.beyond(given, billed):
             if left < 0:
-                raise bad(field, number, f"at most {whole} ({given.get(whole, 0)}), which include them")
+                raise invalid_input(field, number, f"at most {whole} ({given.get(whole, 0)}), which include them")
     if "requests" in own:
         billed["request"] = requests
     mean = -(-given.get("input_tokens", 0) // requests)
@@ -146,15 +146,15 @@ def price_request(
 def _count(name: str, count: object) -> int:
     """The count as an int; whole numbers of numpy and the like are fine, everything else is refused."""
     if name not in COUNTS:
-        raise bad("count", name, tuple(COUNTS))
+        raise invalid_input("count", name, tuple(COUNTS))
     if type(count) is int and 0 <= count < MOST_TOKENS:
         return count
     allowed = f"a whole number from 0 to {MOST_TOKENS - 1}"
     if isinstance(count, bool) or not hasattr(count, "__index__"):
-        raise bad(name, count, allowed)
+        raise invalid_input(name, count, allowed)
     number = operator.index(count)
     if not 0 <= number < MOST_TOKENS:
-        raise bad(name, count, allowed)
+        raise invalid_input(name, count, allowed)
     return number
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from costlib.errors import bad
+from costlib.errors import invalid_input
 from costlib.output import check_file, write_whole
 from costlib.prices.book import AsOf, PriceBook, load_book
 from costlib.prices.currency import load_exchange_rates
@@ -88,7 +88,7 @@ def price_changes(since: date | str, as_of: AsOf = None) -> pd.DataFrame:
     book = load_book()
     first, last = iso_date(str(since)), book.moment(as_of)[0]
     if first is None or first >= last:
-        raise bad("since", str(since), f"a day as YYYY-MM-DD before {last}")
+        raise invalid_input("since", str(since), f"a day as YYYY-MM-DD before {last}")
     frame = diff(book, book, before_day=first, after_day=last, unchanged=True)
     for side in ("before", "after"):
         frame = frame.rename(columns={f"usd_per_mtok_{side}": f"{side}_usd_per_mtok"})
@@ -156,7 +156,7 @@ def read_snapshot(path: Path) -> PriceBook:
             load_exchange_rates(),
         )
     if book.snapshot != document.get("snapshot"):
-        raise bad("hash of the prices", book.snapshot, f"{document.get('snapshot')}, as saved", str(path))
+        raise invalid_input("hash of the prices", book.snapshot, f"{document.get('snapshot')}, as saved", str(path))
     return book
 
 

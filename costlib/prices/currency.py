@@ -14,7 +14,7 @@ from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
 
-from costlib.errors import InputError, bad
+from costlib.errors import InputError, invalid_input
 from costlib.paths import data_dir
 from costlib.read import is_file, read_rows
 
@@ -45,12 +45,12 @@ class ExchangeRates:
         if currency == "USD":
             return amount
         if currency not in self.rates:
-            raise NoExchangeRate(str(bad("currency", currency, self.currencies)))
+            raise NoExchangeRate(str(invalid_input("currency", currency, self.currencies)))
         dated = self.rates[currency]
         position = bisect_right(dated, on, key=lambda rate: rate[0]) - 1
         if position < 0 or on - dated[position][0] > timedelta(days=STALE):
             first, last = dated[0][0], dated[-1][0] + timedelta(days=STALE)
-            error = bad(f"date of a rate for {currency}", str(on), f"{first} to {last} (data/fx.csv)")
+            error = invalid_input(f"date of a rate for {currency}", str(on), f"{first} to {last} (data/fx.csv)")
             raise NoExchangeRate(str(error))
         return amount * dated[position][1]
 
@@ -70,7 +70,7 @@ def _load(path: Path, _changed: int) -> ExchangeRates:
     for row in read_rows(path, ("currency", "usd_per_unit", "date", "source")):
         currency, day = row.text("currency"), row.day("date")
         if day in rates.setdefault(currency, {}):
-            raise bad("date", str(day), f"one rate for {currency} a day", row.where)
+            raise invalid_input("date", str(day), f"one rate for {currency} a day", row.where)
         row.text("source")
         rates[currency][day] = row.number("usd_per_unit")
     return ExchangeRates({currency: sorted(dated.items()) for currency, dated in rates.items()})

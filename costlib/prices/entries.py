@@ -13,7 +13,7 @@ from datetime import date, time
 from decimal import Decimal
 from pathlib import Path
 
-from costlib.errors import InputError, bad
+from costlib.errors import InputError, invalid_input
 from costlib.figure import KINDS, Kind
 from costlib.read import Row, read_rows
 
@@ -104,7 +104,7 @@ class TimeNeeded(PriceError):  # noqa: N818
 
 def price_error(of: type[PriceError], field: str, value: object, allowed: str | Sequence[str]) -> PriceError:
     """The sentence of `costlib.errors.bad` as one of the errors above."""
-    return of(str(bad(field, value, allowed)))
+    return of(str(invalid_input(field, value, allowed)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,10 +192,10 @@ def _price(row: Row, stem: str, currencies: Sequence[str]) -> Price:
     token_kind, unit = row.text("token_kind", TOKEN_KINDS), row.text("unit", tuple(_UNITS))
     things = FEES.get(token_kind, "tokens")
     if unit.split()[1] not in (things, things.removesuffix("s"), things.removesuffix("es")):
-        raise bad("unit", unit, f"a unit of {things}", row.where)
+        raise invalid_input("unit", unit, f"a unit of {things}", row.where)
     first, last = row.day("effective_from"), row.optional_day("effective_to")
     if last is not None and last < first:
-        raise bad("effective_to", str(last), f"a day from {first} (effective_from) on, or empty", row.where)
+        raise invalid_input("effective_to", str(last), f"a day from {first} (effective_from) on, or empty", row.where)
     amount = row.number("amount", zero=purpose == "promotional") * _UNITS[unit]
     above = row.count("above_input_tokens", least=0) if row.cells["above_input_tokens"] else 0
     provider, model, tier = row.text("provider"), row.text("model"), row.text("tier", TIERS)
@@ -234,10 +234,10 @@ def check_against_each_other(entries: Sequence[tuple[Price, Row]]) -> None:
             same_days = (price.effective_from, price.effective_to) == (earlier.effective_from, earlier.effective_to)
             if same_days and price.observed_on == earlier.observed_on:
                 allowed = f"one row for a price, its days and its observation; see {other.where}"
-                raise bad("row", price.id, allowed, row.where)
+                raise invalid_input("row", price.id, allowed, row.where)
             if not same_days and _overlap(price, earlier):
                 allowed = f"days that do not overlap those of {other.where}, or the same days to correct it"
-                raise bad("effective_from", str(price.effective_from), allowed, row.where)
+                raise invalid_input("effective_from", str(price.effective_from), allowed, row.where)
         seen[key].append((price, row))
 
 
@@ -255,14 +255,18 @@ def check_against_list(entries: Sequence[tuple[Price, Row]], listed: Sequence[Pr
         same = known.get(of, [])
         there = [other for other in same if _overlap(price, other)]
         if price.purpose == "missing" and there:
-            raise bad("purpose", "missing", f"correction, promotional or contracted: {there[0].id} is there", row.where)
+            raise invalid_input(
+                "purpose", "missing", f"correction, promotional or contracted: {there[0].id} is there", row.where
+            )
         corrected = [other for other in same if other.effective_from in (price.effective_from, None)]
         if price.purpose == "correction" and not corrected:
-            raise bad("purpose", "correction", "an entry with the first day of the listed price it corrects", row.where)
+            raise invalid_input(
+                "purpose", "correction", "an entry with the first day of the listed price it corrects", row.where
+            )
         own = {other.above_input_tokens for other, _ in entries if _key(other) == of and _overlap(other, price)}
         if lacking := {other.above_input_tokens for other in there} - own:
             allowed = f"a row for {min(lacking)} on the same days too, because {there[0].source} prices it apart"
-            raise bad("above_input_tokens", price.above_input_tokens, allowed, row.where)
+            raise invalid_input("above_input_tokens", price.above_input_tokens, allowed, row.where)
 
 
 def _key(price: Price) -> tuple[str, str, str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from costlib.errors import bad
+from costlib.errors import invalid_input
 from costlib.prices.book import AsOf, load_book
 from costlib.prices.entries import DateOutsideCoverage, MissingPrice, TimeNeeded
 
@@ -36,7 +36,7 @@ def prices(
     day = book.moment(as_of)[0]
     for label, named in models.items():
         if not isinstance(named, (tuple, list)) or len(named) not in (2, 3):
-            raise bad(f"models[{label!r}]", named, "(provider, model id) or (provider, model id, tier)")
+            raise invalid_input(f"models[{label!r}]", named, "(provider, model id) or (provider, model id, tier)")
         provider, model_id, tier = (*named, "standard")[:3]
         row: dict[str, Any] = {"model": label, "provider": provider, "model_id": model_id, "tier": tier, "reason": None}
         of = book.by_model.get((book.name(model_id, provider).provider, book.name(model_id, provider).model), ())

@@ -12,7 +12,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from costlib.devices import data_sheets, known_gpu
-from costlib.errors import bad
+from costlib.errors import invalid_input
 from costlib.prices.book import AsOf
 from costlib.prices.rates import Offer, Rental, cheapest, offers, priced_devices
 
@@ -31,7 +31,7 @@ def measured_offers(
     name = _CPU_ROW if cpu else known_gpu(measured)
     if name is None or name not in priced_devices():
         allowed = "a device of data/rates.csv under a driver's name of data/devices.csv, word for word "
-        raise bad("device", measured, allowed + "(add a row there, or give the $/hour yourself)")
+        raise invalid_input("device", measured, allowed + "(add a row there, or give the $/hour yourself)")
     found = offers(name, rate_kind, provider, as_of=as_of)
     cores = int(cpu[1]) if cpu else _CPU_ROW_CORES
     if cores == _CPU_ROW_CORES:

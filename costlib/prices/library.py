@@ -21,7 +21,7 @@ from decimal import Context, Decimal
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from costlib.errors import InputError, bad
+from costlib.errors import InputError, invalid_input
 from costlib.prices.entries import FEES, Price, price_id
 from costlib.prices.names import Name
 from costlib.read import iso_date
@@ -97,7 +97,9 @@ def installed_list() -> str:
     except PackageNotFoundError:
         raise InputError("the package genai-prices is missing; allowed: pip install genai-prices==0.2.3") from None
     if installed not in RELEASED:
-        raise bad("version of genai-prices", installed, f"{', '.join(RELEASED)} (pip install genai-prices==0.2.3)")
+        raise invalid_input(
+            "version of genai-prices", installed, f"{', '.join(RELEASED)} (pip install genai-prices==0.2.3)"
+        )
     return installed
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
 
-from costlib.errors import bad
+from costlib.errors import invalid_input
 from costlib.prices.entries import Price, PriceError, UnknownModel, UnknownProvider, price_error
 from costlib.read import Row, iso_date
 
@@ -97,10 +97,12 @@ def check_names(entries: Sequence[tuple[Price, Row]], names: Mapping[str, tuple[
     for price, row in entries:
         provider = price.provider.lower()
         if provider in providers and provider != price.provider:
-            raise bad("provider", price.provider, f"{provider}, its name in the price book", row.where)
+            raise invalid_input("provider", price.provider, f"{provider}, its name in the price book", row.where)
         listed = {name.model for name in _named(names, price.model.lower(), provider)}
         if listed and price.model not in listed and price.purpose != "missing":
-            raise bad("model", price.model, f"{', '.join(sorted(listed))}, its name in the price book", row.where)
+            raise invalid_input(
+                "model", price.model, f"{', '.join(sorted(listed))}, its name in the price book", row.where
+            )
 
 
 def _unknown(names: Mapping[str, tuple[Name, ...]], model: str, wanted: str, provider: str | None) -> PriceError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 
-from costlib.errors import bad
+from costlib.errors import invalid_input
 from costlib.prices.amounts import Amount, exact
 from costlib.value import brief
 
@@ -63,14 +63,14 @@ def owned_hour(
     numbers = {name: exact(name, value, zero=name != "life_hours") for name, value in given.items()}
     for name, number in numbers.items():
         if number >= (most := _HIGHEST_RATE if name == "discount_rate" else _LARGEST):
-            raise bad(name, given[name], f"a number below {most:g}")
+            raise invalid_input(name, given[name], f"a number below {most:g}")
     if numbers["life_hours"] < _SHORTEST:
-        raise bad("life_hours", life_hours, f"at least {_SHORTEST}")
+        raise invalid_input("life_hours", life_hours, f"at least {_SHORTEST}")
     bought, sold, life = numbers["capex"], numbers["residual"], numbers["life_hours"]
     if sold > bought:
-        raise bad("residual", residual, f"at most capex ({capex})")
+        raise invalid_input("residual", residual, f"at most capex ({capex})")
     if numbers["pue"] < 1:
-        raise bad("pue", pue, "a number >= 1 (1 is no overhead)")
+        raise invalid_input("pue", pue, "a number >= 1 (1 is no overhead)")
     interest = numbers["discount_rate"]
     capital = (bought - sold) / life
     with localcontext(prec=120):  # 1 + rate must keep the digits of a tiny rate

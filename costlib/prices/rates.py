@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from costlib.devices import data_sheets
-from costlib.errors import bad
+from costlib.errors import invalid_input
 from costlib.figure import Kind, Number
 from costlib.paths import data_dir
 from costlib.prices.book import AsOf, day_and_time
@@ -203,7 +203,9 @@ def _load(path: Path, _changed: int) -> tuple[Offer, ...]:
         one = _offer(row)
         key = (one.device, one.rate_kind, one.provider, one.region, one.devices, one.observed_on)
         if key in lines:
-            raise bad("line", " ".join(str(part) for part in key), f"one line for it; see {lines[key]}", row.where)
+            raise invalid_input(
+                "line", " ".join(str(part) for part in key), f"one line for it; see {lines[key]}", row.where
+            )
         lines[key] = row.where
         found.append(one)
     return tuple(found)
@@ -211,7 +213,7 @@ def _load(path: Path, _changed: int) -> tuple[Offer, ...]:
 
 def _offer(row: Row) -> Offer:
     if earliest_date(row.cells["observed_on"]) is None:
-        raise bad("observed_on", row.cells["observed_on"], "a date as YYYY, YYYY-MM or YYYY-MM-DD", row.where)
+        raise invalid_input("observed_on", row.cells["observed_on"], "a date as YYYY, YYYY-MM or YYYY-MM-DD", row.where)
     kind: Kind = "assumed" if row.text("kind", ("quoted", "assumed")) == "assumed" else "quoted"
     return Offer(
         device=row.text("device"),
@@ -253,7 +255,7 @@ def offers(
     `DateOutsideCoverage` for a day before the first observation, which names it.
     """
     if rate_kind not in RATE_KINDS:
-        raise bad("rate_kind", rate_kind, RATE_KINDS)
+        raise invalid_input("rate_kind", rate_kind, RATE_KINDS)
     found: list[Offer] = list(load_rates(path))
     what = rate_kind + " " + device
     for field, wanted in (("device", device), ("rate_kind", rate_kind), ("provider", provider), ("region", region)):
@@ -262,10 +264,14 @@ def offers(
         known = dict.fromkeys(getattr(one, field) for one in found)
         if wanted not in known:
             if field == "device":
-                raise bad(field, wanted, near(wanted, known))
+                raise invalid_input(field, wanted, near(wanted, known))
             if field == "rate_kind":
-                raise bad(f"rate_kind of {device}", wanted, f"{', '.join(known)}, or another row in data/rates.csv")
-            raise bad(f"{field} of {what}", wanted, [name for name in known if name] or "none: no source names one")
+                raise invalid_input(
+                    f"rate_kind of {device}", wanted, f"{', '.join(known)}, or another row in data/rates.csv"
+                )
+            raise invalid_input(
+                f"{field} of {what}", wanted, [name for name in known if name] or "none: no source names one"
+            )
         found = [one for one in found if getattr(one, field) == wanted]
     if as_of is not None:
         day = day_and_time(as_of)[0]
@@ -335,7 +341,7 @@ def offer(
     """
     for field, value in (("devices", devices), ("replicas", replicas)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise bad(field, value, "a whole number of at least 1")
+            raise invalid_input(field, value, "a whole number of at least 1")
     return cheapest(offers(device, rate_kind, provider, region, as_of=as_of), devices, replicas)
 
 
@@ -356,7 +362,7 @@ def spread(
     every = offers(device, rate_kind, as_of=as_of, path=path)
     found = [one for one in every if devices in (None, one.devices)]
     if not found:
-        raise bad(f"devices of {rate_kind} {device}", devices, {str(one.devices) for one in every})
+        raise invalid_input(f"devices of {rate_kind} {device}", devices, {str(one.devices) for one in every})
     of_provider: dict[str, Offer] = {}
     for one in sorted(found, key=lambda one: (one.usd_per_device_hour, one.devices, one.provider, one.region)):
         of_provider.setdefault(one.provider, one)
@@ -422,7 +428,7 @@ def rate_rows(
     if device is not None:
         return spread(device, rate_kind, devices=devices, as_of=as_of)
     if devices is not None:
-        raise bad("devices", devices, "nothing without the device they are of")
+        raise invalid_input("devices", devices, "nothing without the device they are of")
     every = load_rates()
     names = list(dict.fromkeys(row.device for row in every if row.rate_kind == rate_kind)) or [every[0].device]
     rows: list[dict[str, Any]] = []

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from costlib.errors import InputError, bad
+from costlib.errors import InputError, invalid_input
 from costlib.prices.book import AsOf, Band, PriceBook, Sheet, load_book
 from costlib.prices.buckets import COUNTS, MOST_TOKENS, not_used, own_buckets, plan
 from costlib.prices.entries import DateOutsideCoverage, TimeNeeded
@@ -87,7 +87,7 @@ def price_usage(
     frame = served_by(book, frame)
     for column in ("model", "input_tokens", "output_tokens"):
         if column not in frame.columns:
-            raise bad("missing column", column, "model, input_tokens and output_tokens", places.file)
+            raise invalid_input("missing column", column, "model, input_tokens and output_tokens", places.file)
     if "request_id" in frame.columns:
         again = frame["request_id"].notna() & frame["request_id"].duplicated()
         refuse(again.to_numpy(), "request_id", frame["request_id"], places, "each request once")

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from costlib.errors import InputError, bad
+from costlib.errors import InputError, invalid_input
 from costlib.prices.buckets import COUNTS, MOST_TOKENS
 from costlib.read import Places
 from costlib.read.calls import Tally, calls, notes_of, without_repeats
@@ -66,7 +66,7 @@ def refuse(wrong: npt.NDArray[np.bool_], field: str, values: Any, places: Places
         position = int(wrong.argmax())
         value = values.iloc[position] if isinstance(values, pd.Series) else values[position]
         value = value.item() if isinstance(value, np.generic) else value
-        raise bad(field, value, allowed, places.row(position))
+        raise invalid_input(field, value, allowed, places.row(position))
 
 
 def counts(frame: pd.DataFrame, name: str, places: Places) -> Integers:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from costlib.errors import bad, unused
+from costlib.errors import invalid_input, unused
 from costlib.models.load import is_encoder
 from costlib.models.reference import parse
 from costlib.quality.gate import check_limit, gate
@@ -164,7 +164,9 @@ def quality(
         if timeout_s > _MOST_REQUEST_S:
             unused(f"above {_MOST_REQUEST_S:g} for a request", quality, asked, ["timeout_s"])
         if text is not None or not read:
-            raise bad("text" if text else "task", text or "none", "tasks only: an endpoint tells no likelihoods")
+            raise invalid_input(
+                "text" if text else "task", text or "none", "tasks only: an endpoint tells no likelihoods"
+            )
         who = Endpoint(
             endpoint, model, api_key_env, extra or {}, not completions, allow_remote_http, concurrency=concurrency,
             requests_per_minute=requests_per_minute, timeout_s=min(timeout_s, _MOST_REQUEST_S), attempts=attempts,
@@ -176,7 +178,7 @@ def quality(
         return Quality(forecast=[_forecast(who, task) for task in read])
     precisions = [precision] if isinstance(precision, str) else list(precision)
     if not precisions:
-        raise bad("precision", precisions, "at least one precision")
+        raise invalid_input("precision", precisions, "at least one precision")
     base = baseline or precisions[0]
     shared: dict[str, Any] = {"baseline": base, "store": store, "progress": progress}
     local: dict[str, Any] = {"device": device, "fresh": fresh, "time_budget_s": time_budget_s, "timeout_s": timeout_s}
@@ -213,5 +215,5 @@ def _price(model: str, provider: str | None, given: str | None, as_of: str | Non
         return None if provider is None else list_price(model, provider, as_of)
     parts = given.split(",")
     if len(parts) != 2:
-        raise bad("usd_per_mtok", given, "two prices, INPUT,OUTPUT")
+        raise invalid_input("usd_per_mtok", given, "two prices, INPUT,OUTPUT")
     return TokenPrice(*(amount("usd_per_mtok", part) for part in parts))

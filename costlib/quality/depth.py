@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import stats
 
-from costlib.errors import bad
+from costlib.errors import invalid_input
 from costlib.quality.windows import Rule
 from costlib.stats.bootstrap import Estimate, block_bootstrap
 from costlib.stats.intervals import ENDS
@@ -37,12 +37,14 @@ def by_depth(row: Mapping[str, Any], baseline_row: Mapping[str, Any], *, parts: 
     """
     for name, one in (("row", row), ("baseline_row", baseline_row)):
         if one["status"] != "ok":
-            raise bad(f"status of {name}", one["status"], "ok")
+            raise invalid_input(f"status of {name}", one["status"], "ok")
         if not isinstance(one["nll"], list):
-            raise bad(f"nll of {name}", "none", "values by token; costlib quality --fresh stores them")
+            raise invalid_input(f"nll of {name}", "none", "values by token; costlib quality --fresh stores them")
     for name in _ALIKE:
         if row[name] != baseline_row[name]:
-            raise bad(name, row[name], f"the baseline's, {baseline_row[name]!r}: unlike results are not compared")
+            raise invalid_input(
+                name, row[name], f"the baseline's, {baseline_row[name]!r}: unlike results are not compared"
+            )
     depth = np.array(Rule.of(row["rule"], int(row["window"]), int(row["stride"])).depths(int(row["tokens"])))
     loss = np.subtract(row["nll"], baseline_row["nll"])
     edges = np.linspace(depth.min(), depth.max() + 1, parts + 1).round().astype(int)

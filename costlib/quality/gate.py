@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from costlib.errors import bad
+from costlib.errors import invalid_input
 from costlib.quality.windows import ROLLING
 from costlib.stats.margin import Answer
 from costlib.tables.schema import is_null
@@ -75,7 +75,7 @@ def gate(row: Mapping[str, Any], max_perplexity_ratio: float, *, rule: str = ROL
 def check_limit(max_perplexity_ratio: float) -> None:
     """Raise `InputError` for a limit below 1 or not finite."""
     if isinstance(max_perplexity_ratio, bool) or not 1 <= max_perplexity_ratio < math.inf:
-        raise bad("max_perplexity_ratio", max_perplexity_ratio, "a finite number of at least 1")
+        raise invalid_input("max_perplexity_ratio", max_perplexity_ratio, "a finite number of at least 1")
 
 
 def _number(value: Any) -> float | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from costlib.environment import describe
-from costlib.errors import bad
+from costlib.errors import invalid_input
 from costlib.isolate import Invalid, Unsupported, step
 from costlib.measure.worker import LOADED
 from costlib.quality.windows import Rule, refuse_other_tokenizer, sequence_of, token_hash
@@ -68,7 +68,7 @@ def score(
     loaded = load_model(model, precision, device)
     longest = getattr(loaded.model.config.get_text_config(), "max_position_embeddings", None)
     if longest is not None and window > longest:
-        raise bad("window", window, f"at most {longest:,} tokens, the longest context of {model}")
+        raise invalid_input("window", window, f"at most {longest:,} tokens, the longest context of {model}")
     step(LOADED)
     with torch.inference_mode():
         head = checked_head(loaded.model, sequence[:_CHECKED_TOKENS], device)

@@ -22,7 +22,7 @@ import numpy as np
 
 from costlib.devices import resolve
 from costlib.environment import default_device
-from costlib.errors import bad
+from costlib.errors import invalid_input
 from costlib.isolate import Outcome, Unsupported
 from costlib.measure.campaign import Campaign, Row
 from costlib.measure.estimate import ends
@@ -108,10 +108,12 @@ def measure_text(
             check_device(known_precision(name), device)
     for field, reference in (("model", model), ("baseline_model", other)):
         if parse(reference).kind == "random":
-            raise bad(field, reference, "a model with trained weights (quality of random weights cannot be measured)")
+            raise invalid_input(
+                field, reference, "a model with trained weights (quality of random weights cannot be measured)"
+            )
     laid = Rule.of(rule, window, stride)
     if isinstance(tokens, bool) or not isinstance(tokens, int) or not window <= tokens < _MOST_TOKENS:
-        raise bad("tokens", tokens, f"a whole number of tokens from {window}, one window, to below 1e15")
+        raise invalid_input("tokens", tokens, f"a whole number of tokens from {window}, one window, to below 1e15")
     question = {"rule": laid.name, "window": laid.window, "stride": laid.stride, "tokens": tokens}
     with scratch() as folder:
         probe = TextQuality(
@@ -209,7 +211,7 @@ def quality_results(store: Store | Path | str | None = None, *, rule: str = ROLL
     One rule at a time, because perplexities under unlike rules do not compare. Raises `InputError` for an unknown rule.
     """
     if rule not in RULES:
-        raise bad("rule", rule, RULES)
+        raise invalid_input("rule", rule, RULES)
     found = _stored(store if isinstance(store, Store) else Store(store))
     found = found[found["rule"] == rule]
     return found.drop_duplicates(list(KEY), keep="last").reset_index(drop=True)

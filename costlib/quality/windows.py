@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from costlib.errors import bad
+from costlib.errors import invalid_input
 from costlib.isolate import Unsupported
 from costlib.tables import RULES
 
@@ -57,15 +57,15 @@ class Rule:
         Raises `InputError` for an unknown rule, a window too short to score, or a stride the rule does not have.
         """
         if name not in RULES:
-            raise bad("rule", name, RULES)
+            raise invalid_input("rule", name, RULES)
         if isinstance(window, bool) or not isinstance(window, int) or not _LEAST[name] <= window < 10**15:
-            raise bad("window", window, f"a whole number of tokens from {_LEAST[name]} to below 1e15")
+            raise invalid_input("window", window, f"a whole number of tokens from {_LEAST[name]} to below 1e15")
         sliding = name == "ppl_sliding"
         given = (window // 2 if sliding else window) if stride is None else stride
         if isinstance(given, bool) or not isinstance(given, int) or not 1 <= given <= window:
-            raise bad("stride", given, f"a whole number of tokens from 1 to the window, {window}")
+            raise invalid_input("stride", given, f"a whole number of tokens from 1 to the window, {window}")
         if given != window and not sliding:
-            raise bad("stride", given, f"the window, {window}, or none: {name} has disjoint windows")
+            raise invalid_input("stride", given, f"the window, {window}, or none: {name} has disjoint windows")
         return cls(name, window, given)
 
     @property
@@ -113,7 +113,7 @@ def sequence_of(tokenizer: Any, text: str, tokens: int, rule: Rule) -> tuple[lis
     ids = encoded["input_ids"]
     for name, value in (("window", rule.window), ("tokens", tokens)):
         if len(ids) < value:
-            raise bad(name, value, f"at most {len(ids):,}, which is all the text holds with this tokenizer")
+            raise invalid_input(name, value, f"at most {len(ids):,}, which is all the text holds with this tokenizer")
     ends = [0]
     for _, end in encoded["offset_mapping"][:tokens]:
         ends.append(max(end, ends[-1]))
@@ -135,13 +135,13 @@ def refuse_other_tokenizer(
         at = min(at for at in words.keys() | others.keys() if words.get(at) != others.get(at))
         seen, found = (repr(each[at]) if at in each else "none" for each in (words, others))
         sizes = f"{len(words):,} tokens there, {len(others):,} here"
-        raise bad(
+        raise invalid_input(
             "model", variant, f"{allowed} ({sizes}; the first to differ is token {at}, {seen} there, {found} here)"
         )
     ids = own(text, add_special_tokens=False, verbose=False)["input_ids"]
     for place, (there, here) in enumerate(zip(sequence[1:], ids, strict=False), 1):
         if there != here:
             pair = f"{words[there]!r} there, {words[here]!r} here"
-            raise bad(
+            raise invalid_input(
                 "model", variant, f"{allowed} (same {len(words):,} tokens, but token {place} of the text is {pair})"
             )

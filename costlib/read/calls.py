@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from costlib.errors import InputError, bad
+from costlib.errors import InputError, invalid_input
 from costlib.read.columns import Mask, matches, moments, numbers, texts
 from costlib.read.logs import Block, blocks, known_log
 from costlib.read.tokens import ANTHROPIC, TOKENS, Sums, role_of
@@ -91,7 +91,7 @@ class Tally:
     def reject(self, kind: str, place: str, blame: tuple[str, object, str] | None = None, count: int = 1) -> None:
         """Count records under a kind of reason; `blame` is the field, value and what is allowed instead."""
         if self.strict and blame is not None:
-            raise bad(*blame, place)
+            raise invalid_input(*blame, place)
         self.rejected[kind] += count
         self.places.setdefault(kind, place)
 
@@ -160,7 +160,7 @@ def calls(
     for name, source in columns.items():
         known = _ALIASES.get(name, name)
         if known not in FIELDS and known not in TOKENS:
-            raise bad("column", name, {*FIELDS, *TOKENS})
+            raise invalid_input("column", name, {*FIELDS, *TOKENS})
         own[known] = source
     paths = [known_log(Path(file)) for file in files]
     latest = 0.0
@@ -320,7 +320,7 @@ def _calls(block: Block, own: Mapping[str, str], tally: Tally, path: Path, timed
         for name, there in (("model", plan.fields["model"]), ("input_tokens", plan.roles.get("input") or
                             plan.roles.get("uncached")), ("output_tokens", plan.roles.get("output"))):  # fmt: skip
             if not there:
-                raise bad("missing column", name, "model, input_tokens and output_tokens", str(path))
+                raise invalid_input("missing column", name, "model, input_tokens and output_tokens", str(path))
 
     requests, bad_requests = numbers([block.columns[at] for at in plan.fields["requests"]], size)
     adds_up = (requests > 1) | plan.buckets

@@ -21,7 +21,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from costlib.errors import InputError, bad
+from costlib.errors import InputError, invalid_input
 
 KINDS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
 _LONGEST_LINE = 64 * 1024**2
@@ -59,7 +59,7 @@ def known_log(path: Path) -> Path:
     """The path of a log that can be opened; raises `InputError` for another kind of file or one that cannot."""
     suffix = (Path(path.stem).suffix if path.suffix.lower() == ".gz" else path.suffix).lower()
     if suffix not in KINDS or (suffix == ".parquet" and path.suffix != suffix):
-        raise bad("log file", path.name, f"{', '.join(KINDS)}, the text ones also gzipped (.gz)")
+        raise invalid_input("log file", path.name, f"{', '.join(KINDS)}, the text ones also gzipped (.gz)")
     try:
         with path.open("rb") as file:
             file.read(1)
@@ -159,7 +159,7 @@ def _csv(text: io.TextIOWrapper, path: Path, reject: Reject) -> Iterator[list[Bl
     header = [name.strip() for name in next(csv.reader([first], delimiter=separator), [])]
     for name in header:
         if name and header.count(name) > 1:
-            raise bad("column", name, "each column once", f"{path}:{line}")
+            raise invalid_input("column", name, "each column once", f"{path}:{line}")
     line += 1
     nested = any(_is_json_column(name) for name in header)
     held = _Held(text)
@@ -284,7 +284,7 @@ def _json(text: io.TextIOWrapper, path: Path, may_be_one: bool) -> Iterator[tupl
     if start.startswith("[") or (may_be_one and start.startswith("{") and parsed(first) is None):
         whole = first + text.read(max(0, _LARGEST_DOCUMENT - len(first)))
         if len(whole) > _LARGEST_DOCUMENT or text.read(1):
-            raise bad("log file", str(path), "JSON Lines for files above 256 MiB (this is one JSON document)")
+            raise invalid_input("log file", str(path), "JSON Lines for files above 256 MiB (this is one JSON document)")
         document = parsed(whole)
         if isinstance(document, list):
             yield from ((number, item if item is not None else [], 200) for item in document)

@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from costlib.errors import CONTROL, bad
+from costlib.errors import CONTROL, invalid_input
 from costlib.read.text import HalfCharacter, content, json_value, parsing
 from costlib.read.tree import near
 
@@ -46,9 +46,9 @@ class Row:
         """A cell that may not be empty, on one line, one of `allowed` where given."""
         value = self.cells[field]
         if not value or (allowed and value not in allowed):
-            raise bad(field, value, near(value, allowed) if allowed else "a value", self.where)
+            raise invalid_input(field, value, near(value, allowed) if allowed else "a value", self.where)
         if CONTROL.search(value):
-            raise bad(field, value, "a text on one line, without control characters", self.where)
+            raise invalid_input(field, value, "a text on one line, without control characters", self.where)
         return value
 
     def number(self, field: str, *, zero: bool = False, least: float = 0, most: float = 1e15) -> Decimal:
@@ -64,12 +64,14 @@ class Row:
         try:
             number = Decimal(value)
         except InvalidOperation:
-            raise bad(field, value, allowed, self.where) from None
+            raise invalid_input(field, value, allowed, self.where) from None
         absurd = not number.is_finite() or number < 0 or (number and not -15 <= number.adjusted() < 15)
         if "_" in value or absurd or not least <= number <= most or (number == 0 and not zero):
-            raise bad(field, value, allowed, self.where)
+            raise invalid_input(field, value, allowed, self.where)
         if self.separator == ";" and _GROUPED.fullmatch(value):
-            raise bad(field, value, "a number that is not thousands in one country and decimals in another", self.where)
+            raise invalid_input(
+                field, value, "a number that is not thousands in one country and decimals in another", self.where
+            )
         return number
 
     def optional_number(self, field: str) -> Decimal | None:
@@ -80,7 +82,7 @@ class Row:
         """A whole number of at least `least`."""
         value = self.cells[field]
         if not re.fullmatch(r"\d{1,15}", value) or int(value) < least:
-            raise bad(field, value, f"a whole number >= {least}", self.where)
+            raise invalid_input(field, value, f"a whole number >= {least}", self.where)
         return int(value)
 
     def day(self, field: str) -> date:
@@ -88,7 +90,7 @@ class Row:
         value = self.cells[field]
         parsed = iso_date(value)
         if parsed is None:
-            raise bad(field, value, "a date as YYYY-MM-DD", self.where)
+            raise invalid_input(field, value, "a date as YYYY-MM-DD", self.where)
         return parsed
 
     def optional_day(self, field: str) -> date | None:
@@ -142,7 +144,7 @@ def read_cells(file: Path, field: str = "table", *, notes: bool = False) -> Tabl
     header = [name.strip() for name in cells]
     for name in header:
         if header.count(name) > 1:
-            raise bad("column", name, "each column once", f"{file}:{line}")
+            raise invalid_input("column", name, "each column once", f"{file}:{line}")
     below = islice(_rows(text, separator, file, notes), 1, None)
     return Table(header, line, separator, _even(below, len(header), file))
 
@@ -156,14 +158,14 @@ def _rows(text: str, separator: str, file: Path, notes: bool) -> Iterator[Cells]
                 yield line, cells
             line = reader.line_num + 1
     except csv.Error as error:
-        raise bad("line", str(error), "comma-separated values", f"{file}:{line}") from None
+        raise invalid_input("line", str(error), "comma-separated values", f"{file}:{line}") from None
 
 
 def _even(rows: Iterator[Cells], columns: int, file: Path) -> Iterator[Cells]:
     for line, cells in rows:
         if len(cells) != columns:
             allowed = f"{columns}, as in the header (quote cells that hold the separator)"
-            raise bad("number of cells", len(cells), allowed, f"{file}:{line}")
+            raise invalid_input("number of cells", len(cells), allowed, f"{file}:{line}")
         yield line, cells
 
 
@@ -175,10 +177,10 @@ def read_rows(path: Path, required: Sequence[str], optional: Sequence[str] = ())
     table = read_cells(path, notes=True)
     for name in table.header:
         if name not in required and name not in optional:
-            raise bad("column", name, near(name, [*required, *optional]), f"{path}:{table.line}")
+            raise invalid_input("column", name, near(name, [*required, *optional]), f"{path}:{table.line}")
     for name in required:
         if name not in table.header:
-            raise bad("missing column", name, f"all of {', '.join(required)}", f"{path}:{table.line}")
+            raise invalid_input("missing column", name, f"all of {', '.join(required)}", f"{path}:{table.line}")
     for line, cells in table.rows:
         named = {name: cell.strip() for name, cell in zip(table.header, cells, strict=True)}
         yield Row(dict.fromkeys(optional, "") | named, f"{path}:{line}", table.separator)
@@ -225,9 +227,9 @@ def json_lines(file: Path, field: str) -> Iterator[Record]:
             try:
                 row = json_value(line)
             except HalfCharacter as error:
-                raise bad(error.name or field, error.half, error.ALLOWED, where) from None
+                raise invalid_input(error.name or field, error.half, error.ALLOWED, where) from None
         if not isinstance(row, dict):
-            raise bad(field, line[:40], allowed, where)
+            raise invalid_input(field, line[:40], allowed, where)
         yield where, row
 
 
@@ -236,7 +238,7 @@ def read_frame(file: Path, field: str) -> tuple[pd.DataFrame, Places]:
     import pandas as pd
 
     if file.suffix not in (".csv", ".parquet"):
-        raise bad(field, str(file), "a .csv or .parquet file")
+        raise invalid_input(field, str(file), "a .csv or .parquet file")
     if file.suffix == ".parquet":
         return _table(file, field).to_pandas(), Places(str(file))
     table = read_cells(file, field)

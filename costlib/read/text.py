@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from costlib.errors import CostlibError, bad
+from costlib.errors import CostlibError, invalid_input
 
 _DEEPEST = 100
 """Levels of lists and objects in JSON: more is nobody's data, and what walks it would run out of stack."""
@@ -45,7 +45,7 @@ def parsing(field: str, file: Path | str, allowed: str, where: str | None = None
     except CostlibError:
         raise
     except Exception as error:
-        raise bad(field, str(file), f"{allowed} ({_reason(error)})", where) from None
+        raise invalid_input(field, str(file), f"{allowed} ({_reason(error)})", where) from None
 
 
 def _reason(error: Exception) -> str:
@@ -64,7 +64,7 @@ def file_of(path: str | Path, field: str, allowed: str, where: str | None = None
         file = (folder or Path()) / Path(path).expanduser()
         if file.is_file():
             return file
-    raise bad(field, str(path), allowed, where)
+    raise invalid_input(field, str(path), allowed, where)
 
 
 def is_file(path: str | Path) -> bool:
@@ -84,10 +84,10 @@ def content(file: Path, field: str) -> str:
         text = raw.decode("utf-8-sig" if encoding == "utf-8" else encoding)
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
-        raise bad("byte", hex(raw[error.start]), "UTF-8 text, or UTF-16", f"{file}:{line}") from None
+        raise invalid_input("byte", hex(raw[error.start]), "UTF-8 text, or UTF-16", f"{file}:{line}") from None
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
-        raise bad("character", "\0", "text (a zero is in binary files)", f"{file}:{line}")
+        raise invalid_input("character", "\0", "text (a zero is in binary files)", f"{file}:{line}")
     return text
 
 
@@ -137,5 +137,5 @@ def read_json(file: Path, field: str, allowed: str = "a file of JSON") -> dict[s
     with parsing(field, file, allowed):
         value = json_value(text)
     if not isinstance(value, dict):
-        raise bad(field, type(value).__name__, f"{allowed}: one object", str(file))
+        raise invalid_input(field, type(value).__name__, f"{allowed}: one object", str(file))
     return value

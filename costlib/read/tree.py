@@ -12,7 +12,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from costlib.errors import InputError, bad
+from costlib.errors import InputError, invalid_input
 from costlib.read.text import content, is_file, parsing
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -44,9 +44,9 @@ def read_yaml(file: Path, name: str) -> Any:
             tree = _yaml().load(text)
         except MarkedYAMLError as error:
             where = f"{file}:{error.problem_mark.line + 1}" if error.problem_mark else str(file)
-            raise bad(name, str(error.problem or error).splitlines()[0], allowed, where) from None
+            raise invalid_input(name, str(error.problem or error).splitlines()[0], allowed, where) from None
     if not isinstance(tree, Mapping):
-        raise bad(name, type(tree).__name__, "one mapping of keys to values", str(file))
+        raise invalid_input(name, type(tree).__name__, "one mapping of keys to values", str(file))
     return tree
 
 
@@ -79,10 +79,10 @@ def extended(file: Path, name: str) -> Any:
         return tree
     base = file.parent / str(other)
     if base.parent != file.parent or not is_file(base) or base == file:
-        raise bad("extends", other, f"a file beside this one, in {file.parent}", str(file))
+        raise invalid_input("extends", other, f"a file beside this one, in {file.parent}", str(file))
     inherited = read_yaml(base, name)
     if "extends" in inherited:
-        raise bad("extends", inherited["extends"], f"left out: {file.name} extends this file", str(base))
+        raise invalid_input("extends", inherited["extends"], f"left out: {file.name} extends this file", str(base))
     for key, value in inherited.items():
         tree.setdefault(key, value)
     return tree
@@ -138,16 +138,16 @@ def _sentence(error: ErrorDetails, model: type[BaseModel], at: Place) -> InputEr
     field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
     if kind == "extra_forbidden":
         names = [name for name, found in members[0].model_fields.items() if not found.exclude]
-        return bad("key", field, near(location[-1], names), where)
+        return invalid_input("key", field, near(location[-1], names), where)
     if kind == "missing":
-        return bad(field, None, "a value (required)", where)
+        return invalid_input(field, None, "a value (required)", where)
     if kind.startswith("union_tag"):
-        return bad(f"{field}.type", context.get("tag"), near(context.get("tag"), map(_tag, members)), where)
+        return invalid_input(f"{field}.type", context.get("tag"), near(context.get("tag"), map(_tag, members)), where)
     if kind == "literal_error":
         names = context["expected"].replace(" or ", ", ").replace("'", "").split(", ")
-        return bad(field, value, near(value, names), where)
+        return invalid_input(field, value, near(value, names), where)
     shown = value if isinstance(value, (str, int, float, Decimal, date)) else type(value).__name__
-    return bad(field, shown, error["msg"].removeprefix("Input should be "), where)
+    return invalid_input(field, shown, error["msg"].removeprefix("Input should be "), where)
 
 
 def _walk(model: type[BaseModel], location: Sequence[str | int]) -> tuple[list[str | int], list[type[BaseModel]]]:

@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from costlib.environment import cpu_count, git_commit
-from costlib.errors import InputError, RunError, bad
+from costlib.errors import InputError, RunError, invalid_input
 from costlib.isolate import run_isolated, step
 from costlib.output import cannot_write, check_folder, held, write_all
-from costlib.progress import Progress, Step, silent
+from costlib.progress import Progress, Step, unwatched
 from costlib.reporting import markup
 from costlib.reporting.checks import BATCH, unchanged
 from costlib.reporting.folder import check_writable, clear_leftovers, write_failure
@@ -168,10 +168,10 @@ def batch(
     found = load_batch(path)
     workers = min(cpu_count(), len(found.reports)) if workers is None else workers
     if workers < 1:
-        raise bad("workers", workers, "at least 1")
+        raise invalid_input("workers", workers, "at least 1")
     if timeout_s is not None and timeout_s < 1:
-        raise bad("timeout_s", timeout_s, "at least 1")
-    tell = progress or silent
+        raise invalid_input("timeout_s", timeout_s, "at least 1")
+    tell = progress or unwatched
     folder = Path(out).absolute() if out is not None else found.out or reports_dir() / f"{found.file.stem}-batch"
     jobs = _jobs(found, folder, store, timeout_s, tell)
     for root in {job.store for job in jobs if not job.store.is_dir()}:
@@ -182,7 +182,7 @@ def batch(
         raise cannot_write("out", folder, error) from None
     with held(folder) as ours:
         if not ours:
-            raise bad("out", str(folder), "a folder no other batch is writing to at this moment")
+            raise invalid_input("out", str(folder), "a folder no other batch is writing to at this moment")
         made: dict[str, Made] = {}
         try:
             _make_all(jobs, workers, fresh, made, tell)
@@ -227,7 +227,7 @@ def _check_folder(folder: Path) -> None:
     """Refuse a folder whose first page is something else's, or that cannot be written."""
     others = not (folder / BATCH).is_file() and any((folder / name).exists() for name in (MANIFEST, "index.html"))
     if others or (folder.exists() and not folder.is_dir()):
-        raise bad("out", str(folder), "a new folder, or one without an index.html that is not a batch's")
+        raise invalid_input("out", str(folder), "a new folder, or one without an index.html that is not a batch's")
     check_folder(folder)
 
 
@@ -235,9 +235,9 @@ def _check_apart(out: Path, folder: Path, others: Mapping[str, Path]) -> None:
     """Refuse a folder that another report, or the index of the batch, is written to."""
     for name, other in others.items():
         if out == other or out in other.parents or other in out.parents:
-            raise bad("out", str(out), f"a folder of its own (report {name} is written to {other})")
+            raise invalid_input("out", str(out), f"a folder of its own (report {name} is written to {other})")
     if out == folder or out in folder.parents:
-        raise bad("out", str(out), f"a folder of its own (the index of the batch is written to {folder})")
+        raise invalid_input("out", str(out), f"a folder of its own (the index of the batch is written to {folder})")
 
 
 def _make_all(jobs: list[_Job], workers: int, fresh: bool, made: dict[str, Made], tell: Progress) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from costlib.errors import InputError, bad
+from costlib.errors import InputError, invalid_input
 from costlib.figure import KINDS
 from costlib.reporting.manifest import MANIFEST, Check, Tie, inputs_hash, read_manifest, sha256, sources
 from costlib.reporting.notebook import notebook_files, shipped
@@ -49,7 +49,7 @@ def check(folder: Path | str, study: Path | str | None = None) -> list[Check]:
     try:
         held = _Batch.model_validate_json((root / BATCH).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise bad("report folder", str(folder), f"a folder that costlib batch wrote, with {BATCH}") from error
+        raise invalid_input("report folder", str(folder), f"a folder that costlib batch wrote, with {BATCH}") from error
     file = Path(study) if study is not None else root / held.batch
 
     def checked(one: _Made) -> list[Check]:
@@ -81,7 +81,9 @@ def _check_report(root: Path, study: Path | str | None) -> list[Check]:
     try:
         manifest = read_manifest(root)
     except (OSError, ValueError, KeyError) as error:
-        raise bad("report folder", str(root), f"a folder that costlib report wrote, with {MANIFEST}") from error
+        raise invalid_input(
+            "report folder", str(root), f"a folder that costlib report wrote, with {MANIFEST}"
+        ) from error
     listed = [report.file for report in manifest.reports]
     gone = [f"{name} is missing" for name in listed if not (root / name).is_file()]
     changed = [

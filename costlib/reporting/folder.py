@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from costlib.errors import CostlibError, RunError, bad
+from costlib.errors import CostlibError, RunError, invalid_input
 from costlib.output import PART, check_folder, held, scratch, write_whole
 from costlib.reporting.manifest import MANIFEST
 from costlib.reporting.notebook import NotebookError
@@ -24,7 +24,7 @@ def check_writable(folder: Path, notebooks: Iterable[str] = ()) -> None:
     check_folder(folder)
     names = [file.name for file in folder.iterdir() if not PART.fullmatch(file.name)] if folder.is_dir() else []
     if names and MANIFEST not in names and not all(name.endswith(".failed.html") for name in names):
-        raise bad("out", str(folder), "a new or empty folder, or one costlib wrote a report to")
+        raise invalid_input("out", str(folder), "a new or empty folder, or one costlib wrote a report to")
     pages = {"index.html", "ledger.csv", *(f"{name}.html" for name in notebooks)}
     for file in _strangers(folder):
         _refuse_meeting(file, pages)
@@ -118,4 +118,4 @@ def _strangers(folder: Path) -> list[Path]:
 def _refuse_meeting(file: Path, pages: Iterable[str]) -> None:
     if file.name in pages:
         allowed = "no file of the name of a page: costlib did not write this one and will not replace it; move it away"
-        raise bad("out", str(file), allowed)
+        raise invalid_input("out", str(file), allowed)

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import costlib
-from costlib.errors import InputError, RunError, bad
+from costlib.errors import InputError, RunError, invalid_input
 from costlib.output import scratch, write_whole
 from costlib.paths import notebooks_dir
 from costlib.progress import Progress, Step
@@ -76,7 +76,7 @@ def notebook_files(study: Study) -> dict[str, Path]:
         where = place_in(study, "notebooks", number)
         file = _file(study.path.parent.resolve(), name, where)
         if found.setdefault(page_of(name), file) != file:
-            raise bad("notebooks", name, "a name no other notebook has", where)
+            raise invalid_input("notebooks", name, "a name no other notebook has", where)
     return found
 
 
@@ -92,9 +92,9 @@ def _file(folder: Path, name: str, where: str) -> Path:
         there = False
     if not there:
         allowed = f"one of {', '.join(ours)}, or a notebook in the study's folder or below it"
-        raise bad("notebooks", name, allowed, where)
+        raise invalid_input("notebooks", name, allowed, where)
     if not _NAME.fullmatch(page_of(name)) or page_of(name) == "index":
-        raise bad("notebooks", name, "a file name of letters, digits, _ and -, other than index", where)
+        raise invalid_input("notebooks", name, "a file name of letters, digits, _ and -, other than index", where)
     return file
 
 
@@ -105,7 +105,7 @@ def parameters_of(notebook: Path) -> dict[str, Parameter]:
     """
     cells = [c for c in _read(notebook).cells if "parameters" in c.metadata.get("tags", [])]
     if len(cells) != 1:
-        raise bad("cells tagged parameters", len(cells), "exactly one", notebook.name)
+        raise invalid_input("cells tagged parameters", len(cells), "exactly one", notebook.name)
     found: dict[str, Parameter] = {}
     lines = cells[0].source.splitlines()
     for statement in ast.parse(cells[0].source).body:
@@ -115,7 +115,9 @@ def parameters_of(notebook: Path) -> dict[str, Parameter]:
                 raise ValueError
             default = ast.literal_eval(statement.value) if statement.value else None
         except ValueError as error:
-            raise bad("parameters line", line, "name: type = literal  # unit or meaning", notebook.name) from error
+            raise invalid_input(
+                "parameters line", line, "name: type = literal  # unit or meaning", notebook.name
+            ) from error
         comment = line.partition("#")[2].strip()
         found[statement.target.id] = Parameter(ast.unparse(statement.annotation), default, comment)
     return found
@@ -129,7 +131,7 @@ def check_parameters(notebook: Path, given: Mapping[str, object]) -> dict[str, A
     known, checked = parameters_of(notebook), {}
     for name, value in given.items():
         if name not in known:
-            raise bad("parameter", name, known, notebook.name)
+            raise invalid_input("parameter", name, known, notebook.name)
         plain = value.isoformat() if isinstance(value, date) else value
         plain = str(plain) if isinstance(plain, (Path, Decimal)) else plain
         types = [one.strip() for one in known[name].annotation.split("|")]
@@ -139,7 +141,7 @@ def check_parameters(notebook: Path, given: Mapping[str, object]) -> dict[str, A
             (plain is None and "None" in types)
             or (fits and not (isinstance(plain, float) and not math.isfinite(plain)))
         ):
-            raise bad(name, value, f"a value of type {known[name].annotation}", notebook.name)
+            raise invalid_input(name, value, f"a value of type {known[name].annotation}", notebook.name)
         checked[name] = plain
     return checked
 

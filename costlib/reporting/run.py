@@ -22,7 +22,7 @@ from costlib.output import NoRoomError, cannot_write, scratch
 from costlib.paths import notebooks_dir
 from costlib.portfolio.plan import check_tables
 from costlib.portfolio.shared import PLACE
-from costlib.progress import Progress, Step, silent
+from costlib.progress import Progress, Step, unwatched
 from costlib.reporting.checks import check, inspect, study_words
 from costlib.reporting.folder import check_writable, failed, move_in, staged
 from costlib.reporting.manifest import MANIFEST, Check, inputs_hash, packages, sha256, sources
@@ -85,7 +85,7 @@ def run(
     folder = Path(out) if out is not None else reports_dir() / study.name
     check_writable(folder, map(page_of, study.notebooks))
     check_inputs(study, kept)
-    tell = progress or silent
+    tell = progress or unwatched
     if not report_only:
         kept.check_writable()
         _measure(study, kept, fresh, tell)

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from costlib.errors import bad
+from costlib.errors import invalid_input
 from costlib.stats.intervals import ENDS, student
 
 Array = npt.NDArray[np.float64]
@@ -117,7 +117,7 @@ def resampled_ratio(above: Array, below: Array, *, clusters: Sequence[object] | 
     per item, or only one.
     """
     if clusters is not None and len(set(clusters)) < 2:
-        raise bad("clusters", len(set(clusters)), "at least 2 different ones")
+        raise invalid_input("clusters", len(set(clusters)), "at least 2 different ones")
     columns = clustered(clusters, *above.T, below)
     values = np.column_stack(columns)
     ratios = np.empty((resamples, len(columns) - 1))
@@ -156,7 +156,7 @@ def clustered(clusters: Sequence[object] | None, *columns: Array) -> tuple[Array
     if clusters is None:
         return columns
     if len(clusters) != len(columns[0]):
-        raise bad("clusters", len(clusters), f"one per item, {len(columns[0])}")
+        raise invalid_input("clusters", len(clusters), f"one per item, {len(columns[0])}")
     index: dict[object, int] = {}
     membership = [index.setdefault(cluster, len(index)) for cluster in clusters]
     return tuple(np.bincount(membership, column).astype(np.float64) for column in columns)
@@ -166,16 +166,16 @@ def pair(baseline: Values, variant: Values) -> tuple[Array, Array]:
     """Both series as arrays; raises `InputError` for series that do not belong together or are not finite."""
     first, second = _series("baseline", baseline), _series("variant", variant)
     if len(first) != len(second):
-        raise bad("variant", f"{len(second)} values", f"as many as the baseline has, {len(first)}")
+        raise invalid_input("variant", f"{len(second)} values", f"as many as the baseline has, {len(first)}")
     return first, second
 
 
 def _series(name: str, values: Values) -> Array:
     series = np.asarray(values, dtype=np.float64)
     if series.ndim != 1 or len(series) < 2:
-        raise bad(name, f"{series.size} values", "a series of at least 2")
+        raise invalid_input(name, f"{series.size} values", "a series of at least 2")
     if not np.isfinite(series).all():
-        raise bad(name, float(series[~np.isfinite(series)][0]), "finite numbers")
+        raise invalid_input(name, float(series[~np.isfinite(series)][0]), "finite numbers")
     return series
 
 

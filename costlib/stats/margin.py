@@ -31,7 +31,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize, special, stats
 
-from costlib.errors import bad
+from costlib.errors import invalid_input
 from costlib.stats.bootstrap import clustered
 
 Array = npt.NDArray[np.float64]
@@ -74,7 +74,7 @@ def exact_margin(gained: int, lost: int, n: int, margin: float) -> NonInferiorit
     Raises `InputError` for counts that do not fit `n`, or a margin outside (0, 1).
     """
     if min(gained, lost) < 0 or not n >= 1 or gained + lost > n:
-        raise bad("gained + lost", f"{gained} + {lost}", f"counts of at least 0, together at most {n}")
+        raise invalid_input("gained + lost", f"{gained} + {lost}", f"counts of at least 0, together at most {n}")
     _check(margin)
     low, high = _exact_low(gained, lost, n), -_exact_low(lost, gained, n)
     difference, passed = (gained - lost) / n, exact_p_value(gained, lost, n, margin) <= LEVEL
@@ -102,11 +102,13 @@ def betting_margin(
     found = np.asarray(differences, dtype=np.float64)
     weight = np.ones_like(found) if weights is None else np.asarray(weights, dtype=np.float64)
     if not len(found) or (wrong := found[~(np.abs(found) <= 1)]).size:
-        raise bad("differences", float(wrong[0]) if len(found) else "empty", "at least one, each from -1 to 1")
+        raise invalid_input(
+            "differences", float(wrong[0]) if len(found) else "empty", "at least one, each from -1 to 1"
+        )
     if weight.shape != found.shape:
-        raise bad("weights", len(weight), f"one per difference, {len(found)}")
+        raise invalid_input("weights", len(weight), f"one per difference, {len(found)}")
     if not (0 < weight.sum() < math.inf and (weight >= 0).all()):
-        raise bad("weights", float(weight.min()), "numbers of at least 0, one of them above it")
+        raise invalid_input("weights", float(weight.min()), "numbers of at least 0, one of them above it")
     sums, sizes = clustered(clusters, found * weight, weight)
     sums, sizes = sums[sizes > 0], sizes[sizes > 0]
     sums, sizes = _shuffled(sums / sizes.max(), sizes / sizes.max())
@@ -123,7 +125,7 @@ def betting_margin(
 
 def _check(margin: float) -> None:
     if not 0 < margin < 1:
-        raise bad("margin", margin, "a share between 0 and 1, e.g. 0.01 for one point")
+        raise invalid_input("margin", margin, "a share between 0 and 1, e.g. 0.01 for one point")
 
 
 def _answer(

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize
 
-from costlib.errors import bad
+from costlib.errors import invalid_input
 
 Floats = npt.NDArray[np.float64]
 
@@ -55,7 +55,7 @@ def drift(values: Sequence[float] | Floats, floor: float | None, alpha: float = 
     found = _values(values)
     _share("alpha", alpha)
     if floor is not None and not 0 <= floor <= 1:
-        raise bad("floor", floor, "a score from 0 to 1")
+        raise invalid_input("floor", floor, "a score from 0 to 1")
     if not (floor and found.size):  # no score lies below 0
         return Drift((1.0,) * found.size, None)
     capital = e_capital(found[None, :], floor)[0]
@@ -115,10 +115,10 @@ def _values(values: Sequence[float] | Floats) -> Floats:
     found = np.asarray(values, dtype=float)
     wrong = np.flatnonzero(~((found >= 0) & (found <= 1)))
     if wrong.size:
-        raise bad(f"value {wrong[0] + 1}", float(found[wrong[0]]), "a score from 0 to 1")
+        raise invalid_input(f"value {wrong[0] + 1}", float(found[wrong[0]]), "a score from 0 to 1")
     return found
 
 
 def _share(name: str, value: float) -> None:
     if not 0 < value < 1:
-        raise bad(name, value, "a share between 0 and 1")
+        raise invalid_input(name, value, "a share between 0 and 1")

@@ -32,7 +32,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 
-from costlib.errors import InputError, bad
+from costlib.errors import InputError, invalid_input
 from costlib.read import Place, is_file, near, parsing, place, read_yaml, sentences
 from costlib.study.fields import Part, Positive, Text
 from costlib.study.file import Study, find_file
@@ -115,7 +115,7 @@ def load_batch(path: str | Path) -> Batch:
     except ValidationError as error:
         raise together(sentences(error, _File, at)) from None
     if not spec.reports:
-        raise bad("reports", "empty", "at least one report", at(("reports",)))
+        raise invalid_input("reports", "empty", "at least one report", at(("reports",)))
     found: list[BatchReport] = []
     mistakes: list[InputError] = []
     for index in range(len(spec.reports)):
@@ -124,7 +124,7 @@ def load_batch(path: str | Path) -> Batch:
                 first = next((one for one in found if one.name == report.name), None)
                 if first is not None:
                     allowed = f"a name no other report has (it is that of {first.where})"
-                    raise bad("name", report.name, allowed, report.where)
+                    raise invalid_input("name", report.name, allowed, report.where)
                 found.append(report)
         except InputError as error:
             mistakes.append(error)
@@ -143,7 +143,7 @@ def changes_of(path: str | Path) -> Changes | None:
         return None
     reports = {one.name: one.changes for one in load_batch(folder / file).reports}
     if report not in reports:
-        raise bad("report", report, near(report, reports), str(folder / file))
+        raise invalid_input("report", report, near(report, reports), str(folder / file))
     return reports[report]
 
 
@@ -159,9 +159,9 @@ def _laid_out(file: Path, spec: _File, index: int, entry: Any, at: Place) -> Ite
     for keys, allowed, inside in ((entry, [*_KEYS, *_OWN], ()), (each, [*_KEYS, "study"], ("for_each",))):
         for key in keys:
             if key not in allowed:
-                raise bad("key", key, near(key, allowed), at(("reports", index, *inside, key)))
+                raise invalid_input("key", key, near(key, allowed), at(("reports", index, *inside, key)))
     if "study" not in entry and "study" not in each:
-        raise bad("study", None, "a value (required)", at(("reports", index)))
+        raise invalid_input("study", None, "a value (required)", at(("reports", index)))
     axes = [
         [(key, value) for value in _values(file, key, given, at(("reports", index, "for_each", key)))]
         for key, given in each.items()
@@ -187,7 +187,7 @@ def _one(
             return text
         for name in _BRACED.findall(text):
             if name not in labels:
-                raise bad(key, f"{{{name}}}", near(name, labels), written((key,)))
+                raise invalid_input(key, f"{{{name}}}", near(name, labels), written((key,)))
         return _BRACED.sub(lambda one: _slug(labels[one[1]]) if key == "name" else labels[one[1]], text)
 
     values = {key: filled(key) for key in entry if key in _KEYS}
@@ -212,12 +212,12 @@ def _values(file: Path, key: str, given: Any, where: str) -> list[Any]:
         with parsing(f"for_each.{key}", given, allowed, where):
             found = sorted(str(one.relative_to(file.parent)) for one in file.parent.glob(given) if one.is_file())
         if not found:
-            raise bad(f"for_each.{key}", given, allowed, where)
+            raise invalid_input(f"for_each.{key}", given, allowed, where)
         return list[Any](found)
     plain = isinstance(given, list) and all(isinstance(one, (str, int, float, date)) for one in given)
     if not given or not plain:
         files = " or a pattern of files such as units/*.csv" if key in _PATHS else ""
-        raise bad(f"for_each.{key}", given, f"a list of values{files}", where)
+        raise invalid_input(f"for_each.{key}", given, f"a list of values{files}", where)
     return list(given)
 
 

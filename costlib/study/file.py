@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from costlib.devices import Resolved
-from costlib.errors import InputError, bad
+from costlib.errors import InputError, invalid_input
 from costlib.paths import data_dir
 from costlib.read import Place, file_of, near, validated
 from costlib.study.fields import Count, Parameter, Part, Text, as_number
@@ -94,7 +94,7 @@ class Study(Part):
         for name, value in changes.items():
             if name in columns:
                 if not isinstance(value, Mapping):
-                    raise bad(name, value, f"values by workload, such as {name}={{'a workload': 1}}")
+                    raise invalid_input(name, value, f"values by workload, such as {name}={{'a workload': 1}}")
                 columns[name] |= value
             elif name in numbers:
                 low, middle, high = value if isinstance(value, tuple) else (value, value, value)
@@ -102,7 +102,7 @@ class Study(Part):
             elif name in keys:
                 tree[name] = value
             else:
-                raise bad("change", name, near(name, [*columns, *numbers, *keys]))
+                raise invalid_input("change", name, near(name, [*columns, *numbers, *keys]))
 
         def at(location: Sequence[str | int]) -> str:
             return f"replace({'.'.join(map(str, location))})"
@@ -123,7 +123,7 @@ class Study(Part):
         for option in self.options:
             if option.name == name:
                 return option
-        raise bad("option", name, near(name, [option.name for option in self.options]))
+        raise invalid_input("option", name, near(name, [option.name for option in self.options]))
 
 
 def _as_read(value: Any) -> Any:
@@ -149,7 +149,7 @@ def check_study(study: Study, at: Place) -> None:
     """What one field alone cannot tell; raises `InputError` at its place."""
 
     def fail(field: str, value: object, allowed: str, *location: str | int) -> InputError:
-        return bad(field, value, allowed, at(location))
+        return invalid_input(field, value, allowed, at(location))
 
     names = [option.name for option in study.options]
     for index, option in enumerate(study.options):

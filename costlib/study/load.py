@@ -10,7 +10,7 @@ from typing import Any
 
 from costlib.devices import WIDTHS, Resolved, resolve
 from costlib.environment import default_device
-from costlib.errors import InputError, bad
+from costlib.errors import InputError, invalid_input
 from costlib.paths import data_dir
 from costlib.read import Place, extended, file_of, files_of, place, validated
 from costlib.study.batch import Changes, changes_of
@@ -29,7 +29,7 @@ def load_study(path: str | Path) -> Study:
     tree, at = _read(file, changes)
     for key in FILLED_IN:
         if key in tree:
-            raise bad("key", key, "left out: it is filled in when the file is read", at((key,)))
+            raise invalid_input("key", key, "left out: it is filled in when the file is read", at((key,)))
     study = _resolved(validated(Study, tree, at), at)
 
     def beside(given: Path, *location: str | int) -> Path:

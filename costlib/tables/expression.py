@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
-from costlib.errors import bad
+from costlib.errors import invalid_input
 
 _ALLOWED = (
     ast.Expression, ast.BinOp, ast.UnaryOp, ast.Compare, ast.Call, ast.Name, ast.Constant, ast.Load,
@@ -48,12 +48,12 @@ def parsed(formula: str) -> ast.Expression:
     try:
         tree = ast.parse(formula.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise bad("formula", formula, allowed) from error
+        raise invalid_input("formula", formula, allowed) from error
     for node in ast.walk(tree):
         call = isinstance(node, ast.Call) and not (isinstance(node.func, ast.Name) and node.func.id in FUNCTIONS)
         text = isinstance(node, ast.Constant) and not isinstance(node.value, (int, float))
         if not isinstance(node, _ALLOWED) or call or text or (isinstance(node, ast.Call) and node.keywords):
-            raise bad("formula", formula, allowed)
+            raise invalid_input("formula", formula, allowed)
     return tree
 
 
@@ -73,7 +73,7 @@ def evaluate(formula: str, values: Mapping[str, Any]) -> Any:
     """The value of a formula over numbers, arrays or Series; raises `InputError` for a name that is not in `values`."""
     for name in inputs(formula):
         if name not in values:
-            raise bad(name, None, [str(key) for key in values], f"formula {formula!r}")
+            raise invalid_input(name, None, [str(key) for key in values], f"formula {formula!r}")
     held = {name: values[name] for name in inputs(formula)}
     code = compile(parsed(formula), "<formula>", "eval")
     return eval(code, {"__builtins__": {}}, {**_functions(), **held})  # the tree holds arithmetic only

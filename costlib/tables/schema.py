@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from costlib.errors import bad
+from costlib.errors import invalid_input
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,13 +78,13 @@ class Table:
         place = where or f"table {self.name}"
         unknown = [str(name) for name in frame.columns if name not in self.names]
         if unknown:
-            raise bad("column", unknown[0], self.names, place)
+            raise invalid_input("column", unknown[0], self.names, place)
         data: dict[str, pd.Series[Any]] = {}
         for column in self.columns:
             if column.name in frame.columns:
                 values = frame[column.name].reset_index(drop=True)
             elif column.required:
-                raise bad("missing column", column.name, "every required column must be present", place)
+                raise invalid_input("missing column", column.name, "every required column must be present", place)
             else:
                 values = pd.Series([None] * len(frame), dtype="object")
             data[column.name] = _checked(column, values, place)
@@ -149,7 +149,9 @@ def _checked(column: Column, values: pd.Series[Any], place: str) -> pd.Series[An
     for rows, allowed in wrong:
         if rows.any():
             row = int(np.argmax(rows))
-            raise bad(column.name, None if null[row] else values.tolist()[row], allowed, f"{place}, row {row}")
+            raise invalid_input(
+                column.name, None if null[row] else values.tolist()[row], allowed, f"{place}, row {row}"
+            )
     if column.type in ("numbers", "flags", "texts"):
         return values.map(lambda value: None if is_null(value) else list(value)).astype(object)
     return values.astype(_pandas_type(column))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from costlib.portfolio.economics import PARTS, Economy, between, economy
+from costlib.portfolio.economics import PARTS, CostModel, between, economy
 from costlib.portfolio.offers import offers
 from costlib.portfolio.options import supplies
 from costlib.portfolio.problem import replicas, total_usd
@@ -20,7 +20,7 @@ MakeStudy = Callable[..., Study]
 NAMES = ("frontier", "small", "small batch", "open", "tiny", "people")
 
 
-def build(study: Study) -> Economy:
+def build(study: Study) -> CostModel:
     workloads = load_workloads(study)
     found = supplies(study)
     return economy(study, found, offers(study, workloads, load_scores(study), found))

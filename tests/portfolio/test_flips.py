@@ -10,7 +10,7 @@ import pytest
 from portfolio.samples import cheapest
 
 from costlib.portfolio.assign import solve
-from costlib.portfolio.economics import Economy, economy
+from costlib.portfolio.economics import CostModel, economy
 from costlib.portfolio.flips import Flip, break_even_miss_usd, flips
 from costlib.portfolio.offers import offers
 from costlib.portfolio.options import supplies
@@ -48,7 +48,7 @@ VARIANTS = {
 }
 
 
-def build(study: Study) -> tuple[Economy, Ints, np.ndarray]:
+def build(study: Study) -> tuple[CostModel, Ints, np.ndarray]:
     workloads = load_workloads(study)
     found = supplies(study)
     money = economy(study, found, offers(study, workloads, load_scores(study), found))
@@ -61,7 +61,7 @@ def find(found: list[Flip], workload: str, factor: str, direction: str) -> Flip:
     return next(flip for flip in found if (flip.workload, flip.factor, flip.direction) == named)
 
 
-def moved(money: Economy, choice: Ints, flip: Flip, at: float) -> Problem:
+def moved(money: CostModel, choice: Ints, flip: Flip, at: float) -> Problem:
     """The assignment with the flip's number at another value, reckoned without the way that the flips take."""
     level = money.at().level
     if flip.factor == "miss cost":

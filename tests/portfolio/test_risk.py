@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from costlib.portfolio.assign import solve
-from costlib.portfolio.economics import Economy, economy
+from costlib.portfolio.economics import CostModel, economy
 from costlib.portfolio.offers import offers
 from costlib.portfolio.options import supplies
 from costlib.portfolio.problem import Ints
@@ -22,7 +22,7 @@ NAMES = ("frontier", "small", "small batch", "open", "tiny", "people")
 WORKLOADS = ("tail", "bulk", "legal", "private")
 
 
-def build(study: Study) -> tuple[Economy, Ints, Ints, np.ndarray]:
+def build(study: Study) -> tuple[CostModel, Ints, Ints, np.ndarray]:
     workloads = load_workloads(study)
     found = supplies(study)
     money = economy(study, found, offers(study, workloads, load_scores(study), found))

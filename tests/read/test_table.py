@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from costlib.errors import InputError, bad
+from costlib.errors import InputError, invalid_input
 from costlib.read import earliest_date, iso_date, read_rows
 
 
@@ -99,5 +99,5 @@ def test_a_sentence_is_one_line_and_no_longer_than_a_screen() -> None:
     for _ in range(100_000):
         deep = [deep]
     for value in ("a\nb\x1b[31m" * 10_000, 10**5000, deep, "\ud800"):
-        said = str(bad("na\nme", value, "a value\x00", "a\rfile"))
+        said = str(invalid_input("na\nme", value, "a value\x00", "a\rfile"))
         assert said.isprintable() and len(said) < 400

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from costlib.errors import bad
+from costlib.errors import invalid_input
 from costlib.read import file_of, json_lines
 
 LARGEST_LENGTH = 1_000_000
@@ -56,7 +56,7 @@ def _ends(field: str, length: int | str) -> tuple[int, int]:
     match = _LENGTH.fullmatch(str(length)) if not isinstance(length, bool) else None
     low, high = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
     if not 1 <= low <= high <= LARGEST_LENGTH:
-        raise bad(field, length, "a whole number from 1 to 1,000,000, or two as LOW-HIGH")
+        raise invalid_input(field, length, "a whole number from 1 to 1,000,000, or two as LOW-HIGH")
     return low, high
 
 
@@ -71,7 +71,7 @@ def read_trace(path: str | Path) -> list[Planned]:
     for where, row in json_lines(file, "request"):
         found.append(_request(row, where, found))
     if not 1 <= len(found) <= LONGEST_TRACE:
-        raise bad("trace", str(path), f"a file of 1 to {LONGEST_TRACE:,} requests (it has {len(found):,})")
+        raise invalid_input("trace", str(path), f"a file of 1 to {LONGEST_TRACE:,} requests (it has {len(found):,})")
     if found[0].at_s is None:
         return found
     return [replace(one, at_s=(one.at_s or 0.0) - found[0].at_s) for one in found]
@@ -81,24 +81,24 @@ def _request(row: dict[str, Any], where: str, before: Sequence[Planned]) -> Plan
     allowed = ("arrival_s", "prompt_tokens", "output_tokens", "prompt")
     for name in row:
         if name not in allowed:
-            raise bad("field", name, allowed, where)
+            raise invalid_input("field", name, allowed, where)
     at, prompt = row.get("arrival_s"), row.get("prompt")
     if prompt is not None and (not isinstance(prompt, str) or not prompt.strip()):
-        raise bad("prompt", prompt, "a text that is not empty", where)
+        raise invalid_input("prompt", prompt, "a text that is not empty", where)
     read = 0 if prompt is not None else _count(row, "prompt_tokens", where)
     written = _count(row, "output_tokens", where)
     if at is not None and (isinstance(at, bool) or not isinstance(at, int | float) or not abs(at) < 1e12):
-        raise bad("arrival_s", at, "seconds, as a finite number", where)
+        raise invalid_input("arrival_s", at, "seconds, as a finite number", where)
     if before and (at is None) != (before[0].at_s is None):
-        raise bad("arrival_s", at, "given in every line or in none", where)
+        raise invalid_input("arrival_s", at, "given in every line or in none", where)
     last = before[-1].at_s if before else None
     if at is not None and last is not None and at < last:
-        raise bad("arrival_s", at, f"at least that of the line before, {last:g}", where)
+        raise invalid_input("arrival_s", at, f"at least that of the line before, {last:g}", where)
     return Planned(read, written, None if at is None else float(at), prompt)
 
 
 def _count(row: dict[str, Any], name: str, where: str) -> int:
     value = row.get(name)
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= LARGEST_LENGTH:
-        raise bad(name, value, "a whole number from 1 to 1,000,000", where)
+        raise invalid_input(name, value, "a whole number from 1 to 1,000,000", where)
     return value

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from costlib.environment import describe
-from costlib.errors import CostlibError, bad, unused
+from costlib.errors import CostlibError, invalid_input, unused
 from costlib.measure.load.arrivals import Planned, drawn, open_loop, read_trace
 from costlib.measure.load.drive import Flow, Sendable, drive
 from costlib.measure.load.prompts import Ruler, prompt
@@ -24,7 +24,7 @@ from costlib.measure.load.selftest import kept_up, self_test
 from costlib.measure.load.settings import MOST_REQUESTS, Settings, arrivals_of, rates_of
 from costlib.measure.load.slo import Highest, Slo, bounds, doubted, holds, search
 from costlib.measure.load.trace import counted, dialects, goodput, latencies, medians, steady, trace_of
-from costlib.progress import Progress, Step, silent
+from costlib.progress import Progress, Step, unwatched
 from costlib.server import Target, api_key
 from costlib.store import Store, new_id
 from costlib.tables import LOAD_REQUESTS, LOADS
@@ -94,7 +94,9 @@ def load(
     given, promised = settings or Settings(), slo or Slo()
     rates, searched = rates_of(rate)
     if searched and not promised.given:
-        raise bad("rate", "max", "rates, or max beside a promise that is to be kept: slo_ttft_s, slo_tpot_s, slo_e2e_s")
+        raise invalid_input(
+            "rate", "max", "rates, or max beside a promise that is to be kept: slo_ttft_s, slo_tpot_s, slo_e2e_s"
+        )
     lines, rated = read_trace(trace) if trace is not None else [], bool(rates) or searched
     kind = arrivals_of(rated, concurrency, bool(lines) and lines[0].at_s is not None, given.arrival_scv)
     draws = rated or (not lines and "-" in f"{given.prompt_tokens}{given.output_tokens}")
@@ -108,13 +110,15 @@ def load(
             unused(why, Settings, vars(given), names)
     count = given.requests or min(len(lines) or 100, MOST_REQUESTS)
     if kind == "trace" and count > len(lines):
-        raise bad("requests", count, f"at most {len(lines):,}, which the trace holds")
+        raise invalid_input("requests", count, f"at most {len(lines):,}, which the trace holds")
     planned = drawn(given.prompt_tokens, given.output_tokens, count, given.seed)
     planned = [lines[number % len(lines)] for number in range(count)] if lines else planned
     if kind != "trace":
         planned = [replace(one, at_s=None) for one in planned]
     if sum(one.prompt_tokens + given.shared_prefix_tokens for one in planned) > _MOST_TOKENS:
-        raise bad("requests", count, f"so many that their prompts have at most {_MOST_TOKENS:,} tokens together")
+        raise invalid_input(
+            "requests", count, f"so many that their prompts have at most {_MOST_TOKENS:,} tokens together"
+        )
     kept = store if isinstance(store, Store) else Store(store)
     kept.check_writable()
     ways = {name: getattr(given, name) for name in ("warmup", "timeout_s", "time_limit_s", "self_test_s", "seed")}
@@ -137,7 +141,7 @@ def load(
         "slo_share": promised.share if promised.given else None,
         "kind": "measured",
     }
-    bench = Bench(target, given, promised, kept, shape, progress or silent)
+    bench = Bench(target, given, promised, kept, shape, progress or unwatched)
     seen: dict[float, bool] = {}
 
     def held(at: float) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from costlib.errors import InputError, bad, bounded
+from costlib.errors import InputError, bounded, invalid_input
 
 MOST_REQUESTS = 100_000
 _BOUNDS = {
@@ -69,11 +69,11 @@ def rates_of(rate: float | str | Sequence[float | str] | None) -> tuple[tuple[fl
     search = bool(parts) and parts[-1] == "max"
     rates = parts[:-1] if search else parts
     if not rates and not search:
-        raise bad("rate", rate, "requests per second, one or several, and max at the end to search")
+        raise invalid_input("rate", rate, "requests per second, one or several, and max at the end to search")
     for one in rates:
         bounded("rate", one, 1e-4, 10_000.0)
     if len(set(rates)) < len(rates):
-        raise bad("rate", rate, "different rates")
+        raise invalid_input("rate", rate, "different rates")
     return tuple(float(one) for one in rates), search
 
 
@@ -82,11 +82,11 @@ def arrivals_of(
 ) -> Literal["poisson", "gamma", "closed", "trace"]:
     """Which kind of load was asked for; exactly one of a rate, a concurrency and a trace with times sets it."""
     if rated and concurrency is not None:
-        raise bad("concurrency", concurrency, "a rate (open loop) or a concurrency (closed loop), not both")
+        raise invalid_input("concurrency", concurrency, "a rate (open loop) or a concurrency (closed loop), not both")
     if concurrency is not None:
         bounded("concurrency", concurrency, 1, 10_000, whole=True)
     if concurrency is None and not rated and not timed:
         raise InputError("the load is missing; allowed: a rate, a concurrency, or a trace with arrival_s")
     if arrival_scv != 1 and not rated:
-        raise bad("arrival_scv", arrival_scv, "1 but for an open loop, whose rate is given")
+        raise invalid_input("arrival_scv", arrival_scv, "1 but for an open loop, whose rate is given")
     return "closed" if concurrency is not None else "trace" if not rated else "poisson" if arrival_scv == 1 else "gamma"

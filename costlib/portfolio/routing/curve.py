@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from costlib.errors import bad
+from costlib.errors import invalid_input
 
 Array = npt.NDArray[np.float64]
 BINS = 15
@@ -64,7 +64,7 @@ def router_curve(weak: npt.ArrayLike, strong: npt.ArrayLike, score: npt.ArrayLik
     """The curve of a router from per-request scores of both models and the router's own `score` (n each)."""
     r_w, r_s, asked = (_series(n, v) for n, v in (("weak", weak), ("strong", strong), ("score", score)))
     if not len(r_w) == len(r_s) == len(asked):
-        raise bad("score", f"{len(asked)} requests", f"as many as the models have, {len(r_w)} and {len(r_s)}")
+        raise invalid_input("score", f"{len(asked)} requests", f"as many as the models have, {len(r_w)} and {len(r_s)}")
     _, group = np.unique(-asked, return_inverse=True)
     size, gain = np.bincount(group), np.bincount(group, r_s - r_w)
     n = len(r_w)
@@ -142,9 +142,9 @@ def _cross(first: tuple[float, float], middle: tuple[float, float], last: tuple[
 def _series(name: str, values: npt.ArrayLike) -> Array:
     series = np.asarray(values, dtype=np.float64)
     if series.ndim != 1 or not len(series):
-        raise bad(name, f"{series.size} values", "one number for each request")
+        raise invalid_input(name, f"{series.size} values", "one number for each request")
     if not np.isfinite(series).all():
-        raise bad(name, float(series[~np.isfinite(series)][0]), "finite numbers")
+        raise invalid_input(name, float(series[~np.isfinite(series)][0]), "finite numbers")
     return series
 
 
@@ -174,7 +174,9 @@ def coverage_error(confidence: npt.ArrayLike, right: npt.ArrayLike) -> list[tupl
 def _pair(confidence: npt.ArrayLike, right: npt.ArrayLike) -> tuple[Array, Array]:
     stated, was = np.asarray(confidence, dtype=np.float64), np.asarray(right, dtype=np.float64)
     if stated.shape != was.shape or stated.ndim != 1 or not len(stated):
-        raise bad("confidence", f"{stated.size} values", f"one for each of {was.size} answers")
+        raise invalid_input("confidence", f"{stated.size} values", f"one for each of {was.size} answers")
     if not ((stated >= 0) & (stated <= 1)).all():
-        raise bad("confidence", float(stated[~((stated >= 0) & (stated <= 1))][0]), "a probability from 0 to 1")
+        raise invalid_input(
+            "confidence", float(stated[~((stated >= 0) & (stated <= 1))][0]), "a probability from 0 to 1"
+        )
     return stated, was

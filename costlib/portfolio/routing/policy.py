@@ -20,7 +20,7 @@ from typing import Annotated, Any, TypeVar
 import numpy as np
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
-from costlib.errors import CostlibError, bad
+from costlib.errors import CostlibError, invalid_input
 from costlib.models.encoder import trained_encoder
 from costlib.output import write_whole
 from costlib.read import read_json
@@ -79,7 +79,7 @@ def read_policy(model: type[Known], path: Path) -> Known:
     """A document that `write_policy` wrote; raises `InputError` for any other file."""
     document = read_json(path, "policy", WRITTEN)
     if document.get("format") != FORMAT:
-        raise bad("policy.format", document.get("format"), FORMAT, str(path))
+        raise invalid_input("policy.format", document.get("format"), FORMAT, str(path))
     found = checked(model, document, path)
     checked(_Rule, found.score, path, "score")
     return found
@@ -94,8 +94,8 @@ def checked(model: type[Part], document: Any, path: Path, *place: str) -> Part:
         where, value = ".".join(["policy", *place, *map(str, first["loc"])]), first["input"]
         if first["type"] == "missing" or isinstance(value, (dict, list)):
             shown = None if first["type"] == "missing" else type(value).__name__
-            raise bad(where, shown, WRITTEN, str(path)) from None
-        raise bad(where, value, first["msg"].removeprefix("Input should be "), str(path)) from None
+            raise invalid_input(where, shown, WRITTEN, str(path)) from None
+        raise invalid_input(where, value, first["msg"].removeprefix("Input should be "), str(path)) from None
 
 
 class _Rule(BaseModel):
@@ -123,7 +123,7 @@ def scores(rule: Mapping[str, Any], prompts: Sequence[str]) -> list[float]:
     if rule["type"] == "embedding_logistic":
         return _embedded(rule, prompts)
     if rule["type"] not in _SCORES:
-        raise bad("score type", rule["type"], (*_SCORES, "embedding_logistic"))
+        raise invalid_input("score type", rule["type"], (*_SCORES, "embedding_logistic"))
     return [_SCORES[rule["type"]](rule, prompt) for prompt in prompts]
 
 
@@ -152,7 +152,9 @@ def _embedded(rule: Mapping[str, Any], prompts: Sequence[str]) -> list[float]:
     try:
         vectors = trained_encoder(name)(prompts)
     except CostlibError as error:
-        raise bad(field, name, f"an embedding model that runs here ({error})") from None
+        raise invalid_input(field, name, f"an embedding model that runs here ({error})") from None
     if vectors.shape[1] != len(weights):
-        raise bad(field, f"{name} of width {vectors.shape[1]}", f"one of width {len(weights)}, as its weights are")
+        raise invalid_input(
+            field, f"{name} of width {vectors.shape[1]}", f"one of width {len(weights)}, as its weights are"
+        )
     return [float(score) for score in vectors @ weights + rule["intercept"]]

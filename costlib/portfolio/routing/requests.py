@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from costlib.cost.inputs import number
-from costlib.errors import InputError, bad
+from costlib.errors import InputError, invalid_input
 from costlib.read import Places, file_of, parsing, read_frame
 
 Array = npt.NDArray[np.float64]
@@ -66,7 +66,7 @@ class Requests:
     def of(self, model: str) -> tuple[Array, Array]:
         """Scores and costs of one model."""
         if model not in self.models:
-            raise bad("model", model, self.models)
+            raise invalid_input("model", model, self.models)
         at = self.models.index(model)
         return self.score[:, at], self.cost[:, at]
 
@@ -87,13 +87,13 @@ def read_requests(
     read = len(frame)
     if drop is not None:
         if drop not in frame.columns:
-            raise bad("drop", drop, [str(name) for name in frame.columns])
+            raise invalid_input("drop", drop, [str(name) for name in frame.columns])
         flags = _numbers(frame, drop, places, most=1.0, whole=True)
         frame = frame[flags == 0]
     columns = [str(name) for name in frame.columns]
     for name in columns:
         if columns.count(name) > 1:
-            raise bad("column", name, "each column once", places.file)
+            raise invalid_input("column", name, "each column once", places.file)
     scored = {name.rpartition("_")[0]: name for name in columns if name.endswith(("_score", "_correct"))}
     if len(scored) < 2:
         raise InputError(
@@ -101,11 +101,11 @@ def read_requests(
             "least two"
         )
     if len(frame) < LEAST_REQUESTS:
-        raise bad("requests", len(frame), f"at least {LEAST_REQUESTS}", places.file)
+        raise invalid_input("requests", len(frame), f"at least {LEAST_REQUESTS}", places.file)
     given = dict(costs or {})
     for name in given:
         if name not in scored:
-            raise bad("cost of model", name, scored)
+            raise invalid_input("cost of model", name, scored)
     score = np.column_stack([_numbers(frame, column, places, most=1.0) for column in scored.values()])
     cost = np.column_stack([_cost(frame, model, given, places) for model in scored])
     confidence = {m: _numbers(frame, f"{m}_confidence", places, most=1.0) for m in scored if f"{m}_confidence" in frame}
@@ -114,7 +114,7 @@ def read_requests(
     group = _groups(prompts, len(frame))
     found = Requests(prompts, tuple(scored), score, cost, confidence, answer, group, read, read - len(frame))
     if found.distinct < LEAST_REQUESTS:
-        raise bad("requests", f"{found.distinct} distinct prompts", f"at least {LEAST_REQUESTS}", places.file)
+        raise invalid_input("requests", f"{found.distinct} distinct prompts", f"at least {LEAST_REQUESTS}", places.file)
     return found
 
 
@@ -124,7 +124,7 @@ def _prompts(frame: pd.DataFrame, places: Places) -> tuple[str, ...] | None:
     prompts = frame["prompt"]
     blank = (prompts.isna() | (prompts.astype(str).str.strip() == "")).to_numpy()
     if blank.any():
-        raise bad("prompt", "", "a text that is not blank", places.row(int(frame.index[int(blank.argmax())])))
+        raise invalid_input("prompt", "", "a text that is not blank", places.row(int(frame.index[int(blank.argmax())])))
     return tuple(prompts.astype(str))
 
 
@@ -138,10 +138,10 @@ def _cost(frame: pd.DataFrame, model: str, given: Mapping[str, float], places: P
     column = f"{model}_cost_usd"
     if model in given:
         if column in frame:
-            raise bad(f"cost of {model}", given[model], f"left out, because the table has a column {column}")
+            raise invalid_input(f"cost of {model}", given[model], f"left out, because the table has a column {column}")
         return np.full(len(frame), number(f"cost of {model}", given[model], zero=True))
     if column not in frame:
-        raise bad("missing cost", model, f"a column {column}, or $ per request given for it", places.file)
+        raise invalid_input("missing cost", model, f"a column {column}, or $ per request given for it", places.file)
     return _numbers(frame, column, places)
 
 
@@ -159,5 +159,5 @@ def _numbers(frame: pd.DataFrame, name: str, places: Places, most: float = 1e15,
         value = value.item() if isinstance(value, np.generic) else value
         allowed = f"a number from 0 to {most:g}" if most < 1e15 else "a number of at least 0"
         allowed = "0 or 1" if whole else allowed
-        raise bad(name, value, allowed, places.row(int(frame.index[position])))
+        raise invalid_input(name, value, allowed, places.row(int(frame.index[position])))
     return values

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from costlib.cost.inputs import number, share
-from costlib.errors import bad, unused
+from costlib.errors import invalid_input, unused
 from costlib.models.encoder import trained_encoder
 from costlib.output import check_file
 from costlib.portfolio.routing import candidates as made
@@ -138,7 +138,7 @@ def route(
     weak, strong = weak or cheapest, strong or best
     for field, model in (("weak", weak), ("strong", strong)):
         if model not in requests.models:
-            raise bad(field, model, requests.models)
+            raise invalid_input(field, model, requests.models)
     order = np.random.default_rng(seed).permutation(requests.distinct)
     choosing, reporting = (np.flatnonzero(np.isin(requests.group, order[at::2])) for at in (0, 1))
     reference = made.order_of(requests.models, requests, choosing)[1]
@@ -209,7 +209,7 @@ def costs_of(texts: Iterable[str]) -> dict[str, float]:
     found: dict[str, float] = {}
     for name, usd in (_pair("cost", text) for text in texts):
         if name in found:
-            raise bad(f"cost of {name}", usd, "given once")
+            raise invalid_input(f"cost of {name}", usd, "given once")
         found[name] = usd
     return found
 
@@ -220,7 +220,7 @@ def judge_of(text: str) -> Judge:
     known = ("false_accept", "false_reject", "usd")
     for name in [*found, *known[:2]]:
         if name not in known or name not in found:
-            raise bad("judge", text, "false_accept=SHARE,false_reject=SHARE and optionally usd=NUMBER")
+            raise invalid_input("judge", text, "false_accept=SHARE,false_reject=SHARE and optionally usd=NUMBER")
     return Judge(**found)
 
 
@@ -229,7 +229,7 @@ def _pair(field: str, text: str) -> tuple[str, float]:
     try:
         return name.strip(), float(value.replace("_", "?"))  # Python reads 1_0 as ten
     except ValueError:
-        raise bad(field, text, "NAME=NUMBER") from None
+        raise invalid_input(field, text, "NAME=NUMBER") from None
 
 
 def _said(goal: Goal, best: float) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from costlib.errors import bad
+from costlib.errors import invalid_input
 from costlib.portfolio.routing.policy import scores
 
 Array = npt.NDArray[np.float64]
@@ -64,7 +64,7 @@ def _checked(pattern: str) -> str:
     try:
         return re.compile(pattern, re.IGNORECASE).pattern
     except re.error as error:
-        raise bad("rule", pattern, f"a regular expression ({error})") from None
+        raise invalid_input("rule", pattern, f"a regular expression ({error})") from None
 
 
 def _tfidf(every: Sequence[str]) -> Fit:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from costlib.errors import bad
+from costlib.errors import invalid_input
 from costlib.models.reference import on_disk
 from costlib.models.texts import read_documents, read_text
 from costlib.models.vectors import split
@@ -54,7 +54,7 @@ def labelled_material(task: str | Path | None, test: str | Path | None, unlabell
     from or to score on.
     """
     if task is None:
-        raise bad("task", None, "a labelled file (.jsonl or .csv with input and expected)")
+        raise invalid_input("task", None, "a labelled file (.jsonl or .csv with input and expected)")
     found = read_documents(task, labelled=True, field="task")
     pairs = list(zip(found.texts, found.labels, strict=True))
     more = [] if unlabelled is None else list(read_documents(unlabelled, field="unlabelled").texts)
@@ -62,18 +62,18 @@ def labelled_material(task: str | Path | None, test: str | Path | None, unlabell
         learned, scored = ([pairs[index] for index in part] for part in split(found.labels, _TRAIN_SHARE))
         if len(scored) < 2:
             allowed = "at least two documents left to score on: more documents per class, or test"
-            raise bad("task", str(task), allowed)
+            raise invalid_input("task", str(task), allowed)
         name = found.name
     else:
         other = read_documents(test, labelled=True, field="test")
         unknown = sorted(set(other.labels) - set(found.labels))
         if unknown:
-            raise bad("expected", unknown[0], sorted(set(found.labels)), str(test))
+            raise invalid_input("expected", unknown[0], sorted(set(found.labels)), str(test))
         scored = list(zip(other.texts, other.labels, strict=True))
         known = set(other.texts)
         learned = [pair for pair in pairs if pair[0] not in known]
         if len({label for _, label in learned}) < 2:
-            raise bad("test", str(test), "documents that are not in the training file")
+            raise invalid_input("test", str(test), "documents that are not in the training file")
         name = f"{other.name} (trained on {found.name})"
     (texts, labels), (held, truth) = (map(list, zip(*pairs, strict=True)) for pairs in (learned, scored))
     return Material(name, texts, labels, held, truth, more, 0 if test is None else len(pairs) - len(learned))

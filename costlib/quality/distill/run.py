@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from costlib.environment import default_device, device_name
-from costlib.errors import bad, bounded, unused
+from costlib.errors import bounded, invalid_input, unused
 from costlib.isolate import Outcome
 from costlib.measure.campaign import Campaign, Row
 from costlib.models.encoder import refuse_other_models
@@ -101,7 +101,7 @@ def distill(
     asked = dict(locals())
     reference = parse(teacher)
     if reference.kind == "random":
-        raise bad("teacher", teacher, "a model with trained weights: random ones have nothing to teach")
+        raise invalid_input("teacher", teacher, "a model with trained weights: random ones have nothing to teach")
     device = device or default_device()
     given = {"steps": steps, "every": every, "width": width, "features": features, "temperature": temperature}
     given |= {"alpha": alpha, "window": window, "batch": batch, "held_out": held_out}
@@ -110,15 +110,15 @@ def distill(
     used -= {"width"} if "features" in recipe and features == "tfidf" else set()
     unused(f"for a {student} student", distill, asked, [n for n in (*given, "test", "unlabelled") if n not in used])
     if out is not None and check_folder(Path(out)).exists():
-        raise bad("out", str(out), "a folder that does not exist yet")
+        raise invalid_input("out", str(out), "a folder that does not exist yet")
     if student == "language":
         if is_encoder(reference):
-            raise bad("teacher", teacher, "a model that generates text, for a language student")
+            raise invalid_input("teacher", teacher, "a model that generates text, for a language student")
         material = text_material(task)
     else:
         refuse_other_models(reference)
         if is_static(reference):
-            raise bad("teacher", teacher, "a transformer: a static model is a student already")
+            raise invalid_input("teacher", teacher, "a transformer: a static model is a student already")
         material = labelled_material(task, test, unlabelled)
     columns = {"teacher": teacher, "student": student, "recipe": json.dumps(recipe, sort_keys=True)}
     columns |= {"task": material.name, "material_sha256": material.sha256(teacher), "device": device_name(device)}
@@ -180,12 +180,12 @@ class Student(Campaign[str]):
 def _checked(student: str, device: str, precision: str, given: Row) -> tuple[str, ...]:
     """The settings this kind of student has; all of them are in their range, those of other kinds, too."""
     if student not in STUDENTS:
-        raise bad("student", student, STUDENTS)
+        raise invalid_input("student", student, STUDENTS)
     check_device(known_precision(precision), device)
     if known_precision(precision).method != "dense":
-        raise bad("precision", precision, "fp32, bf16 or fp16: a student is made from dense weights")
+        raise invalid_input("precision", precision, "fp32, bf16 or fp16: a student is made from dense weights")
     if given["features"] not in _FEATURES:
-        raise bad("features", given["features"], _FEATURES)
+        raise invalid_input("features", given["features"], _FEATURES)
     for name, least in _LEAST.items():
         bounded(name, given[name], least, 10**7, whole=True)
     bounded("temperature", given["temperature"], 1e-6, 1e3)

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from costlib.errors import bad
+from costlib.errors import invalid_input
 from costlib.isolate import Unsupported, step
 from costlib.models.encoder import Array, Encoder, static_encoder
 from costlib.models.vectors import unit
@@ -95,7 +95,9 @@ def with_fewer_layers(model: Any, every: int) -> Any:
     depth = len(getattr(holder, name))
     kept = list(range(0, depth, every))
     if every < 2 or len(kept) >= depth:
-        raise bad("every", every, f"a whole number from 2 on, of a model with at least 2 layers (it has {depth})")
+        raise invalid_input(
+            "every", every, f"a whole number from 2 on, of a model with at least 2 layers (it has {depth})"
+        )
     student = copy.deepcopy(model)
     holder, name = layers_of(student)
     setattr(holder, name, torch.nn.ModuleList([getattr(holder, name)[index] for index in kept]))
@@ -252,7 +254,7 @@ def windows(tokenizer: Any, text: str, window: int, held_out: int) -> Windows:
     ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
     count = len(ids) // window
     if count < 10:
-        raise bad("task", f"a text of {len(ids):,} tokens", f"a text of at least {10 * window:,} tokens")
+        raise invalid_input("task", f"a text of {len(ids):,} tokens", f"a text of at least {10 * window:,} tokens")
     cut = np.asarray(ids[: count * window]).reshape(count, window)
     first = count - max(2, round(count * _HELD_OUT_SHARE))
     return Windows(cut[:first], cut[first:][:held_out])

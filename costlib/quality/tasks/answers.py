@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from costlib.devices import resolve
 from costlib.environment import default_device, describe
-from costlib.errors import bad
+from costlib.errors import invalid_input
 from costlib.isolate import Unsupported
 from costlib.measure.campaign import Campaign, Row, records
 from costlib.models.load import check_device, is_encoder
@@ -64,7 +64,7 @@ def answer_tasks(
     names = list(dict.fromkeys(resolve(name, model, device).name for name in asked))
     reference = parse(model)
     if reference.kind == "random":
-        raise bad("model", model, "a model with trained weights (answers of random weights mean nothing)")
+        raise invalid_input("model", model, "a model with trained weights (answers of random weights mean nothing)")
     for name in names if not is_static(reference) else ():
         with suppress(Unsupported):  # becomes rows
             check_device(known_precision(name), device)
@@ -159,7 +159,9 @@ def ask_endpoint(
     place = store if isinstance(store, Store) else Store(store)
     place.check_writable()
     if unsupported := [task.name for task in tasks if task.kind == "retrieval"]:
-        raise bad("task", unsupported[0], "a task that is answered by text (retrieval needs an embedding model)")
+        raise invalid_input(
+            "task", unsupported[0], "a task that is answered by text (retrieval needs an embedding model)"
+        )
     who = _served(f"{endpoint.model}@{identity(endpoint.url)}")
     purse, stored, rows = Purse(max_usd), place.read(ANSWERS).frame, list[Row]()
     more: Row = {} if endpoint.chat else {"completions": True}
@@ -195,10 +197,12 @@ def judged(task: Task) -> pd.DataFrame:
 def _check(tasks: Sequence[Task]) -> None:
     names = [task.name for task in tasks]
     if len(set(names)) != len(names):
-        raise bad("task", ", ".join(names), "tasks of different names")
+        raise invalid_input("task", ", ".join(names), "tasks of different names")
     for task in tasks:
         if task.kind == "preference":
-            raise bad("task", task.name, "a task that a model answers (preference holds judgements already made)")
+            raise invalid_input(
+                "task", task.name, "a task that a model answers (preference holds judgements already made)"
+            )
 
 
 def _served(model: str) -> Row:

@@ -26,9 +26,9 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, ClassVar
 
-from costlib.errors import InputError, bad, bounded
+from costlib.errors import InputError, bounded, invalid_input
 from costlib.output import cannot_write
-from costlib.progress import Progress, Step, silent
+from costlib.progress import Progress, Step, unwatched
 from costlib.quality.tasks.items import Task, sha256
 from costlib.redact import redact, redact_all
 from costlib.server import NO_JSON, Failed, Target, api_key, asking, lengths, usage_counts
@@ -45,7 +45,7 @@ def amount(name: str, value: object) -> Decimal:
     except InvalidOperation:
         money = Decimal("NaN")
     if not (money.is_finite() and 0 <= money < 10**9):
-        raise bad(name, str(value), "an amount in USD of at least 0")
+        raise invalid_input(name, str(value), "an amount in USD of at least 0")
     return money
 
 
@@ -187,8 +187,10 @@ def ask_all(
     """
     purse = max_usd if isinstance(max_usd, Purse) else Purse(max_usd)
     if purse.cap is not None and endpoint.price is None:
-        raise bad("max_usd", str(purse.cap), "a cap together with a price per token, without which spending is unknown")
-    tell, rate, stopped = progress or silent, Rate(endpoint.requests_per_minute), threading.Event()
+        raise invalid_input(
+            "max_usd", str(purse.cap), "a cap together with a price per token, without which spending is unknown"
+        )
+    tell, rate, stopped = progress or unwatched, Rate(endpoint.requests_per_minute), threading.Event()
 
     def bought(key: str, ask: Ask) -> Reply:
         """The kept answer, or a new one; its id is the caller's to set."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from costlib.devices import resolve
 from costlib.environment import default_device
-from costlib.errors import bad
+from costlib.errors import invalid_input
 from costlib.prices.api import price
 from costlib.quality.tasks.answers import answer_tasks, ask_endpoint, judged, stored_answers
 from costlib.quality.tasks.endpoint import Endpoint, TokenPrice
@@ -57,7 +57,7 @@ def evaluate(
         if before[0].empty:
             known = sorted({f"{row.model} {row.precision}".removesuffix(" nan") for row in found.itertuples()})
             said = known or "a model whose answers are stored"
-            raise bad("against", " ".join(part for part in against if part), said)
+            raise invalid_input("against", " ".join(part for part in against if part), said)
     who: tuple[str, str | None] | None = None
     if isinstance(model, Endpoint):
         if provider is not None:

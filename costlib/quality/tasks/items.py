@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from costlib.errors import bad
+from costlib.errors import invalid_input
 from costlib.read import SUFFIXES, file_of, json_value, read_records
 from costlib.tables import TASK_KINDS
 
@@ -139,46 +139,46 @@ def read_task(
     allowed = f"a file that exists and ends in {', '.join(SUFFIXES)}"
     file = file_of(path, "task", allowed)
     if file.suffix not in SUFFIXES:
-        raise bad("task", str(path), allowed)
+        raise invalid_input("task", str(path), allowed)
     place = str(file)
     rows = [(where, _given(row, where, file.suffix == ".csv")) for where, row in read_records(file, "item")]
     kinds = {str(row["kind"]) for _, row in rows if "kind" in row} | ({kind} if kind else set())
     if len(kinds) != 1 or not kinds <= set(TASK_KINDS):
         known = f"one for the whole file, of {', '.join(TASK_KINDS)}"
-        raise bad("kind", ", ".join(sorted(kinds)) or "none", known, place)
+        raise invalid_input("kind", ", ".join(sorted(kinds)) or "none", known, place)
     (one,) = kinds
     items: dict[str, list[Item]] = {split: [] for split in _SPLITS}
     seen, ids, doubled = set(), set(), []
     for where, row in rows:
         split = str(row.get("split", "test"))
         if split not in _SPLITS:
-            raise bad("split", split, _SPLITS, where)
+            raise invalid_input("split", split, _SPLITS, where)
         item = _item(row, one, where)
         if item.id in ids and "id" in row:
-            raise bad("id", item.id, "an id no other item has", where)
+            raise invalid_input("id", item.id, "an id no other item has", where)
         key = (split, item.input, item.choices if one == "preference" else ())
         doubled += [where] if key in seen else []
         seen.add(key)
         ids.add(item.id)
         items[split].append(item)
     if doubled:
-        raise bad("input", f"{len(doubled)} repeated", f"items that differ, {doubled[0]} repeats one", place)
+        raise invalid_input("input", f"{len(doubled)} repeated", f"items that differ, {doubled[0]} repeats one", place)
     train, test = (items[split] for split in _SPLITS)
     if both := {item.input for item in train} & {item.input for item in test}:
         known = f"items in one of them, {min(both)[:60]!r} is in both"
-        raise bad("split", f"{len(both)} in train and in test", known, place)
+        raise invalid_input("split", f"{len(both)} in train and in test", known, place)
     if not test:
-        raise bad("task", str(path), "a file with at least one item to score (split test, or no split)")
+        raise invalid_input("task", str(path), "a file with at least one item to score (split test, or no split)")
     if not 0 <= shots <= len(train):
-        raise bad("shots", shots, f"0 to {len(train)}, the items of the train split", place)
+        raise invalid_input("shots", shots, f"0 to {len(train)}, the items of the train split", place)
     if not 0 < margin < 1:
-        raise bad("margin", margin, "a share between 0 and 1, e.g. 0.01 for one point", place)
+        raise invalid_input("margin", margin, "a share between 0 and 1, e.g. 0.01 for one point", place)
     text = prompt or _PROMPTS.get(one, "{input}\nAnswer:")
     if "{input}" not in text:
-        raise bad("prompt", text, "a text that holds {input}", place)
+        raise invalid_input("prompt", text, "a text that holds {input}", place)
     for field, count, what in (("max_tokens", max_tokens, "tokens"), ("limit", limit, "items")):
         if count is not None and (isinstance(count, bool) or count < 1):
-            raise bad(field, count, f"a whole number of {what}, at least 1", place)
+            raise invalid_input(field, count, f"a whole number of {what}, at least 1", place)
     if one == "classification":
         labels = tuple(sorted({item.expected for item in (*train, *test)}))
         train, test = ([replace(item, choices=item.choices or labels) for item in part] for part in (train, test))
@@ -189,7 +189,7 @@ def read_task(
 def _given(row: Mapping[str, Any], where: str, is_csv: bool) -> dict[str, Any]:
     """The cells of a row that hold something; in CSV, a list or an object is JSON."""
     if unknown := [str(name) for name in row if name not in _COLUMNS]:
-        raise bad("column", unknown[0], _COLUMNS, where)
+        raise invalid_input("column", unknown[0], _COLUMNS, where)
     found = {name: value for name, value in row.items() if value is not None and value != "" and value == value}
     for name in ("expected", "choices") if is_csv else ():
         if found.get(name, "").lstrip()[:1] in ("[", "{"):
@@ -201,11 +201,11 @@ def _given(row: Mapping[str, Any], where: str, is_csv: bool) -> dict[str, Any]:
 def _item(row: Mapping[str, Any], kind: str, where: str) -> Item:
     text, choices, pair = row.get("input"), row.get("choices", []), kind == "preference"
     if not isinstance(text, str) or not text.strip():
-        raise bad("input", text, "a text that is not empty", where)
+        raise invalid_input("input", text, "a text that is not empty", where)
     if not isinstance(choices, list) or any(not isinstance(one, str) or not one.strip() for one in choices):
-        raise bad("choices", choices, "a list of texts", where)
+        raise invalid_input("choices", choices, "a list of texts", where)
     if len(set(choices)) != len(choices):
-        raise bad("choices", choices, "a list of different texts", where)
+        raise invalid_input("choices", choices, "a list of different texts", where)
     cluster = str(row["cluster"]) if "cluster" in row else text if pair else None
     return Item(
         id=str(row["id"]) if "id" in row else sha256([text, choices if pair else []])[:16],
@@ -220,11 +220,11 @@ def _item(row: Mapping[str, Any], kind: str, where: str) -> Item:
 
 def _expected(value: Any, kind: str, choices: Sequence[str], where: str) -> Any:
     if value in (None, [], {}):
-        raise bad("expected", value, "what the right answer is", where)
+        raise invalid_input("expected", value, "what the right answer is", where)
     texts = [str(one) for one in value] if isinstance(value, list) else [str(value)]
     if kind == "extraction":
         if not isinstance(value, dict):
-            raise bad("expected", value, "a JSON object, field to value", where)
+            raise invalid_input("expected", value, "a JSON object, field to value", where)
         return value
     if kind == "numeric":
         return _number("expected", value, where, least=-math.inf)
@@ -234,15 +234,17 @@ def _expected(value: Any, kind: str, choices: Sequence[str], where: str) -> Any:
         try:
             re.compile(str(value))
         except re.error as error:
-            raise bad("expected", value, f"a regular expression ({error})", where) from error
+            raise invalid_input("expected", value, f"a regular expression ({error})", where) from error
         return str(value)
     if kind == "preference":
         if len(choices) != 2 or str(value) not in (*choices, TIE):
-            raise bad("expected", value, f"one of two choices, or {TIE} (choices are {list(choices)})", where)
+            raise invalid_input("expected", value, f"one of two choices, or {TIE} (choices are {list(choices)})", where)
         return str(value)
     outside = [label for label in texts if choices and label not in choices]
     if outside or (kind == "retrieval" and not choices):
-        raise bad("expected", (outside or texts)[0], choices or "a row that has choices, the documents", where)
+        raise invalid_input(
+            "expected", (outside or texts)[0], choices or "a row that has choices, the documents", where
+        )
     return texts if kind == "retrieval" else texts[0]
 
 
@@ -251,5 +253,5 @@ def _number(name: str, value: Any, where: str, least: float = 0.0) -> float:
     with suppress(ValueError):
         number = math.nan if isinstance(value, bool) else float(str(value).replace(",", ""))
     if not math.isfinite(number) or number < least:
-        raise bad(name, value, "a finite number" + (" of at least 0" if least == 0 else ""), where)
+        raise invalid_input(name, value, "a finite number" + (" of at least 0" if least == 0 else ""), where)
     return number

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from costlib.environment import describe
-from costlib.errors import bad
+from costlib.errors import invalid_input
 from costlib.isolate import Invalid, Unsupported, step
 from costlib.measure.worker import LOADED
 
@@ -60,7 +60,7 @@ def answer(
     tokenizer, prompts = loaded.tokenizer, [str(question["prompt"]) for question in questions]
     if chat:
         if not getattr(tokenizer, "chat_template", None):
-            raise bad("chat", chat, f"false: the tokenizer of {model} has no chat template")
+            raise invalid_input("chat", chat, f"false: the tokenizer of {model} has no chat template")
         turns = [[{"role": "user", "content": prompt}] for prompt in prompts]
         prompts = [tokenizer.apply_chat_template(one, tokenize=False, add_generation_prompt=True) for one in turns]
     step(LOADED)

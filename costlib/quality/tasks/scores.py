@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from costlib.errors import bad
+from costlib.errors import invalid_input
 from costlib.models.precision import PRECISIONS
 from costlib.quality.tasks.answers import stored_answers
 from costlib.stats.bootstrap import paired_bootstrap
@@ -57,10 +57,12 @@ def task_scores(
     rows: list[dict[str, Any]] = []
     for (task, model, precision, engine), own in answers.groupby(_WHO, dropna=False, sort=False):
         if own["item"].duplicated().any():
-            raise bad("item", own["item"][own["item"].duplicated()].iloc[0], "one answer of each model", str(task))
+            raise invalid_input(
+                "item", own["item"][own["item"].duplicated()].iloc[0], "one answer of each model", str(task)
+            )
         allowed = margin if isinstance(margin, (int, float)) else margin[str(task)]
         if not 0 < allowed < 1:
-            raise bad("margin", allowed, "a share between 0 and 1, e.g. 0.01 for one point", str(task))
+            raise invalid_input("margin", allowed, "a share between 0 and 1, e.g. 0.01 for one point", str(task))
         name = None if is_null(precision) else str(precision)
         row = {"task": task, "model": model, "precision": name, "engine": engine, "kind": "measured"} | _alone(own)
         if own["task_kind"].iloc[0] == "preference":
@@ -120,7 +122,7 @@ def _alone(own: pd.DataFrame) -> dict[str, Any]:
     if weight.sum() <= 0 < all_weight.sum():
         return row | {"status": "invalid", "reason": "no item that has a weight was answered"}
     if weight.sum() <= 0:
-        raise bad("weight", "all 0", "at least one item with a weight above 0", str(own["task"].iloc[0]))
+        raise invalid_input("weight", "all 0", "at least one item with a weight above 0", str(own["task"].iloc[0]))
     right, clusters = (score >= 1).astype(np.float64), _clusters(answered)
     once = np.ones(len(right))
     for name, values, weights, most in (("success", right, once, n), ("score", score, weight, all_weight.sum())):
@@ -178,7 +180,9 @@ def _paired(baseline: pd.DataFrame, own: pd.DataFrame, margin: float) -> dict[st
     if n < 2:
         return {"gate": "refused", "gate_reason": f"the baseline answered {n} of the same items"}
     if (both["label_sha256"] != both["label_sha256_before"]).any():
-        raise bad("task", str(own["task"].iloc[0]), "the same items for both (an input or a label changed in between)")
+        raise invalid_input(
+            "task", str(own["task"].iloc[0]), "the same items for both (an input or a label changed in between)"
+        )
     first, second, weight = (_numbers(both[name]) for name in ("score_before", "score", "weight"))
     gained, lost, clusters = int((second > first).sum()), int((second < first).sum()), _clusters(both)
     row: dict[str, Any] = {"gained": gained, "lost": lost, "flip_share": (gained + lost) / n}
