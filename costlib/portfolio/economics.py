@@ -2,8 +2,8 @@
 
 `CostModel` holds every uncertain number as (low, value, high). `CostModel.at` gives the scenario in which chosen
 factors sit at a quantile of their range and all others at their value; a quantile of 0 is the low end, of 1 the high
-end. The value is read as the expected one, so that the mean over many draws is the cost at the stated values. A scenario knows
-the assignment problem and splits the bill of any choice into parts.
+end. The value is read as the expected one, so that the mean over many draws is the cost at the stated values. A
+scenario knows the assignment problem and splits the bill of any choice into parts.
 """
 
 from __future__ import annotations

@@ -103,7 +103,7 @@ class TimeNeeded(PriceError):  # noqa: N818
 
 
 def price_error(of: type[PriceError], field: str, value: object, allowed: str | Sequence[str]) -> PriceError:
-    """The sentence of `costlib.errors.bad` as one of the errors above."""
+    """The sentence of `costlib.errors.invalid_input` as one of the errors above."""
     return of(str(invalid_input(field, value, allowed)))
 
 
