@@ -41,7 +41,8 @@ def test_no_interest_is_the_limit_of_little_and_interest_never_helps(
     life = years * HOURS_PER_YEAR
     plain = owned_hour(capex, residual, life, 1, 1, 1).total
     almost = owned_hour(capex, residual, life, 1, 1, 1, discount_rate="1e-9").total
-    assert abs(almost - plain) <= Decimal("1e-6") * plain
+    tied_up = Decimal("1e-9") * capex / HOURS_PER_YEAR  # interest on the whole price, for the whole life
+    assert -Decimal("1e-12") <= almost - plain <= tied_up + Decimal("1e-12")
     dearer = owned_hour(capex, residual, life, 1, 1, 1, discount_rate=Decimal(percent) / 100).total
     assert dearer >= plain - Decimal("1e-12")
 
